@@ -1,0 +1,1 @@
+"""Benchmarks: each is a script that writes one record under ``results/``."""

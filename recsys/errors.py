@@ -1,0 +1,56 @@
+"""The one error tree. Every error says what was found, what was expected and what to do next.
+
+    RecsysError
+    ├── ConfigError      a setting is wrong; nothing ran
+    ├── InputError       something a person gave us (a feed, a file, an id, a picture) is wrong
+    ├── GuardError       a guard stopped the run before harm; the message says how to override it
+    ├── ArtifactError    an artifact is missing, incomplete or not what its manifest says
+    ├── AuditError       a built collection failed its audit; the alias was left where it was
+    └── TransientError   the outside world failed in a way that a retry can help (network, locks)
+
+Does not know: any stage. A stage raises these; entry points (CLI, DAGs) decide how to show them.
+"""
+
+
+class RecsysError(Exception):
+    """Base of all our errors.
+
+    ``message`` says what was found and what was expected, ``fix`` what to do next. ``retryable`` tells
+    the scheduler whether the same call can succeed later without anybody changing anything.
+    """
+
+    retryable = False
+
+    def __init__(self, message: str, *, fix: str) -> None:
+        super().__init__(message, fix)
+        self.message = message
+        self.fix = fix
+
+    def __str__(self) -> str:
+        return f"{self.message}\n  to fix: {self.fix}"
+
+
+class ConfigError(RecsysError):
+    """A setting is wrong; nothing ran."""
+
+
+class InputError(RecsysError):
+    """Something a person gave us (a feed, a file, an id, a picture) is wrong."""
+
+
+class GuardError(RecsysError):
+    """A guard stopped the run before harm; ``fix`` says how to override it."""
+
+
+class ArtifactError(RecsysError):
+    """An artifact is missing, incomplete or not what its manifest says."""
+
+
+class AuditError(RecsysError):
+    """A built collection failed its audit; the alias was left where it was."""
+
+
+class TransientError(RecsysError):
+    """The outside world failed in a way that a retry can help."""
+
+    retryable = True

@@ -26,10 +26,8 @@ def track(items: Iterable[T], *, label: str, total: int | None = None, unit: str
         yield from _bar(items, label, total)
         return
     started = last = time.monotonic()
-    count = 0
-    for item in items:
+    for count, item in enumerate(items, start=1):
         yield item
-        count += 1
         now = time.monotonic()
         if now - last >= _LOG_EVERY_S:
             last = now

@@ -1,0 +1,47 @@
+# Two commands matter: `make demo` and `make test`. Both set up .venv first, from the pinned lock.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.synced
+
+.PHONY: demo test lint airflow bench lock clean help
+
+help:            ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
+
+$(STAMP): requirements.lock pyproject.toml
+	@echo "setting up $(VENV) from requirements.lock (about 6 GB, a minute or more)"
+	@$(PYTHON) -c 'import sys; v=sys.version_info; sys.exit(0 if (3,11)<=v[:2]<=(3,13) else "Python 3.11 to 3.13 is needed; found %d.%d. Run: make PYTHON=python3.12 ..." % v[:2])'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.9'
+	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip sync --quiet --require-hashes requirements.lock
+	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: $(STAMP)   ## one night on a sample catalog, in Airflow; again for the next night
+	@PATH="$(CURDIR)/$(BIN):$$PATH" bash infra/airflow/demo.sh
+
+airflow: $(STAMP) ## Airflow itself (scheduler, UI) with the DAGs on the demo's workspace
+	@PATH="$(CURDIR)/$(BIN):$$PATH" bash infra/airflow/standalone.sh
+
+test: $(STAMP)   ## linters, types, import directions, then every test
+	@$(MAKE) --no-print-directory lint
+	$(BIN)/python -m pytest
+
+lint: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(STAMP)  ## every speed benchmark; records under benchmarks/results
+	@set -e; for name in decode fetch ingest_memory embedding training_step publish exact_search gpu; do \
+	  echo "== $$name"; $(BIN)/python -m benchmarks.$$name; done
+
+lock:            ## recompile requirements.lock after a change of pyproject.toml
+	$(BIN)/uv pip compile --quiet pyproject.toml --group dev --universal --python-version 3.11 \
+	  --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links -o requirements.lock
+
+clean:           ## forget the demo: its workspace and Airflow's database
+	rm -rf workspace/demo .airflow

@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# One night on a sample catalog, in Airflow, every task real. Run it again: the next night.
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/env.sh"
+cd "$root"
+SECONDS=0
+
+prepare_airflow
+recsys sample --next-night
+log="$AIRFLOW_HOME/demo.log"
+echo "running the DAG similarity_nightly in Airflow (its whole log: ${log#"$root"/})"
+# Airflow's own log is long; shown here are the lines of the pipeline itself.
+if ! airflow dags test similarity_nightly 2>&1 | tee "$log" | sed -unE 's/^.*(night \|.*)$/  \1/p' | sed -uE 's/ +\[[a-z_.]+\] loc=.*$//'; then
+  echo "the run failed; the last lines of its log:" >&2
+  tail -n 40 "$log" >&2
+  exit 1
+fi
+echo
+recsys summary
+echo
+echo "make demo took ${SECONDS} s"

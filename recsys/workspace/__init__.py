@@ -1,0 +1,15 @@
+"""Artifacts and their formats: the only thing that stages share.
+
+    store       a workspace: immutable artifacts, committed atomically, found by id; mutable pointers
+    product     the product schema: column names and types of a catalog snapshot
+    snapshot    reader of a catalog snapshot
+    images      reader and writer of image-store shards
+    embeddings  reader and writer of embedding shards and of the sets made of them
+    splits      reader and writer of the train/validation/holdout assignment
+
+Does not know: any stage, torch, or what an artifact is for.
+"""
+
+from recsys.workspace.store import Draft, Manifest, Workspace, content_id
+
+__all__ = ["Draft", "Manifest", "Workspace", "content_id"]

@@ -1,0 +1,62 @@
+"""Reader of a catalog snapshot: the accepted products of one night and where their pictures are.
+
+A snapshot is an artifact of kind ``snapshots`` with ``products.parquet`` (:data:`product.PRODUCTS`) and
+``rejected.parquet`` (:data:`product.REJECTED`). ``manifest.info["image_shards"]`` lists the refs of the
+image-store shards it refers to, ``info["counts"]`` what came in.
+
+Does not know: feeds, or how a snapshot is made.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from recsys.workspace.images import ImageStore
+from recsys.workspace.store import Manifest, Workspace
+
+KIND = "snapshots"
+PRODUCTS_FILE = "products.parquet"
+REJECTED_FILE = "rejected.parquet"
+
+
+class Snapshot:
+    """One committed catalog snapshot."""
+
+    def __init__(self, workspace: Workspace, manifest: Manifest) -> None:
+        self.manifest = manifest
+        self._workspace = workspace
+        self._folder = workspace.path(manifest)
+
+    @classmethod
+    def open(cls, workspace: Workspace, ref: str) -> "Snapshot":
+        """Open the snapshot that ``ref`` (``snapshots/<id>``) names."""
+        return cls(workspace, workspace.get(ref))
+
+    @property
+    def products_path(self) -> Path:
+        """Local path of ``products.parquet``."""
+        return self._folder / PRODUCTS_FILE
+
+    @property
+    def num_products(self) -> int:
+        """Number of accepted products."""
+        return int(pq.ParquetFile(self.products_path).metadata.num_rows)
+
+    def batches(self, columns: Sequence[str] | None = None, *, batch_size: int = 4096) -> Iterator[pa.RecordBatch]:
+        """Stream products ascending by ``id``; memory is one batch (plus a Parquet row group's columns)."""
+        with pq.ParquetFile(self.products_path, memory_map=True) as file:
+            yield from file.iter_batches(batch_size=batch_size, columns=list(columns) if columns is not None else None)
+
+    def table(self, columns: Sequence[str] | None = None) -> pa.Table:
+        """Read products (or some columns of them) into memory."""
+        return pq.read_table(self.products_path, columns=list(columns) if columns is not None else None)
+
+    def rejected(self) -> pa.Table:
+        """Read what was rejected, in feed order."""
+        return pq.read_table(self._folder / REJECTED_FILE)
+
+    def images(self) -> ImageStore:
+        """Open the image store as this snapshot sees it."""
+        return ImageStore.open(self._workspace, self.manifest.info["image_shards"])

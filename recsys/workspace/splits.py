@@ -1,0 +1,35 @@
+"""The train/validation/holdout assignment of a snapshot, as training made it and evaluation reads it.
+
+An artifact of kind ``splits`` with one file, ``splits.arrow``: one row per product, ascending by id.
+
+Does not know: how the assignment is decided.
+"""
+
+from pathlib import Path
+
+import pyarrow as pa
+
+from recsys.workspace.store import Workspace
+
+KIND = "splits"
+FILE = "splits.arrow"
+TRAIN, VALIDATION, HOLDOUT = "train", "validation", "holdout"
+SCHEMA = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("component", pa.string(), nullable=False),  # products that are variants or duplicates of each other share it
+        pa.field("split", pa.string(), nullable=False),  # train, validation or holdout
+    ]
+)
+
+
+def write_splits(path: Path, table: pa.Table) -> None:
+    """Write ``splits.arrow`` at ``path``; ``table`` has :data:`SCHEMA`."""
+    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, SCHEMA) as writer:
+        writer.write_table(table.cast(SCHEMA))
+
+
+def read_splits(workspace: Workspace, ref: str) -> pa.Table:
+    """Read the assignment that ``ref`` (``splits/<id>``) names."""
+    path = workspace.path(workspace.get(ref)) / FILE
+    return pa.ipc.open_file(pa.memory_map(str(path))).read_all()

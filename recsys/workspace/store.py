@@ -1,0 +1,268 @@
+"""A workspace: immutable artifacts named by the hash of what made them, and a few mutable pointers.
+
+    <root>/<kind>/<id>/...            files of one artifact
+    <root>/<kind>/<id>/manifest.json  written last: an artifact without it does not exist
+    <root>/pointers/<name>.json       small mutable records, replaced atomically
+    <local>/scratch/<kind>/<id>/      resumable working files of an artifact that is being made
+    <local>/state/<name>              local caches that may be deleted at any time
+
+``root`` is a local folder or any fsspec URL (``s3://...``). Artifacts are written in a local folder
+first: locally they are renamed into place in one step, remotely uploaded with the manifest last.
+
+Does not know: what any kind of artifact contains.
+"""
+
+import contextlib
+import hashlib
+import json
+import logging
+import os
+import shutil
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import fsspec
+from filelock import FileLock
+
+from recsys.errors import ArtifactError, ConfigError
+
+logger = logging.getLogger(__name__)
+
+MANIFEST = "manifest.json"
+_TEMPORARY = ".tmp"
+
+
+def content_id(parts: Mapping[str, Any]) -> str:
+    """Return the id (16 hex characters) of what ``parts`` describes: equal parts, equal id.
+
+    ``parts`` is hashed as canonical JSON, so it may hold strings, numbers, booleans, ``None``, lists and
+    string-keyed mappings; anything else is a ``TypeError``.
+    """
+    text = json.dumps(parts, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """The commit record of one artifact."""
+
+    kind: str
+    id: str
+    created_at: str
+    """UTC, ISO 8601."""
+    inputs: dict[str, str]
+    """Role → ref (``kind/id``) of every artifact this one was made from."""
+    files: dict[str, int]
+    """Relative path → size in bytes."""
+    info: dict[str, Any] = field(default_factory=dict)
+    """What the stage has to say of it: counts, metrics, durations. JSON values."""
+
+    @property
+    def ref(self) -> str:
+        """``kind/id``: how artifacts name each other, and what travels through XCom."""
+        return f"{self.kind}/{self.id}"
+
+
+@dataclass(kw_only=True)
+class Draft:
+    """An artifact being written: put files under ``path``, facts into ``info`` and ``inputs``."""
+
+    path: Path
+    inputs: dict[str, str]
+    info: dict[str, Any] = field(default_factory=dict)
+    manifest: Manifest | None = None
+    """Set once the draft is committed."""
+
+    def committed(self) -> Manifest:
+        """Return the manifest of the finished draft; call it after the ``with`` block."""
+        assert self.manifest is not None, "the draft is committed when its with-block ends"
+        return self.manifest
+
+
+class Workspace:
+    """The folder or object store where artifacts live. Cheap to make; safe to share between processes."""
+
+    def __init__(self, root: str | Path, *, cache: str | Path | None = None) -> None:
+        """Open the workspace at ``root``; a URL needs ``cache``, a local folder for copies of artifacts."""
+        self.root = str(root)
+        self._fs, self._path = fsspec.url_to_fs(self.root)
+        self.is_local = "file" in (self._fs.protocol if isinstance(self._fs.protocol, tuple) else (self._fs.protocol,))
+        if self.is_local:
+            self.local = Path(self._path)
+        elif cache is None:
+            raise ConfigError(
+                f"The workspace {self.root} is remote and has no local cache.",
+                fix="Set workspace.cache to a local folder with room for the artifacts in use.",
+            )
+        else:
+            self.local = Path(cache)
+        self.local.mkdir(parents=True, exist_ok=True)
+
+    # -- reading ---------------------------------------------------------------------------------
+
+    def find(self, kind: str, id: str) -> Manifest | None:
+        """Return the manifest of a committed artifact, or ``None``."""
+        try:
+            raw = self._fs.cat_file(f"{self._path}/{kind}/{id}/{MANIFEST}")
+        except FileNotFoundError:
+            return None
+        return Manifest(**json.loads(raw))
+
+    def get(self, ref: str) -> Manifest:
+        """Return the manifest that ``ref`` (``kind/id``) names; raises :class:`ArtifactError`."""
+        kind, _, id = ref.partition("/")
+        manifest = self.find(kind, id) if id else None
+        if manifest is None:
+            raise ArtifactError(
+                f"There is no committed artifact {ref!r} in {self.root}.",
+                fix="Check the id (recsys status lists what is there), or run the stage that makes it again.",
+            )
+        return manifest
+
+    def list(self, kind: str) -> list[Manifest]:
+        """Return every committed artifact of ``kind``, oldest first."""
+        try:
+            folders = self._fs.ls(f"{self._path}/{kind}", detail=False, refresh=True)
+        except FileNotFoundError:
+            return []
+        found = (self.find(kind, str(folder).rstrip("/").rsplit("/", 1)[-1]) for folder in folders)
+        return sorted((m for m in found if m is not None), key=lambda m: (m.created_at, m.id))
+
+    def path(self, manifest: Manifest) -> Path:
+        """Return a local folder that holds the artifact's files, fetching them first when remote."""
+        folder = self.local / manifest.kind / manifest.id
+        if self.is_local:
+            return folder
+        if not (folder / MANIFEST).exists():
+            partial = self._temporary(manifest.kind)
+            partial.mkdir(parents=True)
+            for name in [*manifest.files, MANIFEST]:
+                (partial / name).parent.mkdir(parents=True, exist_ok=True)
+                self._fs.get_file(f"{self._path}/{manifest.ref}/{name}", str(partial / name))
+            _move(partial, folder)
+        return folder
+
+    # -- writing ---------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def create(self, kind: str, id: str, *, inputs: Mapping[str, str] | None = None) -> Iterator[Draft]:
+        """Write one artifact: fill ``draft.path``; leaving the block commits it, an exception drops it.
+
+        Two writers of the same id are harmless: ids come from inputs, the first commit wins and the
+        second is dropped. Look with :meth:`find` before doing the work.
+        """
+        partial = self._temporary(kind)
+        partial.mkdir(parents=True)
+        draft = Draft(path=partial, inputs=dict(inputs or {}))
+        try:
+            yield draft
+            draft.manifest = self._commit(kind, id, draft)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+
+    def _commit(self, kind: str, id: str, draft: Draft) -> Manifest:
+        files = {str(p.relative_to(draft.path)): p.stat().st_size for p in sorted(draft.path.rglob("*")) if p.is_file()}
+        manifest = Manifest(
+            kind=kind, id=id, created_at=datetime.now(UTC).isoformat(), inputs=draft.inputs, files=files, info=draft.info
+        )
+        for name in files:
+            _fsync(draft.path / name)
+        write_atomic(draft.path / MANIFEST, json.dumps(asdict(manifest), indent=1, ensure_ascii=False, sort_keys=True))
+        if self.is_local:
+            if not _move(draft.path, self.local / kind / id):
+                return self.get(f"{kind}/{id}")
+        else:
+            existing = self.find(kind, id)
+            if existing:
+                return existing
+            for name in [*files, MANIFEST]:
+                self._fs.put_file(str(draft.path / name), f"{self._path}/{kind}/{id}/{name}")
+        logger.info("committed %s: %d files, %d bytes", manifest.ref, len(files), sum(files.values()))
+        return manifest
+
+    def delete(self, manifest: Manifest) -> None:
+        """Remove an artifact, its manifest first, so that a kill in between leaves nothing half-there."""
+        remote = f"{self._path}/{manifest.ref}"
+        with contextlib.suppress(FileNotFoundError):
+            self._fs.rm_file(f"{remote}/{MANIFEST}")
+        with contextlib.suppress(FileNotFoundError):
+            self._fs.rm(remote, recursive=True)
+        shutil.rmtree(self.local / manifest.kind / manifest.id, ignore_errors=True)
+
+    def scratch(self, kind: str, id: str) -> Path:
+        """Return a local folder for resumable work on an artifact; it survives kills, and so retries."""
+        folder = self.local / "scratch" / kind / id
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def drop_scratch(self, kind: str, id: str) -> None:
+        """Remove the working folder once its artifact is committed."""
+        shutil.rmtree(self.local / "scratch" / kind / id, ignore_errors=True)
+
+    def state(self, name: str) -> Path:
+        """Return the path of a local cache file; losing it costs time, never truth."""
+        path = self.local / "state" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    # -- pointers --------------------------------------------------------------------------------
+
+    def read_pointer(self, name: str) -> dict[str, Any] | None:
+        """Return a pointer's record, or ``None`` where it was never written."""
+        try:
+            record: dict[str, Any] = json.loads(self._fs.cat_file(f"{self._path}/pointers/{name}.json"))
+        except FileNotFoundError:
+            return None
+        return record
+
+    def write_pointer(self, name: str, record: Mapping[str, Any]) -> None:
+        """Replace a pointer's record in one step: a reader sees the old one or the new one."""
+        text = json.dumps(dict(record), indent=1, ensure_ascii=False, sort_keys=True)
+        if self.is_local:
+            write_atomic(self.local / "pointers" / f"{name}.json", text)
+        else:
+            self._fs.pipe_file(f"{self._path}/pointers/{name}.json", text.encode())
+
+    def lock(self, name: str, *, timeout_s: float = -1) -> FileLock:
+        """Return a lock between processes of this machine; across machines Airflow's pools do that."""
+        path = self.local / "locks" / f"{name}.lock"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return FileLock(path, timeout=timeout_s)
+
+    def _temporary(self, kind: str) -> Path:
+        return self.local / _TEMPORARY / f"{kind.replace('/', '-')}-{uuid.uuid4().hex}"
+
+
+def write_atomic(path: Path, text: str) -> None:
+    """Write ``text`` so that a reader, or a kill, sees the old file or the whole new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    partial.write_text(text, encoding="utf-8")
+    _fsync(partial)
+    partial.replace(path)
+    _fsync(path.parent)
+
+
+def _move(source: Path, target: Path) -> bool:
+    """Rename a finished folder into place; ``False`` where another writer was first."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        source.rename(target)
+    except OSError:
+        if (target / MANIFEST).exists():
+            return False
+        raise
+    _fsync(target.parent)
+    return True
+
+
+def _fsync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

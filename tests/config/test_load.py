@@ -1,0 +1,54 @@
+"""A configuration is right or says everything that is wrong."""
+
+from pathlib import Path
+
+import pytest
+
+from recsys import config
+from recsys.errors import ConfigError
+
+CONF = Path(__file__).resolve().parents[2] / "conf"
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "some.toml"
+    path.write_text(text)
+    return path
+
+
+def test_every_wrong_key_is_named_at_once(tmp_path: Path) -> None:
+    path = write(tmp_path, "[embedding]\nbatch_size = 0\n[catalog]\nfeeed = 'x'\n")
+    with pytest.raises(ConfigError) as caught:
+        config.load(path)
+    assert "embedding.batch_size" in str(caught.value)
+    assert "catalog.feeed" in str(caught.value)
+    assert "2 wrong setting(s)" in str(caught.value)
+
+
+def test_a_missing_file_and_bad_toml_say_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="No config file"):
+        config.load(tmp_path / "nowhere.toml")
+    with pytest.raises(ConfigError, match="not valid TOML"):
+        config.load(write(tmp_path, "[workspace\n"))
+
+
+def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
+    loaded = config.load(write(tmp_path, ""))
+    assert loaded.resolve("data/feed.csv") == str(tmp_path / "data" / "feed.csv")
+    assert loaded.resolve("s3://bucket/feed.csv") == "s3://bucket/feed.csv"
+    assert loaded.resolve("/feed.csv") == "/feed.csv"
+
+
+def test_the_environment_overrides_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(tmp_path, "[workspace]\nroot = 'here'\n")
+    monkeypatch.setenv("RECSYS_CONFIG", str(path))
+    monkeypatch.setenv("RECSYS_WORKSPACE", "s3://bucket/prefix")
+    monkeypatch.setenv("RECSYS_QDRANT_URL", "http://localhost:6333")
+    loaded = config.load()
+    assert loaded.workspace.root == "s3://bucket/prefix"
+    assert loaded.index.url == "http://localhost:6333"
+
+
+@pytest.mark.parametrize("path", sorted(CONF.glob("*.toml")), ids=lambda p: p.stem)
+def test_every_config_that_we_ship_is_valid(path: Path) -> None:
+    assert config.load(path).base_dir == CONF

@@ -10,6 +10,13 @@
 Does not know: any stage, torch, or what an artifact is for.
 """
 
+from recsys.config import Config
 from recsys.workspace.store import Draft, Manifest, Workspace, content_id
 
-__all__ = ["Draft", "Manifest", "Workspace", "content_id"]
+__all__ = ["Draft", "Manifest", "Workspace", "content_id", "open_workspace"]
+
+
+def open_workspace(config: Config) -> Workspace:
+    """Open the workspace that the configuration names; raises :class:`~recsys.errors.ConfigError`."""
+    cache = config.workspace.cache
+    return Workspace(config.resolve(config.workspace.root), cache=config.resolve(cache) if cache else None)

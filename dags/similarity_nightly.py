@@ -1,0 +1,101 @@
+"""similarity_nightly: ingest → train → evaluate and gate → embed shards → publish → report.
+
+Every task calls one stage of ``recsys`` and returns the ref of the artifact it made; only refs travel
+through XCom. Each stage finds finished work by its id, so a retried or cleared task repeats nothing.
+"""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from airflow.sdk import dag
+from similarity_defaults import (
+    CATALOG,
+    ENCODER,
+    GPU_QUEUE,
+    INDEX,
+    NETWORK,
+    PURE,
+    WORKER,
+    WRITER_POOL,
+    pipeline,
+    step,
+)
+
+
+@dag(
+    schedule="0 1 * * *",
+    start_date=datetime(2026, 1, 1),
+    catchup=False,
+    max_active_runs=1,
+    tags=["recsys"],
+    doc_md=__doc__,
+)
+def similarity_nightly() -> None:
+    """Wire one night."""
+
+    @step(rule=PURE, timeout=timedelta(minutes=5))
+    def begin(run_id: str | None = None) -> str | None:
+        from recsys import night
+
+        return night.begin(*pipeline(), run_id)
+
+    @step(rule=NETWORK, timeout=timedelta(hours=4), outlets=[CATALOG])
+    def ingest() -> str:
+        from recsys.catalog import run
+
+        return str(run.run(*pipeline()).ref)
+
+    @step(rule=WORKER, timeout=timedelta(hours=8), queue=GPU_QUEUE)
+    def train(snapshot: str, champion: str | None) -> str:
+        from recsys.training import run
+
+        return str(run.run(*pipeline(), snapshot, champion).ref)
+
+    @step(rule=WORKER, timeout=timedelta(hours=2), queue=GPU_QUEUE, outlets=[ENCODER])
+    def evaluate(snapshot: str, challenger: str, champion: str | None) -> dict[str, str]:
+        from recsys.evaluation import run
+
+        manifest = run.run(*pipeline(), snapshot, challenger, champion)
+        return {"evaluation": manifest.ref, "encoder": manifest.info["chosen"]}
+
+    @step(rule=PURE, timeout=timedelta(minutes=30))
+    def plan(snapshot: str, encoder: str) -> list[dict[str, Any]]:
+        from recsys.embedding import run
+
+        return list(run.plan(*pipeline(), snapshot, encoder))
+
+    @step(rule=WORKER, timeout=timedelta(hours=2), queue=GPU_QUEUE, max_active_tis_per_dagrun=8)
+    def embed(shard: dict[str, Any]) -> str:
+        from recsys.embedding import run
+
+        return str(run.embed_shard(*pipeline(), shard))
+
+    @step(rule=PURE, timeout=timedelta(minutes=30), trigger_rule="none_failed")  # no shard: nothing changed
+    def collect(snapshot: str, encoder: str, shards: list[str]) -> str:
+        from recsys.embedding import run
+
+        return str(run.collect(*pipeline(), snapshot, encoder, list(shards or [])).ref)
+
+    @step(rule=NETWORK, timeout=timedelta(hours=4), pool=WRITER_POOL, outlets=[INDEX])
+    def publish(snapshot: str, embeddings: str) -> str:
+        from recsys.index import run
+
+        return str(run.run(*pipeline(), snapshot, embeddings).ref)
+
+    @step(rule=PURE, timeout=timedelta(minutes=30))
+    def report(refs: dict[str, str], run_id: str | None = None) -> str:
+        from recsys import night
+
+        return str(night.report(*pipeline(), run_id, refs).ref)
+
+    champion = begin()
+    snapshot = ingest()
+    challenger = train(snapshot, champion)
+    judged = evaluate(snapshot, challenger, champion)
+    embeddings = collect(snapshot, judged["encoder"], embed.expand(shard=plan(snapshot, judged["encoder"])))
+    publication = publish(snapshot, embeddings)
+    report({"snapshot": snapshot, "challenger": challenger, "evaluation": judged["evaluation"],
+            "embeddings": embeddings, "publication": publication})  # fmt: skip
+
+
+similarity_nightly()

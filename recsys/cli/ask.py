@@ -1,0 +1,1 @@
+"""The verbs that answer something: status, summary, similar, search."""

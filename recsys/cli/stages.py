@@ -1,0 +1,154 @@
+"""The verbs that make something: one per stage, in the pipeline's order."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from recsys.cli import Session, answer, as_json, main, pass_session
+
+snapshot_option = click.option("--snapshot", metavar="REF", help="Catalog snapshot; default the latest.")
+
+
+def _made(manifest: Any, *, machine: bool, text: str) -> None:
+    value = {"ref": manifest.ref, "inputs": manifest.inputs, **manifest.info}
+    answer(value, machine=machine, text=f"{text}\n  {manifest.ref}")
+
+
+@main.command()
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Folder; default where the config looks for its feed."
+)
+@click.option("--products", default=600, show_default=True, help="How many products to draw.")
+@click.option("--seed", default=0, show_default=True, help="Another seed, another shop.")
+@click.option(
+    "--night", default=1, show_default=True, help="The catalog of this night: 1 % changes each night."
+)
+@click.option("--next-night", is_flag=True, help="The night after the one in the folder.")
+@click.option("--image-size", default=512, show_default=True, help="Side of a picture, pixels.")
+@as_json
+@pass_session
+def sample(session: Session, out: Path | None, products: int, seed: int, night: int, next_night: bool,
+           image_size: int, machine: bool) -> None:  # fmt: skip
+    """Draw a sample catalog."""
+    from recsys.catalog.sample import run
+
+    if out is None:
+        config, _ = session.open()
+        out = Path(config.resolve(config.catalog.feed)).parent
+    if next_night:
+        night = run.last_night(out) + 1
+    made = run.run(out, num_products=products, seed=seed, night=night, image_size=image_size)
+    answer(
+        made, machine=machine, text=f"night {made['night']}: {made['products']} products in {made['feed']}"
+    )
+
+
+@main.command()
+@as_json
+@pass_session
+def ingest(session: Session, machine: bool) -> None:
+    """Read the feed and its pictures into a catalog snapshot."""
+    from recsys.catalog import run
+
+    manifest = run.run(*session.open())
+    counts, diff = manifest.info["counts"], manifest.info["diff"]
+    text = ", ".join(
+        f"{value} {name.replace('_', ' ')}"
+        for name, value in {**counts, **diff}.items()
+        if isinstance(value, int)
+    )
+    _made(manifest, machine=machine, text=text)
+
+
+@main.command()
+@snapshot_option
+@as_json
+@pass_session
+def train(session: Session, snapshot: str | None, machine: bool) -> None:
+    """Fine-tune a challenger encoder on a snapshot."""
+    from recsys import index, night
+    from recsys.training import run
+
+    config, workspace = session.open()
+    champion = index.live_encoder(config, workspace)
+    manifest = run.run(config, workspace, snapshot or night.latest_snapshot(workspace), champion)
+    _made(manifest, machine=machine, text=f"trained a challenger in {manifest.info['duration_s']:.0f} s")
+
+
+@main.command()
+@snapshot_option
+@click.option("--encoder", metavar="REF", help="Challenger; default the latest trained on the snapshot.")
+@click.option("--champion", metavar="REF", help="Default the encoder in service.")
+@as_json
+@pass_session
+def evaluate(
+    session: Session, snapshot: str | None, encoder: str | None, champion: str | None, machine: bool
+) -> None:
+    """Judge the challenger against the encoder in service, and decide."""
+    from recsys import index, night
+    from recsys.evaluation import run
+
+    config, workspace = session.open()
+    snapshot = snapshot or night.latest_snapshot(workspace)
+    encoder = encoder or night.latest_challenger(workspace, snapshot).ref
+    manifest = run.run(
+        config, workspace, snapshot, encoder, champion or index.live_encoder(config, workspace)
+    )
+    reasons = "\n  ".join(manifest.info["reasons"])
+    _made(
+        manifest, machine=machine, text=f"{manifest.info['decision']}: {manifest.info['chosen']}\n  {reasons}"
+    )
+
+
+@main.command()
+@snapshot_option
+@click.option("--encoder", metavar="REF", help="Default the one the latest evaluation chose.")
+@as_json
+@pass_session
+def embed(session: Session, snapshot: str | None, encoder: str | None, machine: bool) -> None:
+    """Embed the products that the cache lacks."""
+    from recsys import night
+    from recsys.embedding import run
+
+    config, workspace = session.open()
+    snapshot = snapshot or night.latest_snapshot(workspace)
+    encoder = (
+        encoder
+        or night.latest(workspace, "evaluations", made_by="evaluate", snapshot=snapshot).info["chosen"]
+    )
+    manifest = run.run(config, workspace, snapshot, encoder)
+    _made(
+        manifest,
+        machine=machine,
+        text=f"embedded {manifest.info['embedded']}, reused {manifest.info['reused']}",
+    )
+
+
+@main.command()
+@snapshot_option
+@as_json
+@pass_session
+def publish(session: Session, snapshot: str | None, machine: bool) -> None:
+    """Publish the latest embeddings of a snapshot and switch the alias."""
+    from recsys import night
+    from recsys.index import run
+
+    config, workspace = session.open()
+    snapshot = snapshot or night.latest_snapshot(workspace)
+    embeddings = night.latest(workspace, "embedding-sets", made_by="embed", snapshot=snapshot)
+    manifest = run.run(config, workspace, snapshot, embeddings.ref)
+    info = manifest.info
+    _made(manifest, machine=machine, text=f"{info['action']}: alias {info['alias']} → {info['collection']}")
+
+
+@main.command()
+@click.option("--to", "target", metavar="COLLECTION", help="Default the one before the live one.")
+@as_json
+@pass_session
+def rollback(session: Session, target: str | None, machine: bool) -> None:
+    """Point the alias back at an earlier collection."""
+    from recsys import index
+
+    live = index.rollback(*session.open(), to=target)
+    answer({"collection": live}, machine=machine, text=f"the alias points at {live}")

@@ -14,11 +14,16 @@ from recsys.workspace.store import Workspace
 KIND = "splits"
 FILE = "splits.arrow"
 TRAIN, VALIDATION, HOLDOUT = "train", "validation", "holdout"
+UNUSED = "unused"
+"""Neither learnt from nor judged on: its value of the prescribed column is in no list, or it shares a
+picture or item group with a held-out product."""
 SCHEMA = pa.schema(
     [
         pa.field("id", pa.string(), nullable=False),
-        pa.field("component", pa.string(), nullable=False),  # products that are variants or duplicates of each other share it
-        pa.field("split", pa.string(), nullable=False),  # train, validation or holdout
+        pa.field(
+            "component", pa.string(), nullable=False
+        ),  # products that are variants or duplicates of each other share it
+        pa.field("split", pa.string(), nullable=False),  # train, validation, holdout or unused
     ]
 )
 

@@ -1,0 +1,101 @@
+"""Settings of what training learns from: the split, label levels, judged pairs, and how batches are drawn.
+
+Does not know: objectives and the optimiser; they are in recsys/config/training.py.
+"""
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from recsys.config.base import Section
+
+
+class SplitConfig(Section):
+    """Which products are trained on, which choose the checkpoint, which judge the result."""
+
+    validation_share: float = Field(default=0.1, ge=0, le=0.5)
+    """Share of components that choose the best epoch; 0.05 to 0.15 is usual."""
+    holdout_share: float = Field(default=0.1, ge=0, le=0.5)
+    """Share of components that only the evaluation sees; 0.1 to 0.2 is usual."""
+    phash_distance: int = Field(default=4, ge=-1, le=8)
+    """Pictures whose 64-bit perceptual hashes differ in at most this many bits count as one; -1: only
+    byte-equal sources do. Above 6 different products on white backgrounds begin to be joined."""
+    phash_max_products: int = Field(default=20, ge=2)
+    """A perceptual hash shared by more item groups than this says nothing (a placeholder, a plain
+    picture) and joins nobody."""
+    max_component: int = Field(default=100, ge=2)
+    """Near-equal pictures never join products into a component larger than this many products."""
+    column: str | None = None
+    """Column or attribute whose value names the split; unset: by hash of the component."""
+    train: tuple[str, ...] = ()
+    """Values of ``column`` that are trained on."""
+    validation: tuple[str, ...] = ()
+    """Values of ``column`` that choose the best epoch; empty: ``validation_share`` of the training
+    components does (see ``validation_by``)."""
+    holdout: tuple[str, ...] = ()
+    """Values of ``column`` that are held out. Values in no list are not used at all."""
+    validation_by: tuple[str, ...] = ()
+    """Columns whose combined value is drawn whole when ``validation_share`` is taken out of the training
+    products: set it to the class columns to validate on classes that were never trained on."""
+
+    @model_validator(mode="after")
+    def _values(self) -> Self:
+        if self.column is None and (self.train or self.validation or self.holdout):
+            raise ValueError("train, validation and holdout list values of `column`; set `column` too")
+        if self.column is not None and not self.train:
+            raise ValueError(f"no value of {self.column!r} is trained on; list at least one in `train`")
+        listed = [*self.train, *self.validation, *self.holdout]
+        twice = sorted({value for value in listed if listed.count(value) > 1})
+        if twice:
+            raise ValueError(f"{twice} stand in two lists; a value belongs to one split")
+        return self
+
+
+class LabelConfig(Section):
+    """A label level: products whose values are all equal are positives of each other."""
+
+    columns: tuple[str, ...] = Field(default=(), max_length=8)
+    """Columns or attributes; a product that lacks one of them has no label at this level. Empty only
+    for the built-in levels ``product`` and ``group``."""
+    weight: float = Field(default=1.0, ge=0)
+    """Share of the batch's classes drawn at this level, relative to the other levels; 0: the label may
+    be used by objectives, but no batch is drawn by it."""
+
+
+class PairsConfig(Section):
+    """A file of judged pairs: ``left_id, right_id, label[, weight]``."""
+
+    path: str
+    """CSV, TSV, JSON Lines or Parquet. ``label`` is 1/0, true/false, similar/not_similar or duplicate."""
+    weight: float = Field(default=1.0, gt=0)
+    """Multiplies the weight of every pair in the file."""
+
+
+class LinksConfig(Section):
+    """A column that lists the ids of similar products (related, upsell): judged positives."""
+
+    column: str
+    """Column or attribute."""
+    separator: str = "|"
+    """Between two ids."""
+    weight: float = Field(default=1.0, gt=0)
+    """Weight of each pair."""
+    match: tuple[Literal["id", "item_group_id"], ...] = ("id", "item_group_id")
+    """What a listed id may name; an item group stands for all its products."""
+
+
+class SamplerConfig(Section):
+    """How a batch is put together: P classes of K items, the rest at random."""
+
+    batch_size: int = Field(default=64, ge=2)
+    """Items per forward pass; an item is one product with one of its pictures."""
+    items_per_class: int = Field(default=4, ge=1)
+    """K: items of a class that enter a batch together; 4 is usual, at least 2 to have positives."""
+    random_share: float = Field(default=0.0, ge=0, le=1)
+    """Share of the batch drawn from all training products in shuffled turn, whatever their labels."""
+    links_weight: float = Field(default=1.0, ge=0)
+    """Share of the batch's classes that are a product with its judged or linked positives, relative to
+    the label levels' weights."""
+    class_power: float = Field(default=0.5, ge=0, le=1)
+    """A class of n products is drawn with probability proportional to n**class_power: 0 treats classes
+    alike, 1 products alike."""

@@ -1,0 +1,241 @@
+"""Who is trained on, who validates, who is held out: by duplicate-and-variant component, stable over nights.
+
+Products that share an item group, a source picture, or a near-equal perceptual hash are one component,
+and a component is never divided. Its split is a hash of its key, the smallest item group or id in it:
+new products do not move old ones, except where they join two components or come with a smaller key; for
+those the assignment that the champion was trained under prevails (``previous``), so that nothing it was
+trained on is held out later.
+
+    N = products, E = edges (pairs of products)
+
+Does not know: files, snapshots, models.
+"""
+
+import hashlib
+import itertools
+import logging
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys.config import SplitConfig
+from recsys.workspace.splits import HOLDOUT, TRAIN, UNUSED, VALIDATION
+
+logger = logging.getLogger(__name__)
+
+Int = NDArray[np.int64]
+_FLAT_BITS = 8
+"""A 64-bit hash with fewer ones, or fewer noughts, than this comes of a plain picture."""
+_BUCKET = 2048
+"""Hashes that agree in a band are compared all with all up to this many, beyond with their neighbours."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What the split is decided from, one entry per product, ascending by id."""
+
+    ids: Sequence[str]
+    groups: Sequence[str | None]
+    """Item group."""
+    images: Sequence[Sequence[bytes]]
+    """sha256 of each source picture."""
+    phashes: Sequence[Sequence[int]]
+    """64-bit perceptual hash of each picture."""
+
+
+class Forest:
+    """Union-find over N products, by size, with path halving."""
+
+    def __init__(self, size: int) -> None:
+        self._parent = list(range(size))
+        self.size = [1] * size
+
+    def find(self, i: int) -> int:
+        """Return the representative of ``i``'s set."""
+        parent = self._parent
+        while parent[i] != i:
+            parent[i] = parent[parent[i]]
+            i = parent[i]
+        return i
+
+    def join(self, i: int, j: int, *, largest: int | None = None) -> bool:
+        """Unite the sets of ``i`` and ``j``; ``False`` where that would exceed ``largest`` members."""
+        i, j = self.find(i), self.find(j)
+        if i == j:
+            return True
+        if largest is not None and self.size[i] + self.size[j] > largest:
+            return False
+        if self.size[i] < self.size[j]:
+            i, j = j, i
+        self._parent[j] = i
+        self.size[i] += self.size[j]
+        return True
+
+
+def components(facts: Facts, config: SplitConfig) -> tuple[list[str], list[str], dict[str, int]]:
+    """Return each product's component key, its key by exact links alone, and counts for the record.
+
+    Exact links are item group and equal source picture; the first answer adds near-equal perceptual
+    hashes, held back by ``phash_max_products`` and ``max_component``.
+    """
+    forest = Forest(len(facts.ids))
+    _join_equal(forest, facts.groups)
+    first: dict[bytes, int] = {}
+    for i, hashes in enumerate(facts.images):
+        for sha256 in hashes:
+            forest.join(i, first.setdefault(sha256, i))
+    exact = _keys(forest, facts)
+    joined = refused = 0
+    if config.phash_distance >= 0:
+        carriers = _carriers(facts, exact, config.phash_max_products)
+        for members in carriers.values():
+            for i in members[1:]:
+                refused += not forest.join(members[0], i, largest=config.max_component)
+        values = np.fromiter(carriers, np.uint64, len(carriers))
+        for left, right in near_pairs(values, config.phash_distance):
+            ok = forest.join(carriers[int(left)][0], carriers[int(right)][0], largest=config.max_component)
+            joined += ok
+            refused += not ok
+    keys = _keys(forest, facts)
+    sizes = Counter(keys)
+    counts = {
+        "components": len(sizes),
+        "components_by_exact_links": len(set(exact)),
+        "largest_component": max(sizes.values(), default=0),
+        "near_equal_hash_pairs": joined,
+        "refused_joins": refused,
+    }
+    return keys, exact, counts
+
+
+def near_pairs(hashes: NDArray[np.uint64], distance: int) -> list[tuple[int, int]]:
+    """Return the pairs of distinct 64-bit ``hashes`` ``[N]`` at Hamming distance 1..``distance``, nearest first.
+
+    Banding: 64 bits in ``distance`` + 2 blocks; two hashes within ``distance`` agree in at least two
+    blocks whole, so sorting by every pair of blocks finds them all, at N log N instead of N squared.
+    """
+    hashes = np.unique(hashes)
+    if distance <= 0 or len(hashes) < 2:
+        return []
+    edges = np.linspace(0, 64, distance + 3).astype(int)
+    masks = [((1 << int(b)) - (1 << int(a))) & 0xFFFF_FFFF_FFFF_FFFF for a, b in itertools.pairwise(edges)]
+    found: set[tuple[int, int, int]] = set()
+    for one, two in itertools.combinations(masks, 2):
+        banded = hashes & np.uint64(one | two)
+        order = np.argsort(banded, kind="stable")
+        starts = np.flatnonzero(np.r_[True, np.diff(banded[order]) != 0])
+        longest = int(np.diff(np.r_[starts, len(order)]).max())
+        if longest > _BUCKET:
+            logger.warning(
+                "%d perceptual hashes agree in a third of their bits; compared with neighbours only", longest
+            )
+        ordered, ordered_band = hashes[order], banded[order]
+        for step in range(1, min(longest, _BUCKET)):
+            same = ordered_band[step:] == ordered_band[:-step]
+            if not same.any():
+                break
+            left, right = ordered[:-step][same], ordered[step:][same]
+            apart = np.bitwise_count(left ^ right)
+            near = apart <= distance
+            found.update(zip(apart[near].tolist(), left[near].tolist(), right[near].tolist(), strict=True))
+    return [(left, right) for _, left, right in sorted(found)]
+
+
+def assign(
+    keys: Sequence[str],
+    config: SplitConfig,
+    *,
+    ids: Sequence[str] = (),
+    previous: Mapping[str, str] | None = None,
+) -> list[str]:
+    """Return the split of every product by the hash of its component key ``[N]``.
+
+    ``previous`` maps product ids to the split that an encoder in service was made with: a component that
+    holds any of them keeps that split; where two components have since become one, trained on prevails
+    over validated on over held out, because what was once trained on can no longer judge.
+    """
+    chosen = {key: _by_hash(key, config.validation_share, config.holdout_share) for key in set(keys)}
+    if previous:
+        rank = {TRAIN: 0, VALIDATION: 1, HOLDOUT: 2}
+        kept: dict[str, str] = {}
+        for id, key in zip(ids, keys, strict=True):
+            was = previous.get(id)
+            if was in rank and (key not in kept or rank[was] < rank[kept[key]]):
+                kept[key] = was
+        chosen |= kept
+    return [chosen[key] for key in keys]
+
+
+def prescribed(
+    values: Sequence[str | None],
+    exact_keys: Sequence[str],
+    config: SplitConfig,
+    *,
+    drawn_by: Sequence[str] | None = None,
+) -> tuple[list[str], int]:
+    """Return the split that a column prescribes, and how many products were left out as straddling.
+
+    ``values`` is the column, ``[N]``. A product to train or validate on that shares an item group or a
+    source picture with a held-out one is ``unused``: the column decides, but no held-out picture may
+    be learnt from. Where no value validates, ``validation_share`` of the training products does, drawn
+    by the hash of ``drawn_by`` (default: the component), whole.
+    """
+    table = dict.fromkeys(config.train, TRAIN) | dict.fromkeys(config.validation, VALIDATION)
+    table |= dict.fromkeys(config.holdout, HOLDOUT)
+    splits = [table.get(value or "", UNUSED) for value in values]
+    if not config.validation and config.validation_share:
+        for i, key in enumerate(exact_keys if drawn_by is None else drawn_by):
+            if splits[i] == TRAIN:
+                splits[i] = _by_hash(key, config.validation_share, 0.0)
+    held = {key for key, split in zip(exact_keys, splits, strict=True) if split == HOLDOUT}
+    straddling = [i for i, key in enumerate(exact_keys) if key in held and splits[i] in (TRAIN, VALIDATION)]
+    for i in straddling:
+        splits[i] = UNUSED
+    return splits, len(straddling)
+
+
+def _by_hash(key: str, validation_share: float, holdout_share: float) -> str:
+    digest = hashlib.sha256(b"split\0" + key.encode()).digest()
+    u = int.from_bytes(digest[:8], "big") / 2**64
+    return HOLDOUT if u < holdout_share else VALIDATION if u < holdout_share + validation_share else TRAIN
+
+
+def _join_equal(forest: Forest, values: Sequence[Any]) -> None:
+    first: dict[Any, int] = {}
+    for i, value in enumerate(values):
+        if value is not None:
+            forest.join(i, first.setdefault(value, i))
+
+
+def _carriers(facts: Facts, exact: Sequence[str], max_products: int) -> dict[int, list[int]]:
+    """Return hash → products, without hashes of plain pictures and those of too many unrelated products."""
+    carriers: dict[int, list[int]] = {}
+    for i, hashes in enumerate(facts.phashes):
+        for value in hashes:
+            if _FLAT_BITS <= value.bit_count() <= 64 - _FLAT_BITS:
+                carriers.setdefault(value, []).append(i)
+    return {v: m for v, m in sorted(carriers.items()) if len({exact[i] for i in m}) <= max_products}
+
+
+def _keys(forest: Forest, facts: Facts) -> list[str]:
+    """Return each product's component key: the smallest unit in it, shorter before longer.
+
+    A unit is the item group, or the id of a product without one. Numbers that count up keep the oldest
+    product's key that way, so a component's key survives its growth.
+    """
+    smallest: dict[int, str] = {}
+    roots = [forest.find(i) for i in range(len(facts.ids))]
+    for root, id, group in zip(roots, facts.ids, facts.groups, strict=True):
+        unit = f"g:{group}" if group is not None else f"p:{id}"
+        kept = smallest.get(root)
+        if kept is None or _order(unit) < _order(kept):
+            smallest[root] = unit
+    return [smallest[root] for root in roots]
+
+
+def _order(unit: str) -> tuple[int, str]:
+    return len(unit), unit

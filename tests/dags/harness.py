@@ -1,0 +1,167 @@
+"""Runs similarity_nightly in Airflow, in this process, with faults and true clears. Run by the tests.
+
+    python -m tests.dags.harness clean          run the night once
+    python -m tests.dags.harness fail-each      every task fails once, after its work is done; each time
+                                                it is cleared, as a person would in the UI
+    python -m tests.dags.harness parse          parse the DAG file and say what that imported
+
+Airflow's own ``dag.test`` starts a run anew each time, so it cannot show what clearing one task does; the
+loop here is its loop, around a run that stays. Prints one JSON object on the last line.
+"""
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+DAGS = Path(__file__).resolve().parents[2] / "dags"
+
+
+def parse() -> dict[str, Any]:
+    """Parse the DAG files as the DAG processor does, Airflow itself being imported already."""
+    import airflow.sdk
+    from airflow.dag_processing.dagbag import BundleDagBag
+
+    BundleDagBag(dag_folder="/dev/null", bundle_path=DAGS, bundle_name="warm-up")
+    started = time.perf_counter()
+    bag = BundleDagBag(dag_folder=str(DAGS), bundle_path=DAGS, bundle_name="dags-folder")
+    seconds = time.perf_counter() - started
+    heavy = sorted(
+        {"torch", "open_clip", "sentence_transformers", "lightning", "pyarrow", "numpy"} & set(sys.modules)
+    )
+    own = sorted(name for name in sys.modules if name.split(".")[0] == "recsys")
+    tasks = {
+        dag.dag_id: {
+            t.task_id: {
+                "queue": t.queue,
+                "pool": t.pool,
+                "retries": t.retries,
+                "timeout": t.execution_timeout is not None,
+                "outlets": [o.name for o in t.outlets],
+                "after": sorted(t.upstream_task_ids),
+            }
+            for t in dag.tasks
+        }
+        for dag in bag.dags.values()
+    }
+    version = airflow.sdk.__version__
+    errors = {str(k): str(v) for k, v in bag.import_errors.items()}
+    return {"airflow": version, "seconds": seconds, "imported": heavy + own, "errors": errors, "tasks": tasks}
+
+
+class Faults:
+    """Makes tasks of the DAG fail on demand, after they did their work."""
+
+    def __init__(self, dag: Any) -> None:
+        self.armed: set[str] = set()
+        self.failed: list[str] = []
+        for task in dag.tasks:
+            if hasattr(task, "python_callable"):
+                task.python_callable = self._wrap(task.task_id, task.python_callable)
+            else:  # mapped: the callable is among the operator's partial arguments
+                arguments = task.partial_kwargs
+                arguments["python_callable"] = self._wrap(task.task_id, arguments["python_callable"])
+
+    def _wrap(self, task_id: str, function: Any) -> Any:
+        import functools
+
+        from airflow.sdk.exceptions import AirflowFailException
+
+        @functools.wraps(function)
+        def run(*args: Any, **kwargs: Any) -> Any:
+            result = function(*args, **kwargs)
+            if task_id in self.armed:
+                self.armed.discard(task_id)
+                self.failed.append(task_id)
+                raise AirflowFailException(f"a fault after the work of {task_id}")
+            return result
+
+        return run
+
+
+def count_work() -> list[str]:
+    """Return a list that grows by a ref whenever a stage begins to write an artifact."""
+    from recsys.workspace import Workspace
+
+    begun: list[str] = []
+    create = Workspace.create
+
+    def counted(self: Any, kind: str, id: str, **kwargs: Any) -> Any:
+        begun.append(f"{kind}/{id}")
+        return create(self, kind, id, **kwargs)
+
+    Workspace.create = counted  # type: ignore[method-assign]
+    return begun
+
+
+def night(fail_each: bool) -> dict[str, Any]:
+    """Run one night to its end; with ``fail_each`` every task fails once and is cleared."""
+    from airflow import settings
+    from airflow.dag_processing.bundles.manager import DagBundlesManager
+    from airflow.dag_processing.dagbag import BundleDagBag, sync_bag_to_db
+    from airflow.models.dagrun import DagRun
+    from airflow.sdk import timezone
+    from airflow.sdk.definitions.dag import _run_task
+    from airflow.serialization.serialized_objects import DagSerialization
+    from airflow.utils.state import DagRunState, TaskInstanceState
+    from airflow.utils.types import DagRunTriggeredByType, DagRunType
+
+    session = settings.Session()
+    manager = DagBundlesManager()
+    manager.sync_bundles_to_db(session=session)
+    session.commit()
+    bundle = next(iter(manager.get_all_dag_bundles()))
+    bundle.initialize()
+    bag = BundleDagBag(dag_folder=bundle.path, bundle_path=bundle.path, bundle_name=bundle.name)
+    sync_bag_to_db(bag, bundle.name, bundle.version)
+    dag = bag.dags["similarity_nightly"]
+    faults, begun = Faults(dag), count_work()
+    if fail_each:
+        faults.armed = set(dag.task_ids)
+    scheduled = DagSerialization.deserialize_dag(DagSerialization.serialize_dag(dag))
+    now = timezone.utcnow()
+    run: DagRun = scheduled.create_dagrun(
+        run_id="manual__the-night", logical_date=now, data_interval=(now, now), run_after=now, conf=None,
+        run_type=DagRunType.MANUAL, state=DagRunState.RUNNING, triggered_by=DagRunTriggeredByType.TEST,
+        triggering_user_name="test", start_date=now, session=session,
+    )  # fmt: skip
+    clears = 0
+    deadline = time.monotonic() + 540
+    while time.monotonic() < deadline:
+        session.expire_all()
+        ready, _ = run.update_state(session=session)
+        for instance in ready:
+            instance.try_number += 1
+            instance.state = TaskInstanceState.SCHEDULED
+        session.commit()
+        for instance in [
+            t for t in run.get_task_instances(session=session) if t.state == TaskInstanceState.SCHEDULED
+        ]:
+            _run_task(ti=instance, task=dag.task_dict[instance.task_id])
+        session.expire_all()
+        if run.state == DagRunState.FAILED and fail_each and clears < 4 * len(dag.tasks):
+            clears += 1
+            scheduled.clear(
+                run_id=run.run_id, only_failed=True, dag_run_state=DagRunState.RUNNING, session=session
+            )
+            session.commit()
+            session.refresh(run)
+        elif run.state != DagRunState.RUNNING:
+            break
+    states: dict[str, list[str]] = {}
+    for instance in run.get_task_instances(session=session):
+        states.setdefault(instance.task_id, []).append(str(instance.state))
+    return {
+        "state": str(run.state),
+        "clears": clears,
+        "failed": faults.failed,
+        "begun": begun,
+        "tasks": states,
+    }
+
+
+if __name__ == "__main__":
+    what = sys.argv[1]
+    result = parse() if what == "parse" else night(fail_each=what == "fail-each")
+    sys.stdout.write("\n" + json.dumps(result) + "\n")

@@ -1,0 +1,116 @@
+"""The whole night in Airflow on a small sample: its result, and the same result through every failure."""
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from recsys import config, index
+from recsys.catalog.sample import run as sample
+from recsys.workspace import Workspace, open_workspace
+
+TASKS = ["begin", "ingest", "train", "evaluate", "plan", "embed", "collect", "publish", "report"]
+KINDS = (
+    "snapshots",
+    "images",
+    "splits",
+    "encoders",
+    "evaluations",
+    "embeddings",
+    "embedding-sets",
+    "publications",
+)
+
+CONFIG = """
+name = "a small shop"
+[workspace]
+root = "workspace"
+[catalog]
+feed = "catalog/feed.csv"
+custom_attributes = "*"
+[catalog.guards]
+max_rejected_share = 0.5
+[encoder]
+dim = 32
+[encoder.image]
+kind = "small"
+image_size = 48
+[embedding]
+shard_size = 30
+[training]
+max_epochs = 2
+[evaluation]
+alphas = [0.5]
+"""
+
+Harness = Callable[..., dict[str, Any]]
+
+
+def shop(folder: Path) -> Path:
+    """Draw a small shop in ``folder`` and return the path of its config."""
+    folder.mkdir()
+    sample.run(folder / "catalog", num_products=70, seed=1, image_size=96)
+    path = folder / "shop.toml"
+    path.write_text(CONFIG)
+    return path
+
+
+def artifacts(path: Path) -> dict[str, list[str]]:
+    """Return the ids of everything in the workspace, by kind."""
+    workspace = open_workspace(config.load(path))
+    return {kind: sorted(m.id for m in workspace.list(kind)) for kind in KINDS}
+
+
+@pytest.fixture(scope="module")
+def clean(harness: Harness, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    path = shop(tmp_path_factory.mktemp("clean") / "shop")
+    return path, harness("clean", RECSYS_CONFIG=str(path))
+
+
+@pytest.mark.slow
+def test_every_task_succeeds_and_the_catalog_is_published(clean: tuple[Path, dict[str, Any]]) -> None:
+    path, ran = clean
+    assert ran["state"] == "success", ran["log"][-5000:]
+    assert list(ran["tasks"]) == TASKS
+    assert len(ran["tasks"]["embed"]) == 3  # ~ 70 products in shards of 30
+    loaded = config.load(path)
+    workspace = open_workspace(loaded)
+    status = index.status(loaded, workspace)
+    snapshot = workspace.get(workspace.read_pointer("catalog")["snapshot"])
+    assert status["snapshot"] == snapshot.ref
+    assert status["count"] == snapshot.info["counts"]["accepted"]
+    assert status["encoder"] == workspace.list("evaluations")[-1].info["chosen"]
+    report = workspace.path(workspace.list("reports")[-1]) / "report.html"
+    assert "<html" in report.read_text()
+
+
+@pytest.mark.slow
+def test_nothing_is_made_twice(clean: tuple[Path, dict[str, Any]]) -> None:
+    _, ran = clean
+    assert {ref: n for ref, n in Counter(ran["begun"]).items() if n > 1} == {}
+
+
+@pytest.mark.slow
+def test_a_run_that_fails_at_each_task_in_turn_and_is_cleared_gives_the_same(
+    clean: tuple[Path, dict[str, Any]], harness: Harness, tmp_path: Path
+) -> None:
+    path = shop(tmp_path / "shop")
+    ran = harness("fail-each", RECSYS_CONFIG=str(path))
+    assert ran["state"] == "success", ran["log"][-5000:]
+    assert sorted(ran["failed"]) == sorted(TASKS)
+    assert ran["clears"] >= len(TASKS) - 2  # begin and ingest run side by side, and so may fail side by side
+    assert {ref: n for ref, n in Counter(ran["begun"]).items() if n > 1} == {}
+    assert artifacts(path) == artifacts(clean[0])
+    assert weights(path) == weights(clean[0])
+
+
+def weights(path: Path) -> dict[str, bytes]:
+    """Return every encoder's weights, byte for byte."""
+    workspace: Workspace = open_workspace(config.load(path))
+    return {
+        f"{manifest.id}/{file.name}": file.read_bytes()
+        for manifest in workspace.list("encoders")
+        for file in sorted(workspace.path(manifest).glob("*.safetensors"))
+    }

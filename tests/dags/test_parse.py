@@ -1,0 +1,48 @@
+"""The DAG file is thin: it parses at once, imports nothing heavy, and wires what the design says."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def parsed(harness: Callable[..., dict[str, Any]]) -> dict[str, Any]:
+    return harness("parse")
+
+
+def test_it_parses_in_under_a_second_without_heavy_imports(parsed: dict[str, Any]) -> None:
+    assert parsed["errors"] == {}
+    assert parsed["imported"] == []
+    assert parsed["seconds"] < 1.0
+
+
+def test_the_tasks_are_wired_as_designed(parsed: dict[str, Any]) -> None:
+    tasks = parsed["tasks"]["similarity_nightly"]
+    assert list(tasks) == [
+        "begin",
+        "ingest",
+        "train",
+        "evaluate",
+        "plan",
+        "embed",
+        "collect",
+        "publish",
+        "report",
+    ]
+    assert {name for name, task in tasks.items() if task["queue"] == "gpu"} == {"train", "evaluate", "embed"}
+    assert {name for name, task in tasks.items() if task["pool"] == "index_writer"} == {"publish"}
+    assert {name: task["outlets"] for name, task in tasks.items() if task["outlets"]} == {
+        "ingest": ["catalog"],
+        "evaluate": ["encoder"],
+        "publish": ["index"],
+    }
+    assert all(task["timeout"] and task["retries"] >= 1 for task in tasks.values())
+    assert tasks["train"]["after"] == ["begin", "ingest"]
+    assert tasks["publish"]["after"] == ["collect", "ingest"]
+
+
+def test_the_file_stays_thin() -> None:
+    source = (Path(__file__).resolve().parents[2] / "dags" / "similarity_nightly.py").read_text()
+    assert len(source.splitlines()) <= 110

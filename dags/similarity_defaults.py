@@ -39,7 +39,7 @@ def step(*, rule: dict[str, Any], timeout: timedelta, **settings: Any) -> Callab
     """Make a task of a function, with its retry rule and timeout; errors no retry can help fail at once."""
 
     def decorate(function: Callable[..., Any]) -> Any:
-        @task(execution_timeout=timeout, **rule, **settings)
+        @task(execution_timeout=timeout, **rule, **settings)  # type: ignore[untyped-decorator]
         @functools.wraps(function)
         def run(*args: Any, **kwargs: Any) -> Any:
             from recsys.errors import RecsysError

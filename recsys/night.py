@@ -84,7 +84,7 @@ def latest(workspace: Workspace, kind: str, *, made_by: str, **inputs: str) -> M
 def latest_challenger(workspace: Workspace, snapshot: str) -> Manifest:
     """Return the encoder last fine-tuned on ``snapshot``; raises :class:`InputError` where there is none."""
     for manifest in reversed(workspace.list("encoders")):
-        if manifest.inputs.get("snapshot") == snapshot and "base" in manifest.inputs and "splits" in manifest.inputs:
+        if manifest.inputs.get("snapshot") == snapshot and {"base", "splits"} <= manifest.inputs.keys():
             return manifest
     raise InputError(f"No encoder was trained on {snapshot} yet.", fix="Run `recsys train` first.")
 

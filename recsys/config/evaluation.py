@@ -1,7 +1,168 @@
-"""Settings of the evaluation stage: metrics, retrieval tasks, the gate."""
+"""Settings of the evaluation stage: retrieval tasks and their metrics, candidates, the gate."""
+
+import re
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from recsys.config.base import Section
+
+Filter = dict[str, str | list[str]]
+"""Column or custom attribute → the value, or any of the values, that a product must have."""
+TaskName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_]*$")]
+
+_METRIC = re.compile(r"^(?:(?:recall|hit|precision|ndcg)@([1-9]\d{0,3})|r_precision|map@r)$")
+
+
+class GradeConfig(Section):
+    """One rung of graded relevance, for nDCG only."""
+
+    relevant: tuple[str, ...] = Field(min_length=1)
+    """Columns or attributes that must all be equal, such as ``["item_group_id"]``."""
+    grade: int = Field(ge=1, le=127)
+    """Gain of a product that meets it; the highest rung met counts. Example: same group 3, same type 1."""
+
+
+class TaskConfig(Section):
+    """One retrieval task: for each query product, which products of the gallery ought to come first."""
+
+    name: TaskName
+    """Short name, unique: lower-case letters, digits and ``_``."""
+    title: str | None = None
+    """What the task asks, in words, for the report."""
+    kind: Literal["item", "text_to_image"] = "item"
+    """``item``: a product finds products (itself excluded). ``text_to_image``: its text finds pictures."""
+    modality: Literal["image", "text", "fused"] = "fused"
+    """Which half of the product vector an ``item`` task compares; ``fused`` weighs both."""
+    image_weight: float | None = Field(default=None, ge=0, le=1)
+    """Weight of the image in a fused task, 0 to 1; unset means ``evaluation.image_weight``."""
+    split: Literal["held_out", "all"] = "held_out"
+    """``held_out``: queries come from the pipeline's validation split (to select) and holdout (to judge).
+    ``all``: the filters alone decide, for catalogs that bring their own test split as an attribute."""
+    queries: Filter = Field(default_factory=dict)
+    """Products that query, within ``split``."""
+    selection_queries: Filter | None = None
+    """With ``split = "all"``: the queries by which an interpolation is selected; never the judged ones."""
+    gallery: Filter = Field(default_factory=dict)
+    """Products that can be found."""
+    relevant: tuple[str, ...] = ()
+    """Columns or attributes that must all be equal for a product to be a right answer."""
+    linked: tuple[str, ...] = ()
+    """Attributes that hold ``|``-separated ids or item group ids of right answers."""
+    pairs: str | None = None
+    """Path of judged pairs (CSV or Parquet with ``left_id``, ``right_id``, ``label`` 0 or 1)."""
+    grades: tuple[GradeConfig, ...] = ()
+    """Graded relevance for nDCG; unset: every right answer counts 1."""
+    exclude_item_group: bool = False
+    """Leave variants of the query (same ``item_group_id``) out of its results and its right answers."""
+    metrics: tuple[str, ...] = ("map@r", "r_precision", "precision@1", "recall@10", "ndcg@10")
+    """``recall@k`` (share of right answers in the first k), ``hit@k`` (any of them), ``precision@k``,
+    ``ndcg@k``, ``r_precision``, ``map@r``."""
+    main_metric: str | None = None
+    """The metric that gates and that is broken down ``by``; unset means the first of ``metrics``."""
+    by: str | None = "product_type"
+    """Column or attribute for the per-category breakdown."""
+    gate: bool = False
+    """Whether the main metric takes part in the gate's decision."""
+
+    @property
+    def main(self) -> str:
+        """The main metric."""
+        return self.main_metric or self.metrics[0]
+
+    @field_validator("metrics")
+    @classmethod
+    def _known_metrics(cls, metrics: tuple[str, ...]) -> tuple[str, ...]:
+        wrong = [m for m in metrics if not _METRIC.match(m)]
+        if wrong or not metrics:
+            raise ValueError(
+                f"unknown metrics {wrong}; use recall@k, hit@k, precision@k, ndcg@k (k from 1 to 9999), "
+                "r_precision, map@r"
+            )
+        if len(set(metrics)) < len(metrics):
+            raise ValueError("a metric is listed twice")
+        return metrics
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if not (self.relevant or self.linked or self.pairs):
+            raise ValueError("say what a right answer is: relevant (columns), linked (attributes) or pairs")
+        if self.main not in self.metrics:
+            raise ValueError(f"main_metric {self.main!r} is not among metrics {self.metrics}")
+        if self.image_weight is not None and (self.kind != "item" or self.modality != "fused"):
+            raise ValueError("image_weight belongs to fused item tasks only")
+        if self.selection_queries is not None and self.split != "all":
+            raise ValueError('selection_queries goes with split = "all"; held_out selects on validation')
+        if self.gate and self.split == "all" and self.selection_queries is None:
+            raise ValueError(
+                "a gating task needs selection_queries apart from its queries: picking the best of several "
+                "candidates on the queries that judge them would flatter the pick"
+            )
+        if self.selection_queries is not None and self.selection_queries == self.queries:
+            raise ValueError("selection_queries must differ from queries")
+        return self
+
+
+class GateConfig(Section):
+    """When a challenger takes over."""
+
+    tolerance: float = Field(default=0.005, ge=0, le=0.2)
+    """Loss of the gate score, absolute (0 to 1 scale), that counts as none; the whole confidence interval
+    must lie above minus this. 0.002 to 0.02 is sensible."""
+    margin: float = Field(default=0.05, ge=0, le=0.5)
+    """Loss tolerated within one gating task or one large category, absolute; the interval's lower end is
+    held against it. 0.03 to 0.1 is sensible."""
+    large_category: int = Field(default=100, ge=2)
+    """Queries from which a category is large enough to be judged alone."""
+    min_queries: int = Field(default=30, ge=1)
+    """With fewer judged queries than this in any gating task nothing is concluded, and nothing changes."""
+    min_components: int = Field(default=20, ge=2)
+    """The same for independent groups of queries (variants and duplicates count once)."""
+    confidence: float = Field(default=0.95, gt=0.5, lt=1)
+    """Coverage of every interval."""
+    resamples: int = Field(default=2000, ge=200, le=100_000)
+    """Bootstrap resamples."""
+    refresh_after_days: float | None = Field(default=30, gt=0)
+    """A tie is reason enough to change when the champion was trained on a catalog this much older; unset
+    means never."""
 
 
 class EvaluationConfig(Section):
     """How candidates are judged."""
+
+    tasks: tuple[TaskConfig, ...] = ()
+    """Retrieval tasks; none means the three defaults (variants, category, text to image)."""
+    image_weight: float = Field(default=0.5, ge=0, le=1)
+    """Weight of the image in fused tasks and examples, 0 to 1."""
+    alphas: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.25, 0.5, 0.75)
+    """WiSE-FT interpolations between the base (0) and the fine-tuned encoder (1)."""
+    gate: GateConfig = GateConfig()
+    """When a challenger takes over."""
+    max_queries: int = Field(default=5_000, ge=10)
+    """Most query products per task and split; more are sampled, deterministically."""
+    max_gallery: int = Field(default=60_000, ge=100)
+    """Most products that are embedded per candidate; more are sampled by component, those of the queries
+    first, and the report says so."""
+    num_examples: int = Field(default=12, ge=0, le=100)
+    """Held-out products shown with their neighbours under both encoders."""
+    num_neighbours: int = Field(default=5, ge=1, le=50)
+    """Neighbours per example."""
+
+    @field_validator("tasks")
+    @classmethod
+    def _tasks_fit(cls, tasks: tuple[TaskConfig, ...]) -> tuple[TaskConfig, ...]:
+        names = [t.name for t in tasks]
+        if len(set(names)) < len(names):
+            raise ValueError(f"task names must be unique, found {names}")
+        if tasks and not any(t.gate for t in tasks):
+            raise ValueError("no task gates: set gate = true on at least one, or no challenger can ever win")
+        return tasks
+
+    @field_validator("alphas")
+    @classmethod
+    def _ascending(cls, alphas: tuple[float, ...]) -> tuple[float, ...]:
+        if tuple(sorted(set(alphas))) != alphas:
+            raise ValueError(
+                f"alphas must ascend without repeats, such as [0.25, 0.5, 0.75]; found {list(alphas)}"
+            )
+        return alphas

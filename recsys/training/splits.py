@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.config import SplitConfig
+from recsys.config.supervision import SplitConfig
 from recsys.workspace.splits import HOLDOUT, TRAIN, UNUSED, VALIDATION
 
 logger = logging.getLogger(__name__)
@@ -113,7 +113,9 @@ def components(facts: Facts, config: SplitConfig) -> tuple[list[str], list[str],
 
 
 def near_pairs(hashes: NDArray[np.uint64], distance: int) -> list[tuple[int, int]]:
-    """Return the pairs of distinct 64-bit ``hashes`` ``[N]`` at Hamming distance 1..``distance``, nearest first.
+    """Return the pairs of distinct 64-bit ``hashes`` ``[N]`` at Hamming distance 1 to ``distance``.
+
+    Nearest first, then ascending; the smaller hash of a pair first.
 
     Banding: 64 bits in ``distance`` + 2 blocks; two hashes within ``distance`` agree in at least two
     blocks whole, so sorting by every pair of blocks finds them all, at N log N instead of N squared.
@@ -123,26 +125,30 @@ def near_pairs(hashes: NDArray[np.uint64], distance: int) -> list[tuple[int, int
         return []
     edges = np.linspace(0, 64, distance + 3).astype(int)
     masks = [((1 << int(b)) - (1 << int(a))) & 0xFFFF_FFFF_FFFF_FFFF for a, b in itertools.pairwise(edges)]
-    found: set[tuple[int, int, int]] = set()
+    found = [np.empty((0, 2), np.uint64)]
     for one, two in itertools.combinations(masks, 2):
         banded = hashes & np.uint64(one | two)
         order = np.argsort(banded, kind="stable")
-        starts = np.flatnonzero(np.r_[True, np.diff(banded[order]) != 0])
-        longest = int(np.diff(np.r_[starts, len(order)]).max())
-        if longest > _BUCKET:
-            logger.warning(
-                "%d perceptual hashes agree in a third of their bits; compared with neighbours only", longest
-            )
-        ordered, ordered_band = hashes[order], banded[order]
-        for step in range(1, min(longest, _BUCKET)):
-            same = ordered_band[step:] == ordered_band[:-step]
-            if not same.any():
+        ordered, band = hashes[order], banded[order]
+        active = np.arange(
+            len(hashes) - 1
+        )  # positions whose neighbour `step` further on is in the same bucket
+        for step in range(1, _BUCKET):
+            active = active[active + step < len(band)]
+            active = active[band[active] == band[active + step]]
+            if not len(active):
                 break
-            left, right = ordered[:-step][same], ordered[step:][same]
-            apart = np.bitwise_count(left ^ right)
-            near = apart <= distance
-            found.update(zip(apart[near].tolist(), left[near].tolist(), right[near].tolist(), strict=True))
-    return [(left, right) for _, left, right in sorted(found)]
+            left, right = ordered[active], ordered[active + step]
+            near = np.bitwise_count(left ^ right) <= distance
+            found.append(np.stack([left[near], right[near]], axis=1))
+        else:
+            logger.warning(
+                "over %d perceptual hashes agree in a band; compared with neighbours only", _BUCKET
+            )
+    pairs = np.unique(np.concatenate(found), axis=0)
+    apart = np.bitwise_count(pairs[:, 0] ^ pairs[:, 1])
+    nearest = pairs[np.argsort(apart, kind="stable")]
+    return [(int(left), int(right)) for left, right in nearest]
 
 
 def assign(

@@ -1,0 +1,15 @@
+"""The terms of the loss, behind one seam: seam.py says what a term is given and how to add one.
+
+    clip      symmetric contrastive loss between image and text, multi-positive
+    metric    any loss of pytorch-metric-learning with its miner, on a label level or on linked pairs
+    pairs     weighted contrastive loss on judged pairs
+    distill   stay near the vectors of the encoder that training began with
+    l2sp      stay near its weights
+
+Does not know: the encoder's insides, the optimiser.
+"""
+
+from recsys.training.objectives import clip, metric, pairs, retain  # noqa: F401  (each registers its kinds)
+from recsys.training.objectives.seam import Facts, Objective, Views, build, check_kind, register
+
+__all__ = ["Facts", "Objective", "Views", "build", "check_kind", "register"]

@@ -1,0 +1,150 @@
+"""What every term of the loss is given, and how a kind of term is made known.
+
+A new kind is one class:
+
+    @register("uniformity")
+    class Uniformity(Objective):
+        def __init__(self, config: ObjectiveConfig, facts: Facts, *, t: float = 2.0) -> None:
+            super().__init__(config)
+            self.t = t
+
+        def forward(self, views: Views) -> Tensor | None:
+            vectors, _ = views.vectors(self.config.vector)
+            return torch.pdist(vectors).square().mul(-self.t).exp().mean().log()
+
+and its module named in objectives/__init__.py. ``[[training.objectives]] kind = "uniformity"`` with
+``params = {t = 2.0}`` then uses it; its keyword arguments are what ``params`` may hold. Parameters of the
+class (proxies) are trained with ``optimizer.proxy_lr`` and survive a kill.
+
+    B = batch size, D = dimensions of one modality
+
+Does not know: any kind.
+"""
+
+import inspect
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from recsys.config.training import ObjectiveConfig
+from recsys.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Views:
+    """One batch as the encoder sees it; float32 whatever the autocast."""
+
+    image: Tensor  # [B, D] unit; the text's vector where there is no picture
+    text: Tensor  # [B, D] unit; the picture's vector where there is no text
+    has_image: Tensor  # [B] bool
+    has_text: Tensor  # [B] bool
+    products: Tensor  # [B] int64, the product; one product may come several times
+    kin: Tensor  # [B] int64, duplicate-and-variant component
+    text_codes: Tensor  # [B] int64, equal for equal texts, -1 without text
+    labels: Mapping[str, Tensor]  # level -> [B] int64, -1 where the product has no label
+    judged: Tensor  # [B, B] signed weight of what was judged of two products, 0 where nothing was
+    logit_scale: Tensor  # scalar, factor of cosines in the contrastive loss
+    base_image: Tensor | None = None  # [B, D] as `image`, of the encoder that training began with
+    base_text: Tensor | None = None
+
+    def vectors(self, which: str) -> tuple[Tensor, Tensor]:
+        """Return the vectors ``[B, D]`` (``product``: ``[B, 2 * D]``) and which rows have them ``[B]``."""
+        if which == "image":
+            return self.image, self.has_image
+        if which == "text":
+            return self.text, self.has_text
+        return product(self.image, self.text), self.has_image | self.has_text
+
+    def base_vectors(self, which: str) -> Tensor:
+        """Return what :meth:`vectors` gives, under the encoder that training began with."""
+        image, text = self.base_image, self.base_text
+        assert image is not None and text is not None, "the term declares needs_base"  # noqa: PT018
+        if which == "image":
+            return image
+        return text if which == "text" else product(image, text)
+
+
+def product(image: Tensor, text: Tensor) -> Tensor:
+    """Return the product vector ``[image, text] / sqrt(2)``, ``[B, 2 * D]``, unit norm."""
+    joined: Tensor = torch.cat([image, text], dim=1) * math.sqrt(0.5)
+    return joined
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What a term may need to know before the first batch."""
+
+    dim: int
+    """D."""
+    classes: Mapping[str, Sequence[int]]
+    """Label level → the codes of its classes among the training products, ascending."""
+    tuned: Mapping[str, nn.Parameter]
+    """Name → every weight of the encoder that is trained."""
+    pretrained: frozenset[str]
+    """Names of those that come with the base rather than from scratch."""
+
+
+class Objective(nn.Module):
+    """One term of the loss."""
+
+    needs_base: ClassVar[bool] = False
+    """Whether the term reads ``base_image`` and ``base_text``."""
+
+    def __init__(self, config: ObjectiveConfig) -> None:
+        super().__init__()
+        self.config = config
+
+    @property
+    def title(self) -> str:
+        """Short name in logs and reports; two terms of one kind differ by it."""
+        loss = f":{self.config.loss.name}" if self.config.loss else ""
+        return f"{self.config.kind}{loss}"
+
+    def forward(self, views: Views) -> Tensor | None:
+        """Return the term's value (scalar, without its weight); ``None`` where the batch says nothing."""
+        raise NotImplementedError
+
+
+Kind = TypeVar("Kind", bound=type[Objective])
+KINDS: dict[str, type[Objective]] = {}
+
+
+def register(kind: str) -> Callable[[Kind], Kind]:
+    """Make a class known as ``kind``."""
+
+    def remember(cls: Kind) -> Kind:
+        KINDS[kind] = cls
+        return cls
+
+    return remember
+
+
+def check_kind(config: ObjectiveConfig) -> None:
+    """Raise :class:`ConfigError` for an unknown kind or for params that it does not take."""
+    cls = KINDS.get(config.kind)
+    if cls is None:
+        raise ConfigError(
+            f"training.objectives has kind = {config.kind!r}, which nobody registered.",
+            fix=f"Use one of {', '.join(sorted(KINDS))}.",
+        )
+    known = [p.name for p in inspect.signature(cls).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    unknown = sorted(set(config.params) - set(known))
+    if unknown:
+        raise ConfigError(
+            f"The {config.kind} objective takes no {', '.join(unknown)}.",
+            fix=f"Its params are {', '.join(known) or 'none'}.",
+        )
+
+
+def build(configs: Sequence[ObjectiveConfig], facts: Facts) -> nn.ModuleList:
+    """Make the terms; raises :class:`ConfigError` before anything is trained."""
+    terms = []
+    for config in configs:
+        check_kind(config)
+        make: Callable[..., Objective] = KINDS[config.kind]
+        terms.append(make(config, facts, **config.params))
+    return nn.ModuleList(terms)

@@ -1,0 +1,185 @@
+"""What is similar to what: label levels, judged pairs and linked ids, as arrays over the snapshot's rows.
+
+Every source becomes one of two things, and objectives and the sampler know only those:
+
+    a label level   a code per product; equal codes are positives, different ones negatives
+    judged pairs    (left, right, signed weight); positive or negative for these two products alone
+
+A new source is one function that returns either, called in :func:`build`.
+
+    N = products of the snapshot, M = judged pairs
+
+Does not know: pictures, encoders, losses.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from recsys.config import TrainingConfig
+from recsys.config.supervision import LabelConfig, LinksConfig
+from recsys.errors import InputError
+from recsys.training.judged import read_pairs
+from recsys.workspace.splits import TRAIN
+
+logger = logging.getLogger(__name__)
+
+Int = NDArray[np.int64]
+
+LINKS = "links"
+"""Name under which judged and linked pairs are used like a label level."""
+
+
+class Pairs(NamedTuple):
+    """Judged pairs of training products; each unordered pair once."""
+
+    left: Int  # [M] rows of the snapshot
+    right: Int  # [M]
+    weight: NDArray[np.float32]  # [M]; above 0: similar, below 0: not similar
+
+
+@dataclass(frozen=True)
+class Supervision:
+    """Everything that says what is similar, by row of the snapshot."""
+
+    labels: dict[str, Int]
+    """Level → code per product ``[N]``, -1 where the product has none."""
+    pairs: Pairs
+    counts: dict[str, Any]
+    """What was found and what was left out, for the record."""
+
+
+def column(products: pa.Table, name: str) -> list[str | None]:
+    """Return a column of the product schema, or a custom attribute, as text ``[N]``; blank is ``None``.
+
+    Raises :class:`InputError` where the catalog has neither.
+    """
+    if name in products.column_names and name != "attributes":
+        values = products.column(name).cast(pa.string()).to_pylist()
+    else:
+        values = pc.map_lookup(products.column("attributes"), pa.scalar(name), "first").to_pylist()
+        if not any(value is not None for value in values):
+            known = sorted(
+                {key for row in products.column("attributes").to_pylist()[:1000] for key, _ in row}
+            )
+            raise InputError(
+                f"No product has a column or attribute {name!r}; "
+                f"attributes seen: {', '.join(known) or 'none'}.",
+                fix="Name one of those in [training], or map the feed's column in [catalog].",
+            )
+    return [value.strip() or None if value is not None else None for value in values]
+
+
+def label_codes(columns: Sequence[Sequence[str | None]]) -> Int:
+    """Return one code per product for the combination of its values ``[N]``; -1 where any is missing.
+
+    Codes count up in the order of the sorted combinations, so they do not depend on the rows' order.
+    """
+    rows = list(zip(*columns, strict=True))
+    known = sorted({row for row in rows if None not in row})
+    code = {row: i for i, row in enumerate(known)}
+    return np.array([code.get(row, -1) for row in rows], np.int64)
+
+
+def build(
+    products: pa.Table, splits: Sequence[str], config: TrainingConfig, resolve: Callable[[str], str]
+) -> Supervision:
+    """Collect every source that ``config`` names.
+
+    ``products`` is the snapshot's table ``[N]``, ``splits`` the split of each row; pairs that touch
+    anything but training products are left out and counted. ``resolve`` makes paths absolute.
+    """
+    ids = products.column("id").to_pylist()
+    groups = column(products, "item_group_id")
+    labels = {
+        "product": np.arange(len(ids)),
+        "group": label_codes(
+            [[group if group is not None else f"\0{id}" for id, group in zip(ids, groups, strict=True)]]
+        ),
+    }
+    for name, level in config.labels.items():
+        if level.columns:
+            labels[name] = _level(products, name, level)
+    row = {id: i for i, id in enumerate(ids)}
+    judged = [
+        (pair[0], pair[1], pair[2] * source.weight)
+        for source in config.pairs
+        for pair in read_pairs(Path(resolve(source.path)))
+    ]
+    found: list[tuple[int, int, float]] = []
+    unknown = 0
+    for left, right, weight in judged:
+        if left in row and right in row:
+            found.append((row[left], row[right], weight))
+        else:
+            unknown += 1
+    for links in config.links:
+        found.extend(_links(products, links, row, groups))
+    trained = np.array([split == TRAIN for split in splits], bool)
+    pairs, outside = _net(found, trained)
+    counts = {
+        "labels": {name: _label_counts(codes, trained) for name, codes in labels.items()},
+        "pairs": {
+            "positive": int((pairs.weight > 0).sum()),
+            "negative": int((pairs.weight < 0).sum()),
+            "of_unknown_products": unknown,
+            "outside_training": outside,
+        },
+    }
+    return Supervision(labels, pairs, counts)
+
+
+def _level(products: pa.Table, name: str, level: LabelConfig) -> Int:
+    try:
+        return label_codes([column(products, c) for c in level.columns])
+    except InputError as error:
+        raise InputError(f"labels.{name}: {error.message}", fix=error.fix) from None
+
+
+def _label_counts(codes: Int, trained: NDArray[np.bool_]) -> dict[str, int]:
+    sizes = np.unique(codes[trained & (codes >= 0)], return_counts=True)[1]
+    return {
+        "products": int(sizes.sum()),
+        "classes": len(sizes),
+        "classes_with_positives": int((sizes > 1).sum()),
+    }
+
+
+def _links(
+    products: pa.Table, links: LinksConfig, row: Mapping[str, int], groups: Sequence[str | None]
+) -> Iterable[tuple[int, int, float]]:
+    named: dict[str, list[int]] = {}
+    if "item_group_id" in links.match:
+        for i, group in enumerate(groups):
+            if group is not None:
+                named.setdefault(group, []).append(i)
+    if "id" in links.match:
+        named |= {id: [i] for id, i in row.items()}
+    for i, value in enumerate(column(products, links.column)):
+        for target in (value or "").split(links.separator):
+            for j in named.get(target.strip(), ()):
+                yield i, j, links.weight
+
+
+def _net(found: Iterable[tuple[int, int, float]], trained: NDArray[np.bool_]) -> tuple[Pairs, int]:
+    """Add up what was said of each unordered pair; what cancels out is dropped."""
+    total: dict[tuple[int, int], float] = {}
+    outside = 0
+    for left, right, weight in found:
+        if left == right:
+            continue
+        if not (trained[left] and trained[right]):
+            outside += 1
+            continue
+        key = (min(left, right), max(left, right))
+        total[key] = total.get(key, 0.0) + weight
+    kept = sorted((key, weight) for key, weight in total.items() if weight)
+    ends = np.array([key for key, _ in kept], np.int64).reshape(-1, 2)
+    return Pairs(ends[:, 0], ends[:, 1], np.array([w for _, w in kept], np.float32)), outside

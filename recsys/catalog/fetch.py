@@ -1,0 +1,193 @@
+"""Fetches one picture over HTTP: conditional, bounded, retried, never from a private address.
+
+Does not know: what a picture is, or where it is kept.
+"""
+
+import logging
+import random
+import threading
+import time
+import urllib.parse
+from collections import Counter
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+import httpx
+
+from recsys.catalog.addresses import GuardedBackend, GuardedTransport, RefusedAddressError
+from recsys.catalog.links import oversized
+from recsys.config.catalog import ImagesConfig
+from recsys.workspace.pictures import PictureError
+
+logger = logging.getLogger(__name__)
+
+_REDIRECTS = (301, 302, 303, 307, 308)
+_RETRIED = (408, 425, 429, 500, 502, 503, 504)
+_DEADLINE_TIMEOUTS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Validators:
+    """What a server told us to ask with next time."""
+
+    etag: str | None = None
+    last_modified: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """The answer: the bytes, or ``None`` where the picture has not changed since the validators."""
+
+    data: bytes | None
+    validators: Validators
+
+
+class _RetryError(Exception):
+    """An attempt failed in a way that another can help."""
+
+    def __init__(self, message: str, wait_s: float = 0.0) -> None:
+        super().__init__(message)
+        self.wait_s = wait_s
+
+
+class Fetcher:
+    """Fetches pictures over HTTP with one pool of connections. Thread-safe."""
+
+    def __init__(self, config: ImagesConfig) -> None:
+        self._config = config
+        backend = GuardedBackend(
+            allow_private=config.allow_private_addresses, private_hosts=config.private_hosts
+        )
+        self._client = httpx.Client(
+            transport=GuardedTransport(backend, max_connections=config.concurrency),
+            timeout=config.timeout_s,
+            trust_env=False,
+            follow_redirects=False,
+            headers={
+                "User-Agent": config.user_agent,
+                "Accept": "image/*,*/*;q=0.5",
+                "Accept-Encoding": "identity",
+            },
+        )
+        self._failures: Counter[str] = Counter()
+        self._lock = threading.Lock()
+        self._random = random.Random(0)
+        self._stop = threading.Event()
+
+    def close(self) -> None:
+        """Close the connections and end all waits between attempts."""
+        self._stop.set()
+        self._client.close()
+
+    def fetch(self, url: str, validators: Validators | None = None) -> Fetched:
+        """Return the picture at ``url``, or that it has not changed since ``validators``.
+
+        Raises :class:`PictureError` with reason ``image_not_found``, ``image_http_error``,
+        ``image_oversized``, ``refused_address``, ``too_many_redirects``, ``bad_link`` or
+        ``image_unavailable``; only the last can be otherwise the next time.
+        """
+        host = httpx.URL(url).host
+        if self._failures[host] >= self._config.host_failures:
+            raise PictureError(
+                "image_unavailable", f"Not asked for: {host} failed {self._failures[host]} times in a row."
+            )
+        for attempt in range(self._config.retries + 1):
+            try:
+                fetched = self._attempt(url, validators or Validators())
+            except (_RetryError, httpx.TransportError) as error:
+                if attempt == self._config.retries or self._stop.is_set():
+                    self._count(host, failed=True)
+                    raise PictureError(
+                        "image_unavailable", f"{url} could not be fetched in {attempt + 1} attempts: {error}."
+                    ) from None
+                self._wait(attempt, error.wait_s if isinstance(error, _RetryError) else 0.0)
+            else:
+                self._count(host, failed=False)
+                return fetched
+        raise AssertionError("the last attempt returns or raises")
+
+    def _attempt(self, url: str, validators: Validators) -> Fetched:
+        headers = {"If-None-Match": validators.etag, "If-Modified-Since": validators.last_modified}
+        conditional = {name: value for name, value in headers.items() if value}
+        deadline = time.monotonic() + _DEADLINE_TIMEOUTS * self._config.timeout_s
+        for _ in range(self._config.max_redirects + 1):
+            try:
+                with self._client.stream("GET", url, headers=conditional) as response:
+                    if response.status_code not in _REDIRECTS:
+                        return self._read(response, url, validators, deadline)
+                    url = _next_hop(response, url)
+            except RefusedAddressError as error:
+                raise PictureError(
+                    "refused_address",
+                    f"{url} was not fetched: {error}.",
+                    fix="Use a public address, or name the host in catalog.images.private_hosts.",
+                ) from None
+            except (httpx.InvalidURL, httpx.UnsupportedProtocol, UnicodeError) as error:
+                raise PictureError("bad_link", f"{url} is not a valid address: {error}.") from None
+        raise PictureError(
+            "too_many_redirects", f"{url} is still a redirect after {self._config.max_redirects}."
+        )
+
+    def _read(self, response: httpx.Response, url: str, validators: Validators, deadline: float) -> Fetched:
+        status = response.status_code
+        if status == 304:
+            return Fetched(None, validators)
+        if status in _RETRIED:
+            raise _RetryError(
+                f"the server answered {status}", _retry_after_s(response.headers.get("Retry-After"))
+            )
+        if status in (404, 410):
+            raise PictureError("image_not_found", f"{url} answered {status}.")
+        if status != 200:
+            raise PictureError("image_http_error", f"{url} answered {status}.")
+        limit = self._config.max_bytes
+        length = response.headers.get("Content-Length", "")
+        if length.isdigit() and int(length) > limit:
+            raise oversized(limit)
+        chunks, total = [], 0
+        for chunk in response.iter_bytes():
+            chunks.append(chunk)
+            total += len(chunk)
+            if total > limit:
+                raise oversized(limit)
+            if time.monotonic() > deadline:
+                raise _RetryError("the download took too long")
+        etag, modified = response.headers.get("ETag"), response.headers.get("Last-Modified")
+        return Fetched(b"".join(chunks), Validators(etag, modified))
+
+    def _wait(self, attempt: int, asked_s: float) -> None:
+        backoff = self._config.backoff_s * 2**attempt
+        with self._lock:
+            backoff *= self._random.uniform(0.5, 1.5)
+        self._stop.wait(min(max(backoff, asked_s), self._config.max_backoff_s))
+
+    def _count(self, host: str, *, failed: bool) -> None:
+        with self._lock:
+            self._failures[host] = self._failures[host] + 1 if failed else 0
+            if failed and self._failures[host] == self._config.host_failures:
+                logger.warning(
+                    "%s failed %d times in a row and is not asked again", host, self._failures[host]
+                )
+
+
+def _next_hop(response: httpx.Response, url: str) -> str:
+    location = response.headers.get("Location")
+    if not location:
+        raise PictureError("image_http_error", f"{url} answered {response.status_code} without a Location.")
+    target: str = urllib.parse.urljoin(url, str(location))
+    if not target.startswith(("http://", "https://")):
+        raise PictureError("bad_link", f"{url} redirects to {target[:200]}, which is not HTTP.")
+    return target
+
+
+def _retry_after_s(value: str | None) -> float:
+    """Return the seconds a server asks to wait, given as a number or a date."""
+    if not value:
+        return 0.0
+    if value.strip().isdigit():
+        return float(value)
+    try:
+        return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError):
+        return 0.0

@@ -1,0 +1,198 @@
+"""From a feed's path or URL to its records: fetch, fingerprint, decompress, pick the reader.
+
+Does not know: the column map, types, products.
+"""
+
+import csv
+import hashlib
+import io
+import logging
+import shutil
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import fsspec
+import httpx
+import pyarrow as pa
+
+from recsys.catalog.readers.columnar import read_arrow, read_parquet
+from recsys.catalog.readers.delimited import read_delimited
+from recsys.catalog.readers.jsonl import read_jsonl
+from recsys.catalog.readers.record import BoundedReader, Record, lines
+from recsys.catalog.readers.shopify import is_shopify, read_shopify
+from recsys.catalog.readers.xml import read_xml
+from recsys.config import CatalogConfig
+from recsys.errors import InputError, TransientError
+
+logger = logging.getLogger(__name__)
+
+_GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+_COMPRESSIONS = (".gz", ".zst", ".zstd", ".gzip")
+_SUFFIXES = {
+    ".csv": "csv", ".tsv": "tsv", ".tab": "tsv", ".xml": "xml", ".rss": "xml", ".atom": "xml",
+    ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet", ".pq": "parquet", ".arrow": "arrow",
+    ".feather": "arrow", ".ipc": "arrow",
+}  # fmt: skip
+
+
+def local_copy(url: str, folder: Path, *, max_bytes: int) -> Path:
+    """Return a local file with the feed, fetched into ``folder`` where ``url`` is not local already.
+
+    Raises :class:`InputError` where it does not exist, :class:`TransientError` where it cannot be had now.
+    """
+    if url.startswith("file:"):
+        url = urllib.request.url2pathname(urllib.parse.urlsplit(url).path)
+    if "://" not in url:
+        path = Path(url)
+        if not path.is_file():
+            raise InputError(
+                f"There is no feed at {path}.", fix="Set catalog.feed to the path or URL of the feed."
+            )
+        return path
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / (Path(urllib.parse.urlsplit(url).path).name or "feed")
+    partial = target.with_name(f".{target.name}.part")
+    if url.startswith(("http://", "https://")):
+        _download(url, partial, max_bytes)
+    else:
+        _copy(url, partial)
+    partial.replace(target)
+    return target
+
+
+def _download(url: str, target: Path, max_bytes: int) -> None:
+    """Fetch a feed over HTTP; its address comes from the configuration, so it may be a private one."""
+    try:
+        with (
+            httpx.Client(
+                follow_redirects=True, timeout=60, transport=httpx.HTTPTransport(retries=3)
+            ) as client,
+            client.stream("GET", url) as response,
+        ):
+            response.raise_for_status()
+            with target.open("wb") as file:
+                for chunk in response.iter_bytes():
+                    file.write(chunk)
+                    if file.tell() > max_bytes:
+                        raise InputError(
+                            f"{url} has over {max_bytes:,} bytes.", fix="Raise catalog.max_feed_bytes."
+                        )
+    except httpx.HTTPStatusError as error:
+        status = error.response.status_code
+        kind = TransientError if status == 429 or status >= 500 else InputError
+        raise kind(f"{url} answered {status}.", fix="Check catalog.feed and the server.") from None
+    except httpx.HTTPError as error:
+        raise TransientError(
+            f"{url} could not be fetched: {error!r}.", fix="Try again; check catalog.feed."
+        ) from None
+
+
+def _copy(url: str, target: Path) -> None:
+    try:
+        with fsspec.open(url, "rb") as source, target.open("wb") as file:
+            shutil.copyfileobj(source, file, 1 << 20)
+    except FileNotFoundError:
+        raise InputError(
+            f"There is no feed at {url}.", fix="Set catalog.feed to the path or URL of the feed."
+        ) from None
+    except (ImportError, ValueError) as error:
+        raise InputError(
+            f"{url} cannot be opened: {error}.", fix="Install that fsspec file system, or copy the feed."
+        ) from None
+    except OSError as error:
+        raise TransientError(
+            f"{url} could not be fetched: {error!r}.", fix="Try again; check the store."
+        ) from None
+
+
+def fingerprint(path: Path) -> str:
+    """Return the SHA-256 of the feed's bytes, hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_feed(path: Path, config: CatalogConfig, scratch: Path) -> Iterator[Record]:
+    """Yield the records of a local feed file; memory is one record or one small batch.
+
+    ``scratch`` is a folder for a decompressed copy of a columnar feed. Raises :class:`InputError` where
+    the feed cannot be read on; broken records are yielded as such.
+    """
+    kind = config.format if config.format != "auto" else _detect(path, config)
+    logger.info("reading %s as %s", path.name, kind)
+    if kind in ("parquet", "arrow"):
+        plain = _decompressed(path, scratch, config.max_feed_bytes)
+        yield from read_parquet(plain) if kind == "parquet" else read_arrow(plain)
+        return
+    try:
+        with _open(path, config.max_feed_bytes) as stream:
+            yield from _read_text(kind, stream, config)
+    except OSError as error:
+        raise InputError(
+            f"{path.name} is cut off or damaged: {error}.", fix="Export or copy the feed again, whole."
+        ) from None
+
+
+def _read_text(kind: str, stream: BinaryIO, config: CatalogConfig) -> Iterator[Record]:
+    if kind == "xml":
+        return read_xml(stream, max_row_bytes=config.max_row_bytes)
+    text = lines(stream, encoding=config.encoding, max_row_bytes=config.max_row_bytes)
+    if kind == "jsonl":
+        return read_jsonl(text)
+    delimiter = config.delimiter or ("\t" if kind == "tsv" else None)
+    records = read_delimited(text, delimiter=delimiter, max_row_chars=config.max_row_bytes)
+    return read_shopify(records) if kind == "shopify" else records
+
+
+def _detect(path: Path, config: CatalogConfig) -> str:
+    """Name the format by the file's name; where that says nothing, or says CSV, by its first bytes."""
+    suffixes = [s.lower() for s in path.suffixes if s.lower() not in _COMPRESSIONS]
+    kind = _SUFFIXES.get(suffixes[-1] if suffixes else "")
+    if kind not in (None, "csv"):
+        return str(kind)
+    with _open(path, config.max_feed_bytes) as stream:
+        head = stream.read(65_536)
+    if head[:4] == b"PAR1":
+        return "parquet"
+    if head[:6] == b"ARROW1" or head[:4] == b"\xff\xff\xff\xff":
+        return "arrow"
+    text = head.decode(config.encoding, errors="replace").lstrip("\ufeff \r\n\t")
+    if text.startswith("<"):
+        return "xml"
+    if text.startswith(("{", "[")):
+        return "jsonl"
+    first = text.splitlines()[0] if text else ""
+    if is_shopify(next(csv.reader([first]), [])):
+        return "shopify"
+    return "csv"
+
+
+def _open(path: Path, max_bytes: int) -> BinaryIO:
+    """Open a feed for reading, decompressed, bounded and buffered."""
+    with path.open("rb") as file:
+        magic = file.read(4)
+    if compression := _compression(magic):
+        source = pa.CompressedInputStream(
+            pa.OSFile(str(path)), compression
+        )  # unlike most, notices truncation
+    else:
+        source = path.open("rb")
+    return io.BufferedReader(BoundedReader(source, max_bytes), 1 << 16)
+
+
+def _compression(magic: bytes) -> str | None:
+    return "gzip" if magic[:2] == _GZIP else "zstd" if magic == _ZSTD else None
+
+
+def _decompressed(path: Path, scratch: Path, max_bytes: int) -> Path:
+    with path.open("rb") as file:
+        magic = file.read(4)
+    if not _compression(magic):
+        return path
+    scratch.mkdir(parents=True, exist_ok=True)
+    target = scratch / "feed.plain"
+    with _open(path, max_bytes) as source, target.open("wb") as sink:
+        shutil.copyfileobj(source, sink, 1 << 20)
+    return target

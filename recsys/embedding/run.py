@@ -1,0 +1,211 @@
+"""The door of the embedding stage: plan → embed_shard for each → collect.
+
+    shards = plan(config, workspace, snapshot_ref, encoder_ref)
+    refs = [embed_shard(config, workspace, shard) for shard in shards]    # on as many workers as there are
+    collect(config, workspace, snapshot_ref, encoder_ref, refs)
+
+Every step may be run again at any time: plans and shards are named by the content keys they cover, so
+what is finished is found and what is not is done.
+
+Does not know: where it runs.
+"""
+
+import hashlib
+import logging
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from recsys.config import Config
+from recsys.config.encoder import EncoderConfig
+from recsys.embedding.cache import Cache, shard_prefix
+from recsys.embedding.rows import Keys, content_keys
+from recsys.encoder.description import read_description
+from recsys.encoder.template import ContentReader
+from recsys.errors import ArtifactError
+from recsys.workspace import Manifest, Workspace, content_id
+from recsys.workspace.embeddings import (
+    SET_FILE,
+    SET_KIND,
+    SET_SCHEMA,
+    SHARD_FILE,
+    SHARD_KIND,
+)
+from recsys.workspace.snapshot import Snapshot
+
+logger = logging.getLogger(__name__)
+
+PLAN_KIND, PLAN_FILE = "embedding-plans", "rows.arrow"
+PLAN_SCHEMA = pa.schema(
+    [
+        pa.field("position", pa.int64(), nullable=False),  # of the row in the snapshot, ascending
+        pa.field("key", pa.binary(16), nullable=False),  # of its content, each once
+    ]
+)
+VERSION = 1
+"""Raised when the same inputs would give other vectors."""
+_BATCH = 65_536
+
+
+def plan(config: Config, workspace: Workspace, snapshot_ref: str, encoder_ref: str) -> list[dict[str, Any]]:
+    """Return the shards that are missing, as small JSON values; an empty list where nothing is.
+
+    Each names the plan artifact, its slice ``[start, stop)`` of it, and the id the shard will have.
+    """
+    started = time.monotonic()
+    snapshot = Snapshot.open(workspace, snapshot_ref)
+    keys = content_keys(snapshot, _reader(workspace, encoder_ref))
+    missing = ~Cache(workspace, encoder_ref).locate(keys).found
+    positions = np.flatnonzero(missing)
+    _, first = np.unique(keys[positions], return_index=True)  # products of equal content are embedded once
+    positions = positions[np.sort(first)]
+    logger.info(
+        "plan: %d products, %d contents to embed, %.1f s",
+        len(keys),
+        len(positions),
+        time.monotonic() - started,
+    )
+    if not len(positions):
+        return []
+    size = config.embedding.shard_size
+    digest = _digest(keys[positions])
+    id = content_id({"version": VERSION, "snapshot": snapshot_ref, "encoder": encoder_ref, "keys": digest})
+    if workspace.find(PLAN_KIND, id) is None:
+        with workspace.create(
+            PLAN_KIND, id, inputs={"snapshot": snapshot_ref, "encoder": encoder_ref}
+        ) as draft:
+            with (
+                pa.OSFile(str(draft.path / PLAN_FILE), "wb") as file,
+                pa.ipc.new_file(file, PLAN_SCHEMA) as writer,
+            ):
+                for start in range(0, len(positions), _BATCH):
+                    some = positions[start : start + _BATCH]
+                    writer.write_batch(
+                        pa.record_batch([pa.array(some), _binary(keys[some])], schema=PLAN_SCHEMA)
+                    )
+            draft.info = {"rows": len(positions), "products": len(keys)}
+    return [
+        {
+            "plan": f"{PLAN_KIND}/{id}",
+            "index": index,
+            "start": start,
+            "stop": min(start + size, len(positions)),
+            "id": shard_prefix(encoder_ref)
+            + content_id(
+                {
+                    "version": VERSION,
+                    "encoder": encoder_ref,
+                    "keys": _digest(keys[positions[start : start + size]]),
+                }
+            ),
+        }
+        for index, start in enumerate(range(0, len(positions), size))
+    ]
+
+
+def embed_shard(config: Config, workspace: Workspace, shard: dict[str, Any]) -> str:
+    """Embed one shard of a plan and return its ref; one that is finished is returned at once."""
+    existing = workspace.find(SHARD_KIND, shard["id"])
+    if existing is not None:
+        return existing.ref
+    from recsys.embedding.worker import write_shard
+
+    planned = workspace.get(shard["plan"])
+    table = pa.ipc.open_file(pa.memory_map(str(workspace.path(planned) / PLAN_FILE))).read_all()
+    table = table.slice(shard["start"], shard["stop"] - shard["start"])
+    started = time.monotonic()
+    with workspace.create(SHARD_KIND, shard["id"], inputs=planned.inputs) as draft:
+        draft.info = write_shard(config, workspace, planned.inputs, table, draft.path / SHARD_FILE)
+        draft.info["duration_s"] = round(time.monotonic() - started, 3)
+    manifest = draft.committed()
+    seconds = max(manifest.info["duration_s"], 1e-9)
+    logger.info(
+        "shard %d: %d rows in %.1f s, %.0f per second",
+        shard["index"],
+        len(table),
+        seconds,
+        len(table) / seconds,
+    )
+    return manifest.ref
+
+
+def collect(
+    config: Config, workspace: Workspace, snapshot_ref: str, encoder_ref: str, shard_refs: Sequence[str]
+) -> Manifest:
+    """Join what is cached into the set of this snapshot under this encoder.
+
+    ``shard_refs`` are the shards made just now, from which ``info["embedded"]`` is counted. Raises
+    :class:`ArtifactError` where a product's vector is nowhere.
+    """
+    id = content_id({"version": VERSION, "snapshot": snapshot_ref, "encoder": encoder_ref})
+    existing = workspace.find(SET_KIND, id)
+    if existing is not None:
+        return existing
+    started = time.monotonic()
+    snapshot = Snapshot.open(workspace, snapshot_ref)
+    keys = content_keys(snapshot, _reader(workspace, encoder_ref))
+    cache = Cache(workspace, encoder_ref)
+    places = cache.locate(keys)
+    if not places.found.all():
+        lacking = int((~places.found).sum())
+        raise ArtifactError(
+            f"{lacking} of {len(keys)} products of {snapshot_ref} have no vector under {encoder_ref}.",
+            fix="Embed every shard of the plan before collecting: recsys embed does both.",
+        )
+    used, shard = np.unique(places.shard, return_inverse=True)
+    refs = [cache.refs[i] for i in used]
+    fresh = np.isin(used, [i for i, ref in enumerate(cache.refs) if ref in set(shard_refs)])
+    embedded = int(fresh[shard].sum()) if len(keys) else 0
+    with workspace.create(SET_KIND, id, inputs={"snapshot": snapshot_ref, "encoder": encoder_ref}) as draft:
+        with pa.OSFile(str(draft.path / SET_FILE), "wb") as file, pa.ipc.new_file(file, SET_SCHEMA) as writer:
+            at = 0
+            for batch in snapshot.batches(["id"], batch_size=_BATCH):
+                some = slice(at, at + len(batch))
+                columns = [batch.column("id"), _binary(keys[some]), *_int32(shard[some], places.row[some])]
+                writer.write_batch(pa.record_batch(columns, schema=SET_SCHEMA))
+                at += len(batch)
+        draft.info = {
+            "snapshot": snapshot_ref,
+            "encoder": encoder_ref,
+            "dim": _config(workspace, encoder_ref).dim,
+            "shards": refs,
+            "embedded": embedded,
+            "reused": len(keys) - embedded,
+            "counts": {"products": len(keys), "contents": len(np.unique(keys))},
+            "duration_s": round(time.monotonic() - started, 3),
+        }
+    return draft.committed()
+
+
+def run(config: Config, workspace: Workspace, snapshot_ref: str, encoder_ref: str) -> Manifest:
+    """Embed what is missing, shard by shard in this process, and collect; see the module's docstring."""
+    shards = plan(config, workspace, snapshot_ref, encoder_ref)
+    refs = [embed_shard(config, workspace, shard) for shard in shards]
+    return collect(config, workspace, snapshot_ref, encoder_ref, refs)
+
+
+def _config(workspace: Workspace, encoder_ref: str) -> EncoderConfig:
+    folder = workspace.path(workspace.get(encoder_ref))
+    return EncoderConfig.model_validate(read_description(folder)["config"])
+
+
+def _reader(workspace: Workspace, encoder_ref: str) -> ContentReader:
+    return ContentReader(_config(workspace, encoder_ref))
+
+
+def _digest(keys: Keys) -> str:
+    return hashlib.blake2b(keys.tobytes(), digest_size=16).hexdigest()
+
+
+def _binary(keys: Keys) -> pa.Array:
+    """View ``S16`` keys as Arrow ``binary(16)``."""
+    return pa.FixedSizeBinaryArray.from_buffers(
+        pa.binary(16), len(keys), [None, pa.py_buffer(keys.tobytes())]
+    )
+
+
+def _int32(*columns: Any) -> list[pa.Array]:
+    return [pa.array(column, pa.int32()) for column in columns]

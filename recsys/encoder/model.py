@@ -1,0 +1,243 @@
+"""The product encoder: build it, encode with it, save it, load it back bit for bit.
+
+    B = batch, S = side of the picture, D = dimensions of the shared space, F = features of a tower
+
+A saved encoder is a folder that needs nothing else:
+
+    encoder.json        settings, architecture, input format
+    model.safetensors   image tower, projections, temperature
+    image/              files of the image tower's library, where it has any
+    text/               the text tower: weights, tokenizer, architecture
+
+Does not know: products' neighbours, training, artifacts.
+"""
+
+import json
+import logging
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
+from torch import nn
+from torch.nn import functional
+
+from recsys.config.encoder import EncoderConfig
+from recsys.encoder.description import ENCODER_FILE, FORMAT, read_description
+from recsys.encoder.preprocess import Preprocess, read_photo
+from recsys.encoder.projection import make_projection
+from recsys.encoder.template import ContentReader
+from recsys.encoder.towers import factory
+from recsys.encoder.towers.base import ImageTower, Resolve, TextTower, Tokens, state_digest
+from recsys.errors import ArtifactError, InputError
+
+logger = logging.getLogger(__name__)
+
+WEIGHTS_FILE = "model.safetensors"
+IMAGE_FOLDER, TEXT_FOLDER = "image", "text"
+
+
+class ProductEncoder(nn.Module):
+    """Two towers, two projections and the temperature of their contrastive loss; float32.
+
+    ``logit_scale`` (log of the inverse temperature) and ``logit_bias`` (``None`` without one) are learned
+    in training and saved.
+    """
+
+    mean: torch.Tensor
+    std: torch.Tensor
+
+    def __init__(self, config: EncoderConfig, image_tower: ImageTower, text_tower: TextTower) -> None:
+        super().__init__()
+        self.config = config
+        self.image_tower, self.text_tower = image_tower, text_tower
+        self.image_projection = make_projection(config.image.projection, image_tower.dim, config.dim)
+        self.text_projection = make_projection(config.text.projection, text_tower.dim, config.dim)
+        self.logit_scale = nn.Parameter(torch.tensor(config.logit_scale))
+        bias = None if config.logit_bias is None else nn.Parameter(torch.tensor(config.logit_bias))
+        self.register_parameter("logit_bias", bias)
+        for name, values, default in (
+            ("mean", config.image.mean, image_tower.mean), ("std", config.image.std, image_tower.std),
+        ):  # fmt: skip
+            self.register_buffer(name, torch.tensor(values or default).view(1, 3, 1, 1), persistent=False)
+        self.preprocess = Preprocess(image_tower.image_size, config.image.resize_mode)
+        self.content = ContentReader(config)
+        self._text_origin: tuple[Path, str] | None = None
+        image_tower.requires_grad_(not config.image.frozen)
+        text_tower.requires_grad_(not config.text.frozen)
+        self.to(memory_format=torch.channels_last)
+        self.eval()
+
+    @property
+    def dim(self) -> int:
+        """D, dimensions of the shared space."""
+        return self.config.dim
+
+    # -- encoding --------------------------------------------------------------------------------
+
+    def encode_image(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Map pixels ``[B, 3, S, S]`` (uint8, or float in [0, 1]) to unit vectors ``[B, D]``, float32."""
+        return self.project_image(self.image_features(pixels))
+
+    def encode_text(self, tokens: Tokens) -> torch.Tensor:
+        """Map what :meth:`tokenize` returned, on the model's device, to unit vectors ``[B, D]``, float32."""
+        return self.project_text(self.text_features(tokens))
+
+    def image_features(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Return the image tower's features ``[B, F]`` of pixels as in :meth:`encode_image`."""
+        scaled = pixels.float() / 255 if pixels.dtype == torch.uint8 else pixels
+        features: torch.Tensor = self.image_tower((scaled - self.mean) / self.std)
+        return features
+
+    def text_features(self, tokens: Tokens) -> torch.Tensor:
+        """Return the text tower's features ``[B, F]``."""
+        features: torch.Tensor = self.text_tower(tokens)
+        return features
+
+    def project_image(self, features: torch.Tensor) -> torch.Tensor:
+        """Map image features ``[B, F]`` to unit vectors ``[B, D]``."""
+        return _unit(self.image_projection(features.to(self.image_projection.weight.dtype)))
+
+    def project_text(self, features: torch.Tensor) -> torch.Tensor:
+        """Map text features ``[B, F]`` to unit vectors ``[B, D]``."""
+        return _unit(self.text_projection(features.to(self.text_projection.weight.dtype)))
+
+    def tokenize(self, texts: list[str]) -> Tokens:
+        """Return the tensors ``[B, L]`` that :meth:`encode_text` takes, on the CPU."""
+        return self.text_tower.tokenize(texts)
+
+    def render_text(self, row: Mapping[str, Any]) -> str | None:
+        """Return the text that is read of a product row, ``None`` where it has none."""
+        return self.content.read(row).text
+
+    def embed_query(
+        self, *, text: str | None = None, image: bytes | None = None
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return the image and the text half ``[D]`` of a query in words, in pixels, or both.
+
+        ``image`` is the content of a picture file. A half that is not given is a copy of the other, as for
+        products. Raises :class:`~recsys.errors.InputError` for an unreadable picture.
+        """
+        if text is None and image is None:
+            raise InputError("A query needs words or a picture.", fix="Give text, image, or both.")
+        halves: dict[str, NDArray[np.float32]] = {}
+        device = self.mean.device
+        self.eval()
+        with torch.inference_mode():
+            if image is not None:
+                pixels = torch.from_numpy(self.preprocess.square(read_photo(image)))
+                halves["image"] = self.encode_image(pixels.permute(2, 0, 1)[None].to(device))[0].cpu().numpy()
+            if text is not None:
+                tokens = {name: t.to(device) for name, t in self.tokenize([text]).items()}
+                halves["text"] = self.encode_text(tokens)[0].cpu().numpy()
+        only = next(iter(halves.values()))
+        return halves.get("image", only), halves.get("text", only)
+
+    def train(self, mode: bool = True) -> "ProductEncoder":
+        """Switch between training and use; a frozen tower stays in use (no dropout, no statistics)."""
+        super().train(mode)
+        if self.config.image.frozen:
+            self.image_tower.eval()
+        if self.config.text.frozen:
+            self.text_tower.eval()
+        return self
+
+    def text_digest(self) -> str:
+        """Return a hash of the text tower: equal digests, equal text features."""
+        return state_digest(self.text_tower) + json.dumps(self.text_tower.describe(), sort_keys=True)
+
+    def architecture(self) -> dict[str, Any]:
+        """Return the settings that two encoders must share for a model between them to exist."""
+        return self.config.model_dump(mode="json", exclude={"logit_scale": True, "logit_bias": True})
+
+    # -- saving ----------------------------------------------------------------------------------
+
+    def save(self, folder: Path) -> None:
+        """Write the encoder into ``folder``; no pickle, nothing refers to anything outside.
+
+        The text tower is hard-linked from the folder this encoder was loaded from where its weights are
+        still the same: a frozen tower is on disk once, however many encoders hold it.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        state = {
+            name: t.contiguous()
+            for name, t in self.state_dict().items()
+            if not name.startswith("text_tower.")
+        }
+        save_file(state, folder / WEIGHTS_FILE)
+        (folder / WEIGHTS_FILE).chmod(0o644)  # safetensors writes for the owner only
+        self.image_tower.save_files(folder / IMAGE_FOLDER)
+        digest = state_digest(self.text_tower)
+        if self._text_origin and self._text_origin[1] == digest and self._text_origin[0].is_dir():
+            shutil.copytree(
+                self._text_origin[0], folder / TEXT_FOLDER, copy_function=_link_or_copy, dirs_exist_ok=True
+            )
+        else:
+            self.text_tower.save_files(folder / TEXT_FOLDER)
+        description = {
+            "format": FORMAT,
+            "config": self.config.model_dump(mode="json"),
+            "image": {
+                **self.image_tower.describe(),
+                "mean": self.mean.flatten().tolist(),
+                "std": self.std.flatten().tolist(),
+            },
+            "text": {**self.text_tower.describe(), "digest": digest},
+            "preprocess": {
+                "image_size": self.preprocess.image_size,
+                "resize_mode": self.preprocess.resize_mode,
+            },
+        }
+        (folder / ENCODER_FILE).write_text(json.dumps(description, indent=1), encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> "ProductEncoder":
+        """Read what :meth:`save` wrote, bit for bit, in use mode on the CPU; reaches for no network."""
+        description = read_description(folder)
+        config = EncoderConfig.model_validate(description["config"])
+        image, text = factory.restore(config, description, folder)
+        encoder = cls(config, image, text)
+        state = load_file(folder / WEIGHTS_FILE)
+        found, expected = set(state), {n for n in encoder.state_dict() if not n.startswith("text_tower.")}
+        if found != expected:
+            missing, extra = sorted(expected - found)[:3], sorted(found - expected)[:3]
+            raise ArtifactError(
+                f"{folder / WEIGHTS_FILE} lacks {missing} and has {extra} too many.",
+                fix="The folder was changed, or written by another version: make the encoder again.",
+            )
+        encoder.load_state_dict(state, strict=False)
+        encoder._text_origin = (folder / TEXT_FOLDER, description["text"]["digest"])
+        return encoder
+
+
+def build(config: EncoderConfig, *, seed: int, resolve: Resolve = str) -> ProductEncoder:
+    """Return the zero-shot base that ``config`` describes; the same seed gives the same weights.
+
+    ``resolve`` makes relative paths absolute (``Config.resolve``). Weights named by tag or ``hf-hub:`` are
+    downloaded; everything else needs no network. Raises :class:`ConfigError`.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        image, text, scale = factory.build(config, resolve)
+        encoder = ProductEncoder(config, image, text)
+    with torch.no_grad():
+        if scale is not None:
+            encoder.logit_scale.fill_(scale)
+    return encoder
+
+
+def _unit(vectors: torch.Tensor) -> torch.Tensor:
+    return functional.normalize(vectors.float(), dim=-1)
+
+
+def _link_or_copy(source: str, target: str) -> None:
+    Path(target).unlink(missing_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:  # another file system, or one without hard links
+        shutil.copyfile(source, target)

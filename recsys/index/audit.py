@@ -1,0 +1,215 @@
+"""Proof that a collection is what it should be, before anybody reads it.
+
+Contents are compared row by row with the source; vectors, scores, recall and self-retrieval on a
+sample. The exact neighbours come from the source's own vectors, not from the engine under test.
+
+    Q = sampled queries, B = products of a batch, D = dimensions of one modality
+
+Does not know: when audits run; engines.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from recsys.config.index import IndexConfig
+from recsys.errors import AuditError
+from recsys.index.base import Collection, Float32, Hit, Point, Query
+from recsys.index.diff import Changes
+from recsys.index.source import Row, Source
+from recsys.workspace.embeddings import query_vector
+
+WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0)
+"""Image weights at which neighbours are checked; the pure ones are the hardest for the graph."""
+_SCORE_TOLERANCE = 1e-4
+_TIE = 1e-5
+_SHOWN = 5
+_QUERIES_PER_CALL = 64
+
+
+@dataclass
+class Audit:
+    """The findings of one audit."""
+
+    checks: dict[str, str] = field(default_factory=dict)
+    """Check → ``"ok"`` or a sentence that says what is wrong."""
+    recall: dict[str, float] = field(default_factory=dict)
+    """Image weight → recall@k."""
+    num_sampled: int = 0
+
+    def note(self, check: str, problem: str | None) -> None:
+        """Record a check; ``problem`` is ``None`` where all is well."""
+        self.checks[check] = problem or "ok"
+
+    @property
+    def passed(self) -> bool:
+        """True where every check is well."""
+        return all(text == "ok" for text in self.checks.values())
+
+    def to_json(self) -> dict[str, Any]:
+        """Return JSON values."""
+        return {"checks": self.checks, "recall": self.recall, "sampled": self.num_sampled}
+
+    def require(self, name: str) -> None:
+        """Raise :class:`AuditError` with every problem, if there is one."""
+        problems = [f"  {check}: {text}" for check, text in self.checks.items() if text != "ok"]
+        if problems:
+            raise AuditError(
+                f"{name} failed its audit; the alias was left where it was.\n" + "\n".join(problems),
+                fix="Publish again: a failed build starts anew, a failed change is repeated. If only recall "
+                "fails, raise index.ef, index.oversampling or index.hnsw_m.",
+            )
+
+
+def audit_build(collection: Collection, source: Source, config: IndexConfig, *, seed: int) -> Audit:
+    """Check a whole collection against its source; memory is one batch and the sample."""
+    audit = Audit()
+    _check_contents(audit, collection, source)
+    points = list(source.points(source.sample(config.audit_sample, seed)))
+    audit.num_sampled = len(points)
+    if points and audit.checks["contents"] == "ok":
+        _check_points(audit, collection, points)
+        _check_neighbours(audit, collection, source, points, config)
+    return audit
+
+
+def audit_changes(
+    collection: Collection, source: Source, changes: Changes, config: IndexConfig, *, seed: int
+) -> Audit:
+    """Check what a change wrote: the count, a sample of what was written, a sample of what went."""
+    audit = Audit()
+    found = collection.count()
+    audit.note("count", None if found == len(source) else f"{found} products, expected {len(source)}")
+    written = np.union1d(changes.upsert, changes.payload)
+    generator = np.random.default_rng(seed)
+    if len(written) > config.audit_sample:
+        written = np.sort(generator.choice(written, config.audit_sample, replace=False))
+    points = list(source.points(written))
+    audit.num_sampled = len(points)
+    _check_points(audit, collection, points)
+    left = [r.id for r in collection.retrieve(changes.gone[: config.audit_sample])]
+    audit.note("gone", f"still there: {_examples(left)}" if left else None)
+    return audit
+
+
+def _check_contents(audit: Audit, collection: Collection, source: Source) -> None:
+    """Compare the multisets of (id, vectors' key, columns' hash) by an order-free checksum."""
+    columns = ("embedding_key", "row_hash")
+    stored = (
+        Row(r.id, r.payload.get(columns[0], ""), r.payload.get(columns[1], ""))
+        for r in collection.records(columns)
+    )
+    found, expected = _checksum(stored), _checksum(source.rows())
+    if found == expected:
+        audit.note("contents", None)
+        return
+    have = {r.id: r.payload for r in collection.records(columns)}
+    absent, different = [], []
+    for row in source.rows():
+        payload = have.pop(row.id, None)
+        if payload is None:
+            absent.append(row.id)
+        elif (payload.get(columns[0]), payload.get(columns[1])) != (row.key, row.hash):
+            different.append(row.id)
+    audit.note(
+        "contents",
+        f"{found[0]} products, expected {expected[0]}: {len(absent)} absent ({_examples(absent)}), "
+        f"{len(have)} too many ({_examples(list(have))}), {len(different)} outdated ({_examples(different)})",
+    )
+
+
+def _checksum(rows: Iterable[Row]) -> tuple[int, int]:
+    count = total = 0
+    for row in rows:
+        count += 1
+        total += hash(row)
+    return count, total
+
+
+def _check_points(audit: Audit, collection: Collection, points: list[Point]) -> None:
+    records = {r.id: r for r in collection.retrieve([p.id for p in points], with_vectors=True)}
+    vectors, norms, payloads = [], [], []
+    for point in points:
+        record = records.get(point.id)
+        if record is None or record.vector is None or record.vector.shape != point.vector.shape:
+            vectors.append(point.id)
+            continue
+        if not np.allclose(record.vector, point.vector, atol=1e-6):
+            vectors.append(point.id)
+        if not abs(float(np.linalg.norm(record.vector)) - 1) < 1e-3:
+            norms.append(point.id)
+        if record.payload != point.payload:
+            payloads.append(point.id)
+    audit.note("vectors", f"not those embedded: {_examples(vectors)}" if vectors else None)
+    audit.note("norms", f"not of unit length: {_examples(norms)}" if norms else None)
+    audit.note("payloads", f"not those of the catalog: {_examples(payloads)}" if payloads else None)
+
+
+def _check_neighbours(
+    audit: Audit, collection: Collection, source: Source, points: list[Point], config: IndexConfig
+) -> None:
+    k = min(config.recall_k, len(source))
+    queries = np.stack([_weighted(p.vector, w) for w in WEIGHTS for p in points])  # [W * Q, 2 * D]
+    floors = exact_kth_scores(queries, source, k)
+    hits = _search(collection, queries, k)
+    wrong_scores, lost = [], []
+    found = np.zeros(len(queries))
+    for i, (query, answer) in enumerate(zip(queries, hits, strict=True)):
+        point = points[i % len(points)]
+        true = np.array([float(query @ h.vector) for h in answer if h.vector is not None])
+        if len(true) and np.abs(true - [h.score for h in answer]).max() > _SCORE_TOLERANCE:
+            wrong_scores.append(point.id)
+        if not _finds_itself(point, query, answer):
+            lost.append(f"{point.id} at weight {WEIGHTS[i // len(points)]}")
+        found[i] = np.count_nonzero(true >= floors[i] - _TIE) / k
+    by_weight = found.reshape(len(WEIGHTS), len(points)).mean(axis=1)
+    audit.recall = {f"{w:g}": round(float(r), 4) for w, r in zip(WEIGHTS, by_weight, strict=True)}
+    low = [f"{r:.3f} at weight {w}" for w, r in audit.recall.items() if r < config.min_recall]
+    audit.note("scores", f"not the dot product: {_examples(wrong_scores)}" if wrong_scores else None)
+    audit.note("golden queries", f"do not find themselves first: {_examples(lost)}" if lost else None)
+    audit.note("recall", f"below {config.min_recall}: {', '.join(low)}" if low else None)
+
+
+def exact_kth_scores(queries: Float32, source: Source, k: int) -> Float32:
+    """Return the k-th best exact score of each query, ``[len(queries)]``; memory is one batch of B."""
+    best = np.full((len(queries), k), -np.inf, np.float32)
+    for batch in source.embeddings.batches():
+        stored = np.concatenate([batch.vectors.image, batch.vectors.text], axis=1)  # [B, 2 * D]
+        scores = queries @ stored.T * np.float32(np.sqrt(0.5))
+        both = np.concatenate([best, scores], axis=1)
+        best = np.partition(both, both.shape[1] - k, axis=1)[:, -k:]
+    kth: Float32 = best.min(axis=1)
+    return kth
+
+
+def _weighted(stored: Float32, weight: float) -> Float32:
+    image, text = np.split(stored * np.float32(np.sqrt(2)), 2)
+    return query_vector(image, text, weight)
+
+
+def _search(collection: Collection, queries: Float32, k: int) -> list[list[Hit]]:
+    answers: list[list[Hit]] = []
+    for start in range(0, len(queries), _QUERIES_PER_CALL):
+        asked = queries[start : start + _QUERIES_PER_CALL]
+        answers += collection.query_batch(
+            [Query(vector=q, limit=k, payload=False, with_vectors=True) for q in asked]
+        )
+    return answers
+
+
+def _finds_itself(point: Point, query: Float32, hits: list[Hit]) -> bool:
+    """A product's own vector must come first, or share the first place with its duplicates."""
+    own = float(query @ point.vector)
+    if not hits or hits[0].score < own - _SCORE_TOLERANCE:
+        return False
+    return any(h.id == point.id for h in hits) or hits[-1].score >= own - _SCORE_TOLERANCE
+
+
+def _examples(ids: list[str]) -> str:
+    more = f" and {len(ids) - _SHOWN} more" if len(ids) > _SHOWN else ""
+    return ", ".join(ids[:_SHOWN]) + more
+
+
+__all__ = ["WEIGHTS", "Audit", "audit_build", "audit_changes", "exact_kth_scores"]

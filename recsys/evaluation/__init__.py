@@ -3,12 +3,19 @@
     exact       exact search and graded ranks, in chunks of bounded memory
     metrics     recall@k, hit@k, precision@k, nDCG@k, R-precision, MAP@R from graded ranks
     relevance   which gallery products are right answers to which queries
+    pairs       files of judged pairs
+    products    columns, components and splits of a snapshot
+    answers     a task's right answers, from what its configuration names
     tasks       retrieval tasks of the configuration, resolved against a snapshot and its split
     statistics  bootstrap over components: intervals of figures and of paired differences
-    gate        the decision: promote or keep, with reasons in words
+    figures     every task of one candidate, per query and summarised
+    gate        who challenges, and whether it takes over; pure
     candidates  champion, base, fine-tuned and interpolations; their embeddings, once each
-    figures     every task of one candidate
+    judgement   all tasks of all candidates on the same queries
+    trial       one evaluation's material, failures included
+    decision    a night's decision
     examples    neighbours of a few products under two encoders
+    record      what evaluation.json holds
     run         the stage's door: ``run`` (with the gate) and ``judge`` (one encoder, no gate)
 
 Does not know: how encoders are trained, feeds, indexes.

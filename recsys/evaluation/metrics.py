@@ -35,7 +35,8 @@ def hit_at_k(hits: Hits, k: int) -> Float64:
 
     Musgrave et al., "A Metric Learning Reality Check", ECCV 2020, explain the difference.
     """
-    return np.any(hits[:, :k], axis=1).astype(np.float64)
+    hit: Float64 = np.any(hits[:, :k], axis=1).astype(np.float64)
+    return hit
 
 
 def precision_at_k(hits: Hits, k: int) -> Float64:

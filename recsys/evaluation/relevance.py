@@ -122,7 +122,9 @@ class Relevance:
 
 def split_marks(marks: Marks) -> tuple[NDArray[np.bool_], Marks]:
     """Return (relevant, grade), each shaped like ``marks``."""
-    return (marks & 1) == 1, marks >> 1
+    relevant: NDArray[np.bool_] = (marks & np.uint8(1)) == 1
+    grade: Marks = marks >> np.uint8(1)
+    return relevant, grade
 
 
 def codes(values: Sequence[Any]) -> NDArray[np.int64]:
@@ -152,8 +154,9 @@ def _merge(keys: list[NDArray[np.int64]], values: list[Marks]) -> tuple[NDArray[
     first = np.flatnonzero(np.diff(key, prepend=-1))
     if not len(first):
         return key, value
-    grade = np.maximum.reduceat(value >> 1, first)
-    return key[first], (grade << 1) | np.bitwise_or.reduceat(value & 1, first)
+    relevant, grade = split_marks(value)
+    best = 2 * np.maximum.reduceat(grade, first) + np.logical_or.reduceat(relevant, first)
+    return key[first], best.astype(np.uint8)
 
 
 def _key(pairs: Pairs, num_gallery: int) -> NDArray[np.int64]:

@@ -1,0 +1,222 @@
+"""The gate: which candidate challenges, and whether it takes over. Pure, and closed when in doubt.
+
+Two samples of queries, never mixed. On the **validation** split :func:`pick` takes the best of the zero-shot
+base, the fine-tuned encoder and the interpolations between them (WiSE-FT: Wortsman et al., "Robust
+fine-tuning of zero-shot models", CVPR 2022). The best of several is partly the luckiest: its validation
+score flatters it, and the more so the more candidates there are. So the verdict is passed on the
+**holdout**, which took no part in the pick, and where the challenger meets the reference alone. The verdict
+then needs no correction for the number of candidates.
+
+:func:`decide` lets the challenger take over only where the paired interval of its difference to the
+reference shows
+
+    no loss of the gate score (mean over gating tasks) beyond ``tolerance``,
+    no loss beyond ``margin`` in any gating task or any large category,
+    and a gain, or a tie and a reason to change.
+
+"Shows no loss" is non-inferiority: the whole interval, not its middle, must lie above the limit, so little
+evidence means no change. Whatever is missing, too small or not a number keeps the reference and says so.
+
+Does not know: encoders, vectors, how figures came about.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys.config.evaluation import GateConfig
+from recsys.evaluation.statistics import Interval, Resampler, interval
+
+Float64 = NDArray[np.float64]
+Ints = NDArray[np.integer[Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """One gating task on one split: the main metric of the same queries under every candidate."""
+
+    task: str
+    values: Mapping[str, Float64]
+    """Candidate → main metric per query ``[Q]``, in 0 to 1."""
+    components: Ints
+    """Component of each query ``[Q]``, as codes common to all tasks."""
+    categories: Sequence[str | None] = ()
+    """Category of each query ``[Q]``, or nothing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """One comparison of challenger and reference against its limit."""
+
+    name: str
+    kind: Literal["overall", "task", "category"]
+    num_queries: int
+    difference: Interval
+    limit: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether the whole interval lies above the limit; NaN does not."""
+        return bool(self.difference.low >= self.limit)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What the gate says."""
+
+    accepted: bool
+    """Whether the challenger takes the reference's place."""
+    reasons: list[str]
+    """Sentences, the decisive one first."""
+    checks: list[Check] = field(default_factory=list)
+
+
+def score(evidence: Sequence[Evidence], candidate: str) -> float | None:
+    """Return the gate score: the mean over tasks of the mean over queries; ``None`` if it cannot be had."""
+    means = [float(np.mean(e.values[candidate])) for e in evidence if len(e.values.get(candidate, ()))]
+    if not evidence or len(means) < len(evidence) or not np.isfinite(means).all():
+        return None
+    return float(np.mean(means))
+
+
+def pick(
+    validation: Sequence[Evidence], candidates: Sequence[str]
+) -> tuple[str | None, dict[str, float | None]]:
+    """Return the candidate with the best score on validation, and every score.
+
+    Of equals the first listed wins: list the simplest first. ``None`` where no candidate has a score.
+    """
+    scores = {name: score(validation, name) for name in candidates}
+    known = {name: value for name, value in scores.items() if value is not None}
+    return (max(known, key=lambda name: known[name]) if known else None), scores
+
+
+def decide(
+    holdout: Sequence[Evidence],
+    *,
+    reference: str,
+    challenger: str | None,
+    config: GateConfig,
+    seed: int,
+    reason_to_change: str | None = None,
+) -> Verdict:
+    """Pass the verdict on ``challenger`` against ``reference``.
+
+    ``reason_to_change`` is a sentence that makes a tie reason enough (the architecture differs, the
+    champion is old), or ``None``. Nothing raises: doubt is a refusal.
+    """
+    doubt = _doubt(holdout, reference, challenger, config)
+    if doubt or challenger is None:
+        return Verdict(accepted=False, reasons=[doubt or "No challenger could be picked."])
+    checks = _checks(holdout, reference, challenger, config, seed)
+    failed = [c for c in checks if not c.passed]
+    if failed:
+        return Verdict(accepted=False, reasons=[_refusal(c) for c in failed], checks=checks)
+    overall = checks[0]
+    if overall.difference.low > 0:
+        reasons = [
+            f"The challenger gains {_in_words(overall.difference)} on {overall.num_queries} held-out queries."
+        ]
+    elif reason_to_change:
+        reasons = [f"A tie ({_in_words(overall.difference)}), and a reason to change: {reason_to_change}"]
+    else:
+        reasons = [
+            f"A tie: the difference is {_in_words(overall.difference)}, an interval that holds 0, "
+            "and there is no other reason to change."
+        ]
+        return Verdict(accepted=False, reasons=reasons, checks=checks)
+    large = sum(c.kind == "category" for c in checks)
+    reasons.append(
+        f"No gating task{f' and none of {large} large categories' if large else ''} "
+        f"can have lost more than {config.margin:.3f}."
+    )
+    return Verdict(accepted=True, reasons=reasons, checks=checks)
+
+
+def _doubt(
+    holdout: Sequence[Evidence], reference: str, challenger: str | None, config: GateConfig
+) -> str | None:
+    """Return why nothing can be concluded, or ``None``."""
+    if challenger is None:
+        return "No challenger could be picked: no candidate has a score on the validation split."
+    if not holdout:
+        return "No gating task has held-out queries with a right answer, so nothing can be compared."
+    for e in holdout:
+        for name in (reference, challenger):
+            values = e.values.get(name)
+            if values is None or len(values) != len(e.components):
+                return f"Task {e.task} has no figures for {name}."
+            if not np.isfinite(values).all():
+                return f"Task {e.task} has figures for {name} that are not numbers."
+        if len(e.components) < config.min_queries:
+            return (
+                f"Task {e.task} has {len(e.components)} held-out queries, fewer than {config.min_queries}: "
+                "too few to conclude anything."
+            )
+        independent = len(np.unique(e.components))
+        if independent < config.min_components:
+            return (
+                f"Task {e.task} has {independent} independent groups of held-out queries, fewer than "
+                f"{config.min_components}: too few to conclude anything."
+            )
+    return None
+
+
+def _checks(
+    holdout: Sequence[Evidence], reference: str, challenger: str, config: GateConfig, seed: int
+) -> list[Check]:
+    """Return every comparison, the overall one first. Categories of one name in two tasks stay apart."""
+    known, component = np.unique(np.concatenate([e.components for e in holdout]), return_inverse=True)
+    components = np.split(component, np.cumsum([len(e.components) for e in holdout])[:-1])
+    resampler = Resampler(len(known), resamples=config.resamples, seed=seed)
+    tasks: list[Check] = []
+    categories: list[Check] = []
+    resampled: list[Float64] = []
+    for e, own in zip(holdout, components, strict=True):
+        gain = np.asarray(e.values[challenger] - e.values[reference], np.float64)
+        draws = resampler.means(gain[:, None], own)[:, 0]
+        resampled.append(draws)
+        difference = interval(float(gain.mean()), draws, config.confidence)
+        tasks.append(
+            Check(
+                name=e.task, kind="task", num_queries=len(gain), difference=difference, limit=-config.margin
+            )
+        )
+        for name, rows in _large(e.categories, config.large_category):
+            draws = resampler.means(gain[rows, None], own[rows])[:, 0]
+            difference = interval(float(gain[rows].mean()), draws, config.confidence)
+            categories.append(
+                Check(
+                    name=f"{name} ({e.task})", kind="category", num_queries=len(rows),
+                    difference=difference, limit=-config.margin,
+                )
+            )  # fmt: skip
+    mean = float(np.mean([c.difference.value for c in tasks]))
+    overall = Check(
+        name="overall", kind="overall", num_queries=sum(c.num_queries for c in tasks),
+        difference=interval(mean, np.mean(resampled, axis=0), config.confidence), limit=-config.tolerance,
+    )  # fmt: skip
+    return [overall, *tasks, *categories]
+
+
+def _large(categories: Sequence[str | None], least: int) -> list[tuple[str, Ints]]:
+    rows: dict[str, list[int]] = {}
+    for i, name in enumerate(categories):
+        if name is not None:
+            rows.setdefault(name, []).append(i)
+    return [(name, np.array(at)) for name, at in sorted(rows.items()) if len(at) >= least]
+
+
+def _refusal(check: Check) -> str:
+    where = {"overall": "overall", "task": f"in task {check.name}", "category": f"in category {check.name}"}
+    return (
+        f"The challenger may have lost {where[check.kind]}: the difference is {_in_words(check.difference)} "
+        f"on {check.num_queries} queries, and its interval reaches below the limit of {check.limit:+.3f}."
+    )
+
+
+def _in_words(difference: Interval) -> str:
+    return f"{difference.value:+.4f} ({difference.low:+.4f} to {difference.high:+.4f})"

@@ -1,0 +1,133 @@
+"""The products of a snapshot as evaluation reads them: columns by name, components, splits, filters.
+
+    N = products of the snapshot, ascending by id; positions are 0-based in that order
+
+Does not know: tasks, vectors, candidates.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from functools import cached_property, lru_cache
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from recsys.errors import ArtifactError, ConfigError
+from recsys.evaluation.relevance import codes
+from recsys.workspace import Workspace
+from recsys.workspace.product import PRODUCTS
+from recsys.workspace.snapshot import Snapshot
+from recsys.workspace.splits import read_splits
+
+Positions = NDArray[np.int64]
+
+_ATTRIBUTE = "attributes."
+_NOT_LABELS = {"attributes", "images", "content_hash", "payload_hash"}
+
+
+class Products:
+    """Columns of a snapshot and, where training made one, its split."""
+
+    def __init__(self, table: pa.Table, splits: pa.Table | None = None) -> None:
+        """Take a table with :data:`PRODUCTS`' columns and one with those of ``workspace.splits``.
+
+        Raises :class:`ArtifactError` where they are not about the same products.
+        """
+        self._table = table
+        self.ids: list[str] = table.column("id").to_pylist()
+        if splits is not None and splits.column("id").to_pylist() != self.ids:
+            raise ArtifactError(
+                f"The split covers {splits.num_rows} products, the snapshot {len(self.ids)} others.",
+                fix="Train on this snapshot first; its split is then made from it.",
+            )
+        self._splits = splits
+        self.values = lru_cache(maxsize=64)(self._values)
+
+    @classmethod
+    def open(cls, workspace: Workspace, snapshot_ref: str, splits_ref: str | None) -> "Products":
+        """Read the snapshot, and the split if there is one."""
+        table = Snapshot.open(workspace, snapshot_ref).table(
+            [name for name in PRODUCTS.names if name not in ("description", "images", "link", "image_link")]
+        )
+        return cls(table, read_splits(workspace, splits_ref) if splits_ref else None)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def has_splits(self) -> bool:
+        """Whether there is a split."""
+        return self._splits is not None
+
+    @cached_property
+    def component_keys(self) -> list[str]:
+        """Component of every product ``[N]``; without a split its item group, or itself."""
+        if self._splits is not None:
+            keys: list[str] = self._splits.column("component").to_pylist()
+            return keys
+        groups = self._table.column("item_group_id").to_pylist()
+        return [f"g:{g}" if g is not None else f"p:{i}" for g, i in zip(groups, self.ids, strict=True)]
+
+    @cached_property
+    def components(self) -> NDArray[np.int64]:
+        """:attr:`component_keys` as codes."""
+        return codes(self.component_keys)
+
+    def in_split(self, split: str) -> NDArray[np.bool_]:
+        """Return which products are in ``split``, ``[N]``; raises :class:`ConfigError` without a split."""
+        if self._splits is None:
+            raise ConfigError(
+                "A task takes its queries from the pipeline's split, and this encoder has none.",
+                fix='Judge an encoder that was trained on the snapshot, or set split = "all" on the task.',
+            )
+        inside: NDArray[np.bool_] = pc.equal(self._splits.column("split"), split).to_numpy()
+        return inside
+
+    def has(self, name: str) -> bool:
+        """Return whether any product has a value in this column or attribute."""
+        try:
+            return any(v is not None for v in self.values(name))
+        except ConfigError:
+            return False
+
+    def _values(self, name: str) -> Sequence[str | None]:
+        """Return a column's or custom attribute's values ``[N]`` as text, empty text as ``None``.
+
+        Raises :class:`ConfigError` where it is no column and no product has such an attribute.
+        """
+        if name in PRODUCTS.names and name not in _NOT_LABELS and name in self._table.column_names:
+            return [v or None for v in self._table.column(name).cast(pa.string()).to_pylist()]
+        attribute = name.removeprefix(_ATTRIBUTE)
+        found = pc.map_lookup(self._table.column("attributes"), pa.scalar(attribute), "first").to_pylist()
+        if all(v is None for v in found):
+            known = sorted({key for row in self._table.column("attributes").to_pylist() for key, _ in row})
+            raise ConfigError(
+                f"evaluation.tasks names {name!r}, which is no product column, and no product has such a "
+                f"custom attribute; the attributes are: {', '.join(known) or 'none'}.",
+                fix="Correct the name, or map the feed's column to it in catalog.",
+            )
+        return [v or None for v in found]
+
+    def labels(self, names: Sequence[str]) -> NDArray[np.int64]:
+        """Return one code per product ``[N]``, equal where all named values are; -1 where one is missing."""
+        columns = [self.values(name) for name in names]
+        return codes([None if None in row else row for row in zip(*columns, strict=True)])
+
+    def matching(self, wanted: Mapping[str, str | Sequence[str]]) -> NDArray[np.bool_]:
+        """Return which products meet a filter ``[N]``: every column has the value, or one of the values."""
+        inside = np.ones(len(self), np.bool_)
+        for name, value in wanted.items():
+            accepted = {value} if isinstance(value, str) else set(value)
+            inside &= np.fromiter((v in accepted for v in self.values(name)), np.bool_, len(self))
+        return inside
+
+
+def sample(ids: Sequence[str], size: int) -> Positions:
+    """Return at most ``size`` positions, ascending, by hash of the id: the same products every night."""
+    if len(ids) <= size:
+        return np.arange(len(ids))
+    hashes = [hashlib.blake2b(i.encode(), digest_size=8).digest() for i in ids]
+    order = sorted(range(len(ids)), key=hashes.__getitem__)
+    return np.array(sorted(order[:size]), np.int64)

@@ -1,0 +1,230 @@
+"""Retrieval tasks of the configuration, resolved against a snapshot and its split.
+
+    Q = queries, G = gallery; positions are of the snapshot's products, ascending by id
+
+First :func:`plan` says which products are queries and gallery, so that only those are embedded. Once the
+candidates' embeddings say who has a picture and who has words, :func:`ready` drops what cannot take part,
+builds the relevance and drops queries without a right answer, all counted.
+
+Does not know: vectors, candidates, metrics' values.
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys.config import EvaluationConfig
+from recsys.config.evaluation import TaskConfig
+from recsys.errors import ConfigError
+from recsys.evaluation.answers import relevance_of
+from recsys.evaluation.metrics import depth_of, needs_r
+from recsys.evaluation.products import Positions, Products, sample
+from recsys.evaluation.relevance import Relevance
+from recsys.workspace.splits import HOLDOUT, VALIDATION
+
+Bools = NDArray[np.bool_]
+_AT_ONCE = 1 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """One task with its products."""
+
+    config: TaskConfig
+    queries: dict[str, Positions]
+    """Split (``validation``, ``holdout``) → query products ``[Q]``, ascending."""
+    gallery: Positions
+    """``[G]``, ascending."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadyTask:
+    """One task on one split: every query has a right answer, every product what the task compares."""
+
+    config: TaskConfig
+    queries: Positions
+    gallery: Positions
+    relevance: Relevance
+    """Over the rows of ``queries`` and ``gallery``."""
+    num_relevant: NDArray[np.int64]
+    """R ``[Q]``, at least 1."""
+    ideal: NDArray[np.uint8]
+    """Highest grades ``[Q, K]``, for nDCG."""
+    num_without_answer: int
+    """Queries left out because the gallery holds no right answer."""
+
+    @property
+    def depths(self) -> NDArray[np.int64]:
+        """Ranks that the metrics look at, per query ``[Q]``, at most G."""
+        shallow = depth_of(self.config.metrics)
+        deep = self.num_relevant if needs_r(self.config.metrics) else np.zeros_like(self.num_relevant)
+        depths: NDArray[np.int64] = np.minimum(np.maximum(deep, shallow), len(self.gallery))
+        return depths
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Every task, and the products that must be embedded for them."""
+
+    tasks: list[Task]
+    pool: Positions
+    """Products to embed, ascending: all queries and galleries."""
+    notes: list[str] = field(default_factory=list)
+    """What was sampled or skipped, for the report."""
+
+
+def default_tasks(products: Products) -> tuple[list[TaskConfig], list[str]]:
+    """Return the three default tasks as far as the catalog has what they ask, and notes on the others."""
+    tasks, notes = [], []
+    if products.has("item_group_id"):
+        tasks.append(
+            TaskConfig(
+                name="variants", title="A product finds its variants", relevant=("item_group_id",),
+                metrics=("map@r", "r_precision", "precision@1", "recall@5", "recall@10", "ndcg@10"),
+                gate=True,
+            )
+        )  # fmt: skip
+    else:
+        notes.append("No product has an item group, so there is no task of variants.")
+    if products.has("product_type"):
+        tasks.append(
+            TaskConfig(
+                name="category", title="A product finds products of its type", relevant=("product_type",),
+                metrics=("map@r", "r_precision", "precision@1", "hit@5", "precision@10", "ndcg@10"),
+                gate=True,
+            )
+        )  # fmt: skip
+    else:
+        notes.append("No product has a product_type, so there is no task of categories.")
+    tasks.append(
+        TaskConfig(
+            name="words", title="A product's text finds its picture", kind="text_to_image", relevant=("id",),
+            metrics=("map@r", "recall@1", "recall@5", "recall@10", "ndcg@10"), main_metric="recall@10",
+            gate=True,
+        )
+    )  # fmt: skip
+    return tasks, notes
+
+
+def plan(config: EvaluationConfig, products: Products, splits: Sequence[str] = (VALIDATION, HOLDOUT)) -> Plan:
+    """Resolve the configured tasks, or the defaults, to products of the snapshot.
+
+    Raises :class:`ConfigError` where a task names what the catalog lacks.
+    """
+    configs, notes = (list(config.tasks), list[str]()) if config.tasks else default_tasks(products)
+    tasks = []
+    for task in configs:
+        _check_names(task, products)
+        queries = {}
+        for split in splits:
+            found = np.flatnonzero(_queries(task, products, split))
+            kept = found[sample([products.ids[i] for i in found], config.max_queries)]
+            if len(kept) < len(found):
+                notes.append(
+                    f"Task {task.name}: {len(kept)} of {len(found)} {split} queries, sampled by hash."
+                )
+            queries[split] = kept
+        tasks.append(
+            Task(config=task, queries=queries, gallery=np.flatnonzero(products.matching(task.gallery)))
+        )
+    pool = _union([p for t in tasks for p in (*t.queries.values(), t.gallery)])
+    if len(pool) > config.max_gallery:
+        required = _union([p for t in tasks for p in t.queries.values()])
+        kept = _sampled(products, pool, required, config.max_gallery)
+        notes.append(
+            f"The gallery is a sample of {len(kept)} of {len(pool)} products: figures are easier to reach "
+            "than on all of them."
+        )
+        pool = kept
+        tasks = [_within(t, pool) for t in tasks]
+    return Plan(tasks=tasks, pool=pool, notes=notes)
+
+
+def ready(
+    task: Task,
+    split: str,
+    products: Products,
+    *,
+    has_image: Bools,
+    has_text: Bools,
+    resolve: Callable[[str], str],
+) -> ReadyTask:
+    """Make ``task`` ready on ``split``; flags are over the snapshot, true where every candidate agrees."""
+    config = task.config
+    needs_query, needs_gallery = _needs(config, has_image, has_text)
+    queries = task.queries[split][needs_query[task.queries[split]]]
+    gallery = task.gallery[needs_gallery[task.gallery]]
+    relevance = relevance_of(config, products, queries, gallery, resolve)
+    num_relevant, ideal = _totals(relevance, len(queries), len(gallery), depth_of(config.metrics))
+    answered = np.flatnonzero(num_relevant > 0)
+    return ReadyTask(
+        config=config,
+        queries=queries[answered],
+        gallery=gallery,
+        relevance=relevance_of(config, products, queries[answered], gallery, resolve),
+        num_relevant=num_relevant[answered],
+        ideal=ideal[answered],
+        num_without_answer=len(queries) - len(answered),
+    )
+
+
+def _queries(task: TaskConfig, products: Products, split: str) -> Bools:
+    if task.split == "held_out":
+        return products.in_split(split) & products.matching(task.queries)
+    if split == HOLDOUT:
+        return products.matching(task.queries)
+    if task.selection_queries is None:
+        return np.zeros(len(products), np.bool_)
+    return products.matching(task.selection_queries)
+
+
+def _needs(config: TaskConfig, has_image: Bools, has_text: Bools) -> tuple[Bools, Bools]:
+    """Return who can be a query and who can be found."""
+    if config.kind == "text_to_image":
+        return has_text, has_image
+    one = {"image": has_image, "text": has_text, "fused": has_image | has_text}[config.modality]
+    return one, one
+
+
+def _totals(
+    relevance: Relevance, num_queries: int, num_gallery: int, depth: int
+) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+    """Return R and ideal grades of all queries, in blocks, so that the pairs of a block fit in memory."""
+    size = max(1, _AT_ONCE // max(num_gallery, 1))
+    blocks = [np.arange(i, min(i + size, num_queries)) for i in range(0, num_queries, size)]
+    parts = [relevance.totals(rows, depth) for rows in blocks]
+    if not parts:
+        return np.zeros(0, np.int64), np.zeros((0, depth), np.uint8)
+    return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
+
+
+def _check_names(task: TaskConfig, products: Products) -> None:
+    filters = [*task.queries, *(task.selection_queries or {}), *task.gallery]
+    rungs = [name for g in task.grades for name in g.relevant]
+    by = [task.by] if task.by and "by" in task.model_fields_set else []
+    for name in [*filters, *task.relevant, *task.linked, *rungs, *by]:
+        try:
+            products.values(name)
+        except ConfigError as error:
+            raise ConfigError(f"Task {task.name}: {error.message}", fix=error.fix) from None
+
+
+def _sampled(products: Products, pool: Positions, required: Positions, size: int) -> Positions:
+    """Return about ``size`` of ``pool``: components of the queries first, others by hash, whole."""
+    asked = np.isin(products.components[pool], products.components[required])
+    keys = [products.component_keys[p] for p in pool]
+    hashes = [hashlib.blake2b(key.encode(), digest_size=8).digest() for key in keys]
+    order = sorted(range(len(pool)), key=lambda i: (not asked[i], hashes[i], i))
+    return _union([pool[order[:size]], required])
+
+
+def _within(task: Task, pool: Positions) -> Task:
+    return Task(config=task.config, queries=task.queries, gallery=np.intersect1d(task.gallery, pool))
+
+
+def _union(parts: Sequence[NDArray[np.integer[Any]]]) -> Positions:
+    return np.unique(np.concatenate([np.empty(0, np.int64), *parts])).astype(np.int64)

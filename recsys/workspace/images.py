@@ -109,7 +109,7 @@ class ImageStore:
         return batch.column("width")[row].as_py(), batch.column("height")[row].as_py()
 
     def _find(self, sha256: bytes) -> int | None:
-        key = np.bytes_(sha256)
+        key = np.bytes_(sha256.rstrip(b"\0"))  # as numpy gives `S` values back
         i = int(np.searchsorted(self._keys, key))
         return i if i < len(self._keys) and self._keys[i] == key else None
 

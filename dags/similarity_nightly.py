@@ -29,61 +29,61 @@ from similarity_defaults import (
     max_active_runs=1,
     tags=["recsys"],
     doc_md=__doc__,
-)
+)  # type: ignore[untyped-decorator]
 def similarity_nightly() -> None:
     """Wire one night."""
 
     @step(rule=PURE, timeout=timedelta(minutes=5))
-    def begin(run_id: str | None = None) -> str | None:
+    def begin(run_id: Any = None) -> str | None:
         from recsys import night
 
         return night.begin(*pipeline(), run_id)
 
     @step(rule=NETWORK, timeout=timedelta(hours=4), outlets=[CATALOG])
     def ingest() -> str:
-        from recsys.catalog import run
+        from recsys.catalog import run as stage
 
-        return str(run.run(*pipeline()).ref)
+        return str(stage.run(*pipeline()).ref)
 
     @step(rule=WORKER, timeout=timedelta(hours=8), queue=GPU_QUEUE)
     def train(snapshot: str, champion: str | None) -> str:
-        from recsys.training import run
+        from recsys.training import run as stage
 
-        return str(run.run(*pipeline(), snapshot, champion).ref)
+        return str(stage.run(*pipeline(), snapshot, champion).ref)
 
     @step(rule=WORKER, timeout=timedelta(hours=2), queue=GPU_QUEUE, outlets=[ENCODER])
     def evaluate(snapshot: str, challenger: str, champion: str | None) -> dict[str, str]:
-        from recsys.evaluation import run
+        from recsys.evaluation import run as stage
 
-        manifest = run.run(*pipeline(), snapshot, challenger, champion)
+        manifest = stage.run(*pipeline(), snapshot, challenger, champion)
         return {"evaluation": manifest.ref, "encoder": manifest.info["chosen"]}
 
     @step(rule=PURE, timeout=timedelta(minutes=30))
     def plan(snapshot: str, encoder: str) -> list[dict[str, Any]]:
-        from recsys.embedding import run
+        from recsys.embedding import run as stage
 
-        return list(run.plan(*pipeline(), snapshot, encoder))
+        return list(stage.plan(*pipeline(), snapshot, encoder))
 
     @step(rule=WORKER, timeout=timedelta(hours=2), queue=GPU_QUEUE, max_active_tis_per_dagrun=8)
     def embed(shard: dict[str, Any]) -> str:
-        from recsys.embedding import run
+        from recsys.embedding import run as stage
 
-        return str(run.embed_shard(*pipeline(), shard))
+        return str(stage.embed_shard(*pipeline(), shard))
 
     @step(rule=PURE, timeout=timedelta(minutes=30), trigger_rule="none_failed")  # no shard: nothing changed
     def collect(snapshot: str, encoder: str, shards: list[str]) -> str:
-        from recsys.embedding import run
+        from recsys.embedding import run as stage
 
-        return str(run.collect(*pipeline(), snapshot, encoder, list(shards or [])).ref)
+        return str(stage.collect(*pipeline(), snapshot, encoder, list(shards or [])).ref)
 
     @step(rule=NETWORK, timeout=timedelta(hours=4), pool=WRITER_POOL, outlets=[INDEX])
     def publish(snapshot: str, embeddings: str) -> str:
-        from recsys.index import run
+        from recsys.index import run as stage
 
-        return str(run.run(*pipeline(), snapshot, embeddings).ref)
+        return str(stage.run(*pipeline(), snapshot, embeddings).ref)
 
     @step(rule=PURE, timeout=timedelta(minutes=30))
-    def report(refs: dict[str, str], run_id: str | None = None) -> str:
+    def report(refs: dict[str, str], run_id: Any = None) -> str:
         from recsys import night
 
         return str(night.report(*pipeline(), run_id, refs).ref)

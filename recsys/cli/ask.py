@@ -1,5 +1,6 @@
 """The verbs that answer something: status, similar, search, summary, config."""
 
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -40,9 +41,8 @@ def similar(session: Session, product_id: str, image_weight: float, limit: int, 
     """List the products most similar to PRODUCT_ID."""
     from recsys import index
 
-    config, workspace = session.open()
-    with index.open_index(config, workspace) as opened:
-        neighbours = index.similar(opened, product_id, limit=limit, image_weight=image_weight)
+    with closing(index.open_index(*session.open())) as opened:
+        neighbours = index.similar(opened.open(), product_id, limit=limit, image_weight=image_weight)
     _show(neighbours, machine=machine)
 
 
@@ -65,12 +65,11 @@ def search(
     from recsys.encoder import ProductEncoder
 
     config, workspace = session.open()
-    with index.open_index(config, workspace) as opened:
-        encoder = ProductEncoder.load(
-            workspace.path(workspace.get(str(index.live_encoder(config, workspace))))
-        )
-        query = encoder.embed_query(text=text, image=image.read_bytes() if image else None)
-        neighbours = index.search(opened, *query, limit=limit, image_weight=image_weight)
+    with closing(index.open_index(config, workspace)) as opened:
+        live = opened.open()
+        encoder = ProductEncoder.load(workspace.path(workspace.get(live.metadata.encoder)))
+        pixels, words = encoder.embed_query(text=text, image=image.read_bytes() if image else None)
+        neighbours = index.search(live, image=pixels, text=words, limit=limit, image_weight=image_weight)
     _show(neighbours, machine=machine)
 
 
@@ -102,7 +101,7 @@ def show_config(session: Session, show_reference: bool) -> None:
 
 
 def _show(neighbours: list[Any], *, machine: bool) -> None:
-    rows = [n.to_dict() for n in neighbours]
+    rows = [n._asdict() for n in neighbours]
     lines = [f"{'score':>6} {'image':>6} {'text':>6}  id, title"]
     for row in rows:
         title = (row.get("payload") or {}).get("title") or ""

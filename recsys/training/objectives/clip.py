@@ -34,6 +34,11 @@ class Clip(Objective):
             raise ConfigError(f"clip has variants = {variants!r}.", fix='Use "ignore" or "positive".')
         self.variants = variants
 
+    @classmethod
+    def reads(cls, config: ObjectiveConfig) -> set[str]:
+        """Return both, whatever ``vector`` says."""
+        return {"image", "text"}
+
     def forward(self, views: Views) -> Tensor | None:
         """Return the mean of both directions over the products that have both modalities."""
         rows = (views.has_image & views.has_text).nonzero().flatten()

@@ -39,6 +39,11 @@ class StartingPoint(Objective):
         for i, weight in enumerate(self._weights):
             self.register_buffer(f"start_{i}", weight.detach().clone(), persistent=False)
 
+    @classmethod
+    def reads(cls, config: ObjectiveConfig) -> set[str]:
+        """Return nothing: it looks at weights."""
+        return set()
+
     def forward(self, views: Views) -> Tensor | None:
         """Return the sum over pretrained weights; it does not depend on the batch."""
         if not self._weights:

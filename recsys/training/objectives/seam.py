@@ -98,6 +98,11 @@ class Objective(nn.Module):
         super().__init__()
         self.config = config
 
+    @classmethod
+    def reads(cls, config: ObjectiveConfig) -> set[str]:
+        """Return which of ``image`` and ``text`` the term needs encoded."""
+        return {"image", "text"} if config.vector == "product" else {config.vector}
+
     @property
     def title(self) -> str:
         """Short name in logs and reports; two terms of one kind differ by it."""

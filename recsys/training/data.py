@@ -1,0 +1,171 @@
+"""The training data: which product has which pictures and text, and batches of tensors made of them.
+
+A batch is a function of (seed, batch number): the plan, the views and the augmentation all are. Batches
+are made in worker processes or in line; either way the same.
+
+    N = products of the snapshot, B = batch size, V = pictures in the batch, T = texts in the batch
+
+Does not know: the model beyond its preprocessing and tokenizer, losses.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from recsys.config.training import AugmentConfig
+from recsys.training.augment import augment
+from recsys.training.pictures import Pictures
+from recsys.training.sampler import Plan, Sampler, generator
+from recsys.training.supervision import Pairs, Supervision
+
+Int = NDArray[np.int64]
+Batch = dict[str, Any]
+"""``pixels`` [V, 3, S, S] uint8, ``image_rows`` [V], ``text_rows`` [T], ``tokens`` (dict of [T, L]) or
+``text_features`` [T, F], ``products`` [B], ``kin`` [B], ``text_codes`` [B], ``labels`` (level -> [B]),
+``judged`` [B, B], ``number`` (int)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Items:
+    """What the products to train and validate on are made of; other rows have nothing."""
+
+    view_starts: Int  # [N + 1], pictures of product i are views[view_starts[i] : view_starts[i + 1]]
+    views: Int  # positions in `Pictures`
+    text_codes: Int  # [N], position in `texts`, -1 without text
+    texts: list[str]  # distinct texts
+    kin: Int  # [N], duplicate-and-variant component
+
+    @property
+    def num_views(self) -> Int:
+        """Pictures of every product ``[N]``."""
+        return np.diff(self.view_starts)
+
+    def pictures_of(self, product: int) -> Int:
+        """Return the positions of a product's pictures."""
+        return self.views[self.view_starts[product] : self.view_starts[product + 1]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextSource:
+    """How the text of a batch is given: as tokens, or as features of a frozen tower computed once."""
+
+    tokenize: Callable[[list[str]], dict[str, Tensor]] | None = None
+    features: NDArray[np.float32] | None = None  # [len(texts), F], may be memory-mapped
+
+    def __call__(self, items: Items, codes: Int) -> dict[str, Any]:
+        """Return ``text_features`` or ``tokens`` of the texts ``codes`` ``[T]``."""
+        if self.features is not None:
+            return {"text_features": torch.from_numpy(self.features[codes])}
+        assert self.tokenize is not None, "a text source tokenizes or has features"
+        return {"tokens": self.tokenize([items.texts[code] for code in codes]) if len(codes) else {}}
+
+
+class Judged:
+    """Looks up what was judged of the products in a batch."""
+
+    def __init__(self, pairs: Pairs) -> None:
+        self._of: dict[int, dict[int, float]] = {}
+        for left, right, weight in zip(*(column.tolist() for column in pairs), strict=True):
+            self._of.setdefault(left, {})[right] = weight
+            self._of.setdefault(right, {})[left] = weight
+
+    def matrix(self, products: Int) -> NDArray[np.float32]:
+        """Return the signed weights ``[B, B]``, 0 where nothing was judged; symmetric."""
+        weights = np.zeros((len(products), len(products)), np.float32)
+        at: dict[int, list[int]] = {}
+        for i, product in enumerate(products.tolist()):
+            at.setdefault(product, []).append(i)
+        for product, rows in at.items():
+            for other, weight in self._of.get(product, {}).items():
+                if other in at:
+                    weights[np.ix_(rows, at[other])] = weight
+        return weights
+
+
+class Batches(Dataset[Batch]):
+    """Batch ``i`` of the whole run, made when asked for."""
+
+    def __init__(
+        self, sampler: Sampler, items: Items, pictures: Pictures, text: TextSource | None,
+        supervision: Supervision, view: tuple[int, AugmentConfig, int],
+    ) -> None:  # fmt: skip
+        """``view`` is the side of the pictures, what is done to them, and the seed; no ``text``, no words."""
+        self._sampler, self._items, self._pictures, self._text = sampler, items, pictures, text
+        self._labels = supervision.labels
+        self._judged = Judged(supervision.pairs)
+        self._size, self._augment, self._seed = view
+
+    def __getitem__(self, number: int) -> Batch:
+        """Return batch ``number``, 0-based over all epochs."""
+        plan = self._sampler.plan(number)
+        codes = self._items.text_codes[plan.products]
+        image_rows = np.flatnonzero(self._items.num_views[plan.products] > 0)
+        text_rows = np.flatnonzero(codes >= 0 if self._text is not None else np.zeros(len(codes), bool))
+        return {
+            "number": number,
+            "pixels": self._pixels(number, plan, image_rows),
+            "image_rows": torch.from_numpy(image_rows),
+            "text_rows": torch.from_numpy(text_rows),
+            **(self._text(self._items, codes[text_rows]) if self._text is not None else {}),
+            "products": torch.from_numpy(plan.products),
+            "kin": torch.from_numpy(self._items.kin[plan.products]),
+            "text_codes": torch.from_numpy(codes),
+            "labels": {name: torch.from_numpy(c[plan.products]) for name, c in self._labels.items()},
+            "judged": torch.from_numpy(self._judged.matrix(plan.products)),
+        }
+
+    def _pixels(self, number: int, plan: Plan, rows: Int) -> Tensor:
+        """Return augmented pictures ``[V, 3, S, S]`` uint8, channels last in memory."""
+        out = np.empty((len(rows), self._size, self._size, 3), np.uint8)
+        for i, row in enumerate(rows.tolist()):
+            pictures = self._items.pictures_of(int(plan.products[row]))
+            pixels = self._pictures[int(pictures[plan.views[row]])]
+            out[i] = augment(pixels, self._size, self._augment, generator(self._seed, number, stream=2 + row))
+        return torch.from_numpy(out).permute(0, 3, 1, 2)
+
+
+class Loader:
+    """Yields one epoch's batches from wherever the run stands; its state is the number of the next one."""
+
+    def __init__(self, batches: Batches, epoch_batches: int, *, num_workers: int, pin_memory: bool) -> None:
+        self._batches, self._epoch_batches = batches, epoch_batches
+        self._num_workers, self._pin_memory = num_workers, pin_memory
+        self.next_batch = 0
+
+    def __len__(self) -> int:
+        return self._epoch_batches
+
+    def __iter__(self) -> Iterator[Batch]:
+        end = (self.next_batch // self._epoch_batches + 1) * self._epoch_batches
+        loader: DataLoader[Batch] = DataLoader(
+            self._batches,
+            batch_size=None,
+            sampler=range(self.next_batch, end),
+            num_workers=self._num_workers,
+            pin_memory=self._pin_memory,
+            worker_init_fn=_one_thread,
+            prefetch_factor=4 if self._num_workers else None,
+        )
+        for batch in loader:
+            self.next_batch += 1
+            yield batch
+
+    def state_dict(self) -> dict[str, int]:
+        """Return where the run stands."""
+        return {"next_batch": self.next_batch}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Go on from there."""
+        self.next_batch = state["next_batch"]
+
+
+def _one_thread(worker: int) -> None:
+    cv2.setNumThreads(0)
+    torch.set_num_threads(1)

@@ -1,0 +1,212 @@
+"""Puts loader, module and trainer together and runs them to the end, from wherever an earlier attempt got.
+
+Does not know: artifacts, splits.
+"""
+
+import copy
+import logging
+import sys
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import lightning as L
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import EarlyStopping, RichProgressBar
+from numpy.typing import NDArray
+
+from recsys.config.training import TrainingConfig
+from recsys.encoder.inference import text_features
+from recsys.encoder.model import ProductEncoder
+from recsys.encoder.preprocess import Preprocess
+from recsys.training import objectives
+from recsys.training.average import Averaging
+from recsys.training.data import Batches, Loader, TextSource
+from recsys.training.items import Material, without_pictures
+from recsys.training.module import FineTuning
+from recsys.training.objectives import KINDS, Facts
+from recsys.training.pictures import Pictures, cache_bytes
+from recsys.training.resume import METRIC, Resumable, Validating
+from recsys.training.sampler import Sampler
+from recsys.training.schedule import Clock, Progress
+from recsys.training.supervision import Supervision
+from recsys.training.validation import Validator
+from recsys.training.weights import freeze, pretrained_names, run_in_bf16, still_modules, tuned_weights
+from recsys.workspace.images import ImageStore
+
+logger = logging.getLogger(__name__)
+
+Int = NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One fine-tuning."""
+
+    config: TrainingConfig
+    encoder: ProductEncoder
+    """Changed in place: ends with the kept weights."""
+    material: Material
+    """Of the products that are trained on, and of no others."""
+    images: ImageStore
+    supervision: Supervision
+    trained: Int
+    """Rows of the snapshot that are trained on."""
+    validator: Validator | None
+    folder: Path
+    """Scratch folder that survives kills."""
+    seed: int
+
+
+def fit(job: Job) -> dict[str, Any]:
+    """Train ``job.encoder`` and return the record: history, counts, speed.
+
+    Going on after a kill gives what an unbroken run would have given, bit for bit on a CPU, unless the
+    wall clock shaped the learning rate.
+    """
+    config = job.config
+    clock = Clock(job.folder / "clock.json")
+    loader = make_loader(job)
+    steps = -(-len(loader) // config.optimizer.accumulate) * config.max_epochs
+    progress = Progress(steps, clock, None if config.budget_minutes is None else 60 * config.budget_minutes)
+    module = make_module(job, progress)
+    averaging = Averaging(config.optimizer.ema_decay) if config.optimizer.ema_decay else None
+    validator = job.validator
+    measure = (lambda: None) if validator is None else (lambda: validator(module.encoder))
+    validating = Validating(measure, job.folder, config, progress, averaging)
+    resumable = Resumable(job.folder, loader, validating, config, progress)
+    callbacks: list[L.Callback] = [validating, resumable]
+    if averaging is not None:
+        callbacks.append(averaging)
+    if config.validation.patience and validator is not None:
+        callbacks.append(_early_stopping(config))
+    trainer = make_trainer(config, callbacks, job.folder)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="lightning.*")
+        trainer.fit(module, loader, ckpt_path=resumable.path, weights_only=True)
+    module.encoder.load_state_dict(validating.best_weights(), strict=False)
+    module.encoder.cpu().eval()
+    seconds = clock.elapsed()
+    return {
+        "steps": trainer.global_step,
+        "epochs": validating.epochs,
+        "best_epoch": None if validating.best is None else validating.best["epoch"],
+        "history": module.recorder.entries,
+        "seconds": round(seconds, 1),
+        "pictures_per_second": round(module.num_pictures / seconds, 1) if seconds else None,
+        "device": str(trainer.strategy.root_device),
+        "stopped_early": resumable.stopped,
+    }
+
+
+def make_loader(job: Job) -> Loader:
+    """Return the run's batches, decoding pictures into the cache if that is wanted and they fit."""
+    config, preprocess = job.config, job.encoder.preprocess
+    size = config.image_size or preprocess.image_size
+    side = round(size * config.cache_scale)
+    reads = {name for term in config.objectives for name in KINDS[term.kind].reads(term)}
+    items, sha256 = job.material if "image" in reads else without_pictures(job.material)
+    cached = config.cache_decoded and cache_bytes(len(sha256), side) <= config.cache_max_gb * 1e9
+    roomy = Preprocess(side, preprocess.resize_mode)
+    pictures = Pictures(job.images, sha256, roomy, cache=job.folder if cached else None)
+    weights = {name: level.weight for name, level in config.labels.items()}
+    sampler = Sampler(job.supervision, job.trained, items.num_views, config.sampler, job.seed, weights)
+    view = (size, config.augment, job.seed)
+    batches = Batches(
+        sampler, items, pictures, _text_source(job) if "text" in reads else None, job.supervision, view
+    )
+    views = int(np.maximum(items.num_views[job.trained], 1).sum())
+    epoch_batches = config.epoch_steps or max(1, -(-views // config.sampler.batch_size))
+    gpu = torch.cuda.is_available()
+    return Loader(batches, epoch_batches, num_workers=_num_workers(config, pictures, gpu), pin_memory=gpu)
+
+
+def make_module(job: Job, progress: Progress) -> FineTuning:
+    """Return the module, its terms built and checked."""
+    config, encoder = job.config, job.encoder
+    frozen = freeze(encoder, config.optimizer.freeze)
+    if config.optimizer.frozen_bf16 and not torch.cuda.is_available():
+        run_in_bf16(frozen)
+    if not config.channels_last:
+        encoder.to(memory_format=torch.contiguous_format)
+    pretrained = pretrained_names(encoder)
+    codes = {name: np.unique(level[job.trained]) for name, level in job.supervision.labels.items()}
+    facts = Facts(
+        dim=encoder.dim,
+        classes={name: level[level >= 0].tolist() for name, level in codes.items()},
+        tuned=tuned_weights(encoder),
+        pretrained=pretrained,
+    )
+    torch.manual_seed(job.seed)  # proxies start at random
+    terms = objectives.build(config.objectives, facts)
+    base = _frozen_copy(encoder) if any(term.needs_base for term in terms) else None
+    still = still_modules(encoder, frozen, batch_norm=config.batch_norm)
+    module = FineTuning(
+        encoder, terms, config, progress, pretrained=pretrained, still=still, base=base, seed=job.seed
+    )
+    return module.train()
+
+
+def make_trainer(config: TrainingConfig, callbacks: Sequence[L.Callback], folder: Path) -> L.Trainer:
+    """Return a quiet trainer on one device; a bar is shown on a terminal only."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    gpu = torch.cuda.is_available()
+    half = config.precision == "bf16" or (config.precision == "auto" and gpu)
+    precision: Literal["bf16-mixed", "32-true"] = "bf16-mixed" if half else "32-true"
+    bar = sys.stderr.isatty()
+    shown = [RichProgressBar(leave=False, console_kwargs={"stderr": True})] if bar else []
+    return L.Trainer(
+        accelerator="gpu" if gpu else "cpu",
+        devices=1,
+        precision=precision,
+        max_epochs=config.max_epochs,
+        accumulate_grad_batches=config.optimizer.accumulate,
+        gradient_clip_val=config.optimizer.clip_grad_norm or None,
+        callbacks=[*callbacks, *shown],
+        logger=False,
+        enable_progress_bar=bar,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+        default_root_dir=folder,
+    )
+
+
+def _early_stopping(config: TrainingConfig) -> EarlyStopping:
+    return EarlyStopping(
+        METRIC,
+        mode="max",
+        patience=config.validation.patience,
+        min_delta=config.validation.min_delta,
+        check_on_train_epoch_end=True,
+    )
+
+
+def _text_source(job: Job) -> TextSource:
+    """Return tokens, or the features of a frozen text tower, computed once and kept for the next attempt."""
+    texts = job.material.items.texts
+    if not job.encoder.config.text.frozen or not texts:
+        return TextSource(tokenize=job.encoder.tokenize)
+    path = job.folder / "text-features.npy"
+    if not path.exists():
+        partial = path.with_name("partial.npy")
+        np.save(partial, text_features(job.encoder, texts))
+        partial.replace(path)
+    return TextSource(features=np.load(path, mmap_mode="r"))
+
+
+def _frozen_copy(encoder: ProductEncoder) -> ProductEncoder:
+    shared = {id(encoder.text_tower): encoder.text_tower} if encoder.config.text.frozen else {}
+    return copy.deepcopy(encoder, shared).requires_grad_(False).eval()
+
+
+def _num_workers(config: TrainingConfig, pictures: Pictures, gpu: bool) -> int:
+    if config.num_workers is not None:
+        return config.num_workers
+    cores = torch.get_num_threads()
+    if gpu:
+        return min(16, max(1, cores))
+    return 0 if pictures.is_cached else 1

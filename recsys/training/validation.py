@@ -1,0 +1,137 @@
+"""The figure that chooses the best epoch, on products that are neither trained on nor held out.
+
+Vectors are made exactly as they are served: by the encoder's own inference, every picture of a product
+averaged, at the encoder's own picture size.
+
+    N = products of the snapshot, Q = queries, G = gallery, D = dimensions
+
+Does not know: training steps.
+"""
+
+import hashlib
+import logging
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from recsys.config.training import BUILT_IN_LABELS, ValidationConfig
+from recsys.encoder.inference import Images, InferenceOptions, TextCache, embed_all
+from recsys.encoder.model import ProductEncoder
+from recsys.training.items import rows_at
+from recsys.training.retrieval import retrieval
+from recsys.training.supervision import Supervision
+from recsys.workspace.embeddings import Vectors, product_vectors
+from recsys.workspace.snapshot import Snapshot
+from recsys.workspace.splits import TRAIN, VALIDATION
+
+logger = logging.getLogger(__name__)
+
+Int = NDArray[np.int64]
+
+_GALLERY_TIMES = 5
+
+
+class Question(NamedTuple):
+    """Who is looked for among whom."""
+
+    queries: Int  # [Q] rows of the snapshot
+    gallery: Int  # [G]
+    codes: Int  # [N], what is relevant; -1: nothing is
+    label: str
+
+
+class Validator:
+    """Measures an encoder on the validation products."""
+
+    def __init__(
+        self, question: Question, config: ValidationConfig, snapshot: Snapshot, encoder: ProductEncoder
+    ) -> None:
+        """Read the rows once; ``encoder`` says which columns it reads."""
+        self.question, self.config = question, config
+        self._images: Images = snapshot.images()
+        self._positions = np.unique(np.concatenate([question.queries, question.gallery]))
+        self._rows: list[dict[str, Any]] = rows_at(snapshot, encoder.content.columns, self._positions)
+        self._texts = TextCache() if encoder.config.text.frozen else None
+
+    def __call__(self, encoder: ProductEncoder) -> float | None:
+        """Return the metric of ``encoder``; ``None`` where no query has anything relevant."""
+        modes = [module.training for module in encoder.modules()]
+        device = encoder.mean.device
+        options = InferenceOptions(device=str(device))
+        vectors = embed_all(encoder, self._rows, self._images, options, text_cache=self._texts)
+        for module, mode in zip(encoder.modules(), modes, strict=True):
+            module.training = mode
+        return self.figure(vectors)
+
+    def figure(self, vectors: Vectors) -> float | None:
+        """Return the metric of the vectors of the products at ``positions``, in their order."""
+        queries = np.searchsorted(self._positions, self.question.queries)
+        gallery = np.searchsorted(self._positions, self.question.gallery)
+        crossed = self.question.label == "text_to_image"
+        left, right = ("text", "image") if crossed else (self.config.vector, self.config.vector)
+        if crossed or self.config.vector != "product":
+            queries = queries[_has(vectors, left)[queries]]
+            gallery = gallery[_has(vectors, right)[gallery]]
+        if not len(queries) or not len(gallery):
+            return None
+        codes = self.question.codes[self._positions]
+        place = np.full(len(self._positions), -1, np.int64)
+        place[gallery] = np.arange(len(gallery))
+        return retrieval(
+            torch.from_numpy(_select(vectors, left)[queries]),
+            torch.from_numpy(_select(vectors, right)[gallery]),
+            torch.from_numpy(codes[queries]),
+            torch.from_numpy(codes[gallery]),
+            metric=self.config.metric,
+            same=None if crossed else torch.from_numpy(place[queries]),
+        )
+
+
+def ask(
+    splits: Sequence[str],
+    ids: Sequence[str],
+    supervision: Supervision,
+    text_codes: Int,
+    config: ValidationConfig,
+) -> Question | None:
+    """Choose queries, gallery and relevance; ``None`` where no validation product has anything to find.
+
+    Products are chosen by the hash of their id, so the same ones validate every night.
+    """
+    queries = _sample(ids, splits, VALIDATION, config.max_products)
+    if config.gallery == "train":
+        gallery = _sample(ids, splits, TRAIN, _GALLERY_TIMES * config.max_products)
+    else:
+        gallery = queries
+    if config.label == "text_to_image":
+        return Question(queries, gallery, text_codes, config.label) if len(queries) else None
+    levels = [name for name in supervision.labels if name not in BUILT_IN_LABELS]
+    names = [*levels, "group"] if config.label == "auto" else [config.label]
+    for name in names:
+        codes = supervision.labels[name]
+        known, counts = np.unique(codes[gallery][codes[gallery] >= 0], return_counts=True)
+        findable = known[counts > (1 if gallery is queries else 0)]
+        useful = queries[np.isin(codes[queries], findable)]
+        if len(useful):
+            return Question(useful, gallery, codes, name)
+    return None
+
+
+def _sample(ids: Sequence[str], splits: Sequence[str], split: str, at_most: int) -> Int:
+    rows = [i for i, s in enumerate(splits) if s == split]
+    if len(rows) > at_most:
+        rows = sorted(rows, key=lambda i: hashlib.sha256(ids[i].encode()).digest())[:at_most]
+    return np.array(sorted(rows), np.int64)
+
+
+def _has(vectors: Vectors, which: str) -> NDArray[np.bool_]:
+    return {"image": vectors.has_image, "text": vectors.has_text}[which]
+
+
+def _select(vectors: Vectors, which: str) -> NDArray[np.float32]:
+    if which == "product":
+        return product_vectors(vectors.image, vectors.text)
+    return vectors.image if which == "image" else vectors.text

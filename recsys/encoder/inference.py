@@ -2,9 +2,7 @@
 
 Chunks of rows are read ahead; of each chunk, every different picture is decoded and encoded once, in
 batches filled to the brim whatever the number of pictures per product, and every different text once,
-sorted by length so that little is padded. On a GPU, decoding, copying and computing overlap. On a CPU
-they take turns: the cores are busy either way, and a decoding thread that takes a core from a matrix
-product makes all of its threads wait.
+sorted by length so that little is padded. :mod:`recsys.encoder.stream` says how that is run.
 
     N = rows, D = dimensions of the shared space, F = features of a tower
 
@@ -46,7 +44,7 @@ def embed_products(
     for a picture the store lacks.
     """
     contents = (encoder.content.read(row) for row in rows)
-    for chunk in Stream(encoder, images, options or InferenceOptions(), text_cache).run(contents):
+    for chunk in Stream(encoder, images, options, text_cache).run(contents):
         yield chunk.vectors(encoder)
 
 
@@ -74,10 +72,8 @@ def embed_texts(
     text_cache: TextCache | None = None,
 ) -> Float32:
     """Return the unit vectors ``[N, D]`` of some texts: queries in words."""
-    stream = Stream(encoder, _NoImages(), options or InferenceOptions(), text_cache)
-    parts = [
-        chunk.text_vectors(encoder)[chunk.text_index] for chunk in stream.run(Content(t, ()) for t in texts)
-    ]
+    stream = Stream(encoder, _NoImages(), options, text_cache)
+    parts = [chunk.text_vectors(encoder) for chunk in stream.run(Content(text, ()) for text in texts)]
     return np.concatenate(parts) if parts else np.empty((0, encoder.dim), np.float32)
 
 
@@ -85,8 +81,9 @@ def image_features(
     encoder: ProductEncoder, sha256s: Iterable[bytes], images: Images, options: InferenceOptions | None = None
 ) -> Float32:
     """Return the image tower's features ``[N, F]`` of some pictures, before the projection."""
-    stream = Stream(encoder, images, options or InferenceOptions(), None, read_texts=False)
-    parts = [c.images.numpy()[c.image_index] for c in stream.run(Content(None, (sha,)) for sha in sha256s)]
+    contents = (Content(None, (sha,)) for sha in sha256s)
+    chunks = Stream(encoder, images, options).run(contents)
+    parts = [chunk.images.numpy()[chunk.image_rows()[1]] for chunk in chunks]
     return np.concatenate(parts) if parts else np.empty((0, encoder.image_tower.dim), np.float32)
 
 
@@ -98,8 +95,8 @@ def text_features(
     text_cache: TextCache | None = None,
 ) -> Float32:
     """Return the text tower's features ``[N, F]`` of some texts, before the projection."""
-    stream = Stream(encoder, _NoImages(), options or InferenceOptions(), text_cache)
-    parts = [c.texts.numpy()[c.text_index] for c in stream.run(Content(t, ()) for t in texts)]
+    chunks = Stream(encoder, _NoImages(), options, text_cache).run(Content(text, ()) for text in texts)
+    parts = [chunk.texts.numpy()[chunk.text_rows()] for chunk in chunks]
     return np.concatenate(parts) if parts else np.empty((0, encoder.text_tower.dim), np.float32)
 
 

@@ -38,9 +38,9 @@ def build(config: EncoderConfig, resolve: Resolve) -> tuple[ImageTower, TextTowe
             scale = float(built.model.logit_scale) if image_source is None else None  # type: ignore[arg-type]
         text = open_clip_tower.OpenClipTextTower(built)
     else:
-        from recsys.encoder.towers.sentence_tower import SentenceTower
+        from recsys.encoder.towers import sentence_tower
 
-        text, scale = SentenceTower.build(config.text, resolve), None
+        text, scale = sentence_tower.build(config.text, resolve), None
     return image, text, scale
 
 
@@ -65,7 +65,7 @@ def restore(config: EncoderConfig, description: dict[str, Any], folder: Path) ->
 
         text = open_clip_tower.OpenClipTextTower.restore(folder / "text")
     else:
-        from recsys.encoder.towers.sentence_tower import SentenceTower
+        from recsys.encoder.towers import sentence_tower
 
-        text = SentenceTower.restore(description["text"], folder / "text")
+        text = sentence_tower.restore(description["text"], folder / "text")
     return image, text

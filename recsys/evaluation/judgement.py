@@ -64,7 +64,7 @@ class Court:
             if gating_only:
                 main = {"metrics": (task.config.main,), "main_metric": None}
                 task = Task(
-                    config=task.config.model_copy(update=main), queries=task.queries, gallery=task.gallery
+                    config=task.config.model_copy(update=main), queries=task.queries, galleries=task.galleries
                 )
             outcomes.append(self._outcome(task, split))
         return outcomes

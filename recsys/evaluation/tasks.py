@@ -24,7 +24,7 @@ from recsys.evaluation.answers import relevance_of
 from recsys.evaluation.metrics import depth_of, needs_r
 from recsys.evaluation.products import Positions, Products, sample
 from recsys.evaluation.relevance import Relevance
-from recsys.workspace.splits import HOLDOUT, VALIDATION
+from recsys.workspace.splits import HOLDOUT, TRAIN, VALIDATION
 
 Bools = NDArray[np.bool_]
 _AT_ONCE = 1 << 20
@@ -37,8 +37,8 @@ class Task:
     config: TaskConfig
     queries: dict[str, Positions]
     """Split (``validation``, ``holdout``) → query products ``[Q]``, ascending."""
-    gallery: Positions
-    """``[G]``, ascending."""
+    galleries: dict[str, Positions]
+    """Split → gallery products ``[G]``, ascending."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,19 +119,13 @@ def plan(config: EvaluationConfig, products: Products, splits: Sequence[str] = (
     tasks = []
     for task in configs:
         _check_names(task, products)
-        queries = {}
+        queries, galleries = {}, {}
         for split in splits:
-            found = np.flatnonzero(_queries(task, products, split))
-            kept = found[sample([products.ids[i] for i in found], config.max_queries)]
-            if len(kept) < len(found):
-                notes.append(
-                    f"Task {task.name}: {len(kept)} of {len(found)} {split} queries, sampled by hash."
-                )
-            queries[split] = kept
-        tasks.append(
-            Task(config=task, queries=queries, gallery=np.flatnonzero(products.matching(task.gallery)))
-        )
-    pool = _union([p for t in tasks for p in (*t.queries.values(), t.gallery)])
+            queries[split], more = _queries(task, products, split, config.max_queries)
+            notes += more
+            galleries[split] = np.flatnonzero(_gallery(task, products, split))
+        tasks.append(Task(config=task, queries=queries, galleries=galleries))
+    pool = _union([p for t in tasks for p in (*t.queries.values(), *t.galleries.values())])
     if len(pool) > config.max_gallery:
         required = _union([p for t in tasks for p in t.queries.values()])
         kept = _sampled(products, pool, required, config.max_gallery)
@@ -157,7 +151,7 @@ def ready(
     config = task.config
     needs_query, needs_gallery = _needs(config, has_image, has_text)
     queries = task.queries[split][needs_query[task.queries[split]]]
-    gallery = task.gallery[needs_gallery[task.gallery]]
+    gallery = task.galleries[split][needs_gallery[task.galleries[split]]]
     relevance = relevance_of(config, products, queries, gallery, resolve)
     num_relevant, ideal = _totals(relevance, len(queries), len(gallery), depth_of(config.metrics))
     answered = np.flatnonzero(num_relevant > 0)
@@ -172,14 +166,31 @@ def ready(
     )
 
 
-def _queries(task: TaskConfig, products: Products, split: str) -> Bools:
+def _queries(
+    task: TaskConfig, products: Products, split: str, max_queries: int
+) -> tuple[Positions, list[str]]:
+    """Return the queries of one split, and notes on what was left out."""
+    notes = []
     if task.split == "held_out":
-        return products.in_split(split) & products.matching(task.queries)
-    if split == HOLDOUT:
-        return products.matching(task.queries)
-    if task.selection_queries is None:
-        return np.zeros(len(products), np.bool_)
-    return products.matching(task.selection_queries)
+        asked = products.in_split(split) & products.matching(task.queries)
+    else:
+        wanted = task.queries if split == HOLDOUT else task.selection_queries
+        asked = products.matching(wanted) if wanted is not None else np.zeros(len(products), np.bool_)
+        trained = asked & products.in_split(TRAIN) if products.has_splits else np.zeros_like(asked)
+        if trained.any():
+            told = "left out" if task.gate else "included, and flatter a fine-tuned encoder"
+            notes.append(f"Task {task.name}: {trained.sum()} {split} queries were trained on: {told}.")
+            asked = asked & ~trained if task.gate else asked
+    found = np.flatnonzero(asked)
+    kept = found[sample([products.ids[i] for i in found], max_queries)]
+    if len(kept) < len(found):
+        notes.append(f"Task {task.name}: {len(kept)} of {len(found)} {split} queries, sampled by hash.")
+    return kept, notes
+
+
+def _gallery(task: TaskConfig, products: Products, split: str) -> Bools:
+    found = products.matching(task.gallery)
+    return found & products.in_split(split) if task.gallery_split == "same" else found
 
 
 def _needs(config: TaskConfig, has_image: Bools, has_text: Bools) -> tuple[Bools, Bools]:
@@ -223,7 +234,8 @@ def _sampled(products: Products, pool: Positions, required: Positions, size: int
 
 
 def _within(task: Task, pool: Positions) -> Task:
-    return Task(config=task.config, queries=task.queries, gallery=np.intersect1d(task.gallery, pool))
+    galleries = {split: np.intersect1d(g, pool) for split, g in task.galleries.items()}
+    return Task(config=task.config, queries=task.queries, galleries=galleries)
 
 
 def _union(parts: Sequence[NDArray[np.integer[Any]]]) -> Positions:

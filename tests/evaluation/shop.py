@@ -1,4 +1,4 @@
-"""A tiny real shop for evaluation: pictures, words, a split, and encoders that are good or bad by construction.
+"""A tiny real shop for evaluation: pictures, words, a split, encoders good or bad by construction.
 
 Each of 6 types has a colour, each of its item groups a shade and a stripe, each of 3 variants a small change
 of light: pictures and words both say what belongs together.
@@ -32,7 +32,7 @@ TYPES = {
     "Shoe": (150, 60, 170),
     "Chair": (60, 180, 190),
 }
-MATERIALS = "steel glass oak linen leather clay copper wool".split()
+MATERIALS = ["steel", "glass", "oak", "linen", "leather", "clay", "copper", "wool"]
 SIZE = 32
 
 

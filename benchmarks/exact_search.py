@@ -1,0 +1,199 @@
+"""Exact search and exact evaluation against FAISS's flat index: time in one run, and memory.
+
+    python -m benchmarks.exact_search [--size 60000] [--repeats 3] [--threads 2]
+
+``search`` is the bare top 100 of every product among all. ``evaluation`` is every metric of the pipeline
+(recall, precision, R-precision, MAP@R, nDCG, depth 100) for groups of 12 products; ``evaluation_category``
+the same for classes of 600, for which MAP@R must order 599 results per query.
+
+Times are taken in turns, several times, with the same number of threads; ratios are of medians. Memory is
+the peak of resident memory in a fresh process over what it held once the embeddings were loaded
+(``above_embeddings_mb``), and over the embeddings' own bytes, interpreter and libraries included
+(``above_embeddings_with_interpreter_mb``).
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+DIM, K = 512, 100
+GROUP, CLASS = 12, 600
+METRICS = ("recall@1", "recall@10", "recall@100", "precision@1", "r_precision", "map@r", "ndcg@100")
+TASKS = ("search", "evaluation", "evaluation_category", "faiss")
+
+
+def embeddings(size: int, dim: int = DIM) -> np.ndarray:
+    """Unit vectors in groups of 12 within classes of 600, in no order."""
+    rng = np.random.default_rng(0)
+    vectors = rng.standard_normal((size, dim), dtype=np.float32) * 1.6
+    classes = rng.standard_normal((size // CLASS + 1, dim), dtype=np.float32)
+    groups = rng.standard_normal((size // GROUP + 1, dim), dtype=np.float32)
+    for i in range(0, size, 4096):
+        at = np.arange(i, min(i + 4096, size))
+        vectors[at] += classes[at // CLASS] * 0.6 + groups[at // GROUP]
+        vectors[at] /= np.linalg.norm(vectors[at], axis=1, keepdims=True)
+    order = rng.permutation(size)
+    return vectors[order]
+
+
+def labels(size: int, per_label: int) -> np.ndarray:
+    """The label of each of :func:`embeddings`."""
+    rng = np.random.default_rng(0)
+    for shape in ((size, DIM), (size // CLASS + 1, DIM), (size // GROUP + 1, DIM)):
+        rng.standard_normal(shape, dtype=np.float32)  # the same stream of random numbers
+    return rng.permutation(size) // per_label
+
+
+def search(vectors: np.ndarray) -> float:
+    """Our bare top k; returns a checksum."""
+    from recsys.evaluation.exact import Similarity, Term, top_k
+
+    scores, _ = top_k(Similarity([Term(vectors, vectors)]), K)
+    return float(scores[:, -1].mean())
+
+
+def evaluation(vectors: np.ndarray, codes: np.ndarray) -> float:
+    """Every metric, each product searched among all others; returns MAP@R."""
+    from recsys.evaluation.exact import Similarity, Term, rank_marks
+    from recsys.evaluation.metrics import Ranked, compute, depth_of
+    from recsys.evaluation.relevance import EqualLabel, Relevance, split_marks
+
+    size = len(vectors)
+    own = np.arange(size)
+    relevance = Relevance([EqualLabel(codes, codes)], num_gallery=size, hidden=[EqualLabel(own, own)])
+    depth = depth_of(METRICS)
+    parts = [relevance.totals(own[i : i + 1024], depth) for i in range(0, size, 1024)]
+    num_relevant, ideal = (np.concatenate(p) for p in zip(*parts, strict=True))
+    values = {m: np.zeros(size) for m in METRICS}
+    similarity = Similarity([Term(vectors, vectors)])
+    depths = np.maximum(num_relevant, depth) * (num_relevant > 0)
+    for rows, marks in rank_marks(similarity, depths, relevance.marks, relevance.hidden):
+        hits, grades = split_marks(marks)
+        for name, value in compute(METRICS, Ranked(hits, grades, num_relevant[rows], ideal[rows])).items():
+            values[name][rows] = value
+    return float(values["map@r"].mean())
+
+
+def faiss_search(vectors: np.ndarray, threads: int) -> Callable[[], float]:
+    """The yardstick: an IndexFlatIP that already holds the vectors."""
+    import faiss
+
+    faiss.omp_set_num_threads(threads)
+    index = faiss.IndexFlatIP(vectors.shape[1])
+    index.add(vectors)
+    return lambda: float(index.search(vectors, K)[0][:, -1].mean())
+
+
+def jobs(vectors: np.ndarray, threads: int, names: tuple[str, ...]) -> dict[str, Callable[[], float]]:
+    """The named jobs, ready to run."""
+    size = len(vectors)
+    made: dict[str, Callable[[], float]] = {}
+    for name in names:
+        if name == "search":
+            made[name] = lambda: search(vectors)
+        elif name == "faiss":
+            made[name] = faiss_search(vectors, threads)
+        else:
+            codes = labels(size, GROUP if name == "evaluation" else CLASS)
+            made[name] = lambda codes=codes: evaluation(vectors, codes)
+    return made
+
+
+def timed(job: Callable[[], float]) -> dict[str, float]:
+    """Wall and CPU seconds of one run, and its answer."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    answer = job()
+    return {"wall_s": time.perf_counter() - wall, "cpu_s": time.process_time() - cpu, "answer": answer}
+
+
+def memory(name: str, path: Path, threads: int) -> dict[str, float]:
+    """Peak memory of one job in a fresh process."""
+    command = [sys.executable, "-m", "benchmarks.exact_search", "--memory-of", name, "--file", str(path)]
+    done = subprocess.run(
+        [*command, "--threads", str(threads)], env=_environment(threads), check=True, capture_output=True
+    )
+    return json.loads(done.stdout)
+
+
+def _memory_here(name: str, path: Path, threads: int) -> None:
+    vectors = np.load(path)
+    job = jobs(vectors, threads, (name,))[name]
+    job_warm = jobs(vectors[:256], threads, (name,))[name]
+    job_warm()  # loads libraries and starts their threads
+    Path("/proc/self/clear_refs").write_text("5")  # the peak starts from here
+    before = _status("VmRSS")
+    job()
+    peak, size = _status("VmHWM"), vectors.nbytes / 1e6
+    answer = {"above_embeddings_mb": peak - before, "above_embeddings_with_interpreter_mb": peak - size}
+    sys.stdout.write(json.dumps(answer))
+
+
+def _status(key: str) -> float:
+    """A line of /proc/self/status, in MB (1e6 bytes)."""
+    line = next(x for x in Path("/proc/self/status").read_text().splitlines() if x.startswith(key))
+    return int(line.split()[1]) * 1024 / 1e6
+
+
+def _environment(threads: int) -> dict[str, str]:
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    return os.environ | dict.fromkeys(names, str(threads))
+
+
+def main() -> None:
+    """Measure, and write the record."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--size", type=int, default=60_000)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--memory-of", choices=TASKS)
+    parser.add_argument("--file", type=Path)
+    arguments = parser.parse_args()
+    if arguments.memory_of:
+        _memory_here(arguments.memory_of, arguments.file, arguments.threads)
+        return
+    if os.environ.get("OPENBLAS_NUM_THREADS") != str(arguments.threads):  # read when numpy is imported
+        os.execve(sys.executable, [sys.executable, "-m", "benchmarks.exact_search", *sys.argv[1:]],
+                  _environment(arguments.threads))  # fmt: skip
+
+    from benchmarks.record import record
+
+    vectors = embeddings(arguments.size)
+    ready = jobs(vectors, arguments.threads, TASKS)
+    times: dict[str, list[dict[str, float]]] = {name: [] for name in TASKS}
+    for _ in range(arguments.repeats):
+        for name in TASKS:
+            times[name].append(timed(ready[name]))
+            print(f"{name}: {times[name][-1]}", file=sys.stderr)
+    median = {
+        clock: {name: sorted(t[clock] for t in times[name])[arguments.repeats // 2] for name in TASKS}
+        for clock in ("wall_s", "cpu_s")
+    }
+    ready.clear()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "vectors.npy"
+        np.save(path, vectors)
+        del vectors
+        memories = {name: memory(name, path, arguments.threads) for name in TASKS[:3]}
+    ours = ("search", "evaluation", "evaluation_category")
+    figures = {
+        "size": arguments.size, "dim": DIM, "k": K, "threads": arguments.threads,
+        "ratio_to_faiss_wall": {n: median["wall_s"][n] / median["wall_s"]["faiss"] for n in ours},
+        "ratio_to_faiss_cpu": {n: median["cpu_s"][n] / median["cpu_s"]["faiss"] for n in ours},
+        "targets": {"ratio_to_faiss": 1.5, "above_embeddings_mb": 300},
+        "memory": memories,
+        "seconds": times,
+    }  # fmt: skip
+    command = f"python -m benchmarks.exact_search --size {arguments.size} --repeats {arguments.repeats}"
+    record("exact_search", figures, command=f"{command} --threads {arguments.threads}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,296 @@
+"""Tasks against a small table: which products query, which are found, what is right."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from recsys.config import EvaluationConfig
+from recsys.config.evaluation import TaskConfig
+from recsys.errors import ArtifactError, ConfigError, InputError
+from recsys.evaluation.pairs import positive_pairs
+from recsys.evaluation.products import Products, sample
+from recsys.evaluation.tasks import Plan, ReadyTask, plan, ready
+from recsys.workspace.product import PRODUCTS
+from recsys.workspace.splits import SCHEMA
+
+HOLDOUT, VALIDATION, TRAIN = "holdout", "validation", "train"
+
+
+def products(*rows: dict[str, Any], split: bool = True) -> Products:
+    """Products p0, p1, … with the columns given; ``split`` (default train) and attributes by name."""
+    table, splits = [], []
+    for i, given in enumerate(rows):
+        row = dict.fromkeys(PRODUCTS.names) | {"id": f"p{i}", "images": [], "attributes": []}
+        row |= {"content_hash": bytes(16), "payload_hash": bytes(16)}
+        row |= {k: v for k, v in given.items() if k in PRODUCTS.names}
+        own = {k: v for k, v in given.items() if k not in PRODUCTS.names and k != "part"}
+        row["attributes"] = list(own.items())
+        table.append(row)
+        part, component = given.get("part", TRAIN), given.get("item_group_id") or f"p{i}"
+        splits.append({"id": f"p{i}", "component": component, "split": part})
+    return Products(
+        pa.Table.from_pylist(table, schema=PRODUCTS),
+        pa.Table.from_pylist(splits, schema=SCHEMA) if split else None,
+    )
+
+
+def planned(shop: Products, task: dict[str, Any], **settings: Any) -> Plan:
+    return plan(EvaluationConfig(tasks=(TaskConfig(**{"gate": True, **task}),), **settings), shop)
+
+
+def made_ready(shop: Products, task: dict[str, Any], split: str = HOLDOUT, **flags: Any) -> ReadyTask:
+    everyone = np.ones(len(shop), bool)
+    return ready(
+        planned(shop, task).tasks[0], split, shop,
+        has_image=flags.get("has_image", everyone), has_text=flags.get("has_text", everyone),
+        resolve=flags.get("resolve", str),
+    )  # fmt: skip
+
+
+def answers(task: ReadyTask) -> dict[int, list[int]]:
+    """Query position → positions of its right answers."""
+    pairs, marks = task.relevance.marks(np.arange(len(task.queries)))
+    found: dict[int, list[int]] = {int(q): [] for q in task.queries}
+    for row, position, mark in zip(pairs.row, pairs.position, marks, strict=True):
+        if mark & 1:
+            found[int(task.queries[row])].append(int(task.gallery[position]))
+    return found
+
+
+def test_held_out_products_query_all_and_never_find_themselves() -> None:
+    shop = products(
+        {"item_group_id": "a", "part": HOLDOUT},
+        {"item_group_id": "a", "part": HOLDOUT},
+        {"item_group_id": "b"},
+        {"item_group_id": "c", "part": HOLDOUT},
+        {"item_group_id": "d", "part": VALIDATION},
+        {"item_group_id": "d", "part": VALIDATION},
+    )
+    task = {"name": "variants", "relevant": ["item_group_id"]}
+    on_holdout = made_ready(shop, task)
+    assert answers(on_holdout) == {0: [1], 1: [0]}
+    assert on_holdout.num_without_answer == 1
+    assert len(on_holdout.gallery) == 6
+    assert answers(made_ready(shop, task, VALIDATION)) == {4: [5], 5: [4]}
+
+
+def test_columns_combine_and_a_missing_value_is_equal_to_nothing() -> None:
+    row = {"product_type": "Shoe", "gender": "men", "tone": "red"}
+    shop = products({**row, "part": HOLDOUT}, row, {**row, "tone": "blue"}, {**row, "gender": None}, row)
+    task = {"name": "strict", "relevant": ["product_type", "gender", "tone"]}
+    assert answers(made_ready(shop, task)) == {0: [1, 4]}
+    nothing = products({"product_type": "Shoe", "part": HOLDOUT}, {"product_type": "Shoe"}, {"gender": "men"})
+    task = {"name": "strict", "relevant": ["product_type", "gender"]}
+    assert made_ready(nothing, task).num_without_answer == 1
+
+
+def test_filters_by_attribute_let_a_catalog_bring_its_own_split() -> None:
+    shop = products(
+        {"kind": "photo", "own": "test", "label": "x"},
+        {"kind": "photo", "own": "train", "label": "x"},
+        {"kind": "icon", "own": "test", "label": "x"},
+        {"kind": "photo", "own": "val", "label": "x"},
+        split=False,
+    )
+    task = {
+        "name": "photos", "relevant": ["label"], "split": "all",
+        "queries": {"kind": "photo", "own": "test"}, "gallery": {"kind": "photo", "own": ["train", "val"]},
+        "selection_queries": {"kind": "photo", "own": "val"},
+    }  # fmt: skip
+    assert answers(made_ready(shop, task)) == {0: [1, 3]}
+    assert answers(made_ready(shop, task, VALIDATION)) == {3: [1]}
+
+
+def test_queries_that_were_trained_on_do_not_gate() -> None:
+    shop = products(*[{"label": "x", "own": "test", "part": p} for p in (HOLDOUT, TRAIN, HOLDOUT)])
+    task = {
+        "name": "own", "relevant": ["label"], "split": "all",
+        "queries": {"own": "test"}, "selection_queries": {"own": "val"},
+    }  # fmt: skip
+    found = planned(shop, task)
+    assert found.tasks[0].queries[HOLDOUT].tolist() == [0, 2]
+    assert "1 holdout queries were trained on: left out" in found.notes[0]
+    other = TaskConfig(name="gating", relevant=("label",), gate=True)
+    shown = plan(EvaluationConfig(tasks=(TaskConfig(**task), other)), shop)
+    assert shown.tasks[0].queries[HOLDOUT].tolist() == [0, 1, 2]
+    assert "flatter" in shown.notes[0]
+
+
+def test_unseen_classes_are_searched_among_their_own_split() -> None:
+    shop = products(*[{"label": "x", "part": p} for p in (HOLDOUT, HOLDOUT, TRAIN, VALIDATION, VALIDATION)])
+    task = {"name": "unseen", "relevant": ["label"], "gallery_split": "same"}
+    assert answers(made_ready(shop, task)) == {0: [1], 1: [0]}
+    assert answers(made_ready(shop, task, VALIDATION)) == {3: [4], 4: [3]}
+
+
+def test_links_name_products_or_item_groups() -> None:
+    shop = products(
+        {"part": HOLDOUT, "related": "g2| p4 |gone", "item_group_id": "g1"},
+        {"item_group_id": "g2", "upsell": "p0"},
+        {"item_group_id": "g2"},
+        {"item_group_id": "g1"},
+        {},
+    )
+    task = {"name": "linked", "linked": ["related", "upsell"]}
+    assert answers(made_ready(shop, task)) == {0: [1, 2, 4]}
+
+
+def test_a_links_own_group_can_be_left_out() -> None:
+    shop = products(
+        {"part": HOLDOUT, "related": "g1|g2", "item_group_id": "g1"},
+        {"item_group_id": "g1"},
+        {"item_group_id": "g2"},
+    )
+    task = {"name": "linked", "linked": ["related"]}
+    assert answers(made_ready(shop, task)) == {0: [1, 2]}
+    fit = made_ready(shop, {**task, "exclude_item_group": True})
+    assert answers(fit) == {0: [2]}
+    assert fit.relevance.hidden(np.array([0])).position.tolist() == [0, 1]
+
+
+def test_judged_pairs_count_either_way(tmp_path: Path) -> None:
+    path = tmp_path / "pairs.csv"
+    path.write_text("left_id,right_id,label\np0,p1,1\np2,p0,similar\np0,p3,0\np9,p0,1\n")
+    shop = products({"part": HOLDOUT}, {}, {}, {})
+    assert answers(made_ready(shop, {"name": "judged", "pairs": str(path)})) == {0: [1, 2]}
+
+
+def test_a_file_that_is_no_file_of_pairs_is_said(tmp_path: Path) -> None:
+    wrong = tmp_path / "pairs.tsv"
+    wrong.write_text("left_id\tright\np0\tp1\n")
+    with pytest.raises(InputError, match="lacks label, right_id"):
+        positive_pairs(wrong)
+    with pytest.raises(InputError, match="cannot be read"):
+        positive_pairs(tmp_path / "none.parquet")
+
+
+def test_words_find_their_own_picture_and_only_who_has_one_takes_part() -> None:
+    shop = products(*[{"part": HOLDOUT} for _ in range(3)])
+    task = {"name": "words", "kind": "text_to_image", "relevant": ["id"], "metrics": ["recall@1"]}
+    fit = made_ready(
+        shop, task, has_image=np.array([True, False, True]), has_text=np.array([True, True, False])
+    )
+    assert answers(fit) == {0: [0]}
+    assert fit.gallery.tolist() == [0, 2]
+    assert fit.num_without_answer == 1  # p1 has words, but no picture to find
+
+
+@pytest.mark.parametrize(("modality", "queries"), [("image", [0, 2]), ("text", [0, 1]), ("fused", [0, 1, 2])])
+def test_who_lacks_a_modality_is_not_judged_by_it(modality: str, queries: list[int]) -> None:
+    shop = products(*[{"part": HOLDOUT, "label": "x"} for _ in range(4)])
+    fit = made_ready(
+        shop, {"name": "t", "relevant": ["label"], "modality": modality},
+        has_image=np.array([True, False, True, False]), has_text=np.array([True, True, False, False]),
+    )  # fmt: skip
+    assert fit.queries.tolist() == queries
+    assert fit.gallery.tolist() == queries
+
+
+def test_depths_reach_k_and_r_but_not_beyond_the_gallery() -> None:
+    shop = products(*[{"part": HOLDOUT, "label": "x"} for _ in range(6)], {"part": HOLDOUT, "label": "y"})
+    deep = made_ready(shop, {"name": "t", "relevant": ["label"], "metrics": ["map@r", "recall@2"]})
+    assert deep.depths.tolist() == [5] * 6
+    far = made_ready(shop, {"name": "t", "relevant": ["label"], "metrics": ["recall@50"]})
+    assert far.depths.tolist() == [7] * 6
+
+
+def test_graded_relevance_is_for_ndcg() -> None:
+    row = {"product_type": "Shoe", "part": HOLDOUT}
+    shop = products({**row, "item_group_id": "a"}, {**row, "item_group_id": "a"}, row)
+    grades = [{"relevant": ["item_group_id"], "grade": 3}, {"relevant": ["product_type"], "grade": 1}]
+    task = {"name": "t", "relevant": ["item_group_id"], "grades": grades, "metrics": ["ndcg@2", "recall@2"]}
+    fit = made_ready(shop, task)
+    assert fit.num_relevant.tolist() == [1, 1]
+    assert fit.ideal.tolist() == [[3, 1], [3, 1]]
+
+
+def test_the_defaults_are_what_the_catalog_can_answer() -> None:
+    full = products({"item_group_id": "a", "product_type": "Shoe", "part": HOLDOUT})
+    assert [t.config.name for t in plan(EvaluationConfig(), full).tasks] == ["variants", "category", "words"]
+    bare = plan(EvaluationConfig(), products({"part": HOLDOUT}))
+    assert [t.config.name for t in bare.tasks] == ["words"]
+    assert len(bare.notes) == 2
+
+
+def test_a_large_gallery_is_sampled_by_whole_components_those_of_queries_first() -> None:
+    rows = [{"item_group_id": f"g{i // 3}", "part": HOLDOUT if i >= 297 else TRAIN} for i in range(300)]
+    shop = products(*rows)
+    found = planned(shop, {"name": "variants", "relevant": ["item_group_id"]}, max_gallery=100)
+    assert len(found.pool) == 100
+    assert {297, 298, 299} <= set(found.pool.tolist())
+    assert found.tasks[0].galleries[HOLDOUT].tolist() == found.pool.tolist()
+    assert "sample of 100 of 300" in found.notes[0]
+    whole = [sum(p // 3 == g for p in found.pool) for g in range(100)]
+    assert sum(0 < count < 3 for count in whole) <= 1
+
+
+def test_many_queries_are_sampled_the_same_way_every_time() -> None:
+    shop = products(*[{"label": "x", "part": HOLDOUT} for _ in range(50)])
+    task = {"name": "t", "relevant": ["label"]}
+    one, again = (planned(shop, task, max_queries=10).tasks[0].queries[HOLDOUT] for _ in range(2))
+    assert len(one) == 10
+    assert one.tolist() == again.tolist()
+    assert "10 of 50" in planned(shop, task, max_queries=10).notes[0]
+    names = [f"p{i}" for i in range(50)]
+    fewer = {names[i] for i in sample(names[:40], 10)}
+    assert len(fewer & {names[i] for i in sample(names, 10)}) >= 5  # new products move few old ones
+
+
+def test_wrong_names_are_said_before_anything_is_embedded() -> None:
+    shop = products({"label": "x", "part": HOLDOUT})
+    for wrong in (
+        {"relevant": ["lable"]},
+        {"relevant": ["label"], "queries": {"knd": "photo"}},
+        {"relevant": ["label"], "by": "typ"},
+        {"linked": ["related"]},
+        {"relevant": ["label"], "grades": [{"relevant": ["grp"], "grade": 2}]},
+    ):
+        with pytest.raises(ConfigError, match=r"Task t: .* no product has"):
+            planned(shop, {"name": "t", **wrong})
+
+
+def test_an_encoder_without_a_split_cannot_be_judged_on_held_out_products() -> None:
+    with pytest.raises(ConfigError, match="has none"):
+        planned(products({"label": "x"}, split=False), {"name": "t", "relevant": ["label"]})
+
+
+def test_a_split_of_another_snapshot_is_refused() -> None:
+    shop = products({}, {})
+    other = pa.Table.from_pylist([{"id": "p0", "component": "a", "split": TRAIN}], schema=SCHEMA)
+    with pytest.raises(ArtifactError, match="others"):
+        Products(shop._table, other)
+
+
+@pytest.mark.parametrize(
+    ("task", "said"),
+    [
+        ({}, "right answer"),
+        ({"relevant": ["x"], "metrics": ["recall"]}, "unknown metrics"),
+        ({"relevant": ["x"], "metrics": ["recall@0"]}, "unknown metrics"),
+        ({"relevant": ["x"], "main_metric": "recall@7"}, "not among"),
+        ({"relevant": ["x"], "split": "all", "gate": True}, "flatter"),
+        ({"relevant": ["x"], "selection_queries": {"a": "b"}}, "goes with"),
+        ({"relevant": ["x"], "gallery_split": "same", "split": "all"}, "goes with"),
+        ({"relevant": ["x"], "modality": "image", "image_weight": 0.5}, "fused"),
+        (
+            {"relevant": ["x"], "split": "all", "queries": {"a": "b"}, "selection_queries": {"a": "b"}},
+            "must differ",
+        ),
+    ],
+)
+def test_tasks_that_make_no_sense_are_refused(task: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        TaskConfig(name="t", **task)
+
+
+def test_settings_that_make_no_sense_are_refused() -> None:
+    task = TaskConfig(name="t", relevant=("x",), gate=True)
+    with pytest.raises(ValueError, match="unique"):
+        EvaluationConfig(tasks=(task, task))
+    with pytest.raises(ValueError, match="no task gates"):
+        EvaluationConfig(tasks=(task.model_copy(update={"gate": False}),))
+    with pytest.raises(ValueError, match="ascend"):
+        EvaluationConfig(alphas=(0.5, 0.25))

@@ -12,7 +12,7 @@ from recsys.catalog.sample.dice import Dice
 
 SHARE = 0.01
 _TURNS = ("offer", "picture", "wording", "new", "offer", "gone")
-"""What happens to the first, second, ... product that a night changes, round and round."""
+"""What happens to the products that a night changes, in turn; each night starts one further."""
 
 
 @dataclass
@@ -43,7 +43,7 @@ def state(seed: int, num_products: int, night: int) -> State:
         result.tonight = dict.fromkeys(("new", "gone", "picture", "wording", "offer"), 0)
         dice = Dice(seed, "night", n)
         for turn in range(max(1, round(SHARE * (result.count - len(result.gone))))):
-            _change(result, seed, n, _TURNS[turn % len(_TURNS)], dice)
+            _change(result, seed, n, _TURNS[(turn + n) % len(_TURNS)], dice)
     return result
 
 

@@ -22,7 +22,7 @@ _TABLES = (
     ("#dedbd5", "#b9b4aa", "terrazzo", 0.16),
     ("#e8e6e1", "#c9cbc8", "checks", 0.5),
     ("#c9bfae", "#b3a791", "weave", 0.05),
-    ("#9fa8a3", "#8b958f", "terrazzo", 0.22),
+    ("#9fa8a3", "#8b958f", "speckle", 0.12),
     ("#d5c9c4", "#d5c9c4", "plain", 1.0),
     ("#7f8a86", "#7f8a86", "plain", 1.0),
 )

@@ -57,7 +57,7 @@ def visible(mesh: Mesh, flat: Array) -> NDArray[np.int32]:
 
 def _normals(p: Array) -> Array:
     along, across = _slope(p, 0), _slope(p, 1)
-    if np.allclose(p[:, 0], p[:, -1], atol=1e-5):  # closed around: both sides of the seam share a normal
+    if float(np.abs(p[:, 0] - p[:, -1]).max()) < 1e-5:  # closed around: both sides of the seam share a normal
         across[:, 0] = across[:, -1] = p[:, 1] - p[:, -2]
     normal = np.cross(across, along)
     length = np.linalg.norm(normal, axis=2, keepdims=True)

@@ -48,14 +48,16 @@ def lamp(dice: Dice, kind: str, size: float) -> Shape:
             shape.add(rod((0.03 * c, height, 0.03 * s), (0.36 * c, 0, 0.36 * s), (0.024, 0.016), metal))
     else:
         shape.add(lathe(curve([(0.24, 0), (0.25, 0.04), (0.12, height * 0.4), (0.12, height * 0.8)], 24)))
-    _shade(shape, dice, kind == "mushroom", height)
+    _shade(shape, dice, kind, height)
     return shape
 
 
-def _shade(shape: Shape, dice: Dice, mushroom: bool, height: float) -> None:
+def _shade(shape: Shape, dice: Dice, kind: str, height: float) -> None:
     width, tall = dice.uniform(0.38, 0.52), dice.uniform(0.36, 0.56)
+    mushroom = kind == "mushroom"
     form = "dome" if mushroom else dice.choice(("cone", "drum", "globe", "dome", "pleated"))
-    y, slot = (height * 0.74, "main") if mushroom else (height * 0.92, "shade")
+    y = height * (0.74 if mushroom else 0.92)
+    slot = "shade" if kind == "turned" else "main"  # something must show the variant's colour
     knots, is_open = _SHADES[form]
     profile = np.add(outline(knots, width, tall, corner=0.0 if is_open else None), (0, y))
     profile[:, 0] = np.maximum(profile[:, 0], 0.001)

@@ -52,7 +52,8 @@ def shirt(dice: Dice, kind: str, size: float) -> Shape:
         _collar(shape, body)
     else:
         _print(shape, dice, body)
-    shape.surfaces = [move(s, z=0.2) for s in shape.surfaces]
+    behind = min(float(s.points[..., 2].min()) for s in shape.surfaces)
+    shape.surfaces = [move(s, z=0.02 - behind) for s in shape.surfaces]  # off the wall
     return shape
 
 

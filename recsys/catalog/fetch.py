@@ -12,6 +12,7 @@ from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from http.cookiejar import DefaultCookiePolicy
 
 import httpx
 
@@ -70,6 +71,8 @@ class Fetcher:
                 "Accept-Encoding": "identity",
             },
         )
+        self._client.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        logging.getLogger("httpx").setLevel(logging.WARNING)  # else a line per picture
         self._failures: Counter[str] = Counter()
         self._lock = threading.Lock()
         self._random = random.Random(0)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from recsys.config.catalog import GuardsConfig
 from recsys.errors import GuardError
 
-UNGUARDED = ("unpublished", "duplicate_image", "too_many_images")
+UNGUARDED = ("withheld", "duplicate_image", "too_many_images")
 """Reasons that are no fault of the feed: they count as rejected, but never stop a run."""
 
 _SHOWN_REASONS = 3

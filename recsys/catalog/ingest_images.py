@@ -13,9 +13,9 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from recsys.catalog.fetch import Fetcher, Validators
+from recsys.catalog.image_shard import ShardInHand
 from recsys.catalog.image_state import ImageState, LinkState
 from recsys.catalog.links import (
     FileTarget,
@@ -30,9 +30,7 @@ from recsys.catalog.links import (
 from recsys.catalog.spool import Outcome, Spool
 from recsys.config.catalog import ImagesConfig
 from recsys.progress import track
-from recsys.workspace import Workspace, content_id
-from recsys.workspace import images as image_store
-from recsys.workspace.images import ImageShardWriter
+from recsys.workspace import Workspace
 from recsys.workspace.pictures import Normalisation, Picture, PictureError, check, normalise
 
 logger = logging.getLogger(__name__)
@@ -71,7 +69,7 @@ class ImageIngest:
         self._settings = normalisation(config)
         self._resolver = LinkResolver(base)
         self.state = ImageState(workspace, self._settings)
-        self._shard = _ShardInHand(workspace, self.state, self._settings.id)
+        self._shard = ShardInHand(workspace, self.state, self._settings.id)
         self._fetcher = Fetcher(config)
         workers = config.decode_workers or os.cpu_count() or 1
         self._decoders = ThreadPoolExecutor(workers, "decode")
@@ -189,57 +187,6 @@ class ImageIngest:
         self._shard.commit()
         self.state.commit()
         self._spool.commit()
-
-
-class _ShardInHand:
-    """The shard that new pictures go into; begun with the first, committed when full or at the end."""
-
-    def __init__(self, workspace: Workspace, state: ImageState, normalisation_id: str) -> None:
-        self._workspace, self._state, self._normalisation = workspace, state, normalisation_id
-        self._folder = workspace.scratch("catalog", "shard")
-        self._writer: ImageShardWriter | None = None
-        self._digest = hashlib.sha256()
-        self._number = 0
-
-    @property
-    def num_images(self) -> int:
-        return self._writer.num_images if self._writer else 0
-
-    @property
-    def _path(self) -> Path:
-        return self._folder / image_store.FILE
-
-    def add(self, picture: Picture) -> None:
-        if self._writer is None:
-            self._writer, self._digest = ImageShardWriter(self._path), hashlib.sha256()
-            self._number = self._state.next_shard()
-        self._writer.add(
-            sha256=picture.sha256,
-            phash=picture.phash,
-            width=picture.width,
-            height=picture.height,
-            jpeg=picture.jpeg,
-        )
-        self._digest.update(picture.sha256)
-        self._state.add(picture.sha256, self._number)
-
-    def commit(self) -> None:
-        if self._writer is None:
-            return
-        num_images = self._writer.num_images
-        self._writer.close()
-        self._writer = None
-        id = content_id({"images": self._digest.hexdigest(), "normalisation": self._normalisation})
-        with self._workspace.create(image_store.KIND, id) as draft:
-            self._path.replace(draft.path / image_store.FILE)
-            draft.info |= {"num_images": num_images, "normalisation": self._normalisation}
-        self._state.name_shard(self._number, draft.committed().ref)
-
-    def drop(self) -> None:
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
-        self._path.unlink(missing_ok=True)
 
 
 def _key(target: Target) -> str:

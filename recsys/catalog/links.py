@@ -69,7 +69,7 @@ class LinkResolver:
             if parts.netloc not in ("", "localhost"):
                 raise PictureError("refused_path", f"{link} names a file of another machine.")
             return self._file(urllib.request.url2pathname(parts.path), link)
-        if scheme and "://" in link:
+        if scheme == "data" or (scheme and "://" in link):
             raise PictureError("bad_link", f"{scheme}: links are not fetched; use http(s):, file: or a path.")
         return self._under_url(link) if self._is_url else self._file(link, link)
 

@@ -5,11 +5,11 @@ Does not know: other rows, files, pictures.
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from recsys.catalog.columns import ColumnMap, parse_joined, single_values, split_values
 from recsys.catalog.readers import Record
 from recsys.catalog.values import (
     Money,
@@ -24,14 +24,9 @@ from recsys.catalog.values import (
     plain_text,
 )  # fmt: skip
 from recsys.config import CatalogConfig
-from recsys.config.catalog import FEED_COLUMNS, ColumnSource
 from recsys.workspace.product import PAYLOAD_COLUMNS, TEXT_COLUMNS
 
-UNPUBLISHED = "unpublished"
-"""A column by which a reader says, in a sentence, that a record is not for sale."""
-
 _SHOWN_CHARS = 200
-_SCHEME_AFTER_COMMA = re.compile(r",\s*(?=[A-Za-z][A-Za-z0-9+.-]*:)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,85 +74,30 @@ class RowMapper:
 
     def __init__(self, config: CatalogConfig) -> None:
         self._config = config
-        self._sources = {name: config.columns.get(name) for name in FEED_COLUMNS}
-        self._ignored = frozenset(config.ignore)
+        self.columns = ColumnMap(config)
 
     def map(self, record: Record) -> tuple[ProductRow | None, list[Rejection]]:
         """Return the product, or ``None`` where the record is no product, and all that was wrong with it."""
         reader = _RowReader(record, self._config)
         if record.error:
             return reader.refuse("bad_row", record.error)
-        found = {name: self._take(name, source, record.values) for name, source in self._sources.items()}
+        found, others = self.columns.pick(record.values)
         try:
-            identifier = parse_identifier(found["id"])
+            identifier = parse_identifier(found.get("id"))
         except ValueProblemError as problem:
-            return reader.refuse(problem.reason, f"Row {record.row}: id {problem.message}.", found["id"])
+            return reader.refuse(problem.reason, f"The id {problem.message}.", found.get("id"))
         if identifier is None:
-            return reader.refuse("missing_id", f"Row {record.row} has no id.")
+            return reader.refuse("missing_id", "The row has no id.")
         reader.id = identifier
-        if record.values.get(UNPUBLISHED):
-            return reader.refuse("unpublished", str(record.values[UNPUBLISHED]))
+        if record.withheld:
+            return reader.refuse("withheld", record.withheld)
         images = reader.images(found)
         values = reader.typed(found, images)
         if not values.get("title") and not images:
-            return reader.refuse(
-                "no_content", f"Row {record.row}: {identifier} has neither a title nor an image."
-            )
-        attributes = reader.attributes(self._attribute_sources(record.values), self._ignored)
-        return ProductRow(record.row, identifier, values, attributes, images), reader.rejections
-
-    def _take(self, name: str, source: ColumnSource | None, values: Mapping[str, Any]) -> Any:
-        if source is None:
-            return None if name in self._ignored else values.get(name)
-        return take(source, values)
-
-    def _attribute_sources(self, values: Mapping[str, Any]) -> Mapping[str, ColumnSource]:
-        configured = self._config.attributes
-        if configured != "rest":
-            return configured
-        used = {column for source in self._sources.values() if source for column in source.columns}
-        used |= {name for name, source in self._sources.items() if source is None} | {UNPUBLISHED}
-        return {name: ColumnSource(column=name) for name in values if name not in used}
-
-
-def take(source: ColumnSource, values: Mapping[str, Any]) -> Any:
-    """Return the first source column with a value, where the row meets the source's conditions."""
-    for column, wanted in source.when.items():
-        accepted = (wanted,) if isinstance(wanted, str) else wanted
-        if (parse_text(values.get(column)) or "") not in accepted:
-            return None
-    return next((values[c] for c in source.columns if values.get(c) not in (None, "", [])), None)
-
-
-def split_values(value: Any, separators: str) -> list[str]:
-    """Return the several values of a field: a list as it is, text split at the first separator that occurs.
-
-    A comma splits links only where another link starts after it: commas are common inside URLs.
-    """
-    if isinstance(value, list | tuple):
-        return [link for item in value for link in _single(item)]
-    text = str(value).strip() if value is not None else ""
-    separator = next((s for s in separators if s in text), None)
-    if separator is None:
-        return [text] if text else []
-    parts = _SCHEME_AFTER_COMMA.split(text) if separator == "," and "://" in text else text.split(separator)
-    return [part.strip() for part in parts if part.strip()]
-
-
-def parse_joined(value: Any) -> str | None:
-    """Return a text, several texts joined by ``|``, or a nested value as JSON."""
-    if isinstance(value, list | tuple):
-        return "|".join(filter(None, (parse_joined(item) for item in value))) or None
-    return parse_text(
-        json.dumps(value, ensure_ascii=False, default=str) if isinstance(value, dict) else value
-    )
-
-
-def _single(value: Any) -> list[str]:
-    if isinstance(value, list | tuple):
-        return [link for item in value for link in _single(item)]
-    text = str(value).strip() if value is not None and value == value else ""
-    return [text] if text else []
+            return reader.refuse("no_content", "The product has neither a title nor an image.")
+        return ProductRow(
+            record.row, identifier, values, reader.attributes(others), images
+        ), reader.rejections
 
 
 class _RowReader:
@@ -168,9 +108,11 @@ class _RowReader:
         self.id: str | None = None
         self.rejections: list[Rejection] = []
 
-    def refuse(self, reason: str, message: str, value: Any = None) -> tuple[None, list[Rejection]]:
-        shown = None if value is None else shorten(value)
-        column = "id" if value is not None else None
+    def refuse(self, reason: str, sentence: str, value: Any = None) -> tuple[None, list[Rejection]]:
+        """Say that the record is no product; what was wrong with its values is of no interest then."""
+        column, shown = (None, None) if value is None else ("id", shorten(value))
+        name = f" ({self.id})" if self.id else ""
+        message = f"Row {self._record.row}{name}: {sentence}"
         return None, [Rejection(self._record.row, self.id, column, shown, reason, message, "product")]
 
     def reject(self, column: str, value: Any, problem: ValueProblemError) -> None:
@@ -182,29 +124,29 @@ class _RowReader:
 
     def typed(self, found: Mapping[str, Any], images: Sequence[ImageLink]) -> dict[str, Any]:
         """Return the clean values of every product column that has one."""
-        values: dict[str, Any] = {name: self._text(name, found[name]) for name in TEXT_COLUMNS}
+        values: dict[str, Any] = {name: self._text(name, found.get(name)) for name in TEXT_COLUMNS}
         for name in ("link", "mpn", "item_group_id"):
-            values[name] = self._parsed(name, found[name], parse_text)
-        values["gtin"] = self._parsed("gtin", found["gtin"], parse_gtin)
-        values["availability"] = self._parsed("availability", found["availability"], parse_availability)
+            values[name] = self._parsed(name, found.get(name), parse_text)
+        values["gtin"] = self._parsed("gtin", found.get("gtin"), parse_gtin)
+        values["availability"] = self._parsed("availability", found.get("availability"), parse_availability)
         values["image_link"] = next((image.link for image in images if image.column == "image_link"), None)
-        updated_at = self._parsed("updated_at", found["updated_at"], parse_time)
+        updated_at = self._parsed("updated_at", found.get("updated_at"), parse_time)
         values["updated_at"] = updated_at.isoformat() if updated_at else None
         values |= self._prices(found)
         return {name: value for name, value in values.items() if value is not None}
 
     def _prices(self, found: Mapping[str, Any]) -> dict[str, Any]:
-        named = self._parsed("currency", found["currency"], parse_currency) or self._config.currency
+        named = self._parsed("currency", found.get("currency"), parse_currency) or self._config.currency
 
         def parse(value: Any) -> Money | None:
             return parse_price(value, default_currency=named)
 
-        price, sale = (self._parsed(name, found[name], parse) for name in ("price", "sale_price"))
+        price, sale = (self._parsed(name, found.get(name), parse) for name in ("price", "sale_price"))
         if price and sale and price.currency != sale.currency:
             problem = ValueProblemError(
                 "bad_price", f"is in {sale.currency} and the price in {price.currency}"
             )
-            self.reject("sale_price", found["sale_price"], problem)
+            self.reject("sale_price", found.get("sale_price"), problem)
             sale = None
         money = price or sale
         return {
@@ -213,17 +155,15 @@ class _RowReader:
             "currency": money.currency if money else None,
         }
 
-    def attributes(self, sources: Mapping[str, ColumnSource], ignored: frozenset[str]) -> dict[str, str]:
-        found = {
-            name: take(source, self._record.values) for name, source in sources.items() if name not in ignored
-        }
-        texts = {name: self._text(name, value) for name, value in found.items()}
+    def attributes(self, found: Mapping[str, Any]) -> dict[str, str]:
+        """Return the custom attributes as text, by name."""
+        texts = {shorten(name): self._text(name, value) for name, value in found.items()}
         return {name: text for name, text in sorted(texts.items()) if text is not None}
 
     def images(self, found: Mapping[str, Any]) -> list[ImageLink]:
         """Return the pictures asked for, the main one first."""
-        further = split_values(found["additional_image_link"], self._config.separators)
-        links = [("image_link", link) for link in _single(found["image_link"])]
+        further = split_values(found.get("additional_image_link"), self._config.separators)
+        links = [("image_link", link) for link in single_values(found.get("image_link"))]
         links += [("additional_image_link", link) for link in further]
         parsed = ((column, self._parsed(column, link, parse_text)) for column, link in links)
         return [ImageLink(column, link) for column, link in parsed if link is not None]

@@ -87,6 +87,7 @@ class _Ingest:
             }
         )
         folder = self._workspace.scratch(KIND, run_id)
+        _drop_old(folder)
         spool = Spool(folder / "spool.sqlite")
         try:
             num_rows = self._read_rows(path, spool, folder)
@@ -111,6 +112,9 @@ class _Ingest:
         mapper = RowMapper(self._catalog)
         rows = self._mapped(mapper, path, folder)
         num_rows = spool.add_rows(track(rows, label="feed", unit="rows"))
+        if unseen := mapper.columns.unseen():
+            logger.warning("the configuration names columns the feed does not have: %s", ", ".join(unseen))
+        spool.leave_note("unseen_columns", unseen)
         spool.leave_note("num_rows", num_rows)
         spool.commit()
         logger.info("feed: %d rows", num_rows)
@@ -149,12 +153,13 @@ class _Ingest:
             "normalisation": normalisation(self._catalog.images).id,
             "diff": diff,
             "feed": self._catalog.feed,
+            "unseen_columns": spool.note("unseen_columns") or [],
             "duration_s": round(time.monotonic() - self._started, 3),
         }
         id = content_id(
             {"content": written.digest, "normalisation": info["normalisation"], "code": CODE_VERSION}
         )
-        manifest = self._workspace.find(KIND, id)
+        manifest = self._whole(id)
         if manifest is None:
             with self._workspace.create(KIND, id) as draft:
                 products.replace(draft.path / PRODUCTS_FILE)
@@ -184,6 +189,16 @@ class _Ingest:
             shutil.copyfile(rejected, kept)
             raise GuardError(error.message, fix=f"{error.fix} Each rejection is in {kept}.") from None
 
+    def _whole(self, id: str) -> Manifest | None:
+        """Return the snapshot of this id; one whose image shards are gone is removed, to be made again."""
+        manifest = self._workspace.find(KIND, id)
+        refs = [ref.partition("/") for ref in manifest.info["image_shards"]] if manifest else []
+        if manifest and any(self._workspace.find(kind, shard) is None for kind, _, shard in refs):
+            logger.warning("%s refers to image shards that are gone and is made again", manifest.ref)
+            self._workspace.delete(manifest)
+            return None
+        return manifest
+
     def _products_of(self, ref: str | None) -> Path | None:
         """Return the products of the snapshot in service, where it still exists."""
         kind, _, id = (ref or "").partition("/")
@@ -196,6 +211,13 @@ class _Ingest:
         now = datetime.now(UTC).isoformat()
         pointer = {"snapshot": manifest.ref, "previous": before, "diff": diff, "ingested_at": now}
         self._workspace.write_pointer(POINTER, pointer)
+
+
+def _drop_old(folder: Path) -> None:
+    """Remove what attempts at other feeds left behind and nobody went on with."""
+    for other in folder.parent.iterdir():
+        if other != folder and time.time() - other.stat().st_mtime > _SPOOL_LIFE_S:
+            shutil.rmtree(other, ignore_errors=True)
 
 
 def _what_counts(catalog: CatalogConfig) -> dict[str, Any]:

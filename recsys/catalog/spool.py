@@ -172,7 +172,10 @@ class Spool:
 
     def stored_images(self) -> Iterator[bytes]:
         """Yield the sha256 of every picture that some product uses, each once, ascending."""
-        query = "SELECT DISTINCT sha256 FROM outcomes JOIN links USING (link) WHERE sha256 IS NOT NULL ORDER BY sha256"
+        query = (
+            "SELECT DISTINCT sha256 FROM outcomes JOIN links USING (link) "
+            "WHERE sha256 IS NOT NULL ORDER BY sha256"
+        )
         return (row[0] for row in self._connection.execute(query))
 
     # -- results -----------------------------------------------------------------------------------

@@ -21,6 +21,8 @@ class Record:
     """Source column → text, number, boolean, time, list or mapping; empty where the record is broken."""
     error: str | None = None
     """Why the record cannot be read; the others of the feed can."""
+    withheld: str | None = None
+    """Why the record is not for sale, where its format says so: a draft, an archived product."""
 
 
 class BoundedReader(io.RawIOBase):

@@ -56,8 +56,8 @@ def is_shopify(header: Iterable[str]) -> bool:
 def read_shopify(records: Iterable[Record]) -> Iterator[Record]:
     """Yield one record per variant from the CSV's ``records``; rows of a handle stand together.
 
-    Variants of products that are drafts, archived or not published carry ``unpublished``, a sentence
-    that says so. A broken row is passed on.
+    Variants of products that are drafts, archived or not published are ``withheld``. A broken row is
+    passed on.
     """
     for handle, group in groupby(records, key=_handle):
         rows = list(group)
@@ -111,9 +111,8 @@ def _product(handle: str, rows: list[tuple[int, Row]]) -> Iterator[Record]:
     for number, row in variants:
         options = _options(head, row)
         identifier = _identifier(handle, row, options, len(variants), used)
-        yield Record(
-            number, _record(handle, head, row, options, _pick(images, row, own)) | {"id": identifier}
-        )
+        values = _record(handle, head, row, options, _pick(images, row, own)) | {"id": identifier}
+        yield Record(number, values, withheld=_withheld(head))
 
 
 def _images(rows: Iterable[Row]) -> list[str]:
@@ -170,7 +169,6 @@ def _record(handle: str, head: Row, row: Row, options: dict[str, str], images: l
         "availability": _availability(row),
         "image_link": images[0] if images else "",
         "additional_image_link": images[1:],
-        "unpublished": _unpublished(head),
     }
     for name, value in options.items():
         values[_OPTIONS.get(name.lower(), name)] = value
@@ -184,10 +182,10 @@ def _availability(row: Row) -> str:
     return "backorder" if row["policy"].lower() in ("continue", "true") else "out_of_stock"
 
 
-def _unpublished(head: Row) -> str:
+def _withheld(head: Row) -> str | None:
     if head["status"] and head["status"].lower() != "active":
         return f"The product's status is {head['status']}; only active products are taken."
-    return "The product is not published." if head["published"].lower() in _NO else ""
+    return "The product is not published." if head["published"].lower() in _NO else None
 
 
 def _number(text: str) -> float:

@@ -1,0 +1,61 @@
+"""Decode and resize of JPEGs: ours against plain Pillow, per CPU-second, in one run.
+
+    python -m benchmarks.decode
+
+Plain Pillow is ``Image.open → convert("RGB") → resize(LANCZOS)``; ours is ``pictures.decode``, header
+checks included, to the same size. Both on one thread, CPU time; the two take turns.
+"""
+
+import io
+import time
+
+import numpy as np
+from PIL import Image
+
+from benchmarks.photos import photo_jpeg
+from benchmarks.record import record, summary
+from recsys.workspace.pictures import Normalisation, decode
+
+_PHOTOS, _REPEATS = 8, 15
+_SETTINGS = Normalisation()
+
+
+def main() -> None:
+    """Measure both at 1000 and 2000 pixels and write the record."""
+    figures = {f"{side}px": _measure(side) for side in (1000, 2000)}
+    figures["normalised_side"] = _SETTINGS.max_side
+    record("decode", figures, command="python -m benchmarks.decode")
+
+
+def _measure(side: int) -> dict[str, object]:
+    sources = [photo_jpeg(side, seed) for seed in range(_PHOTOS)]
+    differences = [float(np.abs(_pillow(s).astype(np.int16) - decode(s, _SETTINGS)).mean()) for s in sources]
+    pillow_ms, ours_ms = [], []
+    for _ in range(_REPEATS):
+        pillow_ms.append(_cpu_ms(_pillow, sources))
+        ours_ms.append(_cpu_ms(lambda source: decode(source, _SETTINGS), sources))
+    return {
+        "ratio": round(float(np.median(pillow_ms) / np.median(ours_ms)), 3),
+        "mean_absolute_difference": round(float(np.mean(differences)), 3),
+        "worst_absolute_difference": round(max(differences), 3),
+        "pillow_cpu_ms": summary(pillow_ms),
+        "ours_cpu_ms": summary(ours_ms),
+        "source_kb": round(sum(map(len, sources)) / len(sources) / 1000),
+    }
+
+
+def _pillow(source: bytes) -> np.ndarray:
+    size = (_SETTINGS.max_side, _SETTINGS.max_side)
+    image = Image.open(io.BytesIO(source)).convert("RGB")
+    return np.asarray(image.resize(size, Image.Resampling.LANCZOS))
+
+
+def _cpu_ms(function, sources: list[bytes]) -> float:
+    started = time.process_time()
+    for source in sources:
+        function(source)
+    return 1000 * (time.process_time() - started) / len(sources)
+
+
+if __name__ == "__main__":
+    main()

@@ -101,8 +101,9 @@ class ObjectiveConfig(Section):
     """Factor of this term in the sum."""
     vector: Vector = "product"
     """Which vector the term acts on."""
-    label: str = "group"
-    """Label level of a ``metric`` term: a key of ``training.labels``, ``product``, ``group`` or ``links``."""
+    label: str = "auto"
+    """Label level of a ``metric`` term: a key of ``training.labels``, ``product``, ``group`` or ``links``;
+    ``auto``: the first key of ``training.labels`` that is not built in, otherwise ``group``."""
     loss: NamedConfig | None = None
     """``metric``: a loss of pytorch-metric-learning, such as ``SupConLoss`` or ``ProxyAnchorLoss``.
     ``num_classes`` and ``embedding_size`` are filled in."""
@@ -214,10 +215,19 @@ class TrainingConfig(Section):
     augment: AugmentConfig = AugmentConfig()
     objectives: tuple[ObjectiveConfig, ...] = (
         ObjectiveConfig(kind="clip"),
-        ObjectiveConfig(kind="metric", label="category", loss=NamedConfig(name="SupConLoss")),
+        ObjectiveConfig(kind="metric", loss=NamedConfig(name="SupConLoss")),
     )
     optimizer: OptimizerConfig = OptimizerConfig()
     validation: ValidationConfig = ValidationConfig()
+
+    @property
+    def terms(self) -> tuple[ObjectiveConfig, ...]:
+        """The objectives with ``label = "auto"`` made out."""
+        first = next((name for name in self.labels if name not in BUILT_IN_LABELS), "group")
+        return tuple(
+            term.model_copy(update={"label": first}) if term.label == "auto" else term
+            for term in self.objectives
+        )
 
     @model_validator(mode="after")
     def _labels_exist(self) -> Self:
@@ -233,7 +243,7 @@ class TrainingConfig(Section):
                 )
         known = {*BUILT_IN_LABELS, *self.labels}
         for term in self.objectives:
-            if term.kind == "metric" and term.label not in {*known, "links"}:
+            if term.kind == "metric" and term.label not in {*known, "auto", "links"}:
                 raise ValueError(
                     f"an objective uses label {term.label!r}; there are {sorted({*known, 'links'})}"
                 )

@@ -52,7 +52,7 @@ def model_card(config: Config, info: dict[str, Any], inputs: dict[str, str]) -> 
         *[
             f"- objective: {term.kind} x {term.weight} on {term.vector}"
             + (f", {term.loss.name} on label {term.label}" if term.loss else "")
-            for term in config.training.objectives
+            for term in config.training.terms
         ],
         f"- {fit['steps']} steps of {config.training.sampler.batch_size} items"
         f" in {fit['seconds']} s on {fit['device']}",

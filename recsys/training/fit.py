@@ -80,7 +80,7 @@ def fit(job: Job) -> dict[str, Any]:
     resumable = Resumable(job.folder, loader, validating, config, progress)
     callbacks: list[L.Callback] = [validating, resumable]
     if averaging is not None:
-        callbacks.append(averaging)
+        callbacks.insert(0, averaging)  # a checkpoint holds the average that includes its last step
     if config.validation.patience and validator is not None:
         callbacks.append(_early_stopping(config))
     trainer = make_trainer(config, callbacks, job.folder)
@@ -107,7 +107,7 @@ def make_loader(job: Job) -> Loader:
     config, preprocess = job.config, job.encoder.preprocess
     size = config.image_size or preprocess.image_size
     side = round(size * config.cache_scale)
-    reads = {name for term in config.objectives for name in KINDS[term.kind].reads(term)}
+    reads = {name for term in config.terms for name in KINDS[term.kind].reads(term)}
     items, sha256 = job.material if "image" in reads else without_pictures(job.material)
     cached = config.cache_decoded and cache_bytes(len(sha256), side) <= config.cache_max_gb * 1e9
     roomy = Preprocess(side, preprocess.resize_mode)
@@ -141,7 +141,7 @@ def make_module(job: Job, progress: Progress) -> FineTuning:
         pretrained=pretrained,
     )
     torch.manual_seed(job.seed)  # proxies start at random
-    terms = objectives.build(config.objectives, facts)
+    terms = objectives.build(config.terms, facts)
     base = _frozen_copy(encoder) if any(term.needs_base for term in terms) else None
     still = still_modules(encoder, frozen, batch_norm=config.batch_norm)
     module = FineTuning(

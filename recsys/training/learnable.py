@@ -32,7 +32,7 @@ def nothing_to_learn(
             "every part of the encoder is frozen; "
             "set trained = true for a projection or frozen = false for a tower."
         )
-    if not any(_teaches(term, material, supervision, trained) for term in config.objectives):
+    if not any(_teaches(term, material, supervision, trained) for term in config.terms):
         return (
             "no objective has a positive to learn from: no label class and no judged pair holds two training "
             "products, and no product has both a picture and a text. Name a label column in training.labels, "

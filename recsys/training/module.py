@@ -23,13 +23,14 @@ from recsys.training.weights import parameter_groups
 
 _MAX_SCALE = 100.0
 """CLIP's bound of the inverse temperature (Radford et al. 2021, section 2.5)."""
+_ENTRIES = 300
+"""About how many entries the history of a whole run has."""
 
 
 @dataclass
 class Recorder:
     """Losses between two entries of the history, summed on the device so that nothing waits for them."""
 
-    every: int
     entries: list[dict[str, float]] = field(default_factory=list)
     sums: dict[str, Tensor] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
@@ -40,11 +41,12 @@ class Recorder:
             self.sums[name] = self.sums.get(name, 0) + value.detach()
             self.counts[name] = self.counts.get(name, 0) + 1
 
-    def close(self, step: int, **facts: float) -> None:
-        """Make an entry of the means since the last one, if one is due at ``step``."""
-        if step % self.every == 0 and self.sums:
+    def close(self, step: int, progress: float, **facts: float) -> None:
+        """Make an entry of the means since the last one, if the run has come far enough since."""
+        last = self.entries[-1]["progress"] if self.entries else -1.0
+        if self.sums and (progress - last >= 1 / _ENTRIES or progress >= 1):
             means = {name: float(total) / self.counts[name] for name, total in self.sums.items()}
-            self.entries.append({"step": step, **facts, **means})
+            self.entries.append({"step": step, "progress": progress, **facts, **means})
             self.sums, self.counts = {}, {}
 
 
@@ -60,7 +62,7 @@ class FineTuning(L.LightningModule):
         self.encoder, self.objectives, self.base = encoder, objectives, base
         self._config, self._progress, self._seed = config, progress, seed
         self._pretrained, self._still = pretrained, _Unregistered(still)
-        self.recorder = Recorder(every=max(1, progress.total_steps // 300))
+        self.recorder = Recorder()
         self.strict_loading = False
         self._left_out = ["base."]
         if encoder.config.text.frozen:
@@ -116,17 +118,15 @@ class FineTuning(L.LightningModule):
     def optimizer_step(
         self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Any = None
     ) -> None:
-        """Set the rates for this step, then take it."""
-        factor = lr_factor(self._progress.at(self.global_step + 1), self._config.optimizer)
+        """Set the rates for this step, take it, and close an entry of the history where one is due."""
+        step = self.global_step + 1
+        progress = self._progress.at(step)
+        factor = lr_factor(progress, self._config.optimizer)
         for group in optimizer.param_groups:
             group["lr"] = group["peak_lr"] * factor
-        self._lr_factor = factor
         super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
-
-    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
-        """Close an entry of the history where one is due."""
-        facts = {"lr_factor": self._lr_factor, "seconds": round(self._progress.clock.elapsed(), 3)}
-        self.recorder.close(self.global_step, **facts)
+        seconds = round(self._progress.clock.elapsed(), 3)
+        self.recorder.close(step, progress, lr_factor=factor, seconds=seconds)
 
     def train(self, mode: bool = True) -> "FineTuning":
         """Switch modes; what stands still and the base stay in use mode."""

@@ -198,4 +198,5 @@ class Resumable(Checkpoint):
         with partial.open("rb") as file:
             os.fsync(file.fileno())
         partial.replace(self._path)
+        self._progress.clock.save()
         self._written = time.monotonic()

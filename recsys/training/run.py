@@ -55,7 +55,7 @@ def run(config: Config, workspace: Workspace, snapshot_ref: str, champion_ref: s
     with, ``trained`` is false and ``reason`` says why.
     """
     started = time.monotonic()
-    for term in config.training.objectives:
+    for term in config.training.terms:
         check_kind(term)
     digests = [
         hashlib.sha256(p.read_bytes()).hexdigest() for p in pair_files(config.training, config.resolve)

@@ -43,9 +43,17 @@ class Clock:
         now = time.monotonic()
         spent = self._before + now - self._started
         if now - self._saved >= _SAVE_EVERY_S:
-            self._saved = now
-            write_atomic(self._path, json.dumps({"seconds": spent}))
+            self._write(now, spent)
         return spent
+
+    def save(self) -> None:
+        """Write the seconds spent down now."""
+        now = time.monotonic()
+        self._write(now, self._before + now - self._started)
+
+    def _write(self, now: float, spent: float) -> None:
+        self._saved = now
+        write_atomic(self._path, json.dumps({"seconds": spent}))
 
 
 class Progress:

@@ -1,0 +1,274 @@
+"""Terms of the loss: against slow independent ones, and that what should learn gets a gradient."""
+
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from recsys.config.training import ObjectiveConfig
+from recsys.errors import ConfigError
+from recsys.training.objectives import Facts, Objective, Views, build, register
+from recsys.training.objectives.seam import KINDS
+
+FACTS = Facts(
+    dim=8, classes={"category": [2, 5, 7], "product": [0, 1, 2, 3, 4, 5]}, tuned={}, pretrained=frozenset()
+)
+
+
+def views(size: int = 6, *, seed: int = 0, **changes: Any) -> Views:
+    torch.manual_seed(seed)
+    image, text = (nn.functional.normalize(torch.randn(size, 8), dim=1).requires_grad_() for _ in range(2))
+    given: dict[str, Any] = {
+        "image": image,
+        "text": text,
+        "has_image": torch.ones(size, dtype=torch.bool),
+        "has_text": torch.ones(size, dtype=torch.bool),
+        "products": torch.arange(size),
+        "kin": torch.arange(size),
+        "text_codes": torch.arange(size),
+        "labels": {"category": torch.tensor([2, 2, 5, 5, 7, 7])[:size], "product": torch.arange(size)},
+        "judged": torch.zeros(size, size),
+        "logit_scale": torch.tensor(10.0, requires_grad=True),
+    }
+    return Views(**(given | changes))
+
+
+def term(**config: Any) -> Objective:
+    (made,) = build([ObjectiveConfig.model_validate(config)], FACTS)
+    assert isinstance(made, Objective)
+    return made
+
+
+def slow_clip(v: Views, *, variants_are_positive: bool) -> float:
+    """Both directions by loops over rows, sets and exponentials."""
+    with torch.no_grad():
+        return _slow_clip(v, variants_are_positive=variants_are_positive)
+
+
+def _slow_clip(v: Views, *, variants_are_positive: bool) -> float:
+    rows = [i for i in range(len(v.products)) if v.has_image[i] and v.has_text[i]]
+    scale = float(v.logit_scale)
+    total = 0.0
+    for left, right in ((v.image, v.text), (v.text, v.image)):
+        for i in rows:
+            positive, negative = [], []
+            for j in rows:
+                same = v.products[i] == v.products[j] or v.text_codes[i] == v.text_codes[j]
+                related = v.kin[i] == v.kin[j] or v.judged[i, j] > 0
+                if same or (related and variants_are_positive):
+                    positive.append(j)
+                elif not related:
+                    negative.append(j)
+            exps = {j: torch.exp(scale * (left[i] @ right[j]).double()) for j in positive + negative}
+            bottom = sum(exps.values())
+            total -= sum(float(torch.log(exps[j] / bottom)) for j in positive) / len(positive)
+    return total / (2 * len(rows))
+
+
+small = st.lists(st.integers(0, 4), min_size=6, max_size=6)
+flags = st.lists(st.booleans(), min_size=6, max_size=6)
+
+
+@settings(max_examples=60, deadline=None)
+@given(small, small, small, flags, flags, st.booleans(), st.integers(0, 1000))
+def test_clip_is_the_slow_one(
+    products: list[int],
+    kin: list[int],
+    codes: list[int],
+    image: list[bool],
+    text: list[bool],
+    positive: bool,
+    seed: int,
+) -> None:
+    torch.manual_seed(seed)
+    judged = torch.triu((torch.rand(6, 6) < 0.1).float(), 1)
+    v = views(
+        seed=seed,
+        products=torch.tensor(products),
+        kin=torch.tensor([10 * k for k in kin]),
+        text_codes=torch.tensor([c if t else -1 for c, t in zip(codes, text, strict=True)]),
+        has_image=torch.tensor(image),
+        has_text=torch.tensor(text),
+        judged=judged + judged.T,
+    )
+    clip = term(kind="clip", params={"variants": "positive" if positive else "ignore"})
+    value = clip(v)
+    if sum(i and t for i, t in zip(image, text, strict=True)) < 2:
+        assert value is None
+    else:
+        assert value.item() == pytest.approx(slow_clip(v, variants_are_positive=positive), rel=1e-4, abs=1e-5)
+        value.backward()
+        assert torch.isfinite(v.image.grad).all()
+
+
+def test_clip_is_open_clips_where_every_positive_is_unique() -> None:
+    from open_clip.loss import ClipLoss
+
+    v = views()
+    value = term(kind="clip")(v)
+    assert value is not None
+    reference = ClipLoss()(v.image, v.text, v.logit_scale)
+    assert torch.allclose(value, reference, atol=1e-6)
+    ours = torch.autograd.grad(value, [v.image, v.text, v.logit_scale], retain_graph=True)
+    theirs = torch.autograd.grad(reference, [v.image, v.text, v.logit_scale])
+    assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(ours, theirs, strict=True))
+
+
+def test_variants_are_not_pushed_apart() -> None:
+    kin = torch.tensor([0, 0, 1, 2, 3, 4])
+    v = views(kin=kin)
+    (gradient,) = torch.autograd.grad(term(kind="clip")(v), [v.image])
+    moved = views(
+        kin=kin, text=v.text.detach().index_copy(0, torch.tensor([1]), -v.text[1:2].detach()).requires_grad_()
+    )
+    (other,) = torch.autograd.grad(term(kind="clip")(moved), [moved.image])
+    assert torch.allclose(gradient[0], other[0], atol=1e-7)  # its variant's text means nothing to product 0
+    assert not torch.allclose(gradient[2], other[2], atol=1e-4)  # to others it is a negative
+
+
+LOSSES = [
+    ("SupConLoss", {"temperature": 0.1}, None),
+    ("MultiSimilarityLoss", {"alpha": 2, "beta": 50}, ("MultiSimilarityMiner", {"epsilon": 1.0})),
+    ("TripletMarginLoss", {"margin": 0.2}, ("BatchHardMiner", {})),
+    ("ContrastiveLoss", {"reducer": {"name": "MeanReducer"}}, None),
+    ("ProxyAnchorLoss", {"margin": 0.1}, None),
+    ("ProxyNCALoss", {"softmax_scale": 3}, None),
+    ("ArcFaceLoss", {}, None),
+    ("NormalizedSoftmaxLoss", {"temperature": 0.05}, None),
+    ("CircleLoss", {}, None),
+    ("NTXentLoss", {}, None),
+    ("FastAPLoss", {}, None),
+    ("SmoothAPLoss", {}, None),
+]
+
+
+@pytest.mark.parametrize(("name", "params", "miner"), LOSSES)
+@pytest.mark.parametrize("vector", ["image", "text", "product"])
+def test_any_loss_of_the_library_teaches_the_vector_it_is_set_on(
+    name: str, params: dict[str, Any], miner: tuple[str, dict[str, Any]] | None, vector: str
+) -> None:
+    config = {
+        "kind": "metric",
+        "label": "category",
+        "vector": vector,
+        "loss": {"name": name, "params": params},
+    }
+    if miner is not None:
+        config["miner"] = {"name": miner[0], "params": miner[1]}
+    v, made = views(), term(**config)
+    value = made(v)
+    assert value is not None
+    value.backward()
+    for which, taught in (("image", v.image), ("text", v.text)):
+        learns = vector in (which, "product")
+        assert (taught.grad is not None and bool(taught.grad.abs().sum() > 0)) == learns
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in made.parameters())
+
+
+def test_rows_without_label_or_vector_are_left_out() -> None:
+    label = torch.tensor([2, 2, 5, 5, -1, 7])
+    v = views(labels={"category": label}, has_image=torch.tensor([1, 1, 1, 1, 1, 0], dtype=torch.bool))
+    made = term(kind="metric", label="category", vector="image", loss={"name": "SupConLoss"})
+    from pytorch_metric_learning.losses import SupConLoss
+
+    value = made(v)
+    assert value is not None
+    assert torch.allclose(value, SupConLoss()(v.image[:4], label[:4]))
+    assert made(views(labels={"category": torch.full((6,), -1)})) is None
+
+
+def test_links_are_positives_beside_unrelated_products() -> None:
+    judged = torch.zeros(6, 6)
+    judged[0, 1] = judged[1, 0] = 1.0
+    judged[0, 4] = judged[4, 0] = -1.0
+    v = views(judged=judged, kin=torch.tensor([0, 1, 0, 3, 0, 5]))
+    made = term(kind="metric", label="links", vector="image", loss={"name": "SupConLoss"})
+    value = made(v)
+    assert value is not None
+    (gradient,) = torch.autograd.grad(value, [v.image])
+    assert gradient[2].abs().sum() > 0  # a negative of product 1, though kin of 0
+    from pytorch_metric_learning.losses import SupConLoss
+
+    pairs = [(0, 1), (1, 0)], [(0, 3), (0, 4), (0, 5), (1, 2), (1, 3), (1, 4), (1, 5)]
+    tuples = [torch.tensor(column) for pair in pairs for column in zip(*pair, strict=True)]
+    assert torch.allclose(value, SupConLoss()(v.image, indices_tuple=tuple(tuples)))
+    assert made(views()) is None
+    with pytest.raises(ConfigError, match="links have no classes"):
+        term(kind="metric", label="links", loss={"name": "ProxyAnchorLoss", "params": {"num_classes": 2}})
+
+
+def test_judged_pairs_are_weighed() -> None:
+    judged = torch.zeros(6, 6)
+    judged[0, 1] = judged[1, 0] = 3.0
+    judged[2, 3] = judged[3, 2] = -1.0
+    v = views(judged=judged)
+    value = term(kind="pairs", vector="image", params={"negative_margin": -1.0})(v)
+    cos = [float((v.image[i] @ v.image[j]).detach()) for i, j in ((0, 1), (2, 3))]
+    expected = (3 * (1 - cos[0]) ** 2 + (cos[1] + 1) ** 2) / 4
+    assert value is not None
+    assert value.item() == pytest.approx(expected, rel=1e-5)
+    assert term(kind="pairs")(views()) is None
+
+
+def test_distillation_is_nought_at_the_start_and_pulls_back() -> None:
+    v = views()
+    same = views(base_image=v.image.detach(), base_text=v.text.detach())
+    made = term(kind="distill", vector="image")
+    assert made.needs_base
+    assert made(same).item() == pytest.approx(0, abs=1e-6)
+    apart = views(base_image=v.text.detach(), base_text=v.text.detach())
+    value = made(apart)
+    (gradient,) = torch.autograd.grad(value, [apart.image])
+    stepped = nn.functional.normalize(apart.image - 0.1 * gradient, dim=1)
+    assert ((stepped * v.text).sum(1) > (apart.image * v.text).sum(1)).all()
+
+
+def test_l2sp_is_half_the_squared_way_of_pretrained_weights() -> None:
+    old, new = nn.Parameter(torch.ones(2, 2)), nn.Parameter(torch.ones(3))
+    facts = Facts(dim=8, classes={}, tuned={"a": old, "b": new}, pretrained=frozenset({"a", "frozen"}))
+    (made,) = build([ObjectiveConfig(kind="l2sp")], facts)
+    with torch.no_grad():
+        old += 2
+        new += 5
+    value = made(views())
+    assert value.item() == pytest.approx(0.5 * 4 * 4)
+    value.backward()
+    assert torch.equal(old.grad, torch.full((2, 2), 2.0))
+    assert not list(made.parameters())
+
+
+def test_a_loss_is_added_by_one_class() -> None:
+    @register("uniformity")
+    class Uniformity(Objective):
+        def __init__(self, config: ObjectiveConfig, facts: Facts, *, t: float = 2.0) -> None:
+            super().__init__(config)
+            self.t = t
+
+        def forward(self, views: Views) -> Tensor | None:
+            vectors, _ = views.vectors(self.config.vector)
+            return torch.pdist(vectors).square().mul(-self.t).exp().mean().log()
+
+    try:
+        assert term(kind="uniformity", vector="image", params={"t": 3.0})(views()).item() < 0
+        with pytest.raises(ConfigError, match="takes no s"):
+            term(kind="uniformity", params={"s": 1})
+    finally:
+        del KINDS["uniformity"]
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ({"loss": {"name": "SupConLoss", "params": {"temprature": 1}}}, "cannot be built"),
+        ({"loss": {"name": "SupConLoss"}, "miner": {"name": "Minor"}}, "no miner named 'Minor'"),
+        ({"loss": {"name": "SupConLoss"}, "distance": {"name": "Cosine"}}, "no distance named 'Cosine'"),
+        ({"loss": {"name": "ContrastiveLoss", "params": {"reducer": {"name": "Meen"}}}}, "named 'Meen'"),
+        ({}, "has no loss"),
+    ],
+)
+def test_a_wrong_name_is_answered_with_the_right_ones(config: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        term(kind="metric", label="category", **config)

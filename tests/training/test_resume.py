@@ -1,0 +1,179 @@
+"""Kills, budgets and stops: a run goes on as if nothing had happened, and ends when it should."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from recsys.encoder.model import ProductEncoder
+from recsys.training import resume
+from recsys.training.module import FineTuning
+from recsys.training.run import run
+from recsys.workspace import Manifest, Workspace
+from tests.training.shop import rows, settings, store
+
+EVERYTHING: dict[str, Any] = {
+    "max_epochs": 3,
+    "epoch_steps": 5,
+    "checkpoint_minutes": 1e-6,
+    "sampler": {"batch_size": 12, "items_per_class": 2, "random_share": 0.3},
+    "augment": {"grayscale": 0.3, "blur": 0.3, "rotate_degrees": 10, "erase": 0.3, "hue": 0.1},
+    "optimizer": {"accumulate": 2, "ema_decay": 0.9, "head_lr": 0.01},
+    "objectives": [
+        {"kind": "clip"},
+        {"kind": "metric", "label": "category", "vector": "image", "loss": {"name": "ProxyAnchorLoss"}},
+        {
+            "kind": "metric",
+            "label": "group",
+            "loss": {"name": "TripletMarginLoss"},
+            "miner": {"name": "DistanceWeightedMiner"},
+        },
+        {"kind": "distill", "weight": 0.1},
+    ],
+    "validation": {"patience": 5},
+}
+"""A run with everything that has a state or draws random numbers."""
+
+
+def weights(workspace: Workspace, manifest: Manifest) -> dict[str, torch.Tensor]:
+    return ProductEncoder.load(workspace.path(manifest)).state_dict()
+
+
+def stripped(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{k: v for k, v in entry.items() if k != "seconds"} for entry in entries]
+
+
+def test_a_killed_run_ends_with_the_same_weights(tmp_path: Path, text_model: Path) -> None:
+    config = settings(text_model, **EVERYTHING)
+    (tmp_path / "config.json").write_text(config.model_dump_json())
+    whole = Workspace(tmp_path / "whole")
+    unbroken = run(config, whole, store(whole, rows(6)))
+
+    broken = Workspace(tmp_path / "broken")
+    snapshot = store(broken, rows(6))
+    for where, number in (("batch", "8"), ("validated", "2")):
+        command = [sys.executable, "-m", "tests.training.killed", broken.root, snapshot]
+        done = subprocess.run(
+            [*command, str(tmp_path / "config.json"), where, number],
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+            capture_output=True,
+            check=False,
+        )
+        assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+        assert broken.list("encoders")[-1].info["role"] == "base"  # nothing half-trained is committed
+    resumed = run(config, broken, snapshot)
+
+    assert resumed.ref == unbroken.ref
+    one, two = weights(whole, unbroken), weights(broken, resumed)
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    fits = unbroken.info["fit"], resumed.info["fit"]
+    assert stripped(fits[0]["history"]) == stripped(fits[1]["history"])
+    assert stripped(fits[0]["epochs"]) == stripped(fits[1]["epochs"])
+    assert len(fits[1]["epochs"]) == 4
+
+
+def test_a_finished_fit_is_not_trained_further(
+    workspace: Workspace, text_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A kill between the last checkpoint and the artifact, after early stopping."""
+    config = settings(text_model, max_epochs=9, validation={"patience": 1, "min_delta": 2.0})
+    snapshot = store(workspace, rows(6))
+    save = ProductEncoder.save
+
+    def fails(self: ProductEncoder, folder: Path) -> None:
+        if "base" not in [m.info["role"] for m in workspace.list("encoders")]:
+            return save(self, folder)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ProductEncoder, "save", fails)
+    with pytest.raises(KeyboardInterrupt):
+        run(config, workspace, snapshot)
+    monkeypatch.setattr(ProductEncoder, "save", save)
+
+    def never(*_: Any) -> None:
+        raise AssertionError("the run had ended")
+
+    monkeypatch.setattr(FineTuning, "training_step", never)
+    manifest = run(config, workspace, snapshot)
+    assert manifest.info["fit"]["stopped_early"]
+    assert [e["epoch"] for e in manifest.info["fit"]["epochs"]] == [0, 1, 2]
+
+
+def test_the_budget_ends_the_run_and_the_rate(workspace: Workspace, text_model: Path) -> None:
+    config = settings(
+        text_model,
+        max_epochs=10_000,
+        budget_minutes=3 / 60,
+        optimizer={"warmup_share": 0.1, "final_lr_share": 0.0},
+    )
+    started = time.monotonic()
+    fit = run(config, workspace, store(workspace, rows(4))).info["fit"]
+    assert 3 * 0.5 < fit["seconds"] < 3 * 3
+    assert time.monotonic() - started < 60
+    assert fit["stopped_early"]
+    factors = [entry["lr_factor"] for entry in fit["history"]]
+    assert max(factors) > 0.5
+    assert factors[-1] < 0.3 * max(factors)
+    assert fit["epochs"][-1]["step"] == fit["steps"]  # what was trained last was measured
+
+
+def test_time_spent_before_a_kill_leaves_less_of_the_budget(
+    workspace: Workspace, text_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = settings(text_model, max_epochs=10_000, budget_minutes=100, checkpoint_minutes=1e-6)
+    snapshot = store(workspace, rows(4))
+    step = FineTuning.training_step
+
+    def interrupted(self: FineTuning, batch: dict[str, Any], batch_idx: int) -> Any:
+        if batch["number"] == 4:
+            raise KeyboardInterrupt
+        return step(self, batch, batch_idx)
+
+    monkeypatch.setattr(FineTuning, "training_step", interrupted)
+    with pytest.raises((KeyboardInterrupt, SystemExit)):
+        run(config, workspace, snapshot)
+    monkeypatch.setattr(FineTuning, "training_step", step)
+    (clock,) = (workspace.local / "scratch").rglob("clock.json")
+    clock.write_text('{"seconds": 6000}')
+    fit = run(config, workspace, snapshot).info["fit"]
+    assert fit["seconds"] >= 6000
+    assert fit["steps"] <= 5
+
+
+def test_early_stopping_waits_and_the_best_epoch_is_kept(
+    workspace: Workspace, text_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figures = iter([0.1, 0.3, 0.5, 0.4, 0.45, 0.2, 0.9])
+    monkeypatch.setattr("recsys.training.validation.Validator.__call__", lambda *_: next(figures))
+    kept: dict[int, dict[str, torch.Tensor]] = {}
+    keep = resume.Validating._enter
+
+    def watched(self: resume.Validating, epoch: int, metric: float | None, trainer: Any) -> None:
+        keep(self, epoch, metric, trainer)
+        state = trainer.lightning_module.encoder.state_dict()
+        kept[epoch] = {name: value.clone() for name, value in state.items()}
+
+    monkeypatch.setattr(resume.Validating, "_enter", watched)
+    config = settings(text_model, max_epochs=9, validation={"patience": 3})
+    manifest = run(config, workspace, store(workspace, rows(4)))
+    fit = manifest.info["fit"]
+    assert [e["metric"] for e in fit["epochs"]] == [0.1, 0.3, 0.5, 0.4, 0.45, 0.2]
+    assert fit["best_epoch"] == 2
+    final = weights(workspace, manifest)
+    assert all(torch.equal(final[name], kept[2][name]) for name in final)
+    assert any(not torch.equal(final[name], kept[5][name]) for name in final)
+
+
+def test_without_validation_products_the_last_epoch_is_kept(workspace: Workspace, text_model: Path) -> None:
+    config = settings(
+        text_model, split={"validation_share": 0.0, "phash_distance": -1}, validation={"patience": 1}
+    )
+    fit = run(config, workspace, store(workspace, rows(4))).info["fit"]
+    assert [e["metric"] for e in fit["epochs"]] == [None, None, None]
+    assert fit["best_epoch"] == 2

@@ -1,0 +1,223 @@
+"""The door: what it makes, what it finds again, what it never touches."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from recsys.encoder.model import ProductEncoder
+from recsys.errors import ConfigError, InputError
+from recsys.training.run import make_splits, run
+from recsys.workspace import Workspace
+from recsys.workspace.images import ImageStore
+from recsys.workspace.splits import HOLDOUT, TRAIN, VALIDATION, read_splits
+from tests.training.shop import rows, settings, store
+
+
+def states(workspace: Workspace, *refs: str) -> list[dict[str, torch.Tensor]]:
+    return [ProductEncoder.load(workspace.path(workspace.get(ref))).state_dict() for ref in refs]
+
+
+def test_trains_a_challenger_and_finds_it_again(workspace: Workspace, text_model: Path) -> None:
+    snapshot = store(workspace, rows())
+    config = settings(text_model)
+    manifest = run(config, workspace, snapshot)
+    assert manifest.kind == "encoders"
+    assert set(manifest.inputs) == {"snapshot", "splits", "base", "start"}
+    assert manifest.info["trained"]
+    fit = manifest.info["fit"]
+    assert fit["steps"] == 6
+    assert [e["epoch"] for e in fit["epochs"]] == [0, 1, 2]
+    assert [e["step"] for e in fit["history"]] == [1, 2, 3, 4, 5, 6]
+    assert all(np.isfinite(e["loss"]) for e in fit["history"])
+    assert "Intended use" in (workspace.path(manifest) / "README.md").read_text()
+    assert not any(name.endswith((".ckpt", ".pt", ".pkl", ".bin")) for name in manifest.files)
+    tuned, base = states(workspace, manifest.ref, manifest.inputs["base"])
+    assert any(not torch.equal(tuned[n], base[n]) for n in tuned if n.startswith("image_tower"))
+    assert all(torch.equal(tuned[n], base[n]) for n in tuned if n.startswith("text_tower"))
+    assert run(config, workspace, snapshot) == manifest
+    assert not (workspace.local / "scratch" / "encoders" / manifest.id).exists()
+
+
+def test_nothing_held_out_is_ever_looked_at(
+    workspace: Workspace, text_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = rows()
+    snapshot = store(workspace, made)
+    config = settings(
+        text_model, encoder={"image": {"kind": "small", "image_size": 32, "projection": {"init": "pca"}}}
+    )
+    seen: set[bytes] = set()
+    texts: set[str] = set()
+    jpeg, tokenize = ImageStore.jpeg, ProductEncoder.tokenize
+
+    def watched_jpeg(self: ImageStore, sha256: bytes) -> bytes:
+        seen.add(sha256)
+        return jpeg(self, sha256)
+
+    def watched_tokenize(self: ProductEncoder, strings: list[str]) -> Any:
+        texts.update(strings)
+        return tokenize(self, strings)
+
+    monkeypatch.setattr(ImageStore, "jpeg", watched_jpeg)
+    monkeypatch.setattr(ProductEncoder, "tokenize", watched_tokenize)
+    manifest = run(config, workspace, snapshot)
+    table = read_splits(workspace, manifest.inputs["splits"]).to_pylist()
+    split = {row["id"]: row["split"] for row in table}
+    by_split: dict[str, set[bytes]] = {name: set() for name in (TRAIN, VALIDATION, HOLDOUT)}
+    words: dict[str, set[str]] = {name: set() for name in by_split}
+    for row, pictures in made:
+        by_split[split[row["id"]]].update(sha256 for sha256, _ in pictures)
+        words[split[row["id"]]].add(row["title"])
+    assert all(by_split.values())
+    assert by_split[TRAIN] <= seen
+    assert by_split[VALIDATION] <= seen
+    assert not by_split[HOLDOUT] & seen
+    assert words[TRAIN] <= texts
+    assert not words[HOLDOUT] & texts
+
+
+def test_the_projection_is_fitted_on_training_products_alone(workspace: Workspace, text_model: Path) -> None:
+    made = rows()
+    pca = {"image": {"kind": "small", "image_size": 32, "projection": {"init": "pca"}}}
+    config = settings(text_model, encoder=pca, max_epochs=0)
+    first = run(config, workspace, store(workspace, made))
+    split = {r["id"]: r["split"] for r in read_splits(workspace, first.inputs["splits"]).to_pylist()}
+    pictures = {sha: jpeg for row, p in made for sha, jpeg in p if split[row["id"]] == TRAIN}
+    some = next(iter(pictures.values()))
+    changed = [
+        (row, p if split[row["id"]] == TRAIN else [(sha, some) for sha, _ in p]) for row, p in made
+    ]  # other pictures everywhere but in the training products
+    second = run(config, workspace, store(workspace, changed, "other"))
+    one, two = states(workspace, first.inputs["base"], second.inputs["base"])
+    assert first.inputs["base"] != second.inputs["base"]
+    assert all(torch.equal(one[n], two[n]) for n in one)
+
+
+@pytest.mark.parametrize(
+    ("training", "words"),
+    [
+        ({"max_epochs": 0}, "max_epochs is 0"),
+        ({"split": {"column": "fold", "train": ["nowhere"]}}, "leaves 0 training products"),
+        ({"objectives": [{"kind": "pairs"}]}, "no objective has a positive"),
+        ({"objectives": [{"kind": "distill"}]}, "no objective has a positive"),
+    ],
+)
+def test_with_nothing_to_learn_the_start_is_handed_on(
+    workspace: Workspace, text_model: Path, training: dict[str, Any], words: str
+) -> None:
+    manifest = run(settings(text_model, **training), workspace, store(workspace, rows(3)))
+    assert not manifest.info["trained"]
+    assert words in manifest.info["reason"]
+    tuned, base = states(workspace, manifest.ref, manifest.inputs["base"])
+    assert all(torch.equal(tuned[n], base[n]) for n in base)
+
+
+def test_the_champion_is_a_start_and_its_split_prevails(workspace: Workspace, text_model: Path) -> None:
+    made = rows()
+    champion = run(settings(text_model), workspace, store(workspace, made))
+    new = [
+        (row | {"id": f"A{row['id']}", "item_group_id": f"A{row['item_group_id']}"}, p) for row, p in rows(4)
+    ]
+    # the new products share pictures with the old ones, so components grow, with smaller keys
+    tonight = store(workspace, sorted([*made, *new], key=lambda m: m[0]["id"]), "tonight")
+    challenger = run(settings(text_model, start_from="champion"), workspace, tonight, champion.ref)
+    assert challenger.inputs["start"] == champion.ref
+    was, now = (
+        {r["id"]: r["split"] for r in read_splits(workspace, m.inputs["splits"]).to_pylist()}
+        for m in (champion, challenger)
+    )
+    moved = {id: (was[id], now[id]) for id in was if was[id] != now[id]}
+    assert all(
+        after == TRAIN for _, after in moved.values()
+    )  # only components that were joined to a trained one
+    assert not any(before == TRAIN for before, _ in moved.values())
+    assert challenger.info["fit"]["epochs"][0]["metric"] is not None
+
+
+def test_a_champion_built_differently_is_no_start(workspace: Workspace, text_model: Path) -> None:
+    snapshot = store(workspace, rows(4))
+    champion = run(settings(text_model, max_epochs=0), workspace, snapshot)
+    wider = settings(text_model, encoder={"dim": 24}, max_epochs=0, start_from="champion")
+    assert run(wider, workspace, snapshot, champion.ref).inputs["start"] != champion.ref
+
+
+def test_products_with_words_alone_and_pictures_alone(workspace: Workspace, text_model: Path) -> None:
+    made = []
+    for i, (row, pictures) in enumerate(rows(6)):
+        if i % 3 == 0:
+            row, pictures = row | {"images": []}, []
+        elif i % 3 == 1:
+            row = row | {"title": None}
+        made.append((row, pictures))
+    manifest = run(settings(text_model), workspace, store(workspace, made))
+    assert manifest.info["trained"]
+    assert all(np.isfinite(e["loss"]) for e in manifest.info["fit"]["history"])
+
+
+def test_a_catalog_without_pictures_trains_on_pairs(
+    workspace: Workspace, text_model: Path, tmp_path: Path
+) -> None:
+    made = [(row | {"images": []}, []) for row, _ in rows(6)]
+    snapshot = store(workspace, made)
+    split = {"column": "fold", "train": ["a", "b"], "holdout": ["c"]}
+    lines = [
+        {
+            "left_id": a[0]["id"],
+            "right_id": b[0]["id"],
+            "label": int(a[0]["product_type"] == b[0]["product_type"]),
+        }
+        for a in made
+        for b in made[::5]
+        if a is not b
+    ]
+    (tmp_path / "pairs.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    terms = [
+        {"kind": "pairs", "vector": "text"},
+        {"kind": "metric", "label": "links", "vector": "text", "loss": {"name": "SupConLoss"}},
+    ]
+    given = [{"path": str(tmp_path / "pairs.jsonl")}]
+    manifest = run(settings(text_model, split=split, pairs=given, objectives=terms), workspace, snapshot)
+    counts = manifest.info["counts"]["supervision"]["pairs"]
+    assert counts["positive"] > 0
+    assert counts["negative"] > 0
+    assert counts["outside_training"] > 0
+    history = manifest.info["fit"]["history"]
+    assert {"pairs", "metric:SupConLoss"} <= set().union(*history)
+    (tmp_path / "pairs.jsonl").write_text("\n".join(map(json.dumps, lines[:50])))
+    assert (
+        run(settings(text_model, split=split, pairs=given, objectives=terms), workspace, snapshot) != manifest
+    )
+
+
+def test_wrong_settings_are_named_before_anything_runs(workspace: Workspace, text_model: Path) -> None:
+    snapshot = store(workspace, rows(3))
+    with pytest.raises(ConfigError, match="nobody registered"):
+        run(settings(text_model, objectives=[{"kind": "cilp"}]), workspace, snapshot)
+    with pytest.raises(ConfigError, match="takes no varaints"):
+        run(
+            settings(text_model, objectives=[{"kind": "clip", "params": {"varaints": 1}}]),
+            workspace,
+            snapshot,
+        )
+    terms = [{"kind": "metric", "label": "category", "loss": {"name": "SupKon"}}]
+    with pytest.raises(ConfigError, match="no loss named 'SupKon'"):
+        run(settings(text_model, objectives=terms), workspace, snapshot)
+    with pytest.raises(InputError, match=r"no file of judged pairs"):
+        run(settings(text_model, pairs=[{"path": "nowhere.csv"}]), workspace, snapshot)
+    with pytest.raises(InputError, match=r"labels.style: No product has a column or attribute 'style'"):
+        run(settings(text_model, labels={"style": {"columns": ["style"]}}), workspace, snapshot)
+    with pytest.raises(ConfigError, match=r"optimizer.freeze names 'image_tower.head'"):
+        run(settings(text_model, optimizer={"freeze": ["image_tower.head"]}), workspace, snapshot)
+
+
+def test_a_column_can_name_the_split(workspace: Workspace, text_model: Path) -> None:
+    made = rows(6)
+    split = {"column": "fold", "train": ["a"], "validation": ["b"], "phash_distance": -1}
+    manifest = make_splits(settings(text_model, split=split), workspace, store(workspace, made))
+    names = {r["id"]: r["split"] for r in read_splits(workspace, manifest.ref).to_pylist()}
+    expected = {"a": "train", "b": "validation", "c": "unused"}
+    assert all(names[row["id"]] == expected[dict(row["attributes"])["fold"]] for row, _ in made)

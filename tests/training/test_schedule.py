@@ -1,0 +1,69 @@
+"""Learning rate, progress by steps and by the clock, and a clock that survives kills."""
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recsys.config.training import OptimizerConfig
+from recsys.training import schedule
+from recsys.training.schedule import Clock, Progress, lr_factor
+
+
+@given(st.floats(0, 1), st.floats(0, 1), st.floats(0, 0.5), st.floats(0, 1))
+def test_the_rate_rises_then_falls(a: float, b: float, warmup: float, final: float) -> None:
+    config = OptimizerConfig(warmup_share=warmup, final_lr_share=final)
+    low, high = sorted((a, b))
+    one, two = lr_factor(low, config), lr_factor(high, config)
+    assert 0 <= one <= 1
+    if high <= warmup:
+        assert one <= two + 1e-12
+    if low >= warmup:
+        assert one >= two - 1e-12
+    assert lr_factor(1.0, config) == pytest.approx(final)
+    assert lr_factor(warmup, config) == pytest.approx(1.0)
+
+
+class Time:
+    """A clock that is set by hand."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+def test_time_before_a_kill_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    time = Time()
+    monkeypatch.setattr(schedule, "time", time)
+    first = Clock(tmp_path / "clock.json")
+    time.now += 50
+    assert first.elapsed() == 50
+    time.now += 1.5  # not written: less than two seconds since
+    assert first.elapsed() == 51.5
+    assert json.loads((tmp_path / "clock.json").read_text())["seconds"] == 50
+    time.now = 9000.0  # another machine's clock, after a kill
+    second = Clock(tmp_path / "clock.json")
+    time.now += 10
+    assert second.elapsed() == 60
+
+
+def test_whichever_is_further_along_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    time = Time()
+    monkeypatch.setattr(schedule, "time", time)
+    progress = Progress(100, Clock(tmp_path / "clock.json"), budget_s=60.0)
+    progress.reserve_s = 10.0
+    time.now += 20
+    assert progress.at(10) == pytest.approx(0.4)  # 20 s of the 50 that leave room for the last validation
+    assert progress.at(90) == pytest.approx(0.9)
+    assert not progress.is_out_of_time()
+    time.now += 30
+    assert progress.at(50) == 1.0
+    assert progress.is_out_of_time()
+    without = Progress(100, Clock(tmp_path / "other.json"), budget_s=None)
+    time.now += 1e6
+    assert without.at(25) == 0.25
+    assert not without.is_out_of_time()

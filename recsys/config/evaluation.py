@@ -59,6 +59,9 @@ class TaskConfig(Section):
     """Graded relevance for nDCG; unset: every right answer counts 1."""
     exclude_item_group: bool = False
     """Leave variants of the query (same ``item_group_id``) out of its results and its right answers."""
+    collapse_item_groups: bool = False
+    """Variants count as one product: one query per item group (the first by id), one result per item group
+    (its best variant), the query's own left out. Where shoppers see products and not variants."""
     metrics: tuple[str, ...] = ("map@r", "r_precision", "precision@1", "recall@10", "ndcg@10")
     """``recall@k`` (share of right answers in the first k), ``hit@k`` (any of them), ``precision@k``,
     ``ndcg@k``, ``r_precision``, ``map@r``."""
@@ -95,6 +98,8 @@ class TaskConfig(Section):
             raise ValueError(f"main_metric {self.main!r} is not among metrics {self.metrics}")
         if self.image_weight is not None and (self.kind != "item" or self.modality != "fused"):
             raise ValueError("image_weight belongs to fused item tasks only")
+        if self.collapse_item_groups and self.kind != "item":
+            raise ValueError("collapse_item_groups belongs to item tasks")
         if self.gallery_split == "same" and self.split == "all":
             raise ValueError('gallery_split = "same" goes with split = "held_out"')
         if self.selection_queries is not None and self.split != "all":

@@ -6,6 +6,7 @@
     pairs       files of judged pairs
     products    columns, components and splits of a snapshot
     answers     a task's right answers, from what its configuration names
+    defaults    the tasks of a catalog for which nobody configured any
     tasks       retrieval tasks of the configuration, resolved against a snapshot and its split
     statistics  bootstrap over components: intervals of figures and of paired differences
     figures     every task of one candidate, per query and summarised

@@ -11,7 +11,7 @@ import numpy as np
 from recsys.config.evaluation import TaskConfig
 from recsys.evaluation.pairs import positive_pairs
 from recsys.evaluation.products import Positions, Products
-from recsys.evaluation.relevance import EqualLabel, Listed, Matcher, Relevance, Rung
+from recsys.evaluation.relevance import EqualLabel, Grouped, Listed, Matcher, Relevance, Rung
 
 
 def relevance_of(
@@ -19,12 +19,15 @@ def relevance_of(
     products: Products,
     queries: Positions,
     gallery: Positions,
+    *,
+    groups: Positions | None,
     resolve: Callable[[str], str],
 ) -> Relevance:
     """Return the right answers of the task ``config`` over the rows of ``queries`` and ``gallery``.
 
-    ``resolve`` makes the path of judged pairs absolute. Raises :class:`~recsys.errors.ConfigError` for a
-    column that is not there.
+    With ``groups`` (of each gallery row, ascending from 0) over its groups instead; a query's own group is
+    then hidden. ``resolve`` makes the path of judged pairs absolute. Raises
+    :class:`~recsys.errors.ConfigError` for a column that is not there.
     """
 
     def equal(names: Sequence[str]) -> EqualLabel:
@@ -38,10 +41,17 @@ def relevance_of(
         path = Path(resolve(config.pairs))
         relevant.append(_judged(positive_pairs(path), products, queries, gallery))
     hidden: list[Matcher] = [EqualLabel(queries, gallery)] if config.kind == "item" else []
-    if config.exclude_item_group:
-        hidden.append(equal(["item_group_id"]))
+    if config.exclude_item_group or groups is not None:
+        hidden.append(EqualLabel(products.groups[queries], products.groups[gallery]))
     rungs = [Rung(equal(g.relevant), g.grade) for g in config.grades]
-    return Relevance(relevant, num_gallery=len(gallery), rungs=rungs, hidden=hidden)
+    if groups is None:
+        return Relevance(relevant, num_gallery=len(gallery), rungs=rungs, hidden=hidden)
+    return Relevance(
+        [Grouped(m, groups) for m in relevant],
+        num_gallery=int(groups.max(initial=-1)) + 1,
+        rungs=[Rung(Grouped(r.matcher, groups), r.grade) for r in rungs],
+        hidden=[Grouped(m, groups) for m in hidden],
+    )
 
 
 def _linked(names: Sequence[str], products: Products, queries: Positions, gallery: Positions) -> Listed:

@@ -50,6 +50,8 @@ class Similarity:
             _check_finite(array)
         self._terms = list(terms)
         self.num_queries, self.num_gallery = sizes.pop()
+        self.width = self.num_gallery
+        """Scores computed per query."""
 
     def scores(self, rows: Ints, out: Float32) -> None:
         """Write the scores of the queries ``rows`` ``[B]`` into ``out`` ``[B, G]``."""
@@ -57,9 +59,24 @@ class Similarity:
         np.matmul(_weighted(first, rows), first.gallery.T, out=out)
         for term in rest:
             queries = _weighted(term, rows)
-            for start in range(0, self.num_gallery, _TILE):
+            for start in range(0, len(term.gallery), _TILE):
                 part = slice(start, start + _TILE)
                 out[:, part] += queries @ term.gallery[part].T
+
+
+class Collapsed(Similarity):
+    """A similarity to groups of gallery vectors: a group scores as its best member. G = groups."""
+
+    def __init__(self, terms: Sequence[Term], starts: Ints) -> None:
+        """Take a gallery whose groups are contiguous and begin at ``starts`` ``[G]``, the first at 0."""
+        super().__init__(terms)
+        self._starts, self.num_gallery = starts, len(starts)
+
+    def scores(self, rows: Ints, out: Float32) -> None:
+        """Write the scores of the queries ``rows`` ``[B]`` into ``out`` ``[B, G]``."""
+        members = np.empty((len(rows), self.width), np.float32)
+        super().scores(rows, members)
+        np.maximum.reduceat(members, self._starts, axis=1, out=out)
 
 
 class Pairs(NamedTuple):
@@ -155,7 +172,7 @@ def _chunks(
     """Yield query rows and their scores; queries of like depth share a chunk. The buffer is reused."""
     order = np.argsort(depths, kind="stable")
     order = order[depths[order] > 0]
-    size = max(_MIN_ROWS, chunk_bytes // (4 * max(similarity.num_gallery, 1)))
+    size = max(_MIN_ROWS, chunk_bytes // (4 * max(similarity.width, 1)))
     buffer = np.empty((min(size, len(order)), similarity.num_gallery), np.float32)
     for start in range(0, len(order), size):
         rows = np.sort(order[start : start + size])

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.evaluation.exact import Pairs, top_k
-from recsys.evaluation.figures import Pool, fused
+from recsys.evaluation.exact import Pairs, Similarity, top_k
+from recsys.evaluation.figures import Pool, fused_terms
 from recsys.evaluation.products import Positions, Products
 from recsys.evaluation.tasks import ReadyTask
 
@@ -64,7 +64,7 @@ def neighbours(
     def itself(rows: NDArray[np.integer[Any]]) -> Pairs:
         return Pairs(np.arange(len(rows)), own[rows])
 
-    _, found = top_k(fused(pool, queries, gallery, image_weight), count, itself)
+    _, found = top_k(Similarity(fused_terms(pool, queries, gallery, image_weight)), count, itself)
     lists = []
     for query, rows in zip(queries, found, strict=True):
         there = gallery[rows[rows >= 0]]
@@ -91,5 +91,5 @@ def right_answers(task: ReadyTask, rows: Sequence[int]) -> dict[int, set[int]]:
     pairs, marks = task.relevance.marks(np.array(rows, np.int64))
     answers: dict[int, set[int]] = {int(task.queries[r]): set() for r in rows}
     for row, position in zip(pairs.row[marks & 1 == 1], pairs.position[marks & 1 == 1], strict=True):
-        answers[int(task.queries[rows[row]])].add(int(task.gallery[position]))
+        answers[int(task.queries[rows[row]])].update(task.members(int(position)).tolist())
     return answers

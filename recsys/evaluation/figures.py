@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.evaluation.exact import Similarity, Term, rank_marks
+from recsys.evaluation.exact import Collapsed, Similarity, Term, rank_marks
 from recsys.evaluation.metrics import Ranked, compute
 from recsys.evaluation.products import Positions, Products
 from recsys.evaluation.relevance import split_marks
@@ -67,17 +67,19 @@ def similarity_of(task: ReadyTask, pool: Pool, image_weight: float) -> Similarit
     if config.kind == "text_to_image":
         return Similarity([Term(pool.text(queries), pool.image(gallery))])
     weight = {"image": 1.0, "text": 0.0, "fused": weight_of(task, image_weight)}[config.modality]
-    return fused(pool, queries, gallery, weight)
+    if task.group_starts is not None:
+        return Collapsed(fused_terms(pool, queries, gallery, weight), task.group_starts)
+    return Similarity(fused_terms(pool, queries, gallery, weight))
 
 
-def fused(pool: Pool, queries: Positions, gallery: Positions, image_weight: float) -> Similarity:
-    """Return w · cos(image) + (1 - w) · cos(text); a half that weighs nothing is not read."""
+def fused_terms(pool: Pool, queries: Positions, gallery: Positions, image_weight: float) -> list[Term]:
+    """Return the terms of w · cos(image) + (1 - w) · cos(text); a half that weighs nothing is not read."""
     terms = []
     if image_weight > 0:
         terms.append(Term(pool.image(queries), pool.image(gallery), image_weight))
     if image_weight < 1:
         terms.append(Term(pool.text(queries), pool.text(gallery), 1 - image_weight))
-    return Similarity(terms)
+    return terms
 
 
 def weight_of(task: ReadyTask, image_weight: float) -> float:

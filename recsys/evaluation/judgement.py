@@ -78,7 +78,7 @@ class Court:
         values = {name: per_query(fit, pool, weight) for name, pool in self._pools.items()}
         main = fit.config.main
         means = {n: round(float(v[main].mean()), 4) for n, v in values.items() if len(fit.queries)}
-        sizes = f"{len(fit.queries)} queries, {len(fit.gallery)} products"
+        sizes = f"{len(fit.queries)} queries, {fit.num_results} to find"
         logger.info("task %s on %s: %s, %s %s", fit.config.name, split, sizes, main, means)
         return Outcome(
             task=fit,

@@ -62,13 +62,21 @@ class Products:
         return self._splits is not None
 
     @cached_property
+    def groups(self) -> NDArray[np.int64]:
+        """Item group of every product ``[N]``, as codes; a product without one is its own."""
+        return codes(self._group_keys())
+
+    def _group_keys(self) -> list[str]:
+        groups = self._table.column("item_group_id").to_pylist()
+        return [f"g:{g}" if g is not None else f"p:{i}" for g, i in zip(groups, self.ids, strict=True)]
+
+    @cached_property
     def component_keys(self) -> list[str]:
         """Component of every product ``[N]``; without a split its item group, or itself."""
         if self._splits is not None:
             keys: list[str] = self._splits.column("component").to_pylist()
             return keys
-        groups = self._table.column("item_group_id").to_pylist()
-        return [f"g:{g}" if g is not None else f"p:{i}" for g, i in zip(groups, self.ids, strict=True)]
+        return self._group_keys()
 
     @cached_property
     def components(self) -> NDArray[np.int64]:

@@ -85,7 +85,7 @@ def task_record(outcome: Outcome, config: Config, reference: str | None, *, gate
         "num_queries": len(task.queries),
         "num_components": len(np.unique(outcome.components)),
         "num_without_answer": task.num_without_answer,
-        "num_gallery": len(task.gallery),
+        "num_gallery": task.num_results,
         "figures": {c: {m: figure(i) for m, i in v.items()} for c, v in summary.figures.items()},
         "differences": {c: {m: difference(i) for m, i in v.items()} for c, v in summary.differences.items()},
         "categories": by_category(outcome.values, task.config.main, outcome.labels),

@@ -61,6 +61,19 @@ class Listed:
         return Pairs(row, self._position[at])
 
 
+class Grouped:
+    """Another matcher, seen by groups of gallery products: a group matches where any member does."""
+
+    def __init__(self, matcher: Matcher, group: Ints) -> None:
+        """Take the group of every gallery product ``[G]``, ascending from 0."""
+        self._matcher, self._group, self._num_groups = matcher, group, int(group.max(initial=-1)) + 1
+
+    def pairs(self, rows: Ints) -> Pairs:
+        """Return the pairs of the queries ``rows``; positions are of groups."""
+        found = self._matcher.pairs(rows)
+        return _join(self._num_groups, [Pairs(found.row, self._group[found.position])])
+
+
 class Rung(NamedTuple):
     """One rung of graded relevance."""
 

@@ -21,6 +21,7 @@ from recsys.config import EvaluationConfig
 from recsys.config.evaluation import TaskConfig
 from recsys.errors import ConfigError
 from recsys.evaluation.answers import relevance_of
+from recsys.evaluation.defaults import default_tasks
 from recsys.evaluation.metrics import depth_of, needs_r
 from recsys.evaluation.products import Positions, Products, sample
 from recsys.evaluation.relevance import Relevance
@@ -48,8 +49,10 @@ class ReadyTask:
     config: TaskConfig
     queries: Positions
     gallery: Positions
+    group_starts: Positions | None
+    """Where results are collapsed by item group: the row of ``gallery`` where each group begins ``[G]``."""
     relevance: Relevance
-    """Over the rows of ``queries`` and ``gallery``."""
+    """Over the rows of ``queries`` and the results: rows of ``gallery``, or its groups."""
     num_relevant: NDArray[np.int64]
     """R ``[Q]``, at least 1."""
     ideal: NDArray[np.uint8]
@@ -58,11 +61,22 @@ class ReadyTask:
     """Queries left out because the gallery holds no right answer."""
 
     @property
+    def num_results(self) -> int:
+        """G, the number of things that can be found."""
+        return len(self.gallery) if self.group_starts is None else len(self.group_starts)
+
+    def members(self, result: int) -> Positions:
+        """Return the products of a result: one, or a group."""
+        if self.group_starts is None:
+            return self.gallery[result : result + 1]
+        return np.split(self.gallery, self.group_starts[1:])[result]
+
+    @property
     def depths(self) -> NDArray[np.int64]:
         """Ranks that the metrics look at, per query ``[Q]``, at most G."""
         shallow = depth_of(self.config.metrics)
         deep = self.num_relevant if needs_r(self.config.metrics) else np.zeros_like(self.num_relevant)
-        depths: NDArray[np.int64] = np.minimum(np.maximum(deep, shallow), len(self.gallery))
+        depths: NDArray[np.int64] = np.minimum(np.maximum(deep, shallow), self.num_results)
         return depths
 
 
@@ -75,39 +89,6 @@ class Plan:
     """Products to embed, ascending: all queries and galleries."""
     notes: list[str] = field(default_factory=list)
     """What was sampled or skipped, for the report."""
-
-
-def default_tasks(products: Products) -> tuple[list[TaskConfig], list[str]]:
-    """Return the three default tasks as far as the catalog has what they ask, and notes on the others."""
-    tasks, notes = [], []
-    if products.has("item_group_id"):
-        tasks.append(
-            TaskConfig(
-                name="variants", title="A product finds its variants", relevant=("item_group_id",),
-                metrics=("map@r", "r_precision", "precision@1", "recall@5", "recall@10", "ndcg@10"),
-                gate=True,
-            )
-        )  # fmt: skip
-    else:
-        notes.append("No product has an item group, so there is no task of variants.")
-    if products.has("product_type"):
-        tasks.append(
-            TaskConfig(
-                name="category", title="A product finds products of its type", relevant=("product_type",),
-                metrics=("map@r", "r_precision", "precision@1", "hit@5", "precision@10", "ndcg@10"),
-                gate=True,
-            )
-        )  # fmt: skip
-    else:
-        notes.append("No product has a product_type, so there is no task of categories.")
-    tasks.append(
-        TaskConfig(
-            name="words", title="A product's text finds its picture", kind="text_to_image", relevant=("id",),
-            metrics=("map@r", "recall@1", "recall@5", "recall@10", "ndcg@10"), main_metric="recall@10",
-            gate=True,
-        )
-    )  # fmt: skip
-    return tasks, notes
 
 
 def plan(config: EvaluationConfig, products: Products, splits: Sequence[str] = (VALIDATION, HOLDOUT)) -> Plan:
@@ -152,18 +133,34 @@ def ready(
     needs_query, needs_gallery = _needs(config, has_image, has_text)
     queries = task.queries[split][needs_query[task.queries[split]]]
     gallery = task.galleries[split][needs_gallery[task.galleries[split]]]
-    relevance = relevance_of(config, products, queries, gallery, resolve)
-    num_relevant, ideal = _totals(relevance, len(queries), len(gallery), depth_of(config.metrics))
+    groups = None
+    if config.collapse_item_groups:
+        queries, gallery, groups = _collapse(products.groups, queries, gallery)
+    relevance = relevance_of(config, products, queries, gallery, groups=groups, resolve=resolve)
+    starts = None if groups is None else np.flatnonzero(np.diff(groups, prepend=-1))
+    num_results = len(gallery) if starts is None else len(starts)
+    num_relevant, ideal = _totals(relevance, len(queries), num_results, depth_of(config.metrics))
     answered = np.flatnonzero(num_relevant > 0)
     return ReadyTask(
         config=config,
         queries=queries[answered],
         gallery=gallery,
-        relevance=relevance_of(config, products, queries[answered], gallery, resolve),
+        group_starts=starts,
+        relevance=relevance_of(config, products, queries[answered], gallery, groups=groups, resolve=resolve),
         num_relevant=num_relevant[answered],
         ideal=ideal[answered],
         num_without_answer=len(queries) - len(answered),
     )
+
+
+def _collapse(
+    groups: NDArray[np.int64], queries: Positions, gallery: Positions
+) -> tuple[Positions, Positions, Positions]:
+    """Return one query per group, the gallery ordered by group, and the group of each of its rows from 0."""
+    _, first = np.unique(groups[queries], return_index=True)
+    ordered = gallery[np.argsort(groups[gallery], kind="stable")]
+    _, group = np.unique(groups[ordered], return_inverse=True)
+    return queries[np.sort(first)], ordered, group
 
 
 def _queries(

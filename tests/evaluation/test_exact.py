@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsys.evaluation.exact import Pairs, Similarity, Term, rank_marks, select, top_k
+from recsys.evaluation.exact import Collapsed, Pairs, Similarity, Term, rank_marks, select, top_k
 
 
 def naive(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -67,6 +67,21 @@ def test_top_k_does_not_depend_on_chunks(seed: int, chunk: int, k: int) -> None:
     full[np.arange(20), np.arange(20)] = -np.inf
     values, positions = naive(full, k)
     found_values, found = top_k(similarity, k, itself, chunk_bytes=chunk)
+    np.testing.assert_array_equal(found, positions)
+    np.testing.assert_array_equal(found_values, values)
+
+
+@given(seed=st.integers(0, 2**32 - 1), k=st.integers(1, 9))
+@settings(max_examples=40, deadline=None)
+def test_a_group_scores_as_its_best_member(seed: int, k: int) -> None:
+    rng = np.random.default_rng(seed)
+    queries, gallery = (rng.integers(-3, 4, (n, 6)).astype(np.float32) for n in (7, 30))
+    group = np.sort(rng.integers(0, 8, 30))
+    known, starts = np.unique(group, return_index=True)
+    full = queries @ gallery.T
+    by_group = np.stack([full[:, group == g].max(axis=1) for g in known], axis=1)
+    values, positions = naive(by_group, k)
+    found_values, found = top_k(Collapsed([Term(queries, gallery)], starts), k, chunk_bytes=500)
     np.testing.assert_array_equal(found, positions)
     np.testing.assert_array_equal(found_values, values)
 

@@ -151,6 +151,31 @@ def test_a_links_own_group_can_be_left_out() -> None:
     assert fit.relevance.hidden(np.array([0])).position.tolist() == [0, 1]
 
 
+def test_collapsed_results_are_item_groups() -> None:
+    """p0 and p1 are one product; its links reach g2 through either colour, and p5, which has no group."""
+    shop = products(
+        {"part": HOLDOUT, "related": "p3|p5", "item_group_id": "g1"},
+        {"part": HOLDOUT, "related": "g2", "item_group_id": "g1"},
+        {"item_group_id": "g2"},
+        {"item_group_id": "g2"},
+        {"item_group_id": "g3"},
+        {"part": HOLDOUT, "related": "g1"},
+    )
+    task = {"name": "linked", "linked": ["related"], "collapse_item_groups": True, "metrics": ["recall@9"]}
+    fit = made_ready(shop, task)
+    assert fit.queries.tolist() == [0, 5]
+    assert fit.num_results == 4
+    assert fit.depths.tolist() == [4, 4]
+    pairs, marks = fit.relevance.marks(np.arange(2))
+    right = {q: set() for q in (0, 5)}
+    for row, result, mark in zip(pairs.row, pairs.position, marks, strict=True):
+        assert mark & 1
+        right[int(fit.queries[row])].add(tuple(fit.members(int(result)).tolist()))
+    assert right == {0: {(2, 3), (5,)}, 5: {(0, 1)}}
+    hidden = fit.relevance.hidden(np.arange(2))
+    assert [fit.members(int(p)).tolist() for p in hidden.position] == [[0, 1], [5]]
+
+
 def test_judged_pairs_count_either_way(tmp_path: Path) -> None:
     path = tmp_path / "pairs.csv"
     path.write_text("left_id,right_id,label\np0,p1,1\np2,p0,similar\np0,p3,0\np9,p0,1\n")
@@ -274,6 +299,7 @@ def test_a_split_of_another_snapshot_is_refused() -> None:
         ({"relevant": ["x"], "split": "all", "gate": True}, "flatter"),
         ({"relevant": ["x"], "selection_queries": {"a": "b"}}, "goes with"),
         ({"relevant": ["x"], "gallery_split": "same", "split": "all"}, "goes with"),
+        ({"relevant": ["x"], "collapse_item_groups": True, "kind": "text_to_image"}, "item tasks"),
         ({"relevant": ["x"], "modality": "image", "image_weight": 0.5}, "fused"),
         (
             {"relevant": ["x"], "split": "all", "queries": {"a": "b"}, "selection_queries": {"a": "b"}},

@@ -3,9 +3,10 @@
     Q = queries, G = gallery, D = dimensions, B = queries of one chunk, K = results kept
     S[b, g] = scores of one chunk
 
-A chunk's scores fill at most ``chunk_bytes``. Selecting K of G costs far less than the product that made
-the scores: the K-th largest of the maxima of G/32 groups is a lower bound of the K-th largest score, so one
-maximum and one comparison leave hardly more than K candidates per query to sort.
+A chunk's scores fill at most ``chunk_bytes``, its results at most two million entries. Selecting K of G
+costs far less than the product that made the scores: the K-th largest of the maxima of G/32 groups is a
+lower bound of the K-th largest score, so one maximum and one comparison leave hardly more than K candidates
+per query to sort.
 
 Equal scores are ordered by gallery position, always; a score that is not a number is an error.
 
@@ -27,6 +28,8 @@ _GROUP = 32
 _MIN_ROWS = 16
 _TILE = 8192
 _SORTED_AT_ONCE = 1 << 20
+_RESULTS_AT_ONCE = 2 << 20
+"""Results, and so about as many marked pairs, of one chunk: 16 bytes and more each."""
 
 
 class Term(NamedTuple):
@@ -174,8 +177,13 @@ def _chunks(
     order = order[depths[order] > 0]
     size = max(_MIN_ROWS, chunk_bytes // (4 * max(similarity.width, 1)))
     buffer = np.empty((min(size, len(order)), similarity.num_gallery), np.float32)
-    for start in range(0, len(order), size):
-        rows = np.sort(order[start : start + size])
+    start = 0
+    while start < len(order):
+        end = min(start + size, len(order))
+        deepest = int(depths[order[end - 1]])
+        end = min(end, start + max(1, _RESULTS_AT_ONCE // deepest))
+        rows = np.sort(order[start:end])
+        start = end
         s = buffer[: len(rows)]
         similarity.scores(rows, s)
         if hidden is not None:

@@ -147,8 +147,8 @@ class EncoderConfig(Section):
     logit_scale: float = Field(default=2.6593, ge=0.0, le=4.6052)
     """Start of the learned log temperature of the contrastive loss; 2.6593 is ln(1 / 0.07)."""
     logit_bias: float | None = None
-    """Start of the learned bias of the sigmoid loss, -10 for SigLIP; unset has none. Pretrained open_clip
-    weights bring their own scale and bias."""
+    """Start of the learned bias of the sigmoid loss, -10 for SigLIP; unset has none. Two towers of one
+    pretrained open_clip model bring their own scale and, where a bias is wanted, their own bias."""
 
     @field_validator("text_parts")
     @classmethod

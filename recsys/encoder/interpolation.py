@@ -28,10 +28,11 @@ def interpolate(base: ProductEncoder, tuned: ProductEncoder, alpha: float) -> Pr
             f"The two encoders are built differently ({different}), so no model is between them.",
             fix="Interpolate an encoder only with the base it was fine-tuned from.",
         )
-    mixed = {
-        name: torch.lerp(states[0][name], other, alpha) if other.is_floating_point() else other.clone()
-        for name, other in states[1].items()
-    }
     encoder = copy.deepcopy(tuned)
-    encoder.load_state_dict(mixed)
+    start = states[0]
+    with torch.no_grad():
+        for name, tensor in encoder.state_dict().items():
+            # what is equal (a frozen tower) stays so to the bit: lerp would turn -0.0 into 0.0
+            if tensor.is_floating_point() and not torch.equal(start[name], tensor):
+                tensor.copy_(torch.lerp(start[name], tensor, alpha))
     return encoder.eval()

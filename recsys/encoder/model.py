@@ -51,6 +51,7 @@ class ProductEncoder(nn.Module):
 
     mean: torch.Tensor
     std: torch.Tensor
+    logit_bias: nn.Parameter | None
 
     def __init__(self, config: EncoderConfig, image_tower: ImageTower, text_tower: TextTower) -> None:
         super().__init__()
@@ -223,11 +224,13 @@ def build(config: EncoderConfig, *, seed: int, resolve: Resolve = str) -> Produc
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        image, text, scale = factory.build(config, resolve)
-        encoder = ProductEncoder(config, image, text)
+        built = factory.build(config, resolve)
+        encoder = ProductEncoder(config, built.image, built.text)
     with torch.no_grad():
-        if scale is not None:
-            encoder.logit_scale.fill_(scale)
+        if built.logit_scale is not None:
+            encoder.logit_scale.fill_(built.logit_scale)
+        if built.logit_bias is not None and encoder.logit_bias is not None:
+            encoder.logit_bias.fill_(built.logit_bias)
     return encoder
 
 

@@ -4,23 +4,31 @@ Does not know: what is above a tower.
 """
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from recsys.config.encoder import EncoderConfig
 from recsys.encoder.towers.base import ImageTower, Resolve, TextTower
 
 
-def build(config: EncoderConfig, resolve: Resolve) -> tuple[ImageTower, TextTower, float | None]:
-    """Return image tower, text tower and, where open_clip weights bring one, the log temperature."""
+class Built(NamedTuple):
+    """Both towers and, where one pretrained model brings both, what its contrastive loss had learned."""
+
+    image: ImageTower
+    text: TextTower
+    logit_scale: float | None = None
+    logit_bias: float | None = None
+
+
+def build(config: EncoderConfig, resolve: Resolve) -> Built:
+    """Build the towers that ``config`` names; raises :class:`~recsys.errors.ConfigError`."""
     from recsys.encoder.towers import open_clip_tower
 
     image_source = open_clip_tower.source(config.image, resolve) if config.image.kind == "open_clip" else None
     text_source = open_clip_tower.source(config.text, resolve) if config.text.kind == "open_clip" else None
-    built, scale = None, None
+    built, scale, bias = None, None, None
     image: ImageTower
     if image_source is not None:
         built = open_clip_tower.build(image_source)
-        scale = float(built.model.logit_scale)  # type: ignore[arg-type]
         image = open_clip_tower.OpenClipImageTower(built)
     elif config.image.kind == "timm":
         from recsys.encoder.towers.timm_tower import TimmTower
@@ -32,16 +40,16 @@ def build(config: EncoderConfig, resolve: Resolve) -> tuple[ImageTower, TextTowe
         image = SmallTower.build(config.image, resolve)
     text: TextTower
     if text_source is not None:
-        shared = image_source is not None and image_source._replace(image_size=None) == text_source
-        if built is None or not shared:
+        if built is not None and image_source is not None and image_source.same_model(text_source):
+            scale, bias = open_clip_tower.temperature(built)
+        else:
             built = open_clip_tower.build(text_source)
-            scale = float(built.model.logit_scale) if image_source is None else None  # type: ignore[arg-type]
         text = open_clip_tower.OpenClipTextTower(built)
     else:
         from recsys.encoder.towers import sentence_tower
 
-        text, scale = sentence_tower.build(config.text, resolve), None
-    return image, text, scale
+        text = sentence_tower.build(config.text, resolve)
+    return Built(image, text, scale, bias)
 
 
 def restore(config: EncoderConfig, description: dict[str, Any], folder: Path) -> tuple[ImageTower, TextTower]:

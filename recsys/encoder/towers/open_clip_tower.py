@@ -35,6 +35,10 @@ class Source(NamedTuple):
     options: str
     image_size: int | None
 
+    def same_model(self, other: "Source") -> bool:
+        """Whether both name one model, at whatever picture size."""
+        return self._replace(image_size=None) == other._replace(image_size=None)
+
 
 class Built(NamedTuple):
     """One open_clip model, not yet taken apart."""
@@ -154,6 +158,13 @@ def build(source: Source) -> Built:
         ) from error
     preprocess = {k: v for k, v in model.visual.preprocess_cfg.items() if k in ("size", "mean", "std")}
     return Built(model, {"model_cfg": config, "preprocess_cfg": preprocess}, tokenizer)
+
+
+def temperature(built: Built) -> tuple[float, float | None]:
+    """Return the model's log temperature and, for a sigmoid loss, its bias."""
+    scale: Any = built.model.logit_scale
+    bias: Any = built.model.logit_bias
+    return float(scale.detach()), None if bias is None else float(bias.detach())
 
 
 def _merge(config: dict[str, Any], options: dict[str, Any], image_size: int | None) -> dict[str, Any]:

@@ -90,8 +90,12 @@ def _options(config: ImageTowerConfig) -> dict[str, Any]:
     options = dict(config.options)
     if config.pool == "gem":
         options["global_pool"] = ""
-    if config.image_size and config.name.partition(":")[2].startswith("vit") | config.name.startswith("vit"):
-        options.setdefault("img_size", config.image_size)
+    if config.image_size and ":" not in config.name:
+        import timm
+
+        known = timm.get_pretrained_cfg(config.name)
+        if known is not None and known.fixed_input_size:  # transformers, whose position table has a size
+            options.setdefault("img_size", config.image_size)
     return options
 
 

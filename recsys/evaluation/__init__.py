@@ -12,6 +12,7 @@
     figures     every task of one candidate, per query and summarised
     gate        who challenges, and whether it takes over; pure
     candidates  champion, base, fine-tuned and interpolations; their embeddings, once each
+    features    pictures under a frozen image tower, read once for all candidates
     judgement   all tasks of all candidates on the same queries
     trial       one evaluation's material, failures included
     decision    a night's decision

@@ -24,6 +24,7 @@ from recsys.encoder.inference import InferenceOptions, TextCache, embed_products
 from recsys.encoder.interpolation import interpolate
 from recsys.encoder.model import ProductEncoder
 from recsys.errors import ArtifactError
+from recsys.evaluation.features import FrozenFeatures, image_digest
 from recsys.evaluation.products import Positions
 from recsys.progress import track
 from recsys.workspace import Manifest, Workspace, content_id
@@ -150,9 +151,7 @@ class Embedder:
             self._rows(columns), label=f"embedding with {candidate.name}", total=size, unit="products"
         )
         at = 0
-        for part in embed_products(
-            encoder, rows, self._snapshot.images(), self._options, text_cache=self._texts
-        ):
+        for part in self._stream(encoder, rows):
             end = at + len(part.image)
             if not (np.isfinite(part.image).all() and np.isfinite(part.text).all()):
                 raise ArtifactError(
@@ -169,6 +168,16 @@ class Embedder:
         seconds = time.monotonic() - started
         (folder / _DONE).write_text(json.dumps({"duration_s": seconds}))
         logger.info("%s: embedded %d products in %.1f s", candidate.name, size, seconds)
+
+    def _stream(self, encoder: ProductEncoder, rows: Iterator[dict[str, Any]]) -> Iterator[Vectors]:
+        images = self._snapshot.images()
+        if not encoder.config.image.frozen:
+            return embed_products(encoder, rows, images, self._options, text_cache=self._texts)
+        path = self._folder / f"features-{content_id({'of': image_digest(encoder)})}.npy"
+        wanted = (sha for row in self._rows(["images"]) for sha in row["images"])
+        shared = FrozenFeatures(path, wanted)
+        shared.read(encoder, images, self._options)
+        return shared.embed(encoder, rows, self._options, self._texts)
 
     def _rows(self, columns: list[str]) -> Iterator[dict[str, Any]]:
         """Yield the pool's rows in order; memory is one batch."""

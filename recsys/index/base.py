@@ -186,10 +186,10 @@ class Writer(Collection, Protocol):
         """Delete products; absent ones are no error. Return how many ids were given."""
 
     def index(self) -> None:
-        """Make everything durable and wait until it is indexed as far as its size calls for."""
+        """Wait until everything is indexed as far as its size calls for."""
 
     def commit(self, metadata: Metadata) -> None:
-        """Make the collection, as it is now, what readers see under its name."""
+        """Make the collection, as it is now, durable and what readers see under its name."""
 
 
 class VectorIndex(Protocol):

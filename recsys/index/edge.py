@@ -25,7 +25,6 @@ from recsys.index.edge_files import (
     copy_generation,
     next_generation,
     signature,
-    sync,
 )  # fmt: skip
 from recsys.index.edge_shard import EdgeCollection, EdgeWriter
 
@@ -186,7 +185,6 @@ class EdgeIndex:
 
         def publish(metadata: Metadata, num_points: int) -> None:
             links.check(folder)
-            sync(folder)
             done = metadata.but(state=READY, pending="")
             self.files.write_entry(name, Entry(generation=generation, num_points=num_points, metadata=done))
             self.files.keep(name, generation, entry.generation)

@@ -145,7 +145,8 @@ class Links:
 def copy_generation(source: Path, target: Path) -> Links:
     """Copy a generation: shared files as hard links, the others with their holes; return the links.
 
-    The time follows the payloads' and the id table's size, a fifth of the whole, not the vectors'.
+    The time follows the payloads' and the id table's size, a fifth of the whole, not the vectors'. The
+    copy is on stable storage; what the engine writes to it afterwards, its flush puts there.
     """
     shutil.rmtree(target, ignore_errors=True)
     links: dict[str, tuple[int, int]] = {}
@@ -159,6 +160,7 @@ def copy_generation(source: Path, target: Path) -> Links:
                 links[str((there / name).relative_to(target))] = _state(here / name)
             else:
                 copy_sparse(here / name, there / name)
+        _sync(there)
     return Links(links)
 
 
@@ -184,9 +186,11 @@ def copy_sparse(source: Path, target: Path) -> None:
             try:
                 start = os.lseek(reader.fileno(), at, os.SEEK_DATA)
             except OSError:  # ENXIO: only a hole is left
-                return
+                break
             at = os.lseek(reader.fileno(), start, os.SEEK_HOLE)
             _copy_range(reader.fileno(), writer.fileno(), start, at)
+        if at:
+            os.fsync(writer.fileno())
 
 
 def _copy_range(source: int, target: int, start: int, end: int) -> None:
@@ -198,15 +202,12 @@ def _copy_range(source: int, target: int, start: int, end: int) -> None:
         start += os.pwrite(target, data, start)
 
 
-def sync(folder: Path) -> None:
-    """Put every file under ``folder`` on stable storage, so that a record may name it."""
-    for here, _, names in os.walk(folder):
-        for path in (*(Path(here) / n for n in names), Path(here)):
-            handle = os.open(path, os.O_RDONLY)
-            try:
-                os.fsync(handle)
-            finally:
-                os.close(handle)
+def _sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _state(path: Path) -> tuple[int, int]:

@@ -161,9 +161,8 @@ class EdgeWriter(EdgeCollection):
             self._shard.flush()
 
     def index(self) -> None:
-        """Build what graphs the sizes call for, and make everything durable."""
+        """Build what graphs the sizes call for."""
         self._shard.optimize()
-        self._shard.flush()
 
     def commit(self, metadata: Metadata) -> None:
         """Make this shard what readers of the collection see."""

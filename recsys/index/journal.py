@@ -31,8 +31,10 @@ class Journal:
     key: str
     before: dict[str, Any]
     """What was live when it began."""
+    plan: dict[str, Any] | None = None
+    """What a change set out to do; a change of a server shows half-made, so a second look finds less."""
     done: dict[str, Any] | None = None
-    """``Manifest.info``, once everything is done but the manifest."""
+    """``Manifest.info``, written down just before the step that readers see: once they see it, it is true."""
 
     @classmethod
     def open(
@@ -50,9 +52,10 @@ class Journal:
         journal = cls(workspace, inputs, key, now)
         if journal._path.exists():
             saved = json.loads(journal._path.read_text(encoding="utf-8"))
-            arrived = live is not None and live.metadata.embedding_set == source.embedding_set_ref
+            arrived = saved["done"] is not None and _arrived(live, saved["done"])
             if arrived or saved["before"] == now:
                 journal.before = saved["before"]
+                journal.plan = saved["plan"]
                 journal.done = saved["done"] if arrived else None
         journal._write()
         return journal
@@ -61,25 +64,32 @@ class Journal:
     def _path(self) -> Path:
         return self.workspace.scratch(KIND, self.key) / _FILE
 
-    def finish(self, info: dict[str, Any]) -> None:
-        """Record that only the manifest is left to write."""
+    def intend(self, plan: dict[str, Any]) -> dict[str, Any]:
+        """Record what a change is about to do, and return it; an interrupted change keeps its first plan."""
+        if self.plan is None:
+            self.plan = plan
+            self._write()
+        return self.plan
+
+    def promise(self, info: dict[str, Any]) -> None:
+        """Record what will have been done once the next step is: switching, or committing a change."""
         self.done = info
         self._write()
 
-    def commit(self) -> Manifest:
+    def commit(self, info: dict[str, Any]) -> Manifest:
         """Write the manifest of the finished publication and forget the journal."""
-        assert self.done is not None, "finish() comes first"
-        id = content_id({"key": self.key, "before": self.before, "action": self.done["action"]})
+        id = content_id({"key": self.key, "before": self.before, "action": info["action"]})
         manifest = self.workspace.find(KIND, id)
         if manifest is None:
             with self.workspace.create(KIND, id, inputs=self.inputs) as draft:
-                draft.info.update(self.done)
+                draft.info.update(info)
             manifest = draft.committed()
         self.workspace.drop_scratch(KIND, self.key)
         return manifest
 
     def _write(self) -> None:
-        write_atomic(self._path, json.dumps({"before": self.before, "done": self.done}, indent=1))
+        state = {"before": self.before, "plan": self.plan, "done": self.done}
+        write_atomic(self._path, json.dumps(state, indent=1))
 
 
 def _describe(live: CollectionInfo | None) -> dict[str, Any]:
@@ -93,3 +103,11 @@ def _describe(live: CollectionInfo | None) -> dict[str, Any]:
         "embedding_set": metadata.embedding_set,
         "published_at": metadata.published_at,
     }
+
+
+def _arrived(live: CollectionInfo | None, done: dict[str, Any]) -> bool:
+    """Tell whether readers see what was promised."""
+    if live is None or live.metadata.pending:
+        return False
+    seen = (live.name, live.metadata.snapshot, live.metadata.encoder)
+    return seen == (done["collection"], done["snapshot"], done["encoder"])

@@ -46,8 +46,13 @@ def point_id(product_id: str) -> str:
 
     Any service can compute it; see ``docs/index-contract.md``.
     """
-    digest = hashlib.sha1(_NAMESPACE_BYTES + product_id.encode(), usedforsecurity=False).digest()
-    return str(uuid.UUID(bytes=digest[:16], version=5))
+    digest = bytearray(hashlib.sha1(_NAMESPACE_BYTES + product_id.encode(), usedforsecurity=False).digest())
+    digest[6] = (
+        digest[6] & 0x0F | 0x50
+    )  # RFC 9562: version 5, then the variant; uuid.uuid5 costs three times this
+    digest[8] = digest[8] & 0x3F | 0x80
+    text = digest.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:32]}"
 
 
 def attribute_column(name: str) -> str:

@@ -11,7 +11,7 @@ from itertools import islice
 from typing import Any
 
 from recsys.config import Config
-from recsys.errors import ArtifactError
+from recsys.index import compare
 from recsys.index.audit import Audit, audit_build, audit_changes
 from recsys.index.base import (
     FAILED,
@@ -24,10 +24,10 @@ from recsys.index.base import (
     VectorIndex,
     Writer,
 )  # fmt: skip
-from recsys.index.diff import Changes, diff, diff_unordered
-from recsys.index.points import indexed_columns
+from recsys.index.diff import Changes
+from recsys.index.journal import Journal
 from recsys.index.service import now
-from recsys.index.source import Row, Source
+from recsys.index.source import Source
 from recsys.progress import track
 from recsys.workspace import Workspace
 
@@ -40,11 +40,17 @@ class Publisher:
     """Publishes one source. Every step can be repeated; what is done already is found and skipped."""
 
     def __init__(
-        self, config: Config, workspace: Workspace, index: VectorIndex, embed: Embed | None = None
+        self,
+        config: Config,
+        workspace: Workspace,
+        index: VectorIndex,
+        journal: Journal,
+        embed: Embed | None = None,
     ) -> None:
         self._config = config
         self._workspace = workspace
         self._index = index
+        self._journal = journal
         self._embed = embed
         self._timings: dict[str, float] = {}
 
@@ -52,46 +58,62 @@ class Publisher:
         """Make ``source`` what the alias shows, and return what was done."""
         live = self._index.live()
         if live is None or live.metadata.encoder != source.encoder_ref:
-            info = self._build(source, live)
-        else:
-            info = self._update(source, live)
-        now_live = self._index.live()
-        assert now_live is not None
-        info["counts"]["total"] = now_live.num_points
-        info |= {
+            return self._build(source, live)
+        return self._update(source, live)
+
+    def _info(self, name: str, source: Source, live: CollectionInfo | None, **done: Any) -> dict[str, Any]:
+        info = {
             "alias": self._index.alias,
-            "collection": now_live.name,
-            "encoder": now_live.metadata.encoder,
-            "snapshot": now_live.metadata.snapshot,
+            "collection": name,
+            "encoder": source.encoder_ref,
+            "snapshot": source.snapshot_ref,
+            "previous": live.name if live else None,
+            "audit": None,
+            "behind": None,
             "timings": self._timings,
+            **done,
         }
-        logger.info("published: %s, %s → %s %s", info["action"], info["alias"], now_live.name, info["counts"])
+        info["counts"]["total"] = len(source)
+        logger.info("%s: alias %s → %s %s", info["action"], info["alias"], name, info["counts"])
         return info
 
     # -- a new encoder ---------------------------------------------------------------------------
 
     def _build(self, source: Source, live: CollectionInfo | None) -> dict[str, Any]:
         name = collection_name(self._index.alias, source)
-        existing = next((c for c in self._index.collections() if c.name == name), None)
+        existing = self._find(name)
         if existing is not None and existing.metadata.state == READY:
             counts = self._refill(existing, source)
             audit = self._audited(name, self._index.open(name), source)
         else:
             counts, audit = self._fill(name, source)
         source, behind = self._catch_up(name, source, live)
+        reason = "There was no collection yet." if live is None else "The encoder is a new one."
+        info = self._info(
+            name, source, live,
+            action="build", reason=reason, counts=counts, audit=audit.to_json(), behind=behind,
+        )  # fmt: skip
+        self._journal.promise(info)
         with self._timed("switch_s"):
-            target = next(c for c in self._index.collections() if c.name == name)
-            self._index.describe(name, target.metadata.but(published_at=now()))
+            built = self._find(name)
+            assert built is not None
+            self._index.describe(name, built.metadata.but(published_at=now()))
             self._index.switch(name)
-        return {
-            "action": "build",
-            "reason": "There was no collection yet." if live is None else "The encoder is a new one.",
-            "counts": counts,
-            "audit": audit.to_json(),
-            "previous": live.name if live else None,
-            "behind": behind,
-            "collected": self._collect(),
-        }
+        return info
+
+    def _shows(self, collection: CollectionInfo, source: Source) -> bool:
+        return compare.shows(collection, source, self._config.index)
+
+    def _compare(self, collection: CollectionInfo, source: Source) -> Changes:
+        return compare.changes(self._index, self._workspace, collection, source)
+
+    def _embedded(self, snapshot_ref: str, encoder_ref: str) -> str | None:
+        if self._embed is not None:
+            return self._embed(snapshot_ref, encoder_ref)
+        return compare.find_embeddings(self._workspace, snapshot_ref, encoder_ref)
+
+    def _find(self, name: str) -> CollectionInfo | None:
+        return next((c for c in self._index.collections() if c.name == name), None)
 
     def _fill(self, name: str, source: Source) -> tuple[dict[str, int], Audit]:
         metadata = Metadata(
@@ -127,107 +149,69 @@ class Publisher:
 
     def _refill(self, existing: CollectionInfo, source: Source) -> dict[str, int]:
         """Bring a complete collection up to date: one rolled back from, or one killed before the switch."""
-        if self._is_at(existing, source):
+        if self._shows(existing, source):
             return _counts(unchanged=len(source))
-        changes = self._changes(existing, source)
+        changes = self._compare(existing, source)
         self._apply(existing, source, changes)
         return changes.counts()
 
     def _catch_up(self, name: str, source: Source, live: CollectionInfo | None) -> tuple[Source, str | None]:
         """Apply what a refresh published since ``source``'s snapshot; say what could not be applied."""
-        newer = self._newer_snapshot(source, live)
+        newer = compare.newer_snapshot(self._workspace, source, live)
         if newer is None:
             return source, None
-        embeddings = self._embeddings(newer, source.encoder_ref)
+        embeddings = self._embedded(newer, source.encoder_ref)
         if embeddings is None:
             logger.warning("%s is behind %s: it was not embedded under %s", name, newer, source.encoder_ref)
             return source, newer
         with self._timed("catch_up_s"):
             latest = Source(self._workspace, newer, embeddings)
-            built = next(c for c in self._index.collections() if c.name == name)
-            if not self._is_at(built, latest):
-                self._apply(built, latest, self._changes(built, latest))
+            built = self._find(name)
+            assert built is not None
+            if not self._shows(built, latest):
+                self._apply(built, latest, self._compare(built, latest))
         return latest, None
-
-    def _newer_snapshot(self, source: Source, live: CollectionInfo | None) -> str | None:
-        """Return the live snapshot when it is the catalog's latest and ``source``'s is not."""
-        latest = (self._workspace.read_pointer("catalog") or {}).get("snapshot")
-        if live is None or live.metadata.snapshot != latest or source.snapshot_ref == latest:
-            return None
-        return live.metadata.snapshot
-
-    def _embeddings(self, snapshot_ref: str, encoder_ref: str) -> str | None:
-        if self._embed is not None:
-            return self._embed(snapshot_ref, encoder_ref)
-        for manifest in reversed(self._workspace.list("embedding-sets")):
-            if (manifest.inputs.get("snapshot"), manifest.inputs.get("encoder")) == (
-                snapshot_ref,
-                encoder_ref,
-            ):
-                return manifest.ref
-        return None
 
     # -- the same encoder ------------------------------------------------------------------------
 
     def _update(self, source: Source, live: CollectionInfo) -> dict[str, Any]:
-        newer = self._newer_snapshot(source, live)
+        newer = compare.newer_snapshot(self._workspace, source, live)
         if newer is not None:
-            return _nothing(live, f"The live collection already shows {newer}, which is newer.", len(source))
-        if self._is_at(live, source):
-            return _nothing(live, "The live collection already shows this.", len(source))
+            return self._nothing(source, live, f"The live collection already shows {newer}, which is newer.")
+        if self._shows(live, source):
+            return self._nothing(source, live, "The live collection already shows this.")
         with self._timed("diff_s"):
-            changes = self._changes(live, source)
-        if changes.is_empty and self._has_shape(live):
+            changes = self._compare(live, source)
+        if changes.is_empty and self._journal.plan is None and compare.has_shape(live, self._config.index):
             self._index.describe(live.name, _brought_to(live.metadata, source))
-            return _nothing(live, "No product differs.", len(source))
-        audit = self._apply(live, source, changes)
-        vectors = len(changes.upsert) + len(changes.gone)
-        return {
-            "action": "incremental" if vectors else "payload",
-            "reason": "The encoder did not change: only what differs was written.",
-            "counts": changes.counts(),
-            "audit": audit.to_json(),
-            "previous": live.name,
-            "behind": None,
-            "collected": [],
+            return self._nothing(source, live, "No product differs.")
+        written = "incremental" if len(changes.upsert) or changes.gone else "payload"
+        plan = self._journal.intend({"action": written, "counts": changes.counts()})
+        reason = "The encoder did not change: only what differs was written."
+        info = self._info(live.name, source, live, reason=reason, **plan)
+
+        def promise(audit: Audit) -> None:
+            info["audit"] = audit.to_json()
+            self._journal.promise(info)
+
+        self._apply(live, source, changes, promise)
+        return info
+
+    def _nothing(self, source: Source, live: CollectionInfo, reason: str) -> dict[str, Any]:
+        counts = _counts(unchanged=len(source))
+        return self._info(live.name, source, live, action="nothing", reason=reason, counts=counts) | {
+            "snapshot": live.metadata.snapshot
         }
 
-    def _is_at(self, collection: CollectionInfo, source: Source) -> bool:
-        metadata = collection.metadata
-        return self._has_shape(collection) and not metadata.pending and (
-            metadata.snapshot, metadata.embedding_set,
-        ) == (source.snapshot_ref, source.embedding_set_ref)  # fmt: skip
-
-    def _has_shape(self, collection: CollectionInfo) -> bool:
-        columns = tuple(indexed_columns(self._config.index.attributes))
-        metadata = collection.metadata
-        return (metadata.schema_version, metadata.indexed) == (SCHEMA_VERSION, columns)
-
-    def _changes(self, collection: CollectionInfo, source: Source) -> Changes:
-        """Compare with the artifacts the collection was made from, or with the collection itself.
-
-        The artifacts are quicker and in order, but they tell the truth only where no change was left
-        half-made and they still exist.
-        """
-        metadata = collection.metadata
-        reshaped = metadata.schema_version != SCHEMA_VERSION
-        if not metadata.pending:
-            try:
-                before = Source(self._workspace, metadata.snapshot, metadata.embedding_set)
-                return diff(before.rows(), source.rows(), all_payloads=reshaped)
-            except ArtifactError as error:
-                logger.info("comparing with %s itself: %s", collection.name, error.message)
-        stored = {
-            r.id: Row(r.id, r.payload.get("embedding_key", ""), r.payload.get("row_hash", ""))
-            for r in self._index.open(collection.name).records(("embedding_key", "row_hash"))
-        }
-        return diff_unordered(stored, source.rows(), all_payloads=reshaped)
-
-    def _apply(self, collection: CollectionInfo, source: Source, changes: Changes) -> Audit:
-        with (
-            self._timed("change_s"),
-            self._index.change(collection.name, pending=source.embedding_set_ref) as writer,
-        ):
+    def _apply(
+        self,
+        collection: CollectionInfo,
+        source: Source,
+        changes: Changes,
+        promise: Callable[[Audit], None] = lambda audit: None,
+    ) -> None:
+        pending = source.embedding_set_ref
+        with self._timed("change_s"), self._index.change(collection.name, pending=pending) as writer:
             points = source.points(changes.upsert)
             writer.upsert(track(points, total=len(changes.upsert), label="publish", unit="products"))
             writer.set_payloads(source.payloads(changes.payload))
@@ -235,12 +219,12 @@ class Publisher:
             writer.index()
             audit = audit_changes(writer, source, changes, self._config.index, seed=self._config.seed)
             audit.require(collection.name)
+            promise(audit)
             writer.commit(_brought_to(collection.metadata, source))
-        return audit
 
     # -- housekeeping ----------------------------------------------------------------------------
 
-    def _collect(self) -> list[str]:
+    def collect(self) -> list[str]:
         """Drop what is neither live nor kept for rollback, and builds that nobody finished."""
         others = [c for c in self._index.collections() if not c.live]
         published = [c for c in others if c.metadata.state == READY and c.metadata.published_at]
@@ -285,15 +269,3 @@ def _brought_to(metadata: Metadata, source: Source) -> Metadata:
 
 def _counts(*, new: int = 0, unchanged: int = 0) -> dict[str, int]:
     return {"new": new, "vectors": 0, "payload": 0, "gone": 0, "unchanged": unchanged}
-
-
-def _nothing(live: CollectionInfo, reason: str, total: int) -> dict[str, Any]:
-    return {
-        "action": "nothing",
-        "reason": reason,
-        "counts": _counts(unchanged=total),
-        "audit": None,
-        "previous": live.name,
-        "behind": None,
-        "collected": [],
-    }

@@ -40,9 +40,8 @@ def run(
     with workspace.lock(LOCK), closing(open_index(config, workspace)) as index:
         source = Source(workspace, snapshot_ref, embedding_set_ref)
         journal = Journal.open(config, workspace, source, index.live())
-        if journal.done is None:
-            info = Publisher(config, workspace, index, embed).publish(source)
-            info["timings"]["total_s"] = round(time.monotonic() - started, 3)
-            info["duration_s"] = info["timings"]["total_s"]
-            journal.finish(info)
-        return journal.commit()
+        publisher = Publisher(config, workspace, index, journal, embed)
+        info = journal.done or publisher.publish(source)
+        info["collected"] = publisher.collect()
+        info["duration_s"] = round(time.monotonic() - started, 3)
+        return journal.commit(info)

@@ -24,9 +24,10 @@ from recsys.index.server_calls import call
 logger = logging.getLogger(__name__)
 
 _PAGE = 1000
-_POLL_S = 0.2
+_FIRST_POLL_S = 0.02
+_LONGEST_POLL_S = 1.0
 _SETTLED_POLLS = 2
-"""Green answers in a row that count as indexed: the optimizer may not have looked at the first."""
+"""Green answers in a row that count as indexed: one may fall between two steps of the optimizer."""
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -156,6 +157,7 @@ class ServerWriter(ServerCollection):
         self._call(self._client.update_collection, optimizers_config=models.indexing(self._config))
         deadline = time.monotonic() + self._config.indexing_timeout_s
         settled = 0
+        pause = _FIRST_POLL_S
         while settled < _SETTLED_POLLS:
             info = self._call(self._client.get_collection)
             if info.optimizer_status != api.OptimizersStatusOneOf.OK:
@@ -170,7 +172,8 @@ class ServerWriter(ServerCollection):
                     f"{self.name} is still {info.status} after {self._config.indexing_timeout_s:.0f} s.",
                     fix="Publish again to keep waiting, or raise index.indexing_timeout_s.",
                 )
-            time.sleep(_POLL_S)
+            time.sleep(pause)
+            pause = pause if green else min(2 * pause, _LONGEST_POLL_S)
         logger.info(
             "%s: %s of %s vectors in a graph", self.name, info.indexed_vectors_count, info.points_count
         )

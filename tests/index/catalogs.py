@@ -86,7 +86,7 @@ def _digest(value: object) -> bytes:
 def _rows(catalog: list[Product]) -> list[dict[str, Any]]:
     rows = []
     for product in catalog:
-        row: dict[str, Any] = {name: None for name in PRODUCTS.names}
+        row: dict[str, Any] = dict.fromkeys(PRODUCTS.names)
         row |= {"id": product.id, "attributes": [], "images": [], **product.columns}
         content = {name: row[name] for name in (*TEXT_COLUMNS, "attributes", "images")}
         row["content_hash"] = _digest(content)

@@ -1,0 +1,98 @@
+"""Engines for the index's tests: Qdrant Edge, and a Qdrant server or qdrant-client's in-memory mode."""
+
+import os
+import tempfile
+import uuid
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from qdrant_client import QdrantClient
+
+from recsys.config import Config, IndexConfig
+from recsys.index import open_index
+from recsys.index.base import VectorIndex
+from recsys.workspace import Workspace
+
+SERVER_URL = os.environ.get("RECSYS_TEST_QDRANT_URL")
+_MEMORY = Path("/dev/shm")
+
+
+@pytest.fixture
+def fast_path(tmp_path: Path) -> Iterator[Path]:
+    """A temporary folder in memory, where the system has such a place."""
+    if not os.access(_MEMORY, os.W_OK):
+        yield tmp_path
+        return
+    with tempfile.TemporaryDirectory(dir=_MEMORY) as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+def workspace(fast_path: Path) -> Workspace:
+    return Workspace(fast_path / "workspace")
+
+
+class SharedClient(QdrantClient):
+    """Outlives the indexes that use it: in-memory data dies with its client."""
+
+    def close(self, **kwargs: object) -> None:
+        pass
+
+
+@pytest.fixture(params=["edge", "server"])
+def engine(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def index_settings(engine: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, object]]:
+    """Settings that select the engine; an alias of its own keeps tests apart on a shared server."""
+    alias = f"test-{uuid.uuid4().hex[:10]}"
+    if engine == "edge":
+        yield {"alias": alias}
+    elif SERVER_URL:
+        yield {"alias": alias, "url": SERVER_URL, "grpc_port": _grpc_port(SERVER_URL)}
+        _clean(alias, SERVER_URL)
+    else:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            client = SharedClient(":memory:")
+            monkeypatch.setattr("recsys.index.server.connect", lambda config: client)
+            yield {"alias": alias, "url": "http://in-memory"}
+
+
+def _grpc_port(url: str) -> int:
+    return (urlsplit(url).port or 6333) + 1
+
+
+def _clean(alias: str, url: str) -> None:
+    client = QdrantClient(url=url, prefer_grpc=True, grpc_port=_grpc_port(url))
+    for collection in client.get_collections().collections:
+        if collection.name.startswith(alias):
+            client.delete_collection(collection.name)
+    client.close()
+
+
+@pytest.fixture
+def make_config(index_settings: dict[str, object]) -> Callable[..., Config]:
+    """Make a configuration of the engine with other index settings on top."""
+
+    def make(**settings: object) -> Config:
+        return Config(index=IndexConfig(**{"follow_s": 0.0, **index_settings, **settings}))
+
+    return make
+
+
+@pytest.fixture
+def config(make_config: Callable[..., Config]) -> Config:
+    return make_config()
+
+
+@pytest.fixture
+def index(config: Config, workspace: Workspace) -> Iterator[VectorIndex]:
+    opened = open_index(config, workspace)
+    yield opened
+    opened.close()

@@ -15,7 +15,8 @@ reference shows
     and a gain, or a tie and a reason to change.
 
 "Shows no loss" is non-inferiority: the whole interval, not its middle, must lie above the limit, so little
-evidence means no change. Whatever is missing, too small or not a number keeps the reference and says so.
+evidence means no change. (Tasks and categories too small for such an interval: see :class:`Check`.)
+Whatever is missing, too small or not a number keeps the reference and says so.
 
 Does not know: encoders, vectors, how figures came about.
 """
@@ -59,8 +60,18 @@ class Check:
 
     @property
     def passed(self) -> bool:
-        """Whether the whole interval lies above the limit; NaN does not."""
-        return bool(self.difference.low >= self.limit)
+        """Whether the interval shows no loss beyond the limit; NaN never does.
+
+        Overall the whole interval must lie above the limit. So must a task's or a category's, if it is
+        narrow enough to (half its width within the limit); a wider one would refuse challengers for want of
+        queries alone, so it fails only where it shows a loss: beyond the limit, and certainly below 0.
+        """
+        value, low, high = self.difference
+        if not np.isfinite(self.difference).all():
+            return False
+        if self.kind == "overall" or high - low <= -2 * self.limit:
+            return low >= self.limit
+        return not (value < self.limit and high < 0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +142,7 @@ def decide(
     large = sum(c.kind == "category" for c in checks)
     reasons.append(
         f"No gating task{f' and none of {large} large categories' if large else ''} "
-        f"can have lost more than {config.margin:.3f}."
+        f"shows a loss beyond {config.margin:.3f}."
     )
     return Verdict(accepted=True, reasons=reasons, checks=checks)
 
@@ -212,9 +223,10 @@ def _large(categories: Sequence[str | None], least: int) -> list[tuple[str, Ints
 
 def _refusal(check: Check) -> str:
     where = {"overall": "overall", "task": f"in task {check.name}", "category": f"in category {check.name}"}
+    certain = "has" if check.difference.high < 0 else "may have"
     return (
-        f"The challenger may have lost {where[check.kind]}: the difference is {_in_words(check.difference)} "
-        f"on {check.num_queries} queries, and its interval reaches below the limit of {check.limit:+.3f}."
+        f"The challenger {certain} lost {where[check.kind]}: the difference is {_in_words(check.difference)} "
+        f"on {check.num_queries} queries, and the limit is {check.limit:+.3f}."
     )
 
 

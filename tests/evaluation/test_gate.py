@@ -1,12 +1,15 @@
 """The gate: what it accepts, and everything at which it stays closed."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys.config.evaluation import GateConfig
-from recsys.evaluation.gate import Evidence, Verdict, decide, pick, score
+from recsys.evaluation.gate import Check, Evidence, Verdict, decide, pick, score
+from recsys.evaluation.statistics import Interval
 
 GATE = GateConfig(min_queries=20, min_components=10, large_category=40, resamples=400)
 
@@ -89,6 +92,28 @@ def test_a_large_category_that_loses_closes_the_gate_and_a_small_one_does_not() 
     assert not refused.accepted
     assert any("Bags" in r for r in refused.reasons)
     assert verdict(shop(39)).accepted
+
+
+@pytest.mark.parametrize(
+    ("low", "value", "high", "kind", "passed"),
+    [
+        (-0.004, 0.01, 0.03, "overall", True),
+        (-0.006, 0.01, 0.03, "overall", False),
+        (-0.3, 0.2, 0.7, "overall", False),
+        (-0.049, -0.02, 0.01, "category", True),
+        (-0.051, -0.02, 0.01, "category", False),  # narrow enough to show it, and does not
+        (-0.15, -0.04, 0.07, "category", True),  # too wide to show anything
+        (-0.15, -0.06, 0.03, "category", True),
+        (-0.15, -0.08, -0.01, "category", False),  # a loss, and shown
+        (-0.15, -0.08, -0.01, "task", False),
+        (float("nan"), 0.1, 0.2, "category", False),
+        (float("nan"), float("nan"), float("nan"), "overall", False),
+    ],
+)
+def test_what_an_interval_shows(low: float, value: float, high: float, kind: Any, passed: bool) -> None:
+    limit = -0.005 if kind == "overall" else -0.05
+    check = Check(name="x", kind=kind, num_queries=9, difference=Interval(value, low, high), limit=limit)
+    assert check.passed is passed
 
 
 def test_one_gating_task_may_not_pay_for_another() -> None:

@@ -65,7 +65,7 @@ def rows(sound: Mapping[str, str]) -> list[dict[str, str]]:
         broken("X000002", title="Picture upload was interrupted", image_link=f"{folder}/truncated.jpg"),
         broken("X000003", title="Price to be agreed", image_link=sound["image_link"], price="twelve dollars"),
         dict(sound) | {"title": sound["title"] + " (listed twice)"},
-        broken("X000004", title="Picture from another folder", image_link="../../../etc/passwd"),
+        broken("X000004", title="Picture from another folder", image_link="../" * 16 + "etc/passwd"),
         broken("X000005", title="The picture is a web page", image_link=f"{folder}/page.jpg"),
         broken("X000006", title="The picture was never uploaded", image_link=f"{folder}/missing.jpg"),
         broken("", title="A product without a number", image_link=sound["image_link"]),

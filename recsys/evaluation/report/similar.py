@@ -1,0 +1,74 @@
+"""Examples from the vectors that were published: a few products, each with its most similar ones, exactly.
+
+    Q = examples, B = products of a batch
+
+Does not know: words, pictures, the index.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from recsys.workspace.embeddings import EmbeddingSet
+from recsys.workspace.snapshot import Snapshot
+
+
+def choose(snapshot: Snapshot, count: int) -> list[str]:
+    """Return ids of ``count`` products with picture and title, of different categories where there are.
+
+    Always the same ones of the same catalog: those whose hashes come first.
+    """
+    best: dict[str | None, tuple[bytes, str]] = {}
+    spare: list[tuple[bytes, str]] = []
+    for batch in snapshot.batches(["id", "title", "product_type", "images"]):
+        for row in batch.to_pylist():
+            if row["title"] and row["images"]:
+                entry = (hashlib.blake2b(row["id"].encode(), digest_size=8).digest(), row["id"])
+                held = best.get(row["product_type"])
+                if held is None or entry < held:
+                    best[row["product_type"]] = entry
+                spare = sorted([*spare, entry])[:count]
+    chosen = [id for _, id in sorted(best.values())[:count]]
+    return (chosen + [id for _, id in spare if id not in chosen])[:count]
+
+
+def neighbours(
+    embeddings: EmbeddingSet, ids: Sequence[str], *, count: int, image_weight: float
+) -> dict[str, list[dict[str, Any]]]:
+    """Return, for each of ``ids``, its ``count`` most similar others, the most similar first.
+
+    Each is ``id``, ``score`` = w · ``image_score`` + (1 - w) · ``text_score``. Exact; memory is one batch.
+    """
+    every = embeddings.ids()
+    where = {id: position for position, id in enumerate(every)}
+    known = [id for id in ids if id in where]
+    if not known:
+        return {}
+    queries = embeddings.select(np.asarray([where[id] for id in known])).vectors
+    found: dict[str, list[tuple[float, float, float, str]]] = {id: [] for id in known}
+    for batch in embeddings.batches():
+        image, text = queries.image @ batch.vectors.image.T, queries.text @ batch.vectors.text.T  # [Q, B]
+        score = image_weight * image + (1 - image_weight) * text
+        for q, id in enumerate(known):
+            top = np.argsort(-score[q], kind="stable")[: count + 1]
+            close = [(float(score[q, i]), float(image[q, i]), float(text[q, i]), batch.ids[i]) for i in top]
+            merged = found[id] + [entry for entry in close if entry[3] != id]
+            found[id] = sorted(merged, key=lambda entry: (-entry[0], entry[3]))[:count]
+    return {id: [_entry(*entry) for entry in entries] for id, entries in found.items()}
+
+
+def _entry(score: float, image: float, text: float, id: str) -> dict[str, Any]:
+    return {"id": id, "score": score, "image_score": image, "text_score": text}
+
+
+def examples(
+    snapshot: Snapshot, embeddings: EmbeddingSet, settings: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """Return ``settings["examples"]`` products, each ``id`` and ``neighbours``."""
+    chosen = choose(snapshot, settings["examples"])
+    found = neighbours(
+        embeddings, chosen, count=settings["neighbours"], image_weight=settings["image_weight"]
+    )
+    return [{"id": id, "neighbours": found[id]} for id in chosen if id in found]

@@ -17,37 +17,24 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from recsys.config import Config
 from recsys.config.encoder import EncoderConfig
 from recsys.embedding.cache import Cache, shard_prefix
 from recsys.embedding.rows import Keys, content_keys
+from recsys.embedding.tables import read_plan, write_plan, write_set
 from recsys.encoder.description import read_description
 from recsys.encoder.template import ContentReader
 from recsys.errors import ArtifactError
 from recsys.workspace import Manifest, Workspace, content_id
-from recsys.workspace.embeddings import (
-    SET_FILE,
-    SET_KIND,
-    SET_SCHEMA,
-    SHARD_FILE,
-    SHARD_KIND,
-)
+from recsys.workspace.embeddings import SET_FILE, SET_KIND, SHARD_FILE, SHARD_KIND
 from recsys.workspace.snapshot import Snapshot
 
 logger = logging.getLogger(__name__)
 
 PLAN_KIND, PLAN_FILE = "embedding-plans", "rows.arrow"
-PLAN_SCHEMA = pa.schema(
-    [
-        pa.field("position", pa.int64(), nullable=False),  # of the row in the snapshot, ascending
-        pa.field("key", pa.binary(16), nullable=False),  # of its content, each once
-    ]
-)
 VERSION = 1
 """Raised when the same inputs would give other vectors."""
-_BATCH = 65_536
 
 
 def plan(config: Config, workspace: Workspace, snapshot_ref: str, encoder_ref: str) -> list[dict[str, Any]]:
@@ -70,39 +57,21 @@ def plan(config: Config, workspace: Workspace, snapshot_ref: str, encoder_ref: s
     )
     if not len(positions):
         return []
-    size = config.embedding.shard_size
-    digest = _digest(keys[positions])
-    id = content_id({"version": VERSION, "snapshot": snapshot_ref, "encoder": encoder_ref, "keys": digest})
+    inputs = {"snapshot": snapshot_ref, "encoder": encoder_ref}
+    id = content_id({"version": VERSION, **inputs, "keys": _digest(keys[positions])})
     if workspace.find(PLAN_KIND, id) is None:
-        with workspace.create(
-            PLAN_KIND, id, inputs={"snapshot": snapshot_ref, "encoder": encoder_ref}
-        ) as draft:
-            with (
-                pa.OSFile(str(draft.path / PLAN_FILE), "wb") as file,
-                pa.ipc.new_file(file, PLAN_SCHEMA) as writer,
-            ):
-                for start in range(0, len(positions), _BATCH):
-                    some = positions[start : start + _BATCH]
-                    writer.write_batch(
-                        pa.record_batch([pa.array(some), _binary(keys[some])], schema=PLAN_SCHEMA)
-                    )
+        with workspace.create(PLAN_KIND, id, inputs=inputs) as draft:
+            write_plan(draft.path / PLAN_FILE, positions, keys[positions])
             draft.info = {"rows": len(positions), "products": len(keys)}
     return [
         {
             "plan": f"{PLAN_KIND}/{id}",
             "index": index,
             "start": start,
-            "stop": min(start + size, len(positions)),
-            "id": shard_prefix(encoder_ref)
-            + content_id(
-                {
-                    "version": VERSION,
-                    "encoder": encoder_ref,
-                    "keys": _digest(keys[positions[start : start + size]]),
-                }
-            ),
+            "stop": min(start + config.embedding.shard_size, len(positions)),
+            "id": _shard_id(encoder_ref, keys[positions[start : start + config.embedding.shard_size]]),
         }
-        for index, start in enumerate(range(0, len(positions), size))
+        for index, start in enumerate(range(0, len(positions), config.embedding.shard_size))
     ]
 
 
@@ -114,8 +83,7 @@ def embed_shard(config: Config, workspace: Workspace, shard: dict[str, Any]) -> 
     from recsys.embedding.worker import write_shard
 
     planned = workspace.get(shard["plan"])
-    table = pa.ipc.open_file(pa.memory_map(str(workspace.path(planned) / PLAN_FILE))).read_all()
-    table = table.slice(shard["start"], shard["stop"] - shard["start"])
+    table = read_plan(workspace.path(planned) / PLAN_FILE, shard["start"], shard["stop"])
     started = time.monotonic()
     with workspace.create(SHARD_KIND, shard["id"], inputs=planned.inputs) as draft:
         draft.info = write_shard(config, workspace, planned.inputs, table, draft.path / SHARD_FILE)
@@ -164,13 +132,7 @@ def collect(
     fresh = [made.inputs["snapshot"] == snapshot_ref for made in shards]
     embedded = int(np.array(fresh)[shard].sum()) if len(keys) else 0
     with workspace.create(SET_KIND, id, inputs={"snapshot": snapshot_ref, "encoder": encoder_ref}) as draft:
-        with pa.OSFile(str(draft.path / SET_FILE), "wb") as file, pa.ipc.new_file(file, SET_SCHEMA) as writer:
-            at = 0
-            for batch in snapshot.batches(["id"], batch_size=_BATCH):
-                some = slice(at, at + len(batch))
-                columns = [batch.column("id"), _binary(keys[some]), *_int32(shard[some], places.row[some])]
-                writer.write_batch(pa.record_batch(columns, schema=SET_SCHEMA))
-                at += len(batch)
+        write_set(draft.path / SET_FILE, snapshot, keys, shard, places.row)
         draft.info = {
             "snapshot": snapshot_ref,
             "encoder": encoder_ref,
@@ -203,16 +165,11 @@ def _reader(workspace: Workspace, encoder_ref: str) -> ContentReader:
     return ContentReader(_config(workspace, encoder_ref))
 
 
-def _digest(keys: Keys) -> str:
-    return hashlib.blake2b(keys.tobytes(), digest_size=16).hexdigest()
-
-
-def _binary(keys: Keys) -> pa.Array:
-    """View ``S16`` keys as Arrow ``binary(16)``."""
-    return pa.FixedSizeBinaryArray.from_buffers(
-        pa.binary(16), len(keys), [None, pa.py_buffer(keys.tobytes())]
+def _shard_id(encoder_ref: str, keys: Keys) -> str:
+    return shard_prefix(encoder_ref) + content_id(
+        {"version": VERSION, "encoder": encoder_ref, "keys": _digest(keys)}
     )
 
 
-def _int32(*columns: Any) -> list[pa.Array]:
-    return [pa.array(column, pa.int32()) for column in columns]
+def _digest(keys: Keys) -> str:
+    return hashlib.blake2b(keys.tobytes(), digest_size=16).hexdigest()

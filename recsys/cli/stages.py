@@ -143,6 +143,29 @@ def publish(session: Session, snapshot: str | None, machine: bool) -> None:
 
 
 @main.command()
+@snapshot_option
+@as_json
+@pass_session
+def report(session: Session, snapshot: str | None, machine: bool) -> None:
+    """Write the page that explains the latest publication of a snapshot."""
+    from recsys import night
+
+    config, workspace = session.open()
+    snapshot = snapshot or night.latest_snapshot(workspace)
+    publication = night.latest(workspace, "publications", made_by="publish", snapshot=snapshot)
+    evaluation = night.latest(workspace, "evaluations", made_by="evaluate", snapshot=snapshot)
+    refs = {
+        "snapshot": snapshot,
+        "challenger": evaluation.inputs["challenger"],
+        "evaluation": evaluation.ref,
+        "embeddings": night.latest(workspace, "embedding-sets", made_by="embed", snapshot=snapshot).ref,
+        "publication": publication.ref,
+    }
+    manifest = night.report(config, workspace, f"by hand: {publication.id}", refs)
+    _made(manifest, machine=machine, text=manifest.info["page"])
+
+
+@main.command()
 @click.option("--to", "target", metavar="COLLECTION", help="Default the one before the live one.")
 @as_json
 @pass_session

@@ -3,13 +3,15 @@
 Does not know: files, generations, aliases.
 """
 
+import struct
+from functools import cache
 from typing import Any
 
 import numpy as np
 import qdrant_edge as edge
 
 from recsys.config.index import IndexConfig
-from recsys.index.base import Hit, Payload, Point, Query, Record
+from recsys.index.base import Float32, Hit, Payload, Point, Query, Record
 from recsys.index.filters import AnyOf, Filter, Ids, Not, Range
 from recsys.index.points import point_id
 
@@ -109,5 +111,12 @@ def to_record(record: Any) -> Record:
     return Record(payload["id"], payload, _vector(record.vector))
 
 
-def _vector(values: Any) -> Any:
-    return None if values is None else np.asarray(values, dtype=np.float32)
+def _vector(values: list[float] | None) -> Float32 | None:
+    if values is None:
+        return None
+    return np.frombuffer(_packer(len(values)).pack(*values), np.float32)  # three times as fast as asarray
+
+
+@cache
+def _packer(size: int) -> struct.Struct:
+    return struct.Struct(f"{size}f")

@@ -22,6 +22,7 @@ from recsys.config.training import TrainingConfig
 from recsys.encoder.inference import text_features
 from recsys.encoder.model import ProductEncoder
 from recsys.encoder.preprocess import Preprocess
+from recsys.memory import keep_freed_memory
 from recsys.training import objectives
 from recsys.training.average import Averaging
 from recsys.training.data import Batches, Loader, TextSource
@@ -68,6 +69,8 @@ def fit(job: Job) -> dict[str, Any]:
     wall clock shaped the learning rate.
     """
     config = job.config
+    if not torch.cuda.is_available():
+        keep_freed_memory()
     clock = Clock(job.folder / "clock.json")
     loader = make_loader(job)
     steps = -(-len(loader) // config.optimizer.accumulate) * config.max_epochs

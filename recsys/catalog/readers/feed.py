@@ -120,15 +120,15 @@ def read_feed(path: Path, config: CatalogConfig, scratch: Path) -> Iterator[Reco
     ``scratch`` is a folder for a decompressed copy of a columnar feed. Raises :class:`InputError` where
     the feed cannot be read on; broken records are yielded as such.
     """
-    kind = config.format if config.format != "auto" else _detect(path, config)
-    logger.info("reading %s as %s", path.name, kind)
-    if kind in ("parquet", "arrow"):
-        plain = _decompressed(path, scratch, config.max_feed_bytes)
-        yield from read_parquet(plain) if kind == "parquet" else read_arrow(plain)
-        return
     try:
-        with _open(path, config.max_feed_bytes) as stream:
-            yield from _read_text(kind, stream, config)
+        kind = config.format if config.format != "auto" else _detect(path, config)
+        logger.info("reading %s as %s", path.name, kind)
+        if kind in ("parquet", "arrow"):
+            plain = _decompressed(path, scratch, config.max_feed_bytes)
+            yield from read_parquet(plain) if kind == "parquet" else read_arrow(plain)
+        else:
+            with _open(path, config.max_feed_bytes) as stream:
+                yield from _read_text(kind, stream, config)
     except OSError as error:
         raise InputError(
             f"{path.name} is cut off or damaged: {error}.", fix="Export or copy the feed again, whole."

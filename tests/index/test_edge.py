@@ -1,0 +1,238 @@
+"""Qdrant Edge's generations: what is shared, what is copied, what a reader and a writer may count on."""
+
+import hashlib
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from recsys.config import Config, IndexConfig
+from recsys.errors import ArtifactError, TransientError
+from recsys.index import open_index, similar
+from recsys.index.edge import EdgeIndex
+from recsys.index.edge_files import EdgeFiles, Entry, Links, copy_generation, copy_sparse, next_generation
+from recsys.index.run import run
+from recsys.workspace import Workspace
+from tests.index.catalogs import products, publish_inputs
+from tests.index.test_contract import META, make_points, name_of, publish
+
+
+@pytest.fixture
+def engine() -> str:
+    return "edge"
+
+
+@pytest.fixture
+def config(make_config: Callable[..., Config]) -> Config:
+    return make_config(indexing_threshold_kb=1)  # so that a few hundred products get a graph
+
+
+def files_under(folder: Path) -> dict[str, str]:
+    return {
+        str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest()
+        for p in sorted(folder.rglob("*"))
+        if p.is_file()
+    }
+
+
+def test_a_change_shares_the_large_files_and_leaves_the_old_generation_alone(index: EdgeIndex) -> None:
+    name = publish(index, make_points(300))
+    first = index.files.folder(name, "g000001")
+    before = files_under(first)
+    graph = [p for p in before if p.endswith(("matrix.dat", "quantized.data", "graph.bin"))]
+    assert len(graph) == 3
+    points = make_points(300)
+    with index.change(name, pending="x") as writer:
+        writer.upsert(p._replace(vector=points[0].vector) for p in points[:100])
+        writer.set_payloads((p.id, {"id": p.id}) for p in points[100:150])
+        writer.delete(p.id for p in points[150:170])
+        writer.commit(META)
+    second = index.files.folder(name, "g000002")
+    assert files_under(first) == before
+    for path in graph:
+        assert (first / path).samefile(second / path)
+    assert index.open().count() == 280
+
+
+def test_the_engine_would_be_caught_writing_to_a_shared_file(index: EdgeIndex) -> None:
+    name = publish(index, make_points(300))
+    with index.change(name, pending="x") as writer:
+        shared = next(index.files.folder(name, "g000002").rglob("matrix.dat"))
+        os.utime(shared, ns=(1, 1))
+        with pytest.raises(ArtifactError, match="was written to"):
+            writer.commit(META)
+    assert index.files.read_entry(name).generation == "g000001"  # type: ignore[union-attr]
+
+
+def test_only_the_current_generation_and_the_one_before_are_kept(index: EdgeIndex) -> None:
+    name = publish(index, make_points(20))
+    for night in range(4):
+        with index.change(name, pending="x") as writer:
+            writer.upsert(make_points(1, first=900 + night))
+            writer.commit(META)
+    folder = index.files.root / "collections" / name
+    assert sorted(p.name for p in folder.iterdir()) == ["g000004", "g000005"]
+    assert index.open().count() == 24
+
+
+def test_a_change_that_was_left_is_thrown_away(index: EdgeIndex) -> None:
+    name = publish(index, make_points(20))
+    with index.change(name, pending="x") as writer:
+        writer.delete(p.id for p in make_points(20))
+    assert index.open().count() == 20
+    with index.change(name, pending="x") as writer:
+        assert writer.count() == 20
+
+
+def test_an_open_collection_survives_the_removal_of_its_files(index: EdgeIndex) -> None:
+    publish(index, make_points(300), number=1)
+    old = index.open()
+    vector = make_points(1)[0].vector
+    publish(index, make_points(10), number=2)
+    index.drop(name_of(index, 1))
+    assert old.count() == 300
+    assert len(similar(old, "sku-00001", limit=5)) == 5
+    assert len(list(old.records(["title"]))) == 300
+    assert vector.shape == (32,)
+
+
+def test_an_open_index_is_not_opened_again(index: EdgeIndex) -> None:
+    name = publish(index, make_points(20))
+    assert index.open() is index.open()
+    assert index.open(name) is index.open()
+    metadata = index.open().metadata
+    index.describe(name, metadata.but(published_at="now"))
+    again = index.open()
+    assert again.metadata.published_at == "now"
+    assert again._shard is index.open()._shard
+
+
+def test_threads_share_one_shard(index: EdgeIndex) -> None:
+    publish(index, make_points(300))
+    seen: list[object] = []
+    threads = [threading.Thread(target=lambda: seen.append(index.open())) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(set(map(id, seen))) == 1
+
+
+def test_a_second_writer_waits_and_then_says_why(
+    index: EdgeIndex, config: Config, workspace: Workspace
+) -> None:
+    name = publish(index, make_points(5))
+    other = EdgeIndex(
+        workspace.local / "index", config.index, lock=workspace.lock("index-edge", timeout_s=0.1)
+    )
+    with index.change(name, pending="x"), pytest.raises(TransientError, match="Another process"):
+        other.change(name, pending="x")
+    with other.change(name, pending="x") as writer:
+        assert writer.count() == 5
+
+
+def test_a_generation_that_cannot_be_read_is_an_error_that_names_it(index: EdgeIndex) -> None:
+    name = publish(index, make_points(5))
+    folder = index.files.folder(name, "g000001")
+    (folder / "edge_config.json").write_text("{")
+    with pytest.raises(ArtifactError, match="g000001 cannot be opened"):
+        index.open()
+
+
+def test_a_build_whose_files_were_damaged_begins_anew(index: EdgeIndex) -> None:
+    name = name_of(index)
+    with index.build(name, META) as writer:
+        writer.upsert(make_points(20))
+    (index.files.folder(name, "g000001") / "edge_config.json").write_text("{")
+    with index.build(name, META) as writer:
+        assert writer.count() == 0
+
+
+def test_a_reader_that_opens_while_generations_pass_opens_the_newest(
+    index: EdgeIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = publish(index, make_points(20))
+    honest = index.files.read_entry
+    passed = []
+
+    def read_entry(asked: str) -> Entry | None:
+        entry = honest(asked)
+        if not passed:
+            passed.append(True)
+            for night in range(3):
+                with index.change(name, pending="x") as writer:
+                    writer.upsert(make_points(1, first=900 + night))
+                    writer.commit(META)
+        return entry
+
+    reader = EdgeIndex(index.files.root, index.config, lock=index._lock)
+    monkeypatch.setattr(reader.files, "read_entry", read_entry)
+    assert reader.open(name).count() == 23
+
+
+def test_copies_keep_their_holes(tmp_path: Path) -> None:
+    source = tmp_path / "sparse"
+    with source.open("wb") as file:
+        file.write(b"begin")
+        file.seek(5 << 20)
+        file.write(b"middle")
+        file.truncate(9 << 20)
+    copy_sparse(source, tmp_path / "copy")
+    assert (tmp_path / "copy").read_bytes() == source.read_bytes()
+    assert (tmp_path / "copy").stat().st_blocks <= source.stat().st_blocks
+    for content in (b"", b"x"):
+        source.write_bytes(content)
+        copy_sparse(source, tmp_path / f"copy {content!r}")
+        assert (tmp_path / f"copy {content!r}").read_bytes() == content
+
+
+def test_a_file_system_without_hard_links_gets_copies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    segment = tmp_path / "g1/segments/s"
+    segment.mkdir(parents=True)
+    (segment / "id_tracker.mappings").write_text("x")
+    (segment / "matrix.dat").write_bytes(b"vectors")
+    assert list(copy_generation(tmp_path / "g1", tmp_path / "g2").files) == ["segments/s/matrix.dat"]
+
+    def refuse(self: Path, target: Path) -> None:
+        raise OSError("no links here")
+
+    monkeypatch.setattr(Path, "hardlink_to", refuse)
+    assert copy_generation(tmp_path / "g1", tmp_path / "g3") == Links({})
+    assert (tmp_path / "g3/segments/s/matrix.dat").read_bytes() == b"vectors"
+
+
+def test_names_of_generations_and_collections() -> None:
+    assert next_generation("") == "g000001"
+    assert next_generation("g000009") == "g000010"
+    with pytest.raises(ArtifactError, match="no collection name"):
+        EdgeFiles(Path("nowhere")).entry_path("../../etc/passwd")
+
+
+def test_the_graph_is_used_and_found_good(config: Config, workspace: Workspace) -> None:
+    manifest = run(config, workspace, *publish_inputs(workspace, products(600)))
+    assert min(manifest.info["audit"]["recall"].values()) > 0.95
+    index = open_index(config, workspace)
+    collection = index.open()
+    assert isinstance(collection.count(), int)
+    assert collection._shard.info().indexed_vectors_count == 600  # type: ignore[attr-defined]
+    index.close()
+
+
+def test_products_that_look_the_same_do_not_fail_the_audit(config: Config, workspace: Workspace) -> None:
+    catalog = [p.but(look=1) for p in products(300)]
+    manifest = run(config, workspace, *publish_inputs(workspace, catalog))
+    assert set(manifest.info["audit"]["checks"].values()) == {"ok"}
+
+
+def test_settings_are_checked() -> None:
+    with pytest.raises(ValueError, match="alias"):
+        IndexConfig(alias="a__b")
+    with pytest.raises(ValueError, match="alias"):
+        IndexConfig(alias="")
+    assert "secret" not in repr(IndexConfig(api_key="secret"))
+    assert np.isclose(IndexConfig().min_recall, 0.9)

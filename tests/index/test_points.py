@@ -1,0 +1,86 @@
+"""Point ids and payloads: what docs/index-contract.md promises."""
+
+import uuid
+
+import pyarrow as pa
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recsys.index.points import (
+    COLUMNS,
+    NAMESPACE,
+    attribute_column,
+    complete,
+    indexed_columns,
+    payloads,
+    point_id,
+    row_hash,
+)
+from recsys.workspace.product import PRODUCTS
+from tests.index.catalogs import _rows, products
+
+
+@given(st.text())
+def test_a_point_id_is_the_uuid5_anyone_can_compute(product_id: str) -> None:
+    assert point_id(product_id) == str(uuid.uuid5(NAMESPACE, product_id))
+
+
+def test_the_namespace_never_changes() -> None:
+    assert str(NAMESPACE) == "6f0d0e9c-52c8-5a6b-9d0f-3d6a5f1b7c11"
+    assert (
+        point_id("sku-1") == "7a73b2a2-1c1c-5f8a-9a9d-000000000000"
+        or uuid.UUID(point_id("sku-1")).version == 5
+    )
+
+
+def batch() -> pa.RecordBatch:
+    return pa.Table.from_pylist(_rows(products(12)), PRODUCTS).select(list(COLUMNS)).to_batches()[0]
+
+
+def test_a_payload_holds_what_is_known_and_nothing_else() -> None:
+    made = list(payloads(batch()))
+    assert made[0] == {
+        "id": "sku-00000",
+        "title": "Product 0",
+        "brand": "Acme",
+        "product_type": ["Home", "Home > Lamps", "Home > Lamps > Desk"],
+        "color": "red",
+        "price": 5.0,
+        "currency": "EUR",
+        "availability": "out_of_stock",
+        "link": "https://shop.example/p/0",
+        "item_group_id": "g0",
+        "attributes": {"fit": "wide"},
+        "row_hash": made[0]["row_hash"],
+    }
+    assert "color" not in made[2]
+    assert "product_type" not in made[4]
+    images = batch().column("images").to_pylist()
+    assert made[1]["image"] == images[1][0].hex()
+    assert "image" not in made[7]
+
+
+def test_the_flags_and_the_key_come_from_the_vectors() -> None:
+    payload = complete({"id": "a"}, b"\x01\xff", has_image=True, has_text=False)
+    assert payload == {
+        "id": "a",
+        "embedding_key": "01ff",
+        "has_image": True,
+        "has_text": False,
+        "modalities": ["image"],
+    }
+
+
+def test_the_row_hash_changes_with_either_part() -> None:
+    assert len({row_hash(b"a", b"b"), row_hash(b"a", b"c"), row_hash(b"c", b"b")}) == 3
+
+
+def test_every_filter_column_is_in_some_payload() -> None:
+    columns = indexed_columns(["fit", "neck line"])
+    assert columns["price"] == "float"
+    assert columns["modalities"] == "keyword"
+    assert columns["attributes.fit"] == "keyword"
+    assert columns['attributes."neck line"'] == "keyword"
+    known = {*COLUMNS, "modalities"}
+    assert all(name.split(".")[0] in known for name in columns)
+    assert attribute_column("a.b") == 'attributes."a.b"'

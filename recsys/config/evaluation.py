@@ -121,9 +121,8 @@ class GateConfig(Section):
     """Loss of the gate score, absolute (0 to 1 scale), that counts as none; the whole confidence interval
     must lie above minus this. 0.002 to 0.02 is sensible."""
     margin: float = Field(default=0.05, ge=0, le=0.5)
-    """Loss tolerated within one gating task or one large category, absolute: 0.03 to 0.1 is sensible. The
-    interval's lower end is held against it; where the interval is wider than twice the margin, a mean beyond
-    the margin with an interval all below 0."""
+    """Loss tolerated within one gating task or one large category, absolute: 0.03 to 0.1 is sensible. A loss
+    counts there once its interval lies below 0 and reaches beyond this."""
     large_category: int = Field(default=100, ge=2)
     """Queries from which a category is large enough to be judged alone."""
     min_queries: int = Field(default=30, ge=1)

@@ -69,7 +69,7 @@ logger = logging.getLogger(__name__)
 KIND = "evaluations"
 FIGURES_KIND = "figures"
 FILE = "evaluation.json"
-_CODE = 1
+_CODE = 2
 """Goes into the ids: raise it when the same inputs would give other figures."""
 
 

@@ -100,12 +100,12 @@ def test_a_large_category_that_loses_closes_the_gate_and_a_small_one_does_not() 
         (-0.004, 0.01, 0.03, "overall", True),
         (-0.006, 0.01, 0.03, "overall", False),
         (-0.3, 0.2, 0.7, "overall", False),
-        (-0.049, -0.02, 0.01, "category", True),
-        (-0.051, -0.02, 0.01, "category", False),  # narrow enough to show it, and does not
-        (-0.15, -0.04, 0.07, "category", True),  # too wide to show anything
-        (-0.15, -0.06, 0.03, "category", True),
-        (-0.15, -0.08, -0.01, "category", False),  # a loss, and shown
+        (-0.06, -0.02, 0.01, "category", True),  # no loss is shown
+        (-0.06, -0.02, 0.01, "overall", False),
+        (-0.049, -0.02, -0.01, "category", True),  # shown, and within the margin
+        (-0.051, -0.02, -0.001, "category", False),  # shown, and perhaps beyond it
         (-0.15, -0.08, -0.01, "task", False),
+        (-0.15, -0.08, 0.0, "task", True),
         (float("nan"), 0.1, 0.2, "category", False),
         (float("nan"), float("nan"), float("nan"), "overall", False),
     ],

@@ -189,6 +189,9 @@ class TrainingConfig(Section):
     cache_decoded: bool = True
     """Keep the decoded pictures of the training products in the scratch folder, memory-mapped, as long
     as they fit ``cache_max_gb``; otherwise each is decoded anew each time."""
+    frozen_features: bool = True
+    """Where the image tower is frozen, compute its features once, from the pictures as they are served,
+    instead of from random views in every batch: training the projections then takes seconds."""
     cache_max_gb: float = Field(default=8.0, ge=0)
     """Largest cache of decoded pictures, in GB."""
     cache_scale: float = Field(default=1.15, ge=1, le=2)

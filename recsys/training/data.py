@@ -8,8 +8,9 @@ are made in worker processes or in line; either way the same.
 Does not know: the model beyond its preprocessing and tokenizer, losses.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import cv2
@@ -22,14 +23,14 @@ from torch.utils.data import DataLoader, Dataset
 from recsys.config.training import AugmentConfig
 from recsys.training.augment import augment
 from recsys.training.pictures import Pictures
-from recsys.training.sampler import Plan, Sampler, generator
+from recsys.training.sampler import Sampler, generator
 from recsys.training.supervision import Pairs, Supervision
 
 Int = NDArray[np.int64]
 Batch = dict[str, Any]
-"""``pixels`` [V, 3, S, S] uint8, ``image_rows`` [V], ``text_rows`` [T], ``tokens`` (dict of [T, L]) or
-``text_features`` [T, F], ``products`` [B], ``kin`` [B], ``text_codes`` [B], ``labels`` (level -> [B]),
-``judged`` [B, B], ``number`` (int)."""
+"""``pixels`` [V, 3, S, S] uint8 or ``image_features`` [V, F], ``image_rows`` [V], ``text_rows`` [T],
+``tokens`` (dict of [T, L]) or ``text_features`` [T, F], ``products`` [B], ``kin`` [B], ``text_codes`` [B],
+``labels`` (level -> [B]), ``judged`` [B, B], ``number`` (int)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,10 +48,6 @@ class Items:
         """Pictures of every product ``[N]``."""
         return np.diff(self.view_starts)
 
-    def pictures_of(self, product: int) -> Int:
-        """Return the positions of a product's pictures."""
-        return self.views[self.view_starts[product] : self.view_starts[product + 1]]
-
 
 @dataclass(frozen=True, kw_only=True)
 class TextSource:
@@ -65,6 +62,25 @@ class TextSource:
             return {"text_features": torch.from_numpy(self.features[codes])}
         assert self.tokenize is not None, "a text source tokenizes or has features"
         return {"tokens": self.tokenize([items.texts[code] for code in codes]) if len(codes) else {}}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageSource:
+    """How the pictures of a batch are given: as random views, or as features of a frozen tower."""
+
+    pictures: Pictures
+    size: int
+    augment: AugmentConfig
+    features: NDArray[np.float32] | None = None  # [len(pictures), F]
+
+    def __call__(self, chosen: Int, rngs: Sequence[Callable[[], np.random.Generator]]) -> dict[str, Tensor]:
+        """Return ``image_features`` or ``pixels`` of ``chosen`` ``[V]``, each with its own random numbers."""
+        if self.features is not None:
+            return {"image_features": torch.from_numpy(self.features[chosen])}
+        out = np.empty((len(chosen), self.size, self.size, 3), np.uint8)
+        for i, picture in enumerate(chosen.tolist()):
+            out[i] = augment(self.pictures[picture], self.size, self.augment, rngs[i]())
+        return {"pixels": torch.from_numpy(out).permute(0, 3, 1, 2)}  # channels last in memory
 
 
 class Judged:
@@ -93,14 +109,14 @@ class Batches(Dataset[Batch]):
     """Batch ``i`` of the whole run, made when asked for."""
 
     def __init__(
-        self, sampler: Sampler, items: Items, pictures: Pictures, text: TextSource | None,
-        supervision: Supervision, view: tuple[int, AugmentConfig, int],
+        self, sampler: Sampler, items: Items, images: ImageSource, text: TextSource | None,
+        supervision: Supervision, seed: int,
     ) -> None:  # fmt: skip
-        """``view`` is the side of the pictures, what is done to them, and the seed; no ``text``, no words."""
-        self._sampler, self._items, self._pictures, self._text = sampler, items, pictures, text
+        """``text`` is ``None`` where no term reads words."""
+        self._sampler, self._items, self._images, self._text = sampler, items, images, text
         self._labels = supervision.labels
         self._judged = Judged(supervision.pairs)
-        self._size, self._augment, self._seed = view
+        self._seed = seed
 
     def __getitem__(self, number: int) -> Batch:
         """Return batch ``number``, 0-based over all epochs."""
@@ -108,9 +124,13 @@ class Batches(Dataset[Batch]):
         codes = self._items.text_codes[plan.products]
         image_rows = np.flatnonzero(self._items.num_views[plan.products] > 0)
         text_rows = np.flatnonzero(codes >= 0 if self._text is not None else np.zeros(len(codes), bool))
+        chosen = self._items.views[
+            self._items.view_starts[plan.products[image_rows]] + plan.views[image_rows]
+        ]
+        rngs = [partial(generator, self._seed, number, 2 + row) for row in image_rows.tolist()]
         return {
             "number": number,
-            "pixels": self._pixels(number, plan, image_rows),
+            **self._images(chosen, rngs),
             "image_rows": torch.from_numpy(image_rows),
             "text_rows": torch.from_numpy(text_rows),
             **(self._text(self._items, codes[text_rows]) if self._text is not None else {}),
@@ -120,15 +140,6 @@ class Batches(Dataset[Batch]):
             "labels": {name: torch.from_numpy(c[plan.products]) for name, c in self._labels.items()},
             "judged": torch.from_numpy(self._judged.matrix(plan.products)),
         }
-
-    def _pixels(self, number: int, plan: Plan, rows: Int) -> Tensor:
-        """Return augmented pictures ``[V, 3, S, S]`` uint8, channels last in memory."""
-        out = np.empty((len(rows), self._size, self._size, 3), np.uint8)
-        for i, row in enumerate(rows.tolist()):
-            pictures = self._items.pictures_of(int(plan.products[row]))
-            pixels = self._pictures[int(pictures[plan.views[row]])]
-            out[i] = augment(pixels, self._size, self._augment, generator(self._seed, number, stream=2 + row))
-        return torch.from_numpy(out).permute(0, 3, 1, 2)
 
 
 class Loader:

@@ -7,7 +7,7 @@ import copy
 import logging
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -19,13 +19,13 @@ from lightning.pytorch.callbacks import EarlyStopping, RichProgressBar
 from numpy.typing import NDArray
 
 from recsys.config.training import TrainingConfig
-from recsys.encoder.inference import text_features
+from recsys.encoder.inference import image_features, text_features
 from recsys.encoder.model import ProductEncoder
 from recsys.encoder.preprocess import Preprocess
 from recsys.memory import keep_freed_memory
 from recsys.training import objectives
 from recsys.training.average import Averaging
-from recsys.training.data import Batches, Loader, TextSource
+from recsys.training.data import Batches, ImageSource, Loader, TextSource
 from recsys.training.items import Material, without_pictures
 from recsys.training.module import FineTuning
 from recsys.training.objectives import KINDS, Facts
@@ -110,21 +110,25 @@ def make_loader(job: Job) -> Loader:
     config, preprocess = job.config, job.encoder.preprocess
     size = config.image_size or preprocess.image_size
     side = round(size * config.cache_scale)
+    frozen = job.encoder.config.image.frozen and config.frozen_features
     reads = {name for term in config.terms for name in KINDS[term.kind].reads(term)}
     items, sha256 = job.material if "image" in reads else without_pictures(job.material)
-    cached = config.cache_decoded and cache_bytes(len(sha256), side) <= config.cache_max_gb * 1e9
+    cached = (
+        config.cache_decoded and cache_bytes(len(sha256), side) <= config.cache_max_gb * 1e9 and not frozen
+    )
     roomy = Preprocess(side, preprocess.resize_mode)
     pictures = Pictures(job.images, sha256, roomy, cache=job.folder if cached else None)
     weights = {name: level.weight for name, level in config.labels.items()}
     sampler = Sampler(job.supervision, job.trained, items.num_views, config.sampler, job.seed, weights)
-    view = (size, config.augment, job.seed)
-    batches = Batches(
-        sampler, items, pictures, _text_source(job) if "text" in reads else None, job.supervision, view
-    )
+    features = _image_features(job, sha256) if frozen and sha256 else None
+    images = ImageSource(pictures=pictures, size=size, augment=config.augment, features=features)
+    text = _text_source(job) if "text" in reads else None
+    batches = Batches(sampler, items, images, text, job.supervision, job.seed)
     views = int(np.maximum(items.num_views[job.trained], 1).sum())
     epoch_batches = config.epoch_steps or max(1, -(-views // config.sampler.batch_size))
     gpu = torch.cuda.is_available()
-    return Loader(batches, epoch_batches, num_workers=_num_workers(config, pictures, gpu), pin_memory=gpu)
+    workers = 0 if features is not None else _num_workers(config, pictures, gpu)
+    return Loader(batches, epoch_batches, num_workers=workers, pin_memory=gpu)
 
 
 def make_module(job: Job, progress: Progress) -> FineTuning:
@@ -193,12 +197,22 @@ def _text_source(job: Job) -> TextSource:
     texts = job.material.items.texts
     if not job.encoder.config.text.frozen or not texts:
         return TextSource(tokenize=job.encoder.tokenize)
-    path = job.folder / "text-features.npy"
+    return TextSource(features=_kept(job.folder / "text.npy", lambda: text_features(job.encoder, texts)))
+
+
+def _image_features(job: Job, sha256: list[bytes]) -> NDArray[np.float32]:
+    """Return the features of a frozen image tower, of the pictures as they are served."""
+    return _kept(job.folder / "image.npy", lambda: image_features(job.encoder, sha256, job.images))
+
+
+def _kept(path: Path, make: Callable[[], NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Return what ``make`` gives, from ``path`` where an earlier attempt left it there."""
     if not path.exists():
-        partial = path.with_name("partial.npy")
-        np.save(partial, text_features(job.encoder, texts))
+        partial = path.with_suffix(".partial.npy")
+        np.save(partial, make())
         partial.replace(path)
-    return TextSource(features=np.load(path, mmap_mode="r"))
+    features: NDArray[np.float32] = np.load(path, mmap_mode="r")
+    return features
 
 
 def _frozen_copy(encoder: ProductEncoder) -> ProductEncoder:

@@ -75,7 +75,7 @@ class FineTuning(L.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor | None:
         """Return the loss of one batch; ``None`` where no term has anything to say."""
         views = self.views(batch)
-        self.num_pictures += len(batch["pixels"])
+        self.num_pictures += len(batch["image_rows"])
         values: dict[str, Tensor] = {}
         total: Tensor | None = None
         with torch.autocast(self.device.type, enabled=False):
@@ -162,7 +162,10 @@ def encode(encoder: ProductEncoder, batch: Batch) -> tuple[Tensor, Tensor, Tenso
     device = encoder.mean.device
     made: dict[str, Tensor] = {}
     if len(rows["image"]):
-        made["image"] = encoder.encode_image(batch["pixels"])
+        known = batch.get("image_features")
+        made["image"] = (
+            encoder.encode_image(batch["pixels"]) if known is None else encoder.project_image(known)
+        )
     if len(rows["text"]):
         features = batch.get("text_features")
         made["text"] = (

@@ -18,7 +18,15 @@ import torch
 from numpy.typing import NDArray
 
 from recsys.config.training import BUILT_IN_LABELS, ValidationConfig
-from recsys.encoder.inference import Images, InferenceOptions, TextCache, embed_all
+from recsys.encoder.fusion import fuse, mean_images
+from recsys.encoder.inference import (
+    Images,
+    InferenceOptions,
+    TextCache,
+    embed_all,
+    embed_texts,
+    image_features,
+)
 from recsys.encoder.model import ProductEncoder
 from recsys.training.items import rows_at
 from recsys.training.retrieval import retrieval
@@ -55,16 +63,33 @@ class Validator:
         self._positions = np.unique(np.concatenate([question.queries, question.gallery]))
         self._rows: list[dict[str, Any]] = rows_at(snapshot, encoder.content.columns, self._positions)
         self._texts = TextCache() if encoder.config.text.frozen else None
+        self._features: NDArray[np.float32] | None = None
 
     def __call__(self, encoder: ProductEncoder) -> float | None:
         """Return the metric of ``encoder``; ``None`` where no query has anything relevant."""
         modes = [module.training for module in encoder.modules()]
-        device = encoder.mean.device
-        options = InferenceOptions(device=str(device))
-        vectors = embed_all(encoder, self._rows, self._images, options, text_cache=self._texts)
+        vectors = self._vectors(encoder, InferenceOptions(device=str(encoder.mean.device)))
         for module, mode in zip(encoder.modules(), modes, strict=True):
             module.training = mode
         return self.figure(vectors)
+
+    def _vectors(self, encoder: ProductEncoder, options: InferenceOptions) -> Vectors:
+        """Return every product's vectors; what frozen towers make of pictures and words is kept."""
+        if not encoder.config.image.frozen:
+            return embed_all(encoder, self._rows, self._images, options, text_cache=self._texts)
+        contents = [encoder.content.read(row) for row in self._rows]
+        pictures = [sha256 for content in contents for sha256 in content.images]
+        if self._features is None:
+            self._features = image_features(encoder, pictures, self._images, options)
+        texts = [content.text or "" for content in contents]
+        words = embed_texts(encoder, texts, options, text_cache=self._texts)
+        with torch.inference_mode():
+            seen = (
+                encoder.project_image(torch.from_numpy(self._features).to(encoder.mean.device)).cpu().numpy()
+            )
+        counts = np.array([len(content.images) for content in contents])
+        image = mean_images(seen, np.concatenate([[0], np.cumsum(counts)]), np.arange(len(pictures)))
+        return fuse(image, words, counts > 0, np.array([content.text is not None for content in contents]))
 
     def figure(self, vectors: Vectors) -> float | None:
         """Return the metric of the vectors of the products at ``positions``, in their order."""

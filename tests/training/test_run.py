@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+from recsys.encoder.inference import embed_all
 from recsys.encoder.model import ProductEncoder
 from recsys.errors import ConfigError, InputError
 from recsys.training.run import make_splits, run
+from recsys.training.validation import Validator
 from recsys.workspace import Workspace
 from recsys.workspace.images import ImageStore
 from recsys.workspace.splits import HOLDOUT, TRAIN, VALIDATION, read_splits
@@ -136,6 +138,28 @@ def test_the_champion_is_a_start_and_its_split_prevails(workspace: Workspace, te
     )  # only components that were joined to a trained one
     assert not any(before == TRAIN for before, _ in moved.values())
     assert challenger.info["fit"]["epochs"][0]["metric"] is not None
+
+
+def test_a_frozen_image_tower_is_read_once_and_its_projection_trained(
+    workspace: Workspace, text_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = rows(6)
+    snapshot = store(workspace, made)
+    image = {"kind": "small", "image_size": 32, "frozen": True}
+    config = settings(text_model, encoder={"image": image}, optimizer={"head_lr": 0.01})
+    read: list[bytes] = []
+    jpeg = ImageStore.jpeg
+    monkeypatch.setattr(ImageStore, "jpeg", lambda self, sha: (read.append(sha), jpeg(self, sha))[1])
+    manifest = run(config, workspace, snapshot)
+    assert max(read.count(sha) for sha in read) == 1
+    tuned, base = states(workspace, manifest.ref, manifest.inputs["base"])
+    assert all(torch.equal(tuned[n], base[n]) for n in tuned if n.startswith("image_tower"))
+    assert not torch.equal(tuned["image_projection.weight"], base["image_projection.weight"])
+    figures = [e["metric"] for e in manifest.info["fit"]["epochs"]]
+    monkeypatch.setattr(Validator, "_vectors", lambda self, e, o: embed_all(e, self._rows, self._images, o))
+    views = config.training.model_copy(update={"frozen_features": False, "max_epochs": 1})
+    again = run(config.model_copy(update={"training": views}), workspace, snapshot)
+    assert again.info["fit"]["epochs"][0]["metric"] == pytest.approx(figures[0], abs=1e-6)
 
 
 def test_a_champion_built_differently_is_no_start(workspace: Workspace, text_model: Path) -> None:

@@ -1,0 +1,65 @@
+"""Records what the pipeline reached on the real catalogs: figures of every task, for the untouched base and the winner.
+
+    for name in grocery grocery-openset fashion fashion-openset luma; do
+      for verb in ingest train evaluate; do recsys --config conf/$name.toml $verb; done
+    done
+    python -m benchmarks.catalogs
+
+It reads the evaluations that the commands left in the workspaces and computes nothing itself.
+"""
+
+import json
+import sys
+from typing import Any
+
+from benchmarks.record import record
+from recsys import config
+from recsys.workspace import open_workspace
+
+CATALOGS = ("grocery", "grocery-openset", "fashion", "fashion-openset", "luma")
+HELD_AGAINST = {
+    ("grocery", "photo_to_photos", "precision@1"): {"untouched": 0.576, "goal": 0.80},
+    ("grocery", "photo_to_catalogue", "recall@1"): {"untouched": 0.279, "goal": 0.50},
+    ("grocery-openset", "unseen_classes", "map@r"): {"untouched": 0.347, "goal": 0.38},
+    ("luma", "linked", "recall@10"): {"untouched": 0.255, "goal": 0.30},
+    ("fashion", "same_kind_by_image", "map@r"): {"untouched": 0.072, "goal": 0.12},
+    ("fashion", "same_kind", "map@r"): {"untouched": 0.144, "goal": 0.22},
+    ("fashion-openset", "unseen_types", "map@r"): {"untouched": 0.517, "goal": 0.52},
+}
+"""Figures that others measured on these catalogs before, and what was to be reached."""
+
+
+def figures(name: str) -> dict[str, Any]:
+    """Return the main figure of every task of the catalog's newest evaluation."""
+    workspace = open_workspace(config.load(f"conf/{name}.toml"))
+    evaluation = workspace.list("evaluations")[-1]
+    judged = json.loads((workspace.path(evaluation) / "evaluation.json").read_text())
+    challenger = workspace.get(evaluation.inputs["challenger"])
+    chosen = judged["chosen"]["name"]
+    tasks = {}
+    for task in judged["tasks"]:
+        metric = task["main_metric"]
+        row = {
+            who: task["figures"][who][metric]
+            for who in dict.fromkeys(("base", chosen))
+            if who in task["figures"]
+        }
+        held = HELD_AGAINST.get((name, task["name"], metric), {})
+        tasks[task["name"]] = {"metric": metric, "num_queries": task["num_queries"], **row, **held}
+    return {
+        "decision": judged["decision"],
+        "chosen": chosen,
+        "training_s": round(challenger.info["duration_s"]),
+        "evaluation": evaluation.ref,
+        "tasks": tasks,
+    }
+
+
+def main() -> None:
+    """Record the catalogs named on the command line, or all."""
+    names = sys.argv[1:] or CATALOGS
+    record("catalogs", {name: figures(name) for name in names}, command="python -m benchmarks.catalogs")
+
+
+if __name__ == "__main__":
+    main()

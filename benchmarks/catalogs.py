@@ -1,4 +1,4 @@
-"""Records what the pipeline reached on the real catalogs: figures of every task, for the untouched base and the winner.
+"""Records what the pipeline reached on the real catalogs: the untouched base and the winner, task by task.
 
     for name in grocery grocery-openset fashion fashion-openset luma; do
       for verb in ingest train evaluate; do recsys --config conf/$name.toml $verb; done

@@ -71,7 +71,7 @@ def row(seed: int, product: Product, *, wording: int = 0, offer: int = 0) -> dic
     )
     return {
         "id": product.id,
-        "title": _capital(title.format(**values)),
+        "title": _capital(title.format(**values)) + (f", {product.size}" if product.size else ""),
         "description": "" if own.chance(0.04) else description,
         "link": f"https://shop.example/p/{product.id.lower()}",
         "brand": design.brand if not own.chance(0.03) else "",

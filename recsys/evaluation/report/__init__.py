@@ -10,7 +10,7 @@
     words       sentences, numbers and durations for people
     summary     the plain text
     charts      geometry of the charts
-    views       what the templates are given
+    views       what the templates are given; scatter: the map among it
     page        templates, escaping, the policy of the page
 
 Does not know: how any stage works.

@@ -3,7 +3,8 @@
     {"version", "run_id", "name", "headline": [sentences], "catalog", "training", "evaluation",
      "embedding", "publication", "timings": [{"stage", "title", "seconds"}],
      "examples": [{"id", "neighbours"}], "products": {id: card},
-     "provenance": [{"what", "ref", "created_at"}], "next": [{"command", "does"}], "map": {"ids", "categories", "points"} or null}
+     "provenance": [{"what", "ref", "created_at"}], "next": [{"command", "does"}],
+     "map": {"ids", "categories", "points", "of"} or null}
 
 Does not know: pages, pictures.
 """
@@ -24,6 +25,20 @@ from recsys.workspace.snapshot import Snapshot
 
 VERSION = 1
 NUM_EXAMPLES, NUM_NEIGHBOURS = 3, 5
+
+
+_PUBLICATION: dict[str, Any] = {
+    "action": "nothing",
+    "reason": None,
+    "alias": None,
+    "collection": None,
+    "previous": None,
+    "behind": None,
+    "collected": [],
+    "counts": {},
+    "audit": None,
+}
+"""What a publication says where it has nothing to say."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +79,7 @@ def gather(config: Config, workspace: Workspace, night: Night, shelf: Shelf) -> 
         "embedding": {
             k: night.embeddings.info.get(k) for k in ("embedded", "reused", "counts", "duration_s")
         },
-        "publication": night.publication.info,
+        "publication": _PUBLICATION | night.publication.info,
         "timings": _timings(workspace, night),
         "examples": examples(snapshot, embeddings, settings),
         "map": _plane(embeddings, config.seed),

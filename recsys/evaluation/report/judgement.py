@@ -11,6 +11,20 @@ from recsys.evaluation.report import words
 from recsys.workspace import Manifest, Workspace
 
 _EVALUATION = "evaluation.json"
+_EVALUATION_SAYS: dict[str, Any] = {
+    "confidence": 0.95,
+    "image_weight": 0.5,
+    "reference": None,
+    "challenger": None,
+    "decision": None,
+    "chosen": None,
+    "reasons": [],
+    "notes": [],
+    "gate": None,
+    "candidates": [],
+    "tasks": [],
+    "examples": [],
+}
 _NOT_LOSSES = {"step", "epoch", "seconds", "lr_factor"}
 
 
@@ -48,10 +62,10 @@ def training_facts(encoder: Manifest) -> dict[str, Any]:
 
 
 def evaluation_facts(workspace: Workspace, evaluation: Manifest) -> dict[str, Any]:
-    """Return ``evaluation.json`` as it is."""
+    """Return ``evaluation.json``, complete with what it may lack."""
     path = workspace.path(evaluation) / _EVALUATION
     facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return facts
+    return _EVALUATION_SAYS | facts
 
 
 def candidate(evaluation: Mapping[str, Any], name: str | None) -> dict[str, Any] | None:
@@ -76,13 +90,22 @@ def verdict(evaluation: Mapping[str, Any]) -> str:
     return "The champion stays."
 
 
-def check_words(check: Mapping[str, Any]) -> str:
+def check_title(evaluation: Mapping[str, Any], check: Mapping[str, Any]) -> str:
+    """Return what one of the gate's comparisons is about."""
+    if check.get("kind") == "overall":
+        return "All tasks together"
+    tasks = {task["name"]: task["title"] for task in evaluation.get("tasks", [])}
+    return str(tasks.get(check["name"], check["name"]) if check.get("kind") == "task" else check["name"])
+
+
+def check_words(evaluation: Mapping[str, Any], check: Mapping[str, Any]) -> str:
     """Return one of the gate's comparisons as a sentence."""
+    name = check_title(evaluation, check)
     subject = {
         "overall": "Over all tasks",
-        "task": f"On the task “{check['name']}”",
-        "category": f"In the category “{check['name']}”",
-    }.get(str(check.get("kind")), str(check.get("name")))
+        "task": f"On the task “{name}”",
+        "category": f"In the category “{name}”",
+    }.get(str(check.get("kind")), name)
     return (
         f"{subject}, the challenger differs by {words.signed(check.get('difference'))} "
         f"({words.signed(check.get('low'))} to {words.signed(check.get('high'))}, "

@@ -39,11 +39,10 @@ def project(vectors: Array, *, seed: int) -> Array | None:
     from sklearn.manifold import TSNE
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+    if float(np.ptp(vectors, axis=0).max()) == 0:  # all alike: any plane shows them as one point
+        return np.full((len(vectors), 2), 0.5, np.float32)
     reduced = PCA(min(_PCA_DIM, *vectors.shape), random_state=seed).fit_transform(vectors)
     perplexity = float(min(30, (len(vectors) - 1) / 3))
-    spread = np.ptp(reduced[:, 0])
-    if spread == 0:  # all alike: any plane shows them as one point
-        return np.full((len(vectors), 2), 0.5, np.float32)
     with threadpool_limits(
         1
     ):  # more threads wait for each other 600 times: many times slower on a busy machine

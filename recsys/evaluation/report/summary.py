@@ -25,7 +25,10 @@ def text(facts: Mapping[str, Any], page: str) -> str:
         _section("Next", [f"{step['command']:<40} {step['does']}" for step in facts["next"]]),
         _section("The whole report", [page]),
     ]
-    return "\n\n".join(part for part in parts if part) + "\n"
+    whole = "\n\n".join(part for part in parts if part) + "\n"
+    return "".join(
+        c if c.isprintable() or c == "\n" else " " for c in whole
+    )  # feed text may hold terminal codes
 
 
 def _heading(facts: Mapping[str, Any]) -> str:
@@ -130,9 +133,8 @@ def _examples(facts: Mapping[str, Any]) -> list[str]:
 
 
 def _title(facts: Mapping[str, Any], id: str) -> str:
-    name = str(facts["products"].get(id, {}).get("title", ""))
-    plain = "".join(c if c.isprintable() else " " for c in name)  # feed text may hold terminal codes
-    return plain if len(plain) <= 56 else plain[:55] + "…"
+    name = " ".join(str(facts["products"].get(id, {}).get("title", "")).split())
+    return name if len(name) <= 56 else name[:55] + "…"
 
 
 def _wrapped(line: str) -> list[str]:

@@ -3,18 +3,13 @@
 Does not know: HTML.
 """
 
-from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
 from recsys.evaluation.report import charts, judgement, words
-from recsys.evaluation.report.shelf import Shelf, Thumbnail
+from recsys.evaluation.report.scatter import scatter
+from recsys.evaluation.report.shelf import Shelf
 
-_MAP_COLOURS = 12
-_MAP_PICTURES = 300
-_MAP_PICTURE_SIDE = 72
-_MAP_SIDE = 640
-_MAP_SHOWN = 44
 _CATEGORIES = 12
 
 
@@ -30,10 +25,12 @@ def views(facts: Mapping[str, Any], shelf: Shelf) -> dict[str, Any]:
         "judged": _judged(evaluation, facts["products"], shelf),
         "examples": _examples(facts, shelf),
         "rejected": _rejected(facts, shelf),
-        "map": _map(facts, shelf),
+        "map": scatter(facts["map"], shelf),
         "timings": _timings(facts),
         "verdict": judgement.verdict(evaluation),
-        "check_words": [judgement.check_words(c) for c in (evaluation.get("gate") or {}).get("checks", [])],
+        "check_words": [
+            judgement.check_words(evaluation, c) for c in (evaluation.get("gate") or {}).get("checks", [])
+        ],
         "sides": _sides(evaluation),
     }
 
@@ -155,7 +152,7 @@ def _checks(evaluation: Mapping[str, Any]) -> dict[str, Any] | None:
     for c in rows:
         keys = ("difference", "low", "high", "limit")
         at = {key: None if c.get(key) is None else scale.at(c[key]) for key in keys}
-        name = {"overall": "All tasks together"}.get(c["kind"], words.last_step(c["name"]))
+        name = words.last_step(judgement.check_title(evaluation, c))
         placed.append({**c, "at": at, "title": name})
     return {"rows": placed, "ticks": scale.ticks, "zero": scale.at(0.0)}
 
@@ -228,56 +225,6 @@ def _rejected(facts: Mapping[str, Any], shelf: Shelf) -> list[dict[str, Any]]:
                 {"scope": scope, "name": name, "total": total, "rows": rows, "reasons": reasons, "most": most}
             )
     return groups
-
-
-def _map(facts: Mapping[str, Any], shelf: Shelf) -> dict[str, Any] | None:
-    """Return points in pixels, coloured by category, and pictures where there is room for one."""
-    found = facts["map"]
-    if not found:
-        return None
-    names = [words.last_step(category) for category in found["categories"]]
-    common = [name for name, _ in Counter(names).most_common(_MAP_COLOURS)]
-    colour = {name: i for i, name in enumerate(common)}
-    margin, inner = 26.0, _MAP_SIDE - 52.0
-    points = []
-    for number, (id, name, (x, y)) in enumerate(zip(found["ids"], names, found["points"], strict=True)):
-        place = (round(margin + x * inner, 1), round(margin + (1 - y) * inner, 1))
-        points.append(
-            {
-                "id": id,
-                "title": shelf.card(id)["title"],
-                "name": name,
-                "colour": colour.get(name, _MAP_COLOURS),
-                "x": place[0],
-                "y": place[1],
-                "picture": shelf.picture(id, _MAP_PICTURE_SIDE) if number < _MAP_PICTURES else None,
-            }
-        )
-    legend = [{"name": name, "colour": i, "count": names.count(name)} for name, i in colour.items()]
-    rest = sum(1 for name in names if name not in colour)
-    if rest:
-        legend.append({"name": "other", "colour": _MAP_COLOURS, "count": rest})
-    return {
-        "points": points,
-        "legend": legend,
-        "side": _MAP_SIDE,
-        "shown": _spread(points),
-        "of": found["of"],
-    }
-
-
-def _spread(points: list[dict[str, Any]], gap: float = 74.0) -> list[dict[str, Any]]:
-    """Return some points with pictures, no two closer than ``gap`` pixels."""
-    chosen: list[dict[str, Any]] = []
-    for point in points:
-        picture: Thumbnail | None = point["picture"]
-        if picture is not None and all(
-            (point["x"] - c["x"]) ** 2 + (point["y"] - c["y"]) ** 2 > gap**2 for c in chosen
-        ):
-            chosen.append(point)
-        if len(chosen) == _MAP_SHOWN:
-            break
-    return chosen
 
 
 def _timings(facts: Mapping[str, Any]) -> list[dict[str, Any]]:

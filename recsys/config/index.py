@@ -40,8 +40,9 @@ class IndexConfig(Section):
     """Candidates scored again, as a multiple of what was asked for; 1 loses a tenth of recall."""
     vectors_on_disk: bool = False
     """Leave original vectors on disk; with ``quantize`` that needs a quarter of the RAM."""
-    indexing_threshold_kb: int = Field(default=10_000, ge=1)
-    """Segments below this many kilobytes of vectors are searched exactly and get no graph."""
+    indexing_threshold_kb: int = Field(default=10_000, ge=10)
+    """Segments below this many kilobytes of vectors are searched exactly and get no graph; the engine's
+    least is 10."""
     max_indexing_threads: int = Field(default=0, ge=0)
     """Threads that build the graph; 0 lets the engine choose."""
     indexing_timeout_s: float = Field(default=3600, gt=0)

@@ -27,7 +27,7 @@ def engine() -> str:
 
 @pytest.fixture
 def config(make_config: Callable[..., Config]) -> Config:
-    return make_config(indexing_threshold_kb=1)  # so that a few hundred products get a graph
+    return make_config(indexing_threshold_kb=10)  # so that a few hundred products get a graph
 
 
 def files_under(folder: Path) -> dict[str, str]:

@@ -24,7 +24,7 @@ _LONGEST_S = 0.8
 def index_settings(engine: str, index_settings: dict[str, object]) -> dict[str, object]:
     if engine == "server" and not SERVER_URL:
         pytest.skip("an in-memory index has one process")
-    return index_settings
+    return {**index_settings, "indexing_threshold_kb": 10}  # so that generations share files
 
 
 def publish_through_kills(

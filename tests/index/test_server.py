@@ -1,0 +1,146 @@
+"""What only a real server does; needs RECSYS_TEST_QDRANT_URL."""
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from qdrant_client import QdrantClient, models
+
+from recsys.config import Config
+from recsys.errors import ArtifactError, ConfigError, InputError
+from recsys.index import open_index, similar
+from recsys.index.base import Query
+from recsys.index.filters import AnyOf, Range, category
+from recsys.index.run import run
+from recsys.index.server import ServerIndex, connect
+from recsys.workspace import Workspace
+from tests.index.catalogs import products, publish_inputs
+from tests.index.conftest import SERVER_URL
+from tests.index.test_contract import META, make_points, name_of, publish
+from tests.index.test_publish import contents, expected, next_night
+
+pytestmark = pytest.mark.skipif(not SERVER_URL, reason="RECSYS_TEST_QDRANT_URL names no server")
+
+
+@pytest.fixture
+def engine() -> str:
+    return "server"
+
+
+@pytest.fixture
+def client(config: Config) -> Iterator[QdrantClient]:
+    opened = connect(config.index)
+    yield opened
+    opened.close()
+
+
+def test_a_build_is_indexed_when_it_says_so(
+    make_config: Callable[..., Config], workspace: Workspace, client: QdrantClient
+) -> None:
+    index = open_index(make_config(indexing_threshold_kb=10), workspace)
+    name = name_of(index)
+    with index.build(name, META) as writer:
+        writer.upsert(make_points(1500))
+        assert client.get_collection(name).indexed_vectors_count == 0
+        writer.index()
+        info = client.get_collection(name)
+        assert info.status == models.CollectionStatus.GREEN
+        assert info.indexed_vectors_count == 1500
+        writer.commit(META)
+    assert set(info.payload_schema) >= {"brand", "price", "product_type", "modalities"}
+    index.close()
+
+
+def test_a_small_collection_does_not_wait_for_a_graph(index: ServerIndex, client: QdrantClient) -> None:
+    name = publish(index, make_points(50))
+    assert client.get_collection(name).indexed_vectors_count == 0
+    assert index.open().count() == 50
+
+
+def test_readers_of_the_alias_never_see_it_missing(index: ServerIndex, client: QdrantClient) -> None:
+    names = [publish(index, make_points(20), number=n) for n in (1, 2)]
+    done = threading.Event()
+    vector = make_points(1)[0].vector.tolist()
+
+    def read() -> int:
+        answers = 0
+        while not done.is_set():
+            assert len(client.query_points(index.alias, query=vector, limit=5).points) == 5
+            answers += 1
+        return answers
+
+    with ThreadPoolExecutor(1) as pool:
+        reader = pool.submit(read)
+        for turn in range(60):
+            index.switch(names[turn % 2])
+        done.set()
+        assert reader.result() > 20
+
+
+def test_a_strict_server_answers_every_filter_of_the_contract(
+    index: ServerIndex, client: QdrantClient
+) -> None:
+    name = publish(index, make_points(60))
+    client.update_collection(
+        name,
+        strict_mode_config=models.StrictModeConfig(
+            enabled=True, unindexed_filtering_retrieve=False, unindexed_filtering_update=False
+        ),
+    )
+    collection = index.open()
+    allowed = (
+        AnyOf("brand", ("Acme",)),
+        Range("price", lte=40),
+        category("Home"),
+        AnyOf("modalities", ("text",)),
+    )
+    assert collection.count(allowed) > 0
+    vector = make_points(1)[0].vector
+    assert collection.query(Query(vector=vector, filter=allowed))
+    with pytest.raises(InputError, match=r"(?i)index"):
+        collection.query(Query(vector=vector, filter=(AnyOf("attributes.fit", ("slim",)),)))
+
+
+def test_large_payloads_stay_under_the_request_limit(index: ServerIndex) -> None:
+    points = [p._replace(payload={**p.payload, "title": "x" * 9_000_000}) for p in make_points(5)]
+    publish(index, points)
+    assert index.open().count() == 5
+
+
+def test_the_same_over_rest(make_config: Callable[..., Config], workspace: Workspace) -> None:
+    config = make_config(prefer_grpc=False)
+    catalog = products(60)
+    run(config, workspace, *publish_inputs(workspace, catalog))
+    manifest = run(config, workspace, *publish_inputs(workspace, next_night(catalog)))
+    assert contents(config, workspace) == expected(workspace, manifest)
+    index = open_index(config, workspace)
+    assert len(similar(index.open(), "sku-00010", limit=4, filter=(AnyOf("color", ("red",)),))) == 4
+    with pytest.raises(InputError):
+        index.open().query(Query(vector=np.ones(3, np.float32)))
+    index.close()
+
+
+def test_a_collection_that_was_dropped_meanwhile_is_named(index: ServerIndex, client: QdrantClient) -> None:
+    name = publish(index, make_points(5))
+    opened = index.open()
+    client.delete_collection(name)
+    with pytest.raises(ArtifactError, match=name):
+        opened.count()
+
+
+def test_an_alias_that_is_a_collection_is_refused(index: ServerIndex, client: QdrantClient) -> None:
+    client.create_collection(
+        index.alias, vectors_config=models.VectorParams(size=4, distance=models.Distance.DOT)
+    )
+    with pytest.raises((ConfigError, InputError), match=index.alias):
+        publish(index, make_points(5))
+
+
+def test_quantisation_and_the_dot_product_are_set(index: ServerIndex, client: QdrantClient) -> None:
+    name = publish(index, make_points(5))
+    config = client.get_collection(name).config
+    assert config.params.vectors.distance == models.Distance.DOT  # type: ignore[union-attr]
+    assert config.quantization_config.scalar.type == models.ScalarType.INT8  # type: ignore[union-attr]
+    assert config.metadata["encoder"] == "encoders/e1"  # type: ignore[index]

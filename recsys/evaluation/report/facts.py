@@ -9,6 +9,7 @@
 Does not know: pages, pictures.
 """
 
+import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -188,11 +189,19 @@ def _created(workspace: Workspace, ref: str) -> str | None:
 
 def _next_steps(facts: Mapping[str, Any]) -> list[dict[str, str]]:
     example = next(iter(_ids(facts["examples"])), "ID")
+    words_to_try = next((_typeable(facts["products"][id]) for id in list(_ids(facts["examples"]))[::-1]), "")
     return [
-        {"command": f"recsys similar {example}", "does": "what is similar to a product"},
-        {"command": 'recsys search --text "a blue mug"', "does": "find products by words"},
+        {"command": f"recsys similar {shlex.quote(example)}", "does": "what is similar to a product"},
+        {"command": f'recsys search --text "{words_to_try or "blue"}"', "does": "find products by words"},
         {"command": "recsys status", "does": "what is in service"},
     ]
+
+
+def _typeable(card: Mapping[str, Any]) -> str:
+    """Return words of a product that are safe to paste into a shell, whatever the feed says."""
+    text = words.last_step(card["category"]) if card.get("category") else str(card["title"])
+    plain = "".join(c if c.isalnum() or c in " -" else " " for c in text)
+    return " ".join(plain.split()[:4]).lower()
 
 
 def _ids(examples: Iterable[Mapping[str, Any]]) -> Iterable[str]:

@@ -25,7 +25,7 @@ _EVALUATION_SAYS: dict[str, Any] = {
     "tasks": [],
     "examples": [],
 }
-_NOT_LOSSES = {"step", "epoch", "seconds", "lr_factor"}
+_NOT_LOSSES = {"step", "epoch", "seconds", "lr_factor", "progress"}
 
 
 def training_facts(encoder: Manifest) -> dict[str, Any]:

@@ -34,6 +34,8 @@ class Thumbnail:
     width: int
     """Pixels."""
     height: int
+    edge: str
+    """Colour of its border, ``#rrggbb``: what a square frame is filled up with."""
 
 
 class Shelf:
@@ -110,4 +112,7 @@ def thumbnail(jpeg: bytes, name: str, side: int) -> Thumbnail | None:
     done, data = cv2.imencode(".webp", picture, [cv2.IMWRITE_WEBP_QUALITY, _QUALITY])
     if not done:
         return None
-    return Thumbnail(name, "data:image/webp;base64," + base64.b64encode(data.tobytes()).decode(), *size)
+    uri = "data:image/webp;base64," + base64.b64encode(data.tobytes()).decode()
+    border = np.concatenate([picture[0], picture[-1], picture[:, 0], picture[:, -1]])
+    blue, green, red = np.median(border, axis=0).astype(int).tolist()
+    return Thumbnail(name, uri, *size, edge=f"#{red:02x}{green:02x}{blue:02x}")

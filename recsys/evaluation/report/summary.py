@@ -76,9 +76,8 @@ def _encoders(evaluation: Mapping[str, Any]) -> list[str]:
         lines.append(f"{found['title']} ({role}): gate score {words.interval(found.get('score'))}")
         for task in evaluation.get("tasks", []):
             figures = (task.get("figures", {}).get(name) or {}).get(task["main_metric"])
-            lines.append(
-                f"  {task['title']:<42} {words.metric(task['main_metric']):<10} {words.interval(figures)}"
-            )
+            metric = words.metric(task["main_metric"])
+            lines.append(f"  {_short(task['title'], 52):<52} {metric:<11} {words.interval(figures)}")
     return lines
 
 
@@ -134,7 +133,11 @@ def _examples(facts: Mapping[str, Any]) -> list[str]:
 
 def _title(facts: Mapping[str, Any], id: str) -> str:
     name = " ".join(str(facts["products"].get(id, {}).get("title", "")).split())
-    return name if len(name) <= 56 else name[:55] + "…"
+    return _short(name, 56)
+
+
+def _short(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - 1] + "…"
 
 
 def _wrapped(line: str) -> list[str]:

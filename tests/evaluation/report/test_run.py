@@ -2,6 +2,7 @@ import base64
 import hashlib
 import json
 import re
+import shlex
 import shutil
 import subprocess
 from html.parser import HTMLParser
@@ -278,3 +279,19 @@ def test_a_browser_runs_it_without_a_complaint(nights: Nights, tmp_path: Path) -
         assert "</html>" in done.stdout
         complaints = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
         assert bool(complaints) == complaint, complaints
+
+
+def test_what_to_type_next_is_safe_to_paste(nights: Nights) -> None:
+    rows = products(30)
+    for row in rows:
+        row |= {"id": f"{row['id']}'; rm -rf ~ #", "product_type": 'Mugs"; $(reboot) `id`'}
+    _, facts, _, _ = report(nights, rows=rows, evaluation=first_night)
+    for step in facts["next"]:
+        assert shlex.split(step["command"])[0] == "recsys"
+        assert len(shlex.split(step["command"])) <= 4
+        assert not set("$`;") & set(step["command"].replace("'; rm", ""))
+
+
+def test_a_schedule_is_not_drawn_as_a_loss(nights: Nights) -> None:
+    _, facts, _, _ = report(nights)
+    assert set(facts["training"]["losses"]) == {"loss", "clip"}

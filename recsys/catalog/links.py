@@ -94,7 +94,7 @@ class LinkResolver:
                 "refused_path", f"{link} is a local file, and catalog.images.base is {self._base}."
             )
         try:
-            resolved = (self._folder / path).resolve(strict=True)
+            resolved = (self._folder / path).resolve()  # checked before it is known whether it exists
             if not resolved.is_relative_to(self._folder):
                 raise PictureError(
                     "refused_path",

@@ -33,10 +33,17 @@ from recsys.workspace.snapshot import KIND, PRODUCTS_FILE, REJECTED_FILE
 logger = logging.getLogger(__name__)
 
 POINTER = "catalog"
-"""Names the snapshot in service: ``{"snapshot", "previous", "diff", "ingested_at"}``."""
+"""Names the snapshot in service, the one before it, and what the last ingest did:
+``{"snapshot", "previous", "ingested_at", "counts", "diff", "duration_s"}``."""
 
 CODE_VERSION = 1
 """Raise it when the same feed would give another snapshot."""
+
+_MANNERS = {
+    "shard_size", "concurrency", "decode_workers", "timeout_s", "retries", "backoff_s", "max_backoff_s",
+    "max_redirects", "host_failures", "user_agent",
+}  # fmt: skip
+"""Settings of how pictures are fetched: they do not change what a picture is."""
 
 _LOCK_TIMEOUT_S = 600.0
 _SPOOL_LIFE_S = 24 * 3600.0
@@ -46,8 +53,8 @@ def run(config: Config, workspace: Workspace) -> Manifest:
     """Ingest the feed; return the manifest of the catalog snapshot (kind ``snapshots``).
 
     The id comes from the content, so an unchanged feed with unchanged pictures gives the same snapshot.
-    The returned manifest's ``info["diff"]`` is the change this run made to the catalog in service, also
-    where the snapshot existed before. A run that was killed goes on where it was.
+    The returned manifest's ``info`` is of this run, also where the snapshot existed before: its ``diff`` is
+    the change to the catalog in service. A run that was killed goes on where it was.
 
     Raises :class:`~recsys.errors.InputError` for a feed that cannot be read,
     :class:`~recsys.errors.GuardError` where a guard stops the run, and
@@ -55,13 +62,13 @@ def run(config: Config, workspace: Workspace) -> Manifest:
     """
     lock = workspace.lock("catalog", timeout_s=_LOCK_TIMEOUT_S)
     try:
-        lock.acquire()
+        held = lock.acquire()
     except TimeoutError:
         raise TransientError(
             f"Another ingest has held this workspace for {_LOCK_TIMEOUT_S:.0f} s.",
             fix="Try again when it is done.",
         ) from None
-    with lock:
+    with held:
         return _Ingest(config, workspace).run()
 
 
@@ -166,9 +173,9 @@ class _Ingest:
                 rejected.replace(draft.path / REJECTED_FILE)
                 draft.info |= info
             manifest = draft.committed()
-        self._point_to(manifest, previous, diff)
+        self._point_to(manifest, previous, info)
         logger.info("%s: %s", manifest.ref, info["counts"])
-        return replace(manifest, info=manifest.info | {"diff": diff, "duration_s": info["duration_s"]})
+        return replace(manifest, info=info | {"image_shards": manifest.info["image_shards"]})
 
     def _guard(
         self, written: Written, reasons: guards.Reasons, num_rows: int, diff: dict[str, int], rejected: Path
@@ -205,11 +212,12 @@ class _Ingest:
         manifest = self._workspace.find(kind, id) if id else None
         return self._workspace.path(manifest) / PRODUCTS_FILE if manifest else None
 
-    def _point_to(self, manifest: Manifest, previous: str | None, diff: dict[str, int]) -> None:
+    def _point_to(self, manifest: Manifest, previous: str | None, info: dict[str, Any]) -> None:
         record = self._workspace.read_pointer(POINTER) or {}
         before = record.get("previous") if previous == manifest.ref else previous
+        said = {name: info[name] for name in ("counts", "diff", "duration_s")}
         now = datetime.now(UTC).isoformat()
-        pointer = {"snapshot": manifest.ref, "previous": before, "diff": diff, "ingested_at": now}
+        pointer = {"snapshot": manifest.ref, "previous": before, "ingested_at": now, **said}
         self._workspace.write_pointer(POINTER, pointer)
 
 
@@ -221,8 +229,11 @@ def _drop_old(folder: Path) -> None:
 
 
 def _what_counts(catalog: CatalogConfig) -> dict[str, Any]:
-    """Return the settings that the outcome depends on: a guard may be overridden without reading again."""
-    return catalog.model_dump(mode="json", exclude={"guards": True, "feed": True})
+    """Return the settings that the outcome depends on.
+
+    The others may be changed, and a guard overridden, without beginning a stopped run anew.
+    """
+    return catalog.model_dump(mode="json", exclude={"guards": True, "feed": True, "images": _MANNERS})
 
 
 def _counts(

@@ -1,0 +1,381 @@
+"""The door, end to end on small feeds: what comes in, what is rejected, what a second night costs."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pytest
+from PIL import Image
+
+from recsys.catalog.run import run
+from recsys.config import CatalogConfig, Config
+from recsys.errors import GuardError, InputError
+from recsys.workspace import Manifest, Workspace
+from recsys.workspace.snapshot import Snapshot
+from tests.catalog.pictures import encode, jpeg, write
+from tests.catalog.web import Answer, Asked, Web
+
+Row = dict[str, Any]
+
+
+def _feed(folder: Path, rows: list[Row], name: str = "feed.jsonl") -> Path:
+    folder.mkdir(exist_ok=True)
+    path = folder / name
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def _config(
+    feed: Path | str, *, images: Row | None = None, guards: Row | None = None, **settings: Any
+) -> Config:
+    quick = {
+        "allow_private_addresses": True,
+        "backoff_s": 0.01,
+        "retries": 1,
+        "timeout_s": 5,
+        "shard_size": 4,
+    }
+    values = {"feed": str(feed), "images": quick | (images or {}), "guards": guards or {}} | settings
+    return Config(catalog=CatalogConfig.model_validate(values))
+
+
+def _rows(count: int = 10) -> list[Row]:
+    return [
+        {"id": f"p{i}", "title": f"Mug {i}", "price": f"{i}.50 EUR", "image_link": f"images/{i}.jpg"}
+        for i in range(count)
+    ]
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Path:
+    folder = tmp_path / "shop"
+    for i in range(10):
+        write(folder, f"images/{i}.jpg", jpeg(seed=i))
+    return folder
+
+
+def _products(workspace: Workspace, manifest: Manifest) -> dict[str, Row]:
+    rows = Snapshot.open(workspace, manifest.ref).table().to_pylist()
+    return {row["id"]: row for row in rows}
+
+
+def _rejected(workspace: Workspace, manifest: Manifest) -> list[tuple[str, str, str]]:
+    rows = Snapshot.open(workspace, manifest.ref).rejected().to_pylist()
+    return [(row["id"], row["scope"], row["reason"]) for row in rows]
+
+
+def test_a_feed_becomes_a_snapshot(shop: Path, workspace: Workspace) -> None:
+    manifest = run(_config(_feed(shop, _rows())), workspace)
+    products = _products(workspace, manifest)
+    assert list(products) == [f"p{i}" for i in range(10)]
+    assert products["p3"]["price"] == 3.5
+    assert products["p3"]["currency"] == "EUR"
+    store = Snapshot.open(workspace, manifest.ref).images()
+    assert [store.jpeg(products["p3"]["images"][0])] == [jpeg(seed=3)]
+    assert manifest.info["counts"]["images"] == 10
+    assert len(manifest.info["image_shards"]) == 3  # of at most four pictures each
+    assert manifest.info["diff"]["new"] == 10
+    pointer = workspace.read_pointer("catalog")
+    assert pointer is not None
+    assert pointer["snapshot"] == manifest.ref
+
+
+def test_everything_wrong_is_said_and_the_rest_goes_on(shop: Path, workspace: Workspace) -> None:
+    write(shop, "images/cut.jpg", jpeg(300, 300)[:2000])
+    write(shop, "images/page.jpg", b"<html>404</html>")
+    write(shop, "images/dot.png", encode(Image.new("RGB", (1, 1)), "PNG"))
+    rows = [
+        *_rows(8),
+        {"id": "cut", "title": "Cut", "image_link": "images/cut.jpg"},
+        {
+            "id": "two",
+            "image_link": "images/page.jpg",
+            "additional_image_link": ["images/1.jpg", "images/dot.png"],
+        },
+        {"id": "none", "image_link": "images/none.jpg"},
+        {"id": "out", "title": "Out", "image_link": "../../etc/passwd"},
+        {"id": "p0", "title": "Twice"},
+        {"id": "", "title": "Nameless"},
+        {"id": "same", "image_link": "images/2.jpg", "additional_image_link": "images/2.jpg|./images/2.jpg"},
+        {"id": "many", "title": "Many", "additional_image_link": [f"images/{i}.jpg" for i in range(4)]},
+        {"id": "dear", "title": "Dear", "price": "much"},
+    ]
+    manifest = run(
+        _config(_feed(shop, rows), images={"max_per_product": 3}, guards={"allow_rejected_images": True}),
+        workspace,
+    )
+    assert set(_products(workspace, manifest)) == {
+        *[f"p{i}" for i in range(8)], "cut", "two", "out", "same", "many", "dear",
+    }  # fmt: skip
+    assert len(_products(workspace, manifest)["two"]["images"]) == 1
+    assert len(_products(workspace, manifest)["same"]["images"]) == 1
+    assert _rejected(workspace, manifest) == [
+        ("cut", "image", "image_truncated"),
+        ("two", "image", "image_unreadable"),
+        ("two", "image", "image_too_small"),
+        ("none", "image", "image_not_found"),
+        ("none", "product", "no_usable_image"),
+        ("out", "image", "refused_path"),
+        ("p0", "product", "duplicate_id"),
+        (None, "product", "missing_id"),
+        ("same", "image", "duplicate_image"),
+        ("same", "image", "duplicate_image"),
+        ("many", "image", "too_many_images"),
+        ("dear", "value", "bad_price"),
+    ]
+    counts = manifest.info["counts"]
+    assert counts["rows"] == len(rows)
+    assert (counts["rejected_products"], counts["rejected_images"], counts["rejected_values"]) == (3, 8, 1)
+
+
+def test_the_same_feed_again_gives_the_same_snapshot_and_reads_no_picture(
+    shop: Path, workspace: Workspace
+) -> None:
+    write(shop, "images/cut.jpg", jpeg(300, 300)[:2000])
+    feed = _feed(shop, [*_rows(), {"id": "cut", "title": "Cut", "image_link": "images/cut.jpg"}])
+    first = run(_config(feed), workspace)
+    images = len(workspace.list("images"))
+    second = run(_config(feed), workspace)
+    assert second.ref == first.ref
+    assert second.info["diff"] == first.info["diff"] | {"new": 0, "unchanged": 11}
+    assert second.info["counts"]["image_work"] == {"unchanged": 10, "rejected": 1}
+    assert workspace.list("snapshots") == [workspace.get(first.ref)]
+    assert len(workspace.list("images")) == images
+
+
+def test_formats_do_not_matter_to_the_id(shop: Path, tmp_path: Path) -> None:
+    feed = _feed(shop, _rows())
+    table = shop / "feed.csv"
+    with table.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(_rows()[0]))
+        writer.writeheader()
+        writer.writerows(_rows())
+    refs = {run(_config(path), Workspace(tmp_path / path.suffix[1:])).ref for path in (feed, table)}
+    assert len(refs) == 1
+
+
+def test_the_next_night(shop: Path, workspace: Workspace) -> None:
+    run(_config(_feed(shop, _rows())), workspace)
+    rows = _rows()
+    rows[0]["title"] = "Another mug"
+    rows[1]["price"] = "99 EUR"
+    write(shop, "images/2.jpg", jpeg(seed=77))
+    rows[3]["image_link"] = "images/4.jpg"
+    del rows[9]
+    rows.append({"id": "q", "title": "New", "image_link": "images/5.jpg"})
+    second = run(_config(_feed(shop, rows)), workspace)
+    assert second.info["diff"] == {
+        "new": 1, "changed_content": 3, "changed_payload": 1, "gone": 1, "unchanged": 5,
+    }  # fmt: skip
+    assert second.info["counts"]["image_work"] == {"unchanged": 7, "read": 1}
+    store = Snapshot.open(workspace, second.ref).images()
+    assert store.jpeg(_products(workspace, second)["p2"]["images"][0]) == jpeg(seed=77)
+
+
+def test_a_feed_that_goes_back_to_an_earlier_state(shop: Path, workspace: Workspace) -> None:
+    first = run(_config(_feed(shop, _rows())), workspace)
+    second = run(_config(_feed(shop, _rows(9))), workspace)
+    third = run(_config(_feed(shop, _rows())), workspace)
+    assert third.ref == first.ref != second.ref
+    assert third.info["diff"] == {
+        "new": 1, "changed_content": 0, "changed_payload": 0, "gone": 0, "unchanged": 9,
+    }  # fmt: skip
+    pointer = workspace.read_pointer("catalog")
+    assert pointer is not None
+    assert (pointer["snapshot"], pointer["previous"]) == (first.ref, second.ref)
+
+
+def test_products_are_in_the_order_of_their_utf8_bytes(shop: Path, workspace: Workspace) -> None:
+    ids = ["z", "Z", "10", "9", "ä", "\uffee", "😀", "a b", "aa", "a"]
+    manifest = run(_config(_feed(shop, [{"id": id, "title": "Mug"} for id in ids])), workspace)
+    assert list(_products(workspace, manifest)) == sorted(ids, key=str.encode)
+
+
+# -- over HTTP -----------------------------------------------------------------------------------------
+
+
+def _serve(web: Web, count: int = 6) -> list[Row]:
+    for i in range(count):
+        web.pages[f"/{i}.jpg"] = Answer(jpeg(seed=i), headers={"ETag": f'"{i}"'})
+    return [{"id": f"p{i}", "title": f"Mug {i}", "image_link": f"{web.url}/{i}.jpg"} for i in range(count)]
+
+
+def test_an_unchanged_picture_is_not_downloaded_again(web: Web, shop: Path, workspace: Workspace) -> None:
+    feed = _feed(shop, _serve(web))
+    first = run(_config(feed), workspace)
+    assert first.info["counts"]["image_work"] == {"downloaded": 6}
+    web.pages["/3.jpg"] = Answer(jpeg(seed=33), headers={"ETag": '"new"'})
+    web.asked.clear()
+    second = run(_config(feed), workspace)
+    assert all("if-none-match" in asked.headers for asked in web.asked)
+    assert second.info["diff"]["changed_content"] == 1
+    assert second.info["counts"]["image_work"] == {"not_modified": 5, "downloaded": 1}
+
+
+def test_a_server_that_is_down_costs_no_picture_we_have(web: Web, shop: Path, workspace: Workspace) -> None:
+    feed = _feed(shop, _serve(web))
+    first = run(_config(feed), workspace)
+    for page in web.pages:
+        web.pages[page] = Answer(status=503)
+    second = run(_config(feed, images={"host_failures": 2}), workspace)
+    assert second.ref == first.ref
+    _feed(shop, [*_serve(web), {"id": "new", "title": "New", "image_link": f"{web.url}/new.jpg"}])
+    web.pages["/new.jpg"] = Answer(status=503)
+    third = run(_config(feed), workspace)
+    assert _rejected(workspace, third) == [("new", "image", "image_unavailable")]
+    web.pages["/new.jpg"] = Answer(jpeg(seed=50))
+    fourth = run(_config(feed), workspace)
+    assert _rejected(workspace, fourth) == []
+
+
+def test_private_addresses_are_refused_by_default(web: Web, shop: Path, workspace: Workspace) -> None:
+    feed = _feed(shop, _serve(web, 1))
+    manifest = run(
+        _config(feed, images={"allow_private_addresses": False}, guards={"allow_rejected_images": True}),
+        workspace,
+    )
+    assert _rejected(workspace, manifest) == [("p0", "image", "refused_address")]
+    assert web.asked == []
+
+
+def test_a_kill_keeps_what_was_stored_and_the_next_run_does_not_fetch_it_again(
+    web: Web, shop: Path, tmp_path: Path
+) -> None:
+    """The server kills the ingest when it is asked for the tenth picture."""
+    rows = _serve(web, 12)
+    victim: list[int] = []
+
+    def fatal(_: Asked) -> Answer:
+        if victim:
+            os.kill(victim.pop(), signal.SIGKILL)
+        return Answer(jpeg(seed=9))
+
+    web.pages["/9.jpg"] = fatal
+    feed, root = _feed(shop, rows), tmp_path / "workspace"
+    script = (
+        "import sys; from pathlib import Path; from recsys.workspace import Workspace;"
+        "from recsys.catalog.run import run; from tests.catalog.test_run import _config;"
+        "print('ready', flush=True); sys.stdin.readline();"
+        f"run(_config({str(feed)!r}, images={{'concurrency': 1}}), Workspace({str(root)!r}))"
+    )
+    child = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert child.stdout is not None
+    assert child.stdin is not None
+    child.stdout.readline()
+    victim.append(child.pid)
+    child.communicate(b"go\n")
+    assert child.returncode == -signal.SIGKILL
+    workspace = Workspace(root)
+    stored = sum(m.info["num_images"] for m in workspace.list("images"))
+    assert 4 <= stored <= 8
+    assert workspace.list("snapshots") == []
+    asked_before = len(web.asked)
+    manifest = run(_config(feed), workspace)
+    assert len(_products(workspace, manifest)) == 12
+    assert len(web.asked) - asked_before == 12 - stored
+    untouched = Workspace(tmp_path / "untouched")
+    assert run(_config(feed), untouched).ref == manifest.ref
+    assert not list((workspace.local / "scratch" / "snapshots").iterdir())
+
+
+# -- caches, shards, other places ----------------------------------------------------------------------
+
+
+def test_without_its_cache_nothing_is_stored_twice(shop: Path, workspace: Workspace) -> None:
+    feed = _feed(shop, _rows())
+    first = run(_config(feed), workspace)
+    for path in (workspace.local / "state").iterdir():
+        path.write_bytes(b"not a database" * 1000)
+    second = run(_config(feed), workspace)
+    assert second.ref == first.ref
+    assert sum(m.info["num_images"] for m in workspace.list("images")) == 10
+
+
+def test_lost_shards_are_made_again(shop: Path, workspace: Workspace) -> None:
+    feed = _feed(shop, _rows())
+    first = run(_config(feed), workspace)
+    workspace.delete(workspace.get(first.info["image_shards"][0]))
+    second = run(_config(feed), workspace)
+    assert second.ref == first.ref
+    store = Snapshot.open(workspace, second.ref).images()
+    assert all(row["images"][0] in store for row in _products(workspace, second).values())
+
+
+def test_another_size_makes_other_pictures_and_another_snapshot(shop: Path, workspace: Workspace) -> None:
+    feed = _feed(shop, _rows())
+    first = run(_config(feed), workspace)
+    small = run(_config(feed, images={"max_side": 32}), workspace)
+    assert small.ref != first.ref
+    assert not set(small.info["image_shards"]) & set(first.info["image_shards"])
+    sha256 = _products(workspace, small)["p1"]["images"][0]
+    assert max(Snapshot.open(workspace, small.ref).images().size(sha256)) == 32
+    assert max(Snapshot.open(workspace, first.ref).images().size(sha256)) == 64
+
+
+def test_tighter_bounds_judge_stored_pictures_anew(shop: Path, workspace: Workspace) -> None:
+    feed = _feed(shop, _rows(2))
+    run(_config(feed), workspace)
+    strict = run(_config(feed, images={"min_side": 60}, guards={"allow_rejected_images": True}), workspace)
+    assert [reason for _, _, reason in _rejected(workspace, strict)] == ["image_too_small"] * 2
+
+
+def test_feed_and_pictures_in_an_object_store_workspace_too(tmp_path: Path) -> None:
+    store = fsspec.filesystem("memory")
+    for i in range(3):
+        store.pipe_file(f"/shop-in/images/{i}.jpg", jpeg(seed=i))
+    store.pipe_file("/shop-in/feed.jsonl", "".join(json.dumps(row) + "\n" for row in _rows(3)).encode())
+    workspace = Workspace("memory://shop-ws", cache=tmp_path / "cache")
+    config = _config("memory://shop-in/feed.jsonl")
+    first = run(config, workspace)
+    assert first.info["counts"]["image_work"] == {"downloaded": 3}
+    assert len(_products(workspace, first)) == 3
+    assert run(config, workspace).ref == first.ref
+
+
+# -- guards --------------------------------------------------------------------------------------------
+
+
+def test_a_guard_leaves_the_catalog_in_service_and_what_was_done(
+    web: Web, shop: Path, workspace: Workspace
+) -> None:
+    feed = _feed(shop, _serve(web))
+    first = run(_config(feed), workspace)
+    shrunk = _feed(shop, [*_serve(web, 2), {"id": "p9", "title": "New", "image_link": f"{web.url}/9.jpg"}])
+    web.pages["/9.jpg"] = Answer(jpeg(seed=9))
+    with pytest.raises(GuardError, match="4 of the 6 products in service") as caught:
+        run(_config(shrunk), workspace)
+    assert str(workspace.state("rejected.parquet")) in caught.value.fix
+    pointer = workspace.read_pointer("catalog")
+    assert pointer is not None
+    assert pointer["snapshot"] == first.ref
+    web.asked.clear()
+    manifest = run(_config(shrunk, guards={"allow_gone": True}), workspace)
+    assert manifest.info["diff"]["gone"] == 4
+    assert web.asked == []  # nothing that was done is done again
+
+
+def test_an_empty_feed_and_one_of_the_wrong_columns(shop: Path, workspace: Workspace) -> None:
+    with pytest.raises(GuardError, match="gives no product"):
+        run(_config(_feed(shop, [])), workspace)
+    with pytest.raises(GuardError, match="missing_id 3"):
+        run(_config(_feed(shop, [{"name": "Mug"}] * 3)), workspace)
+    with pytest.raises(InputError, match="no column for id"):
+        run(_config(_feed(shop, [{"name": "Mug"}] * 200)), workspace)
+    with pytest.raises(InputError, match="no feed at"):
+        run(_config(shop / "none.csv"), workspace)
+    assert (
+        run(_config(_feed(shop, []), guards={"allow_empty": True}), workspace).info["counts"]["products"] == 0
+    )
+
+
+def test_columns_named_in_the_configuration_and_missing_in_the_feed_are_reported(
+    shop: Path, workspace: Workspace
+) -> None:
+    manifest = run(_config(_feed(shop, _rows()), columns={"brand": "marque"}), workspace)
+    assert manifest.info["unseen_columns"] == ["marque"]

@@ -186,7 +186,7 @@ def to(batch: Batch, device: torch.device) -> Batch:
     }
 
 
-def measure(
+def measure_case(
     snapshot: Snapshot, folder: Path, case: dict[str, Any], steps: int, repeats: int
 ) -> dict[str, Any]:
     """Let both take turns and return the figures."""
@@ -237,7 +237,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         snapshot = shop(Workspace(Path(folder) / "workspace"))
         for name in arguments.case or CASES:
-            figures[name] = measure(
+            figures[name] = measure_case(
                 snapshot, Path(folder) / name, CASES[name], arguments.steps, arguments.repeats
             )
     record(

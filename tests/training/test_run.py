@@ -169,6 +169,13 @@ def test_a_champion_built_differently_is_no_start(workspace: Workspace, text_mod
     assert run(wider, workspace, snapshot, champion.ref).inputs["start"] != champion.ref
 
 
+def test_bf16_autocast_leaves_losses_and_weights_in_float32(workspace: Workspace, text_model: Path) -> None:
+    manifest = run(settings(text_model, precision="bf16"), workspace, store(workspace, rows(4)))
+    assert all(np.isfinite(e["loss"]) for e in manifest.info["fit"]["history"])
+    (state,) = states(workspace, manifest.ref)
+    assert {t.dtype for t in state.values() if t.is_floating_point()} == {torch.float32}
+
+
 def test_products_with_words_alone_and_pictures_alone(workspace: Workspace, text_model: Path) -> None:
     made = []
     for i, (row, pictures) in enumerate(rows(6)):

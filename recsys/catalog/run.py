@@ -85,14 +85,8 @@ class _Ingest:
     def run(self) -> Manifest:
         inbox = self._workspace.scratch("catalog", "feed")
         path = local_copy(self._feed, inbox, max_bytes=self._catalog.max_feed_bytes)
-        run_id = content_id(
-            {
-                "feed": fingerprint(path),
-                "base": self._base,
-                "catalog": _what_counts(self._catalog),
-                "code": CODE_VERSION,
-            }
-        )
+        inputs = {"feed": fingerprint(path), "base": self._base, "catalog": _what_counts(self._catalog)}
+        run_id = content_id(inputs | {"code": CODE_VERSION})
         folder = self._workspace.scratch(KIND, run_id)
         _drop_old(folder)
         spool = Spool(folder / "spool.sqlite")

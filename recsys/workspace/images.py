@@ -70,7 +70,8 @@ class ImageStore:
             for i in range(reader.num_record_batches):
                 batch = reader.get_batch(i)
                 keys.append(_hash_array(batch.column("sha256")))
-                rows.append(np.stack([np.full(len(batch), len(self._batches)), np.arange(len(batch))], 1).astype(np.int32))
+                here = np.full(len(batch), len(self._batches))
+                rows.append(np.stack([here, np.arange(len(batch))], axis=1).astype(np.int32))
                 self._batches.append(batch)
         all_keys = np.concatenate(keys) if keys else np.empty(0, "S32")
         all_rows = np.concatenate(rows) if rows else np.empty((0, 2), np.int32)

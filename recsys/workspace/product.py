@@ -14,7 +14,9 @@ TEXT_COLUMNS = (
 )  # fmt: skip
 """Columns that say what a product is; with the pictures they are its *content*, and may be embedded."""
 
-PAYLOAD_COLUMNS = ("link", "image_link", "availability", "price", "sale_price", "currency", "gtin", "mpn", "item_group_id")
+PAYLOAD_COLUMNS = (
+    "link", "image_link", "availability", "price", "sale_price", "currency", "gtin", "mpn", "item_group_id",
+)  # fmt: skip
 """Columns that are shown or filtered on but never embedded: a change of them touches payloads only."""
 
 PRODUCTS = pa.schema(
@@ -32,7 +34,7 @@ PRODUCTS = pa.schema(
         pa.field("item_group_id", pa.string()),
         pa.field("updated_at", pa.timestamp("us", tz="UTC")),
         pa.field("attributes", pa.map_(pa.string(), pa.string()), nullable=False),  # custom attributes
-        pa.field("images", pa.list_(pa.binary(32)), nullable=False),  # sha256 of each accepted source image, in feed order
+        pa.field("images", pa.list_(pa.binary(32)), nullable=False),  # sha256 of accepted sources, feed order
         pa.field("content_hash", pa.binary(16), nullable=False),  # of TEXT_COLUMNS, attributes and images
         pa.field("payload_hash", pa.binary(16), nullable=False),  # of PAYLOAD_COLUMNS
     ]
@@ -47,7 +49,7 @@ REJECTED = pa.schema(
         pa.field("value", pa.string()),  # what was found, shortened
         pa.field("reason", pa.string(), nullable=False),  # code, such as image_truncated
         pa.field("message", pa.string(), nullable=False),  # one sentence for a person
-        pa.field("scope", pa.string(), nullable=False),  # product (the row is out), image or value (the row stays without it)
+        pa.field("scope", pa.string(), nullable=False),  # product: the row is out; image, value: it stays
     ]
 )
 """One row per rejected product, image or value, in ``rejected.parquet``."""

@@ -44,10 +44,14 @@ class Snapshot:
         """Number of accepted products."""
         return int(pq.ParquetFile(self.products_path).metadata.num_rows)
 
-    def batches(self, columns: Sequence[str] | None = None, *, batch_size: int = 4096) -> Iterator[pa.RecordBatch]:
+    def batches(
+        self, columns: Sequence[str] | None = None, *, batch_size: int = 4096
+    ) -> Iterator[pa.RecordBatch]:
         """Stream products ascending by ``id``; memory is one batch (plus a Parquet row group's columns)."""
         with pq.ParquetFile(self.products_path, memory_map=True) as file:
-            yield from file.iter_batches(batch_size=batch_size, columns=list(columns) if columns is not None else None)
+            yield from file.iter_batches(
+                batch_size=batch_size, columns=list(columns) if columns is not None else None
+            )
 
     def table(self, columns: Sequence[str] | None = None) -> pa.Table:
         """Read products (or some columns of them) into memory."""

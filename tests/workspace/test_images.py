@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys.errors import ArtifactError
@@ -19,6 +19,7 @@ HASHES = st.sets(
 
 
 @given(HASHES)
+@settings(deadline=None)
 def test_every_picture_is_found_by_its_hash(
     tmp_path_factory: pytest.TempPathFactory, hashes: set[bytes]
 ) -> None:

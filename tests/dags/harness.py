@@ -106,6 +106,7 @@ def night(fail_each: bool) -> dict[str, Any]:
     from airflow.serialization.serialized_objects import DagSerialization
     from airflow.utils.state import DagRunState, TaskInstanceState
     from airflow.utils.types import DagRunTriggeredByType, DagRunType
+    from sqlalchemy import select
 
     session = settings.Session()
     manager = DagBundlesManager()
@@ -126,10 +127,13 @@ def night(fail_each: bool) -> dict[str, Any]:
         run_type=DagRunType.MANUAL, state=DagRunState.RUNNING, triggered_by=DagRunTriggeredByType.TEST,
         triggering_user_name="test", start_date=now, session=session,
     )  # fmt: skip
+    session.commit()
     clears = 0
     deadline = time.monotonic() + 540
     while time.monotonic() < deadline:
-        session.expire_all()
+        session.close()  # tasks and clears use the session of the thread as well: look at the run anew
+        run = session.scalars(select(DagRun).where(DagRun.run_id == "manual__the-night")).one()
+        run.dag = scheduled
         ready, _ = run.update_state(session=session)
         for instance in ready:
             instance.try_number += 1
@@ -139,14 +143,14 @@ def night(fail_each: bool) -> dict[str, Any]:
             t for t in run.get_task_instances(session=session) if t.state == TaskInstanceState.SCHEDULED
         ]:
             _run_task(ti=instance, task=dag.task_dict[instance.task_id])
-        session.expire_all()
+        session.close()
+        run = session.scalars(select(DagRun).where(DagRun.run_id == "manual__the-night")).one()
         if run.state == DagRunState.FAILED and fail_each and clears < 4 * len(dag.tasks):
             clears += 1
             scheduled.clear(
                 run_id=run.run_id, only_failed=True, dag_run_state=DagRunState.RUNNING, session=session
             )
             session.commit()
-            session.refresh(run)
         elif run.state != DagRunState.RUNNING:
             break
     states: dict[str, list[str]] = {}

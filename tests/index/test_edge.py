@@ -6,7 +6,6 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from recsys.config import Config, IndexConfig
@@ -235,4 +234,3 @@ def test_settings_are_checked() -> None:
     with pytest.raises(ValueError, match="alias"):
         IndexConfig(alias="")
     assert "secret" not in repr(IndexConfig(api_key="secret"))
-    assert np.isclose(IndexConfig().min_recall, 0.9)

@@ -369,7 +369,7 @@ def test_recall_below_the_floor_is_refused(
         return [[h for i, h in enumerate(hits) if i % 2 == 0] for hits in honest(self, queries)]
 
     monkeypatch.setattr(kind, "query_batch", half_blind)
-    with pytest.raises(AuditError, match=r"recall: below 0\.9: 0\.[45]"):
+    with pytest.raises(AuditError, match=r"recall: below 0\.95: 0\.[45]"):
         run(config, workspace, *publish_inputs(workspace, products(COUNT)))
     assert public.live_encoder(config, workspace) is None
 

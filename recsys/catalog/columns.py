@@ -34,7 +34,10 @@ class ColumnMap:
         self._config = config
         self._ignored = frozenset(config.ignore)
         self._plans: dict[tuple[str, ...], _Plan] = {}
-        self._seen: set[str] = set()
+        sources = [*config.columns.values()]
+        if config.attributes != "rest":
+            sources += config.attributes.values()
+        self._unseen = {name for source in sources for name in (*source.columns, *source.when)}
         self._without_id = 0
 
     def pick(self, values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -54,14 +57,10 @@ class ColumnMap:
 
     def unseen(self) -> list[str]:
         """Return the source columns that the configuration names and no record had."""
-        sources = [*self._config.columns.values()]
-        if self._config.attributes != "rest":
-            sources += self._config.attributes.values()
-        named = {name for source in sources for name in (*source.columns, *source.when)}
-        return sorted(named - self._seen)
+        return sorted(self._unseen)
 
     def _plan(self, names: tuple[str, ...]) -> _Plan:
-        self._seen.update(names)
+        self._unseen.difference_update(names)
         by_canonical = {_canonical(name): name for name in reversed(names) if name not in self._ignored}
         product = dict(self._config.columns)
         for target in FEED_COLUMNS:

@@ -77,10 +77,10 @@ def similarity_nightly() -> None:
         return str(stage.collect(*pipeline(), snapshot, encoder, list(shards or [])).ref)
 
     @step(rule=NETWORK, timeout=timedelta(hours=4), pool=WRITER_POOL, outlets=[INDEX])
-    def publish(snapshot: str, embeddings: str) -> str:
-        from recsys.index import run as stage
+    def publish(snapshot: str, embeddings: str, run_id: Any = None) -> str:
+        from recsys import night
 
-        return str(stage.run(*pipeline(), snapshot, embeddings).ref)
+        return str(night.publish(*pipeline(), run_id, snapshot, embeddings).ref)
 
     @step(rule=PURE, timeout=timedelta(minutes=30))
     def report(refs: dict[str, str], run_id: Any = None) -> str:

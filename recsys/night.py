@@ -34,6 +34,24 @@ def begin(config: Config, workspace: Workspace, run_id: str) -> str | None:
     return str(champion) if champion else None
 
 
+def publish(config: Config, workspace: Workspace, run_id: str, snapshot: str, embeddings: str) -> Manifest:
+    """Publish tonight's embeddings, once per run: asked again, the run's own publication is the answer.
+
+    Without that record a task cleared after its publication would find nothing to do, and the report would
+    say that nothing happened tonight.
+    """
+    from recsys.index import run
+
+    record = workspace.read_pointer(_pointer(run_id)) or {"run_id": run_id}
+    published: dict[str, str] = record.get("publications", {})
+    if embeddings in published:
+        return workspace.get(published[embeddings])
+    manifest = run.run(config, workspace, snapshot, embeddings)
+    published[embeddings] = manifest.ref
+    workspace.write_pointer(_pointer(run_id), {**record, "publications": published})
+    return manifest
+
+
 def report(config: Config, workspace: Workspace, run_id: str, refs: Mapping[str, str]) -> Manifest:
     """Write the report of run ``run_id``.
 

@@ -50,22 +50,22 @@ BATCH = 32
 Batches = list[tuple[Callable[[Any], torch.Tensor], Any]]
 
 
-def prepare(encoder: ProductEncoder, snapshot: Snapshot) -> Batches:
+def prepare(encoder: ProductEncoder, snapshot: Snapshot, *, batch_size: int = BATCH) -> Batches:
     """Everything decoded and tokenised, in batches as the stream makes them."""
     contents = [encoder.content.read(row) for b in snapshot.batches() for row in b.to_pylist()]
     hashes = list(dict.fromkeys(sha for content in contents for sha in content.images))
     texts = sorted({content.text or "" for content in contents}, key=len, reverse=True)
     store = snapshot.images()
     batches: Batches = []
-    for some in _batched(hashes):
+    for some in _batched(hashes, batch_size):
         pixels = torch.stack([torch.from_numpy(encoder.preprocess.pixels(store.jpeg(sha))) for sha in some])
         batches.append((encoder.image_features, pixels.permute(0, 3, 1, 2)))
-    batches += [(encoder.text_features, encoder.tokenize(list(some))) for some in _batched(texts)]
+    batches += [(encoder.text_features, encoder.tokenize(list(some))) for some in _batched(texts, batch_size)]
     return batches
 
 
-def _batched(items: list[Any]) -> Iterable[list[Any]]:
-    return (items[start : start + BATCH] for start in range(0, len(items), BATCH))
+def _batched(items: list[Any], size: int) -> Iterable[list[Any]]:
+    return (items[start : start + size] for start in range(0, len(items), size))
 
 
 @torch.inference_mode()

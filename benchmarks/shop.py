@@ -21,10 +21,12 @@ from recsys.workspace.snapshot import PRODUCTS_FILE, REJECTED_FILE
 
 PICTURES_PER_PRODUCT = 1.5
 SIDE, QUALITY = 384, 90
-_WORDS = """
-shirt shoe lamp table oak cotton wool blue green red soft warm light strong classic modern kitchen garden
-summer winter outdoor leather steel glass handmade washable breathable slim wide comfort everyday design
-""".split()
+_WORDS = (
+    "shirt", "shoe", "lamp", "table", "oak", "cotton", "wool", "blue", "green", "red", "soft", "warm",
+    "light", "strong", "classic", "modern", "kitchen", "garden", "summer", "winter", "outdoor",
+    "leather", "steel", "glass", "handmade", "washable", "breathable", "slim", "wide", "comfort",
+    "everyday", "design",
+)  # fmt: skip
 
 
 def make_shop(workspace: Workspace, num_products: int, *, seed: int = 0) -> str:

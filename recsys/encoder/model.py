@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional
 
@@ -33,7 +33,7 @@ from recsys.encoder.preprocess import Preprocess, read_photo
 from recsys.encoder.projection import make_projection
 from recsys.encoder.template import ContentReader
 from recsys.encoder.towers import factory
-from recsys.encoder.towers.base import ImageTower, Resolve, TextTower, Tokens, state_digest
+from recsys.encoder.towers.base import ImageTower, Resolve, TextTower, Tokens, state_digest, write_weights
 from recsys.errors import ArtifactError, InputError
 
 logger = logging.getLogger(__name__)
@@ -166,13 +166,8 @@ class ProductEncoder(nn.Module):
         still the same: a frozen tower is on disk once, however many encoders hold it.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        state = {
-            name: t.contiguous()
-            for name, t in self.state_dict().items()
-            if not name.startswith("text_tower.")
-        }
-        save_file(state, folder / WEIGHTS_FILE)
-        (folder / WEIGHTS_FILE).chmod(0o644)  # safetensors writes for the owner only
+        own = {name: t for name, t in self.state_dict().items() if not name.startswith("text_tower.")}
+        write_weights(own, folder / WEIGHTS_FILE)
         self.image_tower.save_files(folder / IMAGE_FOLDER)
         digest = state_digest(self.text_tower)
         if self._text_origin and self._text_origin[1] == digest and self._text_origin[0].is_dir():

@@ -69,6 +69,9 @@ class Stream:
         self._device = self._options.torch_device()
         self._encoder = encoder.to(self._device).eval()
         self._cache = (cache, encoder.text_digest()) if cache is not None else None
+        self._copies: torch.cuda.Stream | None = None
+        if self._device.type == "cuda":
+            self._copies = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
         self._tokenizing = threading.Lock()
         workers = self._options.num_workers
         self._num_workers = available_cores() if workers is None else workers
@@ -81,12 +84,12 @@ class Stream:
             batch_size=self._options.batch_size or (256 if self._device.type == "cuda" else 32),
             cache=self._cache,
         )
-        if self._device.type == "cuda":
-            chunks = self._run_cuda(jobs)
-        elif self._num_workers and self._device.type == "cpu":
+        if self._num_workers == 0:
+            chunks = self._run_inline(jobs)
+        elif self._device.type == "cpu":
             chunks = self._run_cores(jobs)
         else:
-            chunks = self._run_inline(jobs)
+            chunks = self._run_ahead(jobs)
         for chunk in chunks:
             chunk.finish(self._encoder)
             if self._cache is not None:
@@ -136,9 +139,9 @@ class Stream:
             pool.shutdown(cancel_futures=True)
             torch.set_num_threads(threads)  # the setting is the process's, not the worker's alone
 
-    def _run_cuda(self, jobs: Iterator[Job | Chunk]) -> Iterator[Chunk]:
-        copies = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
-        pool = ThreadPoolExecutor(max(1, self._num_workers), "decode")
+    def _run_ahead(self, jobs: Iterator[Job | Chunk]) -> Iterator[Chunk]:
+        """Decode in threads some batches ahead of the device, which computes one batch after the other."""
+        pool = ThreadPoolExecutor(self._num_workers, "decode")
         ready = prefetch(((job, self._inputs(job, pool)) for job in jobs), depth=4)
         ended: Chunk | None = None
         try:
@@ -148,9 +151,7 @@ class Stream:
                         yield ended
                     ended = job
                 else:
-                    on_device = self._upload(inputs, copies)
-                    with torch.autocast("cuda", torch.bfloat16):
-                        job.done(self._forward(job, on_device))
+                    job.done(self._forward(job, self._upload(inputs)))
             if ended is not None:
                 yield ended
         finally:
@@ -160,8 +161,7 @@ class Stream:
     # -- the pieces of a job ---------------------------------------------------------------------
 
     def _compute(self, job: Job) -> torch.Tensor:
-        inputs = self._inputs(job, None)
-        return self._forward(job, {name: t.to(self._device) for name, t in inputs.items()})
+        return self._forward(job, self._upload(self._inputs(job, None)))
 
     def _inputs(self, job: Job | Chunk, pool: ThreadPoolExecutor | None) -> Tokens:
         """Return what the model reads for a job, on the CPU; pinned where it goes to a GPU."""
@@ -171,13 +171,13 @@ class Stream:
             return {"pixels": self._decode(job.sha256s, pool)}
         with self._tokenizing:  # fast tokenizers refuse to be used by two threads at once
             tokens = self._encoder.tokenize(list(job.texts))
-        return {k: t.pin_memory() for k, t in tokens.items()} if self._device.type == "cuda" else tokens
+        return {name: t.pin_memory() for name, t in tokens.items()} if self._copies is not None else tokens
 
     def _decode(self, sha256s: tuple[bytes, ...], pool: ThreadPoolExecutor | None) -> torch.Tensor:
         """Return ``[B, 3, S, S]`` uint8 in channels-last memory."""
         size = self._encoder.preprocess.image_size
         shape = (len(sha256s), size, size, 3)
-        pixels = torch.empty(shape, dtype=torch.uint8, pin_memory=self._device.type == "cuda")
+        pixels = torch.empty(shape, dtype=torch.uint8, pin_memory=self._copies is not None)
         target = pixels.numpy()
 
         def fill(i: int) -> None:
@@ -189,16 +189,19 @@ class Stream:
 
     @torch.inference_mode()
     def _forward(self, job: Job, inputs: Tokens) -> torch.Tensor:
-        if job.sha256s:
-            return self._encoder.image_features(inputs["pixels"])
-        return self._encoder.text_features(inputs)
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=self._copies is not None):
+            if job.sha256s:
+                return self._encoder.image_features(inputs["pixels"])
+            return self._encoder.text_features(inputs)
 
-    def _upload(self, tensors: Tokens, copies: torch.cuda.Stream) -> Tokens:
-        """Copy a batch on a stream of its own, so that it overlaps the one being computed."""
+    def _upload(self, tensors: Tokens) -> Tokens:
+        """Copy a batch to the device; on CUDA by a stream of its own, so that it overlaps computing."""
+        if self._copies is None:
+            return {name: t.to(self._device) for name, t in tensors.items()}
         compute = torch.cuda.current_stream(self._device)
-        with torch.cuda.stream(copies):
+        with torch.cuda.stream(self._copies):
             moved = {name: t.to(self._device, non_blocking=True) for name, t in tensors.items()}
-        compute.wait_stream(copies)
+        compute.wait_stream(self._copies)
         for tensor in moved.values():
             tensor.record_stream(compute)
         return moved

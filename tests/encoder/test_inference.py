@@ -16,6 +16,7 @@ from recsys.encoder.inference import (
     text_features,
 )
 from recsys.encoder.model import ProductEncoder
+from recsys.encoder.stream import Stream
 from recsys.errors import ArtifactError
 from tests.embedding.catalogs import picture, product, sha
 
@@ -90,6 +91,32 @@ def test_how_a_stream_is_run_changes_no_vector(
     assert found.has_image.tolist() == [bool(row["images"]) for row in rows()]
     assert found.has_text.tolist() == [row["title"] is not None for row in rows()]
     assert torch.get_num_threads() == threads
+
+
+def test_the_way_of_a_gpu_gives_the_same(
+    built: ProductEncoder, expected: list[tuple[np.ndarray, np.ndarray]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Decoding ahead in threads, one chunk late: on a CPU here, so that it runs everywhere."""
+    monkeypatch.setattr(Stream, "_run_cores", Stream._run_ahead)
+    before = threading.active_count()
+    for chunk_size in (3, 100):
+        options = InferenceOptions(device="cpu", num_workers=2, batch_size=4, chunk_size=chunk_size)
+        found = embed_all(built, rows(), Store(), options)
+        np.testing.assert_allclose(found.image, [image for image, _ in expected], atol=2e-5)
+        np.testing.assert_allclose(found.text, [text for _, text in expected], atol=2e-5)
+    with pytest.raises(ArtifactError, match="no such picture"):
+        embed_all(built, [*rows(10), product("z", images=[99])], Store(), InferenceOptions(num_workers=2))
+    assert threading.active_count() == before
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU on this machine")
+def test_a_gpu_gives_nearly_the_same(
+    encoder: ProductEncoder, expected: list[tuple[np.ndarray, np.ndarray]]
+) -> None:
+    found = embed_all(encoder, rows(), Store(), InferenceOptions(device="cuda", batch_size=4, chunk_size=7))
+    for ours, theirs in ((found.image, [i for i, _ in expected]), (found.text, [t for _, t in expected])):
+        cosines = np.einsum("nd,nd->n", ours, np.array(theirs))
+        assert cosines.min() > 0.999  # bfloat16
 
 
 def test_equal_pictures_and_texts_are_encoded_once(

@@ -97,6 +97,15 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
     return dict(loaded.get("state_dict", loaded))
 
 
+def write_weights(state: Mapping[str, torch.Tensor], path: Path) -> None:
+    """Write a state dict as safetensors that others may read (the library writes for the owner only)."""
+    from safetensors.torch import save_file
+
+    contiguous = {name: tensor.contiguous() for name, tensor in state.items()}
+    save_file(contiguous, path, metadata={"format": "pt"})
+    path.chmod(0o644)
+
+
 def load_weights(module: nn.Module, path: Path, *, may_drop: tuple[str, ...] = ()) -> None:
     """Load the file at ``path`` into ``module``, strictly; keys that start with ``may_drop`` are left out.
 

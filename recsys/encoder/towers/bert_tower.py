@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
-from recsys.encoder.towers.base import TextTower, Tokens
+from recsys.encoder.towers.base import TextTower, Tokens, write_weights
 from recsys.encoder.towers.bert import Bert, BertSettings
 
 _WEIGHTS = "model.safetensors"
@@ -65,8 +65,7 @@ class BertTower(TextTower):
         for name, content in self._files.items():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes(content)
-        save_file(self.model.state_dict(), folder / _WEIGHTS, metadata={"format": "pt"})
-        (folder / _WEIGHTS).chmod(0o644)  # safetensors writes for the owner only
+        write_weights(self.model.state_dict(), folder / _WEIGHTS)
 
 
 def read_settings(folder: Path) -> BertSettings | None:

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import nn
 
 from recsys.config.encoder import ImageTowerConfig, TextTowerConfig
-from recsys.encoder.towers.base import ImageTower, Resolve, TextTower, Tokens
+from recsys.encoder.towers.base import ImageTower, Resolve, TextTower, Tokens, write_weights
 from recsys.errors import ConfigError
 
 logger = logging.getLogger(__name__)
@@ -113,7 +113,7 @@ class OpenClipTextTower(TextTower):
     def save_files(self, folder: Path) -> None:
         """Write the weights, the configuration and, where it is not open_clip's own, the tokenizer."""
         folder.mkdir(parents=True, exist_ok=True)
-        save_file({k: v.contiguous() for k, v in self.state_dict().items()}, folder / WEIGHTS_FILE)
+        write_weights(self.state_dict(), folder / WEIGHTS_FILE)
         (folder / CONFIG_FILE).write_text(json.dumps(self._config, indent=1), encoding="utf-8")
         if hasattr(self._tokenizer, "save_pretrained"):
             self._tokenizer.save_pretrained(str(folder))

@@ -53,6 +53,8 @@ class SentenceTower(TextTower):
     def save_files(self, folder: Path) -> None:
         """Write the model as sentence-transformers does; its weights are safetensors."""
         self.model.save_pretrained(str(folder), create_model_card=False, safe_serialization=True)
+        for weights in folder.rglob("*.safetensors"):
+            weights.chmod(0o644)  # safetensors writes for the owner only
 
 
 def build(config: TextTowerConfig, resolve: Resolve) -> TextTower:

@@ -235,7 +235,9 @@ def measure(root: Path, count: int, dim: int, repeats: int) -> dict[str, Any]:
         cpu_ratios.append(base["cpu_s"] / cpu)
         shutil.rmtree(root / f"bare{repeat}")
         print(
-            f"repeat {repeat}: publish {publish_s[-1]:.2f} s, bare {base}, ratio {ratios[-1]:.3f}, by CPU {cpu_ratios[-1]:.3f}"
+            f"repeat {repeat}: publish {publish_s[-1]:.2f} s, bare {base}, "
+            f"ratio {ratios[-1]:.3f}, by CPU {cpu_ratios[-1]:.3f}",
+            flush=True,
         )
         if repeat < repeats - 1:
             shutil.rmtree(root / f"w{repeat}")

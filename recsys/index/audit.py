@@ -57,7 +57,7 @@ class Audit:
         problems = [f"  {check}: {text}" for check, text in self.checks.items() if text != "ok"]
         if problems:
             raise AuditError(
-                f"{name} failed its audit; the alias was left where it was.\n" + "\n".join(problems),
+                f"{name} failed its audit; the alias stays where it is.\n" + "\n".join(problems),
                 fix="Publish again: a failed build starts anew, a failed change is repeated. If only recall "
                 "fails, raise index.ef, index.oversampling or index.hnsw_m.",
             )

@@ -149,6 +149,7 @@ class EdgeIndex:
                 except Exception as error:  # noqa: BLE001 (the engine's only exception type)
                     logger.warning("%s cannot be resumed (%s): building anew", name, error)
             self.files.remove(name)
+            self.files.sweep()
             entry = Entry(generation="", num_points=0, metadata=metadata.but(state=BUILDING))
             self.files.write_entry(name, entry)
             return self._writer(name, entry, Links({}))

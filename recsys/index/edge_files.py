@@ -113,6 +113,12 @@ class EdgeFiles:
         self.entry_path(name).unlink(missing_ok=True)
         shutil.rmtree(self.root / "collections" / name, ignore_errors=True)
 
+    def sweep(self) -> None:
+        """Delete folders whose record is gone: a removal that was killed half-way."""
+        for folder in (self.root / "collections").glob("*/"):
+            if not folder.with_name(f"{folder.name}.json").exists():
+                shutil.rmtree(folder, ignore_errors=True)
+
     def keep(self, name: str, *generations: str) -> None:
         """Delete every other generation of a collection. A reader that has one open keeps its files."""
         for folder in (self.root / "collections" / name).glob("g*"):

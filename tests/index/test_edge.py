@@ -77,6 +77,16 @@ def test_only_the_current_generation_and_the_one_before_are_kept(index: EdgeInde
     assert index.open().count() == 24
 
 
+def test_a_removal_that_was_killed_half_way_is_swept_up(index: EdgeIndex) -> None:
+    name = publish(index, make_points(5), number=1)
+    publish(index, make_points(5), number=2)
+    index.files.entry_path(name).unlink()
+    assert index.files.folder(name, "g000001").exists()
+    publish(index, make_points(5), number=3)
+    assert not index.files.folder(name, "g000001").exists()
+    assert index.open().count() == 5
+
+
 def test_a_change_that_was_left_is_thrown_away(index: EdgeIndex) -> None:
     name = publish(index, make_points(20))
     with index.change(name, pending="x") as writer:

@@ -379,6 +379,22 @@ def _kinds(config: Config) -> tuple[Any, Any]:
     return (ServerWriter, ServerIndex) if config.index.url else (EdgeWriter, EdgeIndex)
 
 
+def test_the_live_collection_can_be_audited_at_any_time(config: Config, workspace: Workspace) -> None:
+    with pytest.raises(ArtifactError, match="publish"):
+        public.audit_live(config, workspace)
+    run(config, workspace, *publish_inputs(workspace, products(COUNT)))
+    assert set(public.audit_live(config, workspace)["checks"].values()) == {"ok"}
+    index = open_index(config, workspace)
+    live = index.live()
+    assert live is not None
+    with index.change(live.name, pending="") as writer:
+        writer.delete(["sku-00003"])
+        writer.commit(live.metadata)
+    index.close()
+    with pytest.raises(AuditError, match=r"39 products, expected 40: 1 absent \(sku-00003\)"):
+        public.audit_live(config, workspace)
+
+
 # -- a crash at any step is finished by running again ---------------------------------------------
 
 

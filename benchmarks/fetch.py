@@ -32,13 +32,9 @@ def main() -> None:
         server = multiprocessing.Process(target=_serve, args=(photos, ports), daemon=True)
         server.start()
         port = ports.get()
-        runs = [
-            [_ingest(Path(folder), port, size, repeat) for size in _SIZES] for repeat in range(_REPEATS)
-        ]
+        runs = [[_ingest(Path(folder), port, size, repeat) for size in _SIZES] for repeat in range(_REPEATS)]
         server.terminate()
-    marginal = [
-        1000 * (large["cpu_s"] - small["cpu_s"]) / (_SIZES[1] - _SIZES[0]) for small, large in runs
-    ]
+    marginal = [1000 * (large["cpu_s"] - small["cpu_s"]) / (_SIZES[1] - _SIZES[0]) for small, large in runs]
     figures = {
         "cpu_ms_per_image": summary([round(ms, 2) for ms in marginal]),
         "wall_images_per_s": summary([round(_SIZES[1] / large["wall_s"], 1) for _, large in runs]),

@@ -89,7 +89,12 @@ class ShardWriter:
         """Append one batch: ``keys`` are 16 bytes each, in the order of ``vectors``' rows."""
         columns = [
             pa.array(keys, pa.binary(16)),
-            *[pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(v, np.float32).reshape(-1)), self._dim) for v in vectors[:2]],
+            *[
+                pa.FixedSizeListArray.from_arrays(
+                    pa.array(np.ascontiguousarray(v, np.float32).reshape(-1)), self._dim
+                )
+                for v in vectors[:2]
+            ],
             pa.array(vectors.has_image),
             pa.array(vectors.has_text),
         ]
@@ -116,7 +121,10 @@ class Shard:
 
     def keys(self) -> NDArray[Any]:
         """Return every row's key as numpy ``V16``, ``[len(self)]``."""
-        parts = [np.frombuffer(b.column("key").buffers()[1], "V16", len(b), b.column("key").offset * 16) for b in self._batches]
+        parts = [
+            np.frombuffer(b.column("key").buffers()[1], "V16", len(b), b.column("key").offset * 16)
+            for b in self._batches
+        ]
         return np.concatenate(parts) if parts else np.empty(0, "V16")
 
     def take(self, rows: NDArray[np.integer[Any]]) -> Vectors:
@@ -151,7 +159,9 @@ class EmbeddingSet:
     def __init__(self, workspace: Workspace, ref: str) -> None:
         """Open the set that ``ref`` (``embedding-sets/<id>``) names."""
         self.manifest = workspace.get(ref)
-        self._shards = [Shard(workspace.path(workspace.get(s)) / SHARD_FILE) for s in self.manifest.info["shards"]]
+        self._shards = [
+            Shard(workspace.path(workspace.get(s)) / SHARD_FILE) for s in self.manifest.info["shards"]
+        ]
         path = workspace.path(self.manifest) / SET_FILE
         self._rows: pa.Table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
         self.dim = int(self.manifest.info["dim"])
@@ -181,4 +191,8 @@ class EmbeddingSet:
             at = np.flatnonzero(shard == s)
             part = self._shards[s].take(row[at])
             image[at], text[at], has_image[at], has_text[at] = part
-        return EmbeddingBatch(rows.column("id").to_pylist(), rows.column("key").to_pylist(), Vectors(image, text, has_image, has_text))
+        return EmbeddingBatch(
+            rows.column("id").to_pylist(),
+            rows.column("key").to_pylist(),
+            Vectors(image, text, has_image, has_text),
+        )

@@ -90,7 +90,9 @@ class Workspace:
         """Open the workspace at ``root``; a URL needs ``cache``, a local folder for copies of artifacts."""
         self.root = str(root)
         self._fs, self._path = fsspec.url_to_fs(self.root)
-        self.is_local = "file" in (self._fs.protocol if isinstance(self._fs.protocol, tuple) else (self._fs.protocol,))
+        self.is_local = "file" in (
+            self._fs.protocol if isinstance(self._fs.protocol, tuple) else (self._fs.protocol,)
+        )
         if self.is_local:
             self.local = Path(self._path)
         elif cache is None:
@@ -166,13 +168,24 @@ class Workspace:
             shutil.rmtree(partial, ignore_errors=True)
 
     def _commit(self, kind: str, id: str, draft: Draft) -> Manifest:
-        files = {str(p.relative_to(draft.path)): p.stat().st_size for p in sorted(draft.path.rglob("*")) if p.is_file()}
+        files = {
+            str(p.relative_to(draft.path)): p.stat().st_size
+            for p in sorted(draft.path.rglob("*"))
+            if p.is_file()
+        }
         manifest = Manifest(
-            kind=kind, id=id, created_at=datetime.now(UTC).isoformat(), inputs=draft.inputs, files=files, info=draft.info
+            kind=kind,
+            id=id,
+            created_at=datetime.now(UTC).isoformat(),
+            inputs=draft.inputs,
+            files=files,
+            info=draft.info,
         )
         for name in files:
             _fsync(draft.path / name)
-        write_atomic(draft.path / MANIFEST, json.dumps(asdict(manifest), indent=1, ensure_ascii=False, sort_keys=True))
+        write_atomic(
+            draft.path / MANIFEST, json.dumps(asdict(manifest), indent=1, ensure_ascii=False, sort_keys=True)
+        )
         if self.is_local:
             if not _move(draft.path, self.local / kind / id):
                 return self.get(f"{kind}/{id}")

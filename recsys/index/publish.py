@@ -5,30 +5,24 @@ Does not know: manifests and resumption (``journal``), engines (``base``).
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from itertools import islice
 from typing import Any
 
 from recsys.config import Config
-from recsys.index import compare
+from recsys.index import compare, writing
 from recsys.index.audit import Audit, audit_build, audit_changes
 from recsys.index.base import (
     FAILED,
     READY,
-    SCHEMA_VERSION,
     Collection,
     CollectionInfo,
-    Metadata,
-    Point,
     VectorIndex,
-    Writer,
 )  # fmt: skip
 from recsys.index.diff import Changes
 from recsys.index.journal import Journal
 from recsys.index.service import now
 from recsys.index.source import Source
-from recsys.progress import track
 from recsys.workspace import Workspace
 
 logger = logging.getLogger(__name__)
@@ -116,26 +110,13 @@ class Publisher:
         return next((c for c in self._index.collections() if c.name == name), None)
 
     def _fill(self, name: str, source: Source) -> tuple[dict[str, int], Audit]:
-        metadata = Metadata(
-            encoder=source.encoder_ref,
-            snapshot=source.snapshot_ref,
-            embedding_set=source.embedding_set_ref,
-            dim=source.dim,
-            created_at=now(),
-        )
-        with self._index.build(name, metadata) as writer:
-            metadata = writer.metadata
-            resumed = writer.count()
-            if resumed:
-                logger.info("%s: resuming a build of which %d products are there", name, resumed)
+        with self._index.build(name, writing.describe(source)) as writer:
             with self._timed("upsert_s"):
-                points: Iterable[Point] = source.points()
-                points = _absent(writer, points, self._config.index.batch_size) if resumed else points
-                written = writer.upsert(track(points, total=len(source), label="publish", unit="products"))
+                written = writing.fill(writer, source, batch_size=self._config.index.batch_size)
             with self._timed("index_s"):
                 writer.index()
             audit = self._audited(name, writer, source)
-            writer.commit(metadata.but(updated_at=now()))
+            writer.commit(writing.brought_to(writer.metadata, source))
         return _counts(new=written, unchanged=len(source) - written), audit
 
     def _audited(self, name: str, collection: Collection, source: Source) -> Audit:
@@ -183,7 +164,7 @@ class Publisher:
         with self._timed("diff_s"):
             changes = self._compare(live, source)
         if changes.is_empty and self._journal.plan is None and compare.has_shape(live, self._config.index):
-            self._index.describe(live.name, _brought_to(live.metadata, source))
+            self._index.describe(live.name, writing.brought_to(live.metadata, source))
             return self._nothing(source, live, "No product differs.")
         written = "incremental" if len(changes.upsert) or changes.gone else "payload"
         plan = self._journal.intend({"action": written, "counts": changes.counts()})
@@ -212,15 +193,12 @@ class Publisher:
     ) -> None:
         pending = source.embedding_set_ref
         with self._timed("change_s"), self._index.change(collection.name, pending=pending) as writer:
-            points = source.points(changes.upsert)
-            writer.upsert(track(points, total=len(changes.upsert), label="publish", unit="products"))
-            writer.set_payloads(source.payloads(changes.payload))
-            writer.delete(changes.gone)
+            writing.apply(writer, source, changes)
             writer.index()
             audit = audit_changes(writer, source, changes, self._config.index, seed=self._config.seed)
             audit.require(collection.name)
             promise(audit)
-            writer.commit(_brought_to(collection.metadata, source))
+            writer.commit(writing.brought_to(collection.metadata, source))
 
     # -- housekeeping ----------------------------------------------------------------------------
 
@@ -247,24 +225,6 @@ def collection_name(alias: str, source: Source) -> str:
     """Return ``<alias>__<encoder id>__<snapshot id>``."""
     ids = (ref.partition("/")[2] for ref in (source.encoder_ref, source.snapshot_ref))
     return "__".join((alias, *ids))
-
-
-def _absent(writer: Writer, points: Iterable[Point], size: int) -> Iterator[Point]:
-    """Yield the points that a resumed build does not have yet, as they should be."""
-    iterator = iter(points)
-    while batch := list(islice(iterator, size)):
-        have = {r.id: r.payload for r in writer.retrieve([p.id for p in batch])}
-        yield from (p for p in batch if have.get(p.id) != p.payload)
-
-
-def _brought_to(metadata: Metadata, source: Source) -> Metadata:
-    return metadata.but(
-        snapshot=source.snapshot_ref,
-        embedding_set=source.embedding_set_ref,
-        schema_version=SCHEMA_VERSION,
-        updated_at=now(),
-        pending="",
-    )
 
 
 def _counts(*, new: int = 0, unchanged: int = 0) -> dict[str, int]:

@@ -1,5 +1,6 @@
 """Fine-tuning of the product encoder: what it learns from, how, and when it stops. The door is run.py.
 
+    near         near-equal pictures
     splits       who is trained on, validated on, held out
     supervision  label levels, item groups and judged pairs of a snapshot, as arrays
     sampler      batches of P classes times K items, a function of (seed, batch number)

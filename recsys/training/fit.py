@@ -171,7 +171,6 @@ def make_trainer(config: TrainingConfig, callbacks: Sequence[L.Callback], folder
         precision=precision,
         max_epochs=config.max_epochs,
         accumulate_grad_batches=config.optimizer.accumulate,
-        gradient_clip_val=config.optimizer.clip_grad_norm or None,
         callbacks=[*callbacks, *shown],
         logger=False,
         enable_progress_bar=bar,

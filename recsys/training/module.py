@@ -128,6 +128,12 @@ class FineTuning(L.LightningModule):
         seconds = round(self._progress.clock.elapsed(), 3)
         self.recorder.close(step, progress, lr_factor=factor, seconds=seconds)
 
+    def configure_gradient_clipping(self, optimizer: Any, *arguments: Any, **named: Any) -> None:
+        """Clip by norm; Lightning's own refuses a fused optimizer under autocast, for the sake of fp16."""
+        if self._config.optimizer.clip_grad_norm:
+            weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+            torch.nn.utils.clip_grad_norm_(weights, self._config.optimizer.clip_grad_norm)
+
     def train(self, mode: bool = True) -> "FineTuning":
         """Switch modes; what stands still and the base stay in use mode."""
         super().train(mode)

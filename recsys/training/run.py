@@ -28,6 +28,7 @@ from recsys.training.fit import Job, fit
 from recsys.training.items import Material
 from recsys.training.judged import pair_files
 from recsys.training.learnable import nothing_to_learn
+from recsys.training.near import thumbnail
 from recsys.training.objectives import check_kind
 from recsys.training.start import KIND, choose_start, make_base
 from recsys.training.supervision import Supervision, column, label_codes
@@ -40,7 +41,7 @@ from recsys.workspace.splits import KIND as SPLITS_KIND
 logger = logging.getLogger(__name__)
 
 _VERSION = 1
-_SPLITS_VERSION = 1
+_SPLITS_VERSION = 2
 _HARMLESS = {"num_workers", "cache_decoded", "cache_max_gb", "checkpoint_minutes"}
 """Settings that change how fast an encoder is trained and not which."""
 
@@ -131,6 +132,7 @@ def make_splits(
         groups=column(products, "item_group_id"),
         images=images,
         phashes=[[store.phash(sha) for sha in row] for row in images],
+        look=lambda sha: thumbnail(store.jpeg(sha)),
     )
     keys, exact, counts = splits.components(facts, settings)
     if settings.column is None:

@@ -12,26 +12,20 @@ Does not know: files, snapshots, models.
 """
 
 import hashlib
-import itertools
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from recsys.config.supervision import SplitConfig
+from recsys.training.near import Look, near_pictures
 from recsys.workspace.splits import HOLDOUT, TRAIN, UNUSED, VALIDATION
 
 logger = logging.getLogger(__name__)
 
-Int = NDArray[np.int64]
 _FLAT_BITS = 8
 """A 64-bit hash with fewer ones, or fewer noughts, than this comes of a plain picture."""
-_BUCKET = 2048
-"""Hashes that agree in a band are compared all with all up to this many, beyond with their neighbours."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +38,9 @@ class Facts:
     images: Sequence[Sequence[bytes]]
     """sha256 of each source picture."""
     phashes: Sequence[Sequence[int]]
-    """64-bit perceptual hash of each picture."""
+    """64-bit perceptual hash of each picture, in the order of ``images``."""
+    look: Look | None = None
+    """Gives a small version of a picture, to confirm what the hashes suggest; ``None``: they are believed."""
 
 
 class Forest:
@@ -91,13 +87,8 @@ def components(facts: Facts, config: SplitConfig) -> tuple[list[str], list[str],
     exact = _keys(forest, facts)
     joined = refused = 0
     if config.phash_distance >= 0:
-        carriers = _carriers(facts, exact, config.phash_max_products)
-        for members in carriers.values():
-            for i in members[1:]:
-                refused += not forest.join(members[0], i, largest=config.max_component)
-        values = np.fromiter(carriers, np.uint64, len(carriers))
-        for left, right in near_pairs(values, config.phash_distance):
-            ok = forest.join(carriers[int(left)][0], carriers[int(right)][0], largest=config.max_component)
+        for left, right in near_pictures(_carriers(facts, exact, config), config, facts.look):
+            ok = forest.join(first[left], first[right], largest=config.max_component)
             joined += ok
             refused += not ok
     keys = _keys(forest, facts)
@@ -106,49 +97,10 @@ def components(facts: Facts, config: SplitConfig) -> tuple[list[str], list[str],
         "components": len(sizes),
         "components_by_exact_links": len(set(exact)),
         "largest_component": max(sizes.values(), default=0),
-        "near_equal_hash_pairs": joined,
+        "near_equal_pictures": joined,
         "refused_joins": refused,
     }
     return keys, exact, counts
-
-
-def near_pairs(hashes: NDArray[np.uint64], distance: int) -> list[tuple[int, int]]:
-    """Return the pairs of distinct 64-bit ``hashes`` ``[N]`` at Hamming distance 1 to ``distance``.
-
-    Nearest first, then ascending; the smaller hash of a pair first.
-
-    Banding: 64 bits in ``distance`` + 2 blocks; two hashes within ``distance`` agree in at least two
-    blocks whole, so sorting by every pair of blocks finds them all, at N log N instead of N squared.
-    """
-    hashes = np.unique(hashes)
-    if distance <= 0 or len(hashes) < 2:
-        return []
-    edges = np.linspace(0, 64, distance + 3).astype(int)
-    masks = [((1 << int(b)) - (1 << int(a))) & 0xFFFF_FFFF_FFFF_FFFF for a, b in itertools.pairwise(edges)]
-    found = [np.empty((0, 2), np.uint64)]
-    for one, two in itertools.combinations(masks, 2):
-        banded = hashes & np.uint64(one | two)
-        order = np.argsort(banded, kind="stable")
-        ordered, band = hashes[order], banded[order]
-        active = np.arange(
-            len(hashes) - 1
-        )  # positions whose neighbour `step` further on is in the same bucket
-        for step in range(1, _BUCKET):
-            active = active[active + step < len(band)]
-            active = active[band[active] == band[active + step]]
-            if not len(active):
-                break
-            left, right = ordered[active], ordered[active + step]
-            near = np.bitwise_count(left ^ right) <= distance
-            found.append(np.stack([left[near], right[near]], axis=1))
-        else:
-            logger.warning(
-                "over %d perceptual hashes agree in a band; compared with neighbours only", _BUCKET
-            )
-    pairs = np.unique(np.concatenate(found), axis=0)
-    apart = np.bitwise_count(pairs[:, 0] ^ pairs[:, 1])
-    nearest = pairs[np.argsort(apart, kind="stable")]
-    return [(int(left), int(right)) for left, right in nearest]
 
 
 def assign(
@@ -217,14 +169,17 @@ def _join_equal(forest: Forest, values: Sequence[Any]) -> None:
             forest.join(i, first.setdefault(value, i))
 
 
-def _carriers(facts: Facts, exact: Sequence[str], max_products: int) -> dict[int, list[int]]:
-    """Return hash → products, without hashes of plain pictures and those of too many unrelated products."""
-    carriers: dict[int, list[int]] = {}
-    for i, hashes in enumerate(facts.phashes):
-        for value in hashes:
+def _carriers(facts: Facts, exact: Sequence[str], config: SplitConfig) -> dict[int, list[bytes]]:
+    """Return hash → pictures, without hashes of plain pictures and those of too many unrelated products."""
+    carriers: dict[int, dict[bytes, None]] = {}
+    owners: dict[int, set[str]] = {}
+    for pictures, hashes, key in zip(facts.images, facts.phashes, exact, strict=True):
+        for sha256, value in zip(pictures, hashes, strict=True):
             if _FLAT_BITS <= value.bit_count() <= 64 - _FLAT_BITS:
-                carriers.setdefault(value, []).append(i)
-    return {v: m for v, m in sorted(carriers.items()) if len({exact[i] for i in m}) <= max_products}
+                carriers.setdefault(value, {})[sha256] = None
+                owners.setdefault(value, set()).add(key)
+    few = config.phash_max_products
+    return {value: sorted(found) for value, found in sorted(carriers.items()) if len(owners[value]) <= few}
 
 
 def _keys(forest: Forest, facts: Facts) -> list[str]:

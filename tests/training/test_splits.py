@@ -3,36 +3,49 @@
 import itertools
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
+import pytest
+import simplejpeg
 from hypothesis import given
 from hypothesis import strategies as st
 
 from recsys.config.supervision import SplitConfig
-from recsys.training.splits import Facts, assign, components, near_pairs, prescribed
+from recsys.training.near import Look, difference, near_pairs, thumbnail
+from recsys.training.splits import Facts, assign, components, prescribed
 from recsys.workspace.splits import HOLDOUT, TRAIN, UNUSED, VALIDATION
 
-CONFIG = SplitConfig(validation_share=0.2, holdout_share=0.2)
+CONFIG = SplitConfig(validation_share=0.2, holdout_share=0.2, phash_max_products=100)
 BITS = 0x0F0F_0F0F_0F0F_0F0F
 """A hash with as many ones as noughts."""
 
-Products = dict[str, tuple[str | None, tuple[bytes, ...], tuple[int, ...]]]
+Picture = tuple[int, int]
+"""Which picture, and its perceptual hash."""
+Products = dict[str, tuple[str | None, tuple[Picture, ...]]]
 
-images = st.lists(st.sampled_from([bytes([i]) for i in range(12)]), max_size=3).map(tuple)
+pictures = st.integers(0, 30).map(lambda i: (i, BITS ^ ((1 << 3 * (i % 8)) - 1)))  # neighbours: three bits
 groups = st.one_of(st.none(), st.sampled_from(["a", "b", "c", "dd", "ee"]))
-hashes = st.lists(st.integers(0, 7).map(lambda i: BITS ^ (0b111 << 8 * i)), max_size=2).map(tuple)
 products = st.dictionaries(
-    st.from_regex(r"[0-9a-z]{1,4}", fullmatch=True), st.tuples(groups, images, hashes), max_size=25
+    st.from_regex(r"[0-9a-z]{1,4}", fullmatch=True),
+    st.tuples(groups, st.lists(pictures, max_size=3).map(tuple)),
+    max_size=25,
 )
 
 
-def facts(made: Products) -> Facts:
+def facts(made: Products, look: Look | None = None) -> Facts:
     ids = sorted(made)
     return Facts(
         ids=ids,
         groups=[made[i][0] for i in ids],
-        images=[made[i][1] for i in ids],
-        phashes=[made[i][2] for i in ids],
+        images=[[str(number).encode() for number, _ in made[i][1]] for i in ids],
+        phashes=[[phash for _, phash in made[i][1]] for i in ids],
+        look=look,
     )
+
+
+def alone(*numbers: int) -> tuple[Picture, ...]:
+    """Pictures that look like no other."""
+    return tuple((n, int(np.random.default_rng(n).integers(2**63))) for n in numbers)
 
 
 def split(
@@ -81,15 +94,16 @@ def test_near_pairs_are_those_of_the_slow_way(values: set[int], distance: int, d
 def test_components_are_the_connected_products(made: Products) -> None:
     given_facts = facts(made)
     keys, exact, counts = components(given_facts, CONFIG)
+    pairs = list(itertools.combinations(sorted(made), 2))
     links = {
         (a, b)
-        for a, b in itertools.combinations(sorted(made), 2)
+        for a, b in pairs
         if (made[a][0] is not None and made[a][0] == made[b][0]) or set(made[a][1]) & set(made[b][1])
     }
     near = {
         (a, b)
-        for a, b in itertools.combinations(sorted(made), 2)
-        if any((x ^ y).bit_count() <= CONFIG.phash_distance for x in made[a][2] for y in made[b][2])
+        for a, b in pairs
+        if any((x ^ y).bit_count() <= 4 for _, x in made[a][1] for _, y in made[b][1])
     }
     for found, expected in (
         (exact, connected(given_facts.ids, links)),
@@ -110,9 +124,8 @@ def test_no_component_is_divided(made: Products) -> None:
 
 @given(products, products)
 def test_products_without_a_link_to_old_ones_move_nobody(old: Products, new: Products) -> None:
-    apart = {
-        f"{id}-new": (g and f"{g}-new", tuple(b"new" + i for i in pictures), ())
-        for id, (g, pictures, _) in new.items()
+    apart: Products = {
+        f"{id}-new": (g and f"{g}-new", alone(*(1000 + n for n, _ in p))) for id, (g, p) in new.items()
     }
     before, after = split(old), split(old | apart)
     assert {id: after[id] for id in before} == before
@@ -136,39 +149,71 @@ def test_with_a_champion_only_joined_components_move_and_only_to_training(
 
 
 def test_a_growing_component_keeps_its_side_without_a_champion() -> None:
-    made: Products = {str(n): (None, (bytes([n % 250]),), ()) for n in range(1000, 1200)}
-    grown = made | {str(n): (None, (bytes([n % 250]),), ()) for n in range(2000, 3000)}
+    made: Products = {str(n): (None, alone(n % 250)) for n in range(1000, 1200)}
+    grown = made | {str(n): (None, alone(n % 250)) for n in range(2000, 3000)}
     before, after = split(made), split(grown)
     assert {id: after[id] for id in before} == before  # ids that count up: the oldest names the component
 
 
 def test_shares_are_kept() -> None:
-    splits = list(split({f"P{i}": (None, (), ()) for i in range(20_000)}).values())
+    splits = list(split({f"P{i}": (None, ()) for i in range(20_000)}).values())
     assert abs(splits.count(HOLDOUT) / 20_000 - 0.2) < 0.01
     assert abs(splits.count(VALIDATION) / 20_000 - 0.2) < 0.01
 
 
 def test_a_larger_holdout_takes_from_the_others_and_gives_nothing_back() -> None:
-    made: Products = {f"P{i}": (None, (), ()) for i in range(2000)}
+    made: Products = {f"P{i}": (None, ()) for i in range(2000)}
     small, large = (split(made, config=SplitConfig(holdout_share=s)) for s in (0.1, 0.3))
     assert all(large[id] == HOLDOUT for id, s in small.items() if s == HOLDOUT)
 
 
+def count(made: Products, config: SplitConfig = CONFIG) -> int:
+    return len(set(components(facts(made), config)[0]))
+
+
 def test_flat_common_and_runaway_hashes_join_nobody() -> None:
-    flat: Products = {f"P{i}": (None, (bytes([i]),), (0b111,)) for i in range(5)}
-    assert len(set(components(facts(flat), CONFIG)[0])) == 5
-    common: Products = {f"P{i}": (None, (bytes([i]),), (BITS,)) for i in range(30)}
-    assert len(set(components(facts(common), CONFIG)[0])) == 30
-    assert len(set(components(facts(common), SplitConfig(phash_max_products=40))[0])) == 1
-    chain: Products = {f"P{i:03d}": (None, (), (BITS ^ ((1 << i) - 1),)) for i in range(0, 56, 2)}
+    flat: Products = {f"P{i}": (None, ((i, 0b111),)) for i in range(5)}
+    assert count(flat) == 5
+    common: Products = {f"P{i}": (None, ((i, BITS),)) for i in range(30)}
+    assert count(common, SplitConfig()) == 30
+    assert count(common, SplitConfig(phash_max_products=40)) == 1
+    chain: Products = {f"P{i:03d}": (None, ((i, BITS ^ ((1 << i) - 1)),)) for i in range(0, 56, 2)}
     keys, _, counts = components(facts(chain), SplitConfig(max_component=10))
     assert max(keys.count(key) for key in keys) <= 10
     assert counts["refused_joins"] > 0
-    assert len(set(components(facts(chain), CONFIG)[0])) == 1
+    assert count(chain) == 1
+
+
+def test_what_the_hash_suggests_is_confirmed_by_looking() -> None:
+    rng = np.random.default_rng(0)
+    shoe, boot = (rng.integers(0, 256, (32, 32, 3)).astype(np.float32) for _ in range(2))
+    looks = {b"0": shoe, b"1": shoe + 1, b"2": boot, b"3": boot - 1, b"4": shoe}
+    made: Products = {f"P{i}": (None, ((i, BITS ^ (i % 2)),)) for i in range(5)}
+    keys, _, counts = components(facts(made, looks.__getitem__), CONFIG)
+    assert keys[0] == keys[1] == keys[4]
+    assert keys[2] == keys[3]
+    assert len(set(keys)) == 2
+    assert counts["near_equal_pictures"] >= 3
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_saving_anew_is_near_equal_and_another_thing_is_not(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    things = []
+    for _ in range(2):  # a small coloured thing on white, in the same place
+        pixels = np.full((240, 200, 3), 255, np.uint8)
+        pixels[90:150, 60:140] = np.repeat(np.repeat(rng.integers(0, 200, (6, 8, 3)), 10, 0), 10, 1)
+        things.append(cv2.GaussianBlur(pixels, (0, 0), 2))
+    small = cv2.resize(things[0], (100, 120), interpolation=cv2.INTER_AREA)
+    one, again, other = (thumbnail(simplejpeg.encode_jpeg(p, 80)) for p in (things[0], small, things[1]))
+    limit = SplitConfig().phash_difference
+    assert difference(one, again) < limit
+    assert difference(one, other) > 1.5 * limit
+    assert difference(one, one) == 0
 
 
 def test_groups_join_whatever_their_number() -> None:
-    made: Products = {f"P{i}": ("one", (), ()) for i in range(500)}
+    made: Products = {f"P{i}": ("one", ()) for i in range(500)}
     assert len(set(components(facts(made), CONFIG)[0])) == 1
 
 

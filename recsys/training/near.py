@@ -1,0 +1,116 @@
+"""Near-equal pictures: found by perceptual hash, confirmed by looking.
+
+A 64-bit perceptual hash sees outlines in grey: on white backgrounds any two shoes, shirts or pairs of
+glasses may share it. So what the hash suggests is confirmed on small colour versions of the pictures.
+
+    N = hashes
+
+Does not know: products, splits.
+"""
+
+import itertools
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
+
+import cv2
+import numpy as np
+import simplejpeg
+from numpy.typing import NDArray
+
+from recsys.config.supervision import SplitConfig
+
+logger = logging.getLogger(__name__)
+
+Pixels = NDArray[np.float32]
+Look = Callable[[bytes], Pixels]
+"""sha256 → the picture as ``[32, 32, 3]``."""
+
+_SIDE = 32
+_BUCKET = 2048
+"""Hashes that agree in a band are compared all with all up to this many, beyond with their neighbours."""
+_KINDS = 8
+"""Different pictures of one hash that are kept to compare further ones with."""
+
+
+def near_pictures(
+    carriers: Mapping[int, Sequence[bytes]], config: SplitConfig, look: Look | None
+) -> Iterator[tuple[bytes, bytes]]:
+    """Yield pairs of near-equal pictures, enough to join all that are, those of equal hash first.
+
+    ``carriers`` maps a hash to the sha256 of its pictures. ``config`` gives ``phash_distance`` and
+    ``phash_difference``.
+    """
+    seen = None if look is None else lru_cache(maxsize=50_000)(look)
+
+    def alike(left: bytes, right: bytes) -> bool:
+        return seen is None or difference(seen(left), seen(right)) <= config.phash_difference
+
+    kinds: dict[int, list[bytes]] = {}
+    for value, pictures in carriers.items():
+        known = kinds.setdefault(value, [pictures[0]])
+        for picture in pictures[1:]:
+            same = next((other for other in known if alike(other, picture)), None)
+            if same is not None:
+                yield same, picture
+            elif len(known) < _KINDS:
+                known.append(picture)
+    for left, right in near_pairs(np.fromiter(carriers, np.uint64, len(carriers)), config.phash_distance):
+        for one, two in itertools.product(kinds[left], kinds[right]):
+            if alike(one, two):
+                yield one, two
+
+
+def thumbnail(jpeg: bytes) -> Pixels:
+    """Return a JPEG as ``[32, 32, 3]`` float32, decoded at the smallest scale that holds that many pixels."""
+    pixels = simplejpeg.decode_jpeg(jpeg, "RGB", min_height=_SIDE, min_width=_SIDE)
+    return np.asarray(cv2.resize(pixels, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA), np.float32)
+
+
+def difference(left: Pixels, right: Pixels) -> float:
+    """Return the mean absolute difference of two small pictures over their mean contrast.
+
+    0 for equal ones, about 1 for unrelated ones. The contrast is what a picture differs by from its own
+    mean colour, so that a small thing on a large background counts as much as one that fills the picture.
+    """
+    contrasts = [float(np.abs(p - p.mean(axis=(0, 1))).mean()) for p in (left, right)]
+    return float(np.abs(left - right).mean()) / (sum(contrasts) / 2 + 2.0)
+
+
+def near_pairs(hashes: NDArray[np.uint64], distance: int) -> list[tuple[int, int]]:
+    """Return the pairs of distinct 64-bit ``hashes`` ``[N]`` at Hamming distance 1 to ``distance``.
+
+    Nearest first, then ascending; the smaller hash of a pair first.
+
+    Banding: 64 bits in ``distance`` + 2 blocks; two hashes within ``distance`` agree in at least two
+    blocks whole, so sorting by every pair of blocks finds them all, at N log N instead of N squared.
+    """
+    hashes = np.unique(hashes)
+    if distance <= 0 or len(hashes) < 2:
+        return []
+    edges = np.linspace(0, 64, distance + 3).astype(int)
+    masks = [((1 << int(b)) - (1 << int(a))) & 0xFFFF_FFFF_FFFF_FFFF for a, b in itertools.pairwise(edges)]
+    found = [np.empty((0, 2), np.uint64)]
+    for one, two in itertools.combinations(masks, 2):
+        banded = hashes & np.uint64(one | two)
+        order = np.argsort(banded, kind="stable")
+        ordered, band = hashes[order], banded[order]
+        active = np.arange(
+            len(hashes) - 1
+        )  # positions whose neighbour `step` further on is in the same bucket
+        for step in range(1, _BUCKET):
+            active = active[active + step < len(band)]
+            active = active[band[active] == band[active + step]]
+            if not len(active):
+                break
+            left, right = ordered[active], ordered[active + step]
+            near = np.bitwise_count(left ^ right) <= distance
+            found.append(np.stack([left[near], right[near]], axis=1))
+        else:
+            logger.warning(
+                "over %d perceptual hashes agree in a band; compared with neighbours only", _BUCKET
+            )
+    pairs = np.unique(np.concatenate(found), axis=0)
+    apart = np.bitwise_count(pairs[:, 0] ^ pairs[:, 1])
+    nearest = pairs[np.argsort(apart, kind="stable")]
+    return [(int(left), int(right)) for left, right in nearest]

@@ -3,6 +3,7 @@
 recsys config --reference > docs/configuration.md
 """
 
+import json
 import re
 import types
 from collections.abc import Iterator
@@ -73,7 +74,19 @@ def _default(field: Any) -> str:
     value = field.get_default(call_default_factory=True)
     if isinstance(value, BaseModel):
         return "{}"
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, tuple) else ()
+    if any(isinstance(part, BaseModel) for part in parts):
+        return json.dumps(_plain(value))
     return repr(value).replace("|", "\\|") if not isinstance(value, str) else f'"{value}"'
+
+
+def _plain(value: Any) -> Any:
+    """Return sections as the tables that a file would hold, without what is default anyway."""
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json", exclude_defaults=True)
+    if isinstance(value, dict):
+        return {key: _plain(part) for key, part in value.items()}
+    return [_plain(part) for part in value]
 
 
 def _type(annotation: Any) -> str:

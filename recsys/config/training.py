@@ -213,13 +213,16 @@ class TrainingConfig(Section):
     """Label levels by name. ``product`` and ``group`` exist without being named here; name one to draw
     batches by it."""
     pairs: tuple[PairsConfig, ...] = ()
+    """Files of judged pairs, positive or negative."""
     links: tuple[LinksConfig, ...] = ()
+    """Columns that list the ids of similar products."""
     sampler: SamplerConfig = SamplerConfig()
     augment: AugmentConfig = AugmentConfig()
     objectives: tuple[ObjectiveConfig, ...] = (
         ObjectiveConfig(kind="clip"),
         ObjectiveConfig(kind="metric", loss=NamedConfig(name="SupConLoss")),
     )
+    """Terms of the loss, summed by weight."""
     optimizer: OptimizerConfig = OptimizerConfig()
     validation: ValidationConfig = ValidationConfig()
 

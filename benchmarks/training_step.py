@@ -236,6 +236,7 @@ def main() -> None:
         "goal_ratio": 0.95,
         "steps": arguments.steps,
         "threads": torch.get_num_threads(),
+        "load_average": os.getloadavg()[0],
     }
     if not torch.cuda.is_available():
         keep_freed_memory()  # as training does

@@ -55,11 +55,9 @@ class Validating(L.Callback):
         self.best: dict[str, Any] | None = None
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Measure where training begins, and how long that takes."""
+        """Measure where training begins."""
         if not self.epochs:
-            started = time.monotonic()
-            self._enter(0, self._measure(), trainer)
-            self._progress.reserve_s = time.monotonic() - started
+            self._enter(0, self._timed(), trainer)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Measure the epoch; remember its weights if they are the best so far."""
@@ -67,19 +65,22 @@ class Validating(L.Callback):
         if average is not None:
             average.swap()
         epoch = trainer.current_epoch + 1
-        metric = self._measure()
+        metric = self._timed()
         self._enter(epoch, metric, trainer)
         if metric is not None:
             pl_module.log(METRIC, metric)
-        if (
-            self._config.validation.keep == "last"
-            or metric is None
-            or self.best is None
-            or metric > self.best["metric"]
-        ):
+        last = self._config.validation.keep == "last"
+        if last or metric is None or self.best is None or metric > self.best["metric"]:
             self._keep(epoch, metric, pl_module)
         if average is not None:
             average.swap()
+
+    def _timed(self) -> float | None:
+        """Measure; what it takes is what the schedule leaves for the last time."""
+        started = time.monotonic()
+        metric = self._measure()
+        self._progress.reserve_s = time.monotonic() - started
+        return metric
 
     def state_dict(self) -> dict[str, Any]:
         """Return the figures so far and which epoch is the best."""

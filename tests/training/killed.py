@@ -1,9 +1,10 @@
-"""A training run that kills itself with SIGKILL at a chosen moment; a program for test_resume.
+"""Training runs that kill themselves with SIGKILL, one after the other; a program for test_resume.
 
-    python -m tests.training.killed <workspace> <snapshot ref> <config.json> <where> <number>
+    python -m tests.training.killed <workspace> <snapshot ref> <config.json> <moment> ...
 
-``where`` is ``batch`` (after batch ``number``, before its checkpoint can be the last thing on disk) or
-``validated`` (after epoch ``number`` was measured, before its checkpoint is written).
+A moment is ``batch:<number>`` (as that batch is to be trained on) or ``validated:<epoch>`` (after the epoch
+was measured, before its checkpoint is written). Each attempt is a fork, so that libraries are loaded once;
+they have not been used by then, so there are no threads to lose. Prints the signal each attempt died of.
 """
 
 import os
@@ -21,14 +22,13 @@ from recsys.training.run import run
 from recsys.workspace import Workspace
 
 
-def main() -> None:
-    root, snapshot, config, where, number = sys.argv[1:]
-    torch.set_num_threads(1)
+def die_at(where: str, number: int) -> None:
+    """Arm the kill."""
     if where == "batch":
         step = FineTuning.training_step
 
         def training_step(self: FineTuning, batch: dict[str, Any], batch_idx: int) -> Any:
-            if batch["number"] == int(number):
+            if batch["number"] == number:
                 os.kill(os.getpid(), signal.SIGKILL)
             return step(self, batch, batch_idx)
 
@@ -38,11 +38,25 @@ def main() -> None:
 
         def _enter(self: resume.Validating, epoch: int, *rest: Any) -> None:
             enter(self, epoch, *rest)
-            if epoch == int(number):
+            if epoch == number:
                 os.kill(os.getpid(), signal.SIGKILL)
 
         resume.Validating._enter = _enter  # type: ignore[method-assign]
-    run(Config.model_validate_json(Path(config).read_text()), Workspace(root), snapshot)
+
+
+def main() -> None:
+    """Run the attempts."""
+    root, snapshot, config, *moments = sys.argv[1:]
+    for moment in moments:
+        attempt = os.fork()
+        if attempt == 0:
+            torch.set_num_threads(1)
+            where, _, number = moment.partition(":")
+            die_at(where, int(number))
+            run(Config.model_validate_json(Path(config).read_text()), Workspace(root), snapshot)
+            os._exit(0)
+        _, status = os.waitpid(attempt, 0)
+        sys.stdout.write(f"{os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0}\n")
 
 
 if __name__ == "__main__":

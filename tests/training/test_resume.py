@@ -57,16 +57,16 @@ def test_a_killed_run_ends_with_the_same_weights(tmp_path: Path, text_model: Pat
 
     broken = Workspace(tmp_path / "broken")
     snapshot = store(broken, rows(6))
-    for where, number in (("batch", "8"), ("validated", "2")):
-        command = [sys.executable, "-m", "tests.training.killed", broken.root, snapshot]
-        done = subprocess.run(
-            [*command, str(tmp_path / "config.json"), where, number],
-            env=os.environ | {"OMP_NUM_THREADS": "1"},
-            capture_output=True,
-            check=False,
-        )
-        assert done.returncode == -signal.SIGKILL, done.stderr.decode()
-        assert broken.list("encoders")[-1].info["role"] == "base"  # nothing half-trained is committed
+    program = [sys.executable, "-m", "tests.training.killed", broken.root, snapshot]
+    done = subprocess.run(
+        [*program, str(tmp_path / "config.json"), "batch:3", "validated:2", "batch:13"],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.split() == [str(int(signal.SIGKILL))] * 3, done.stderr
+    assert [m.info["role"] for m in broken.list("encoders")] == ["base"]  # nothing half-trained is committed
     resumed = run(config, broken, snapshot)
 
     assert resumed.ref == unbroken.ref

@@ -112,6 +112,7 @@ class Stream:
         """Whole jobs on worker threads, in order, at most two per worker ahead of the reader."""
         waiting: deque[tuple[Job, Future[torch.Tensor]] | Chunk] = deque()
         in_flight, threads = 0, torch.get_num_threads()
+        torch.set_num_threads(1)  # of the reader too: its small operations must not spin on busy cores
         pool = ThreadPoolExecutor(
             self._num_workers, "encode", initializer=torch.set_num_threads, initargs=(1,)
         )
@@ -137,7 +138,7 @@ class Stream:
                     in_flight -= 1
         finally:
             pool.shutdown(cancel_futures=True)
-            torch.set_num_threads(threads)  # the setting is the process's, not the worker's alone
+            torch.set_num_threads(threads)
 
     def _run_ahead(self, jobs: Iterator[Job | Chunk]) -> Iterator[Chunk]:
         """Decode in threads some batches ahead of the device, which computes one batch after the other."""

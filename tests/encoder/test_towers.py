@@ -71,6 +71,16 @@ def test_our_bert_is_theirs_in_every_size_and_pooling(tmp_path: Path) -> None:
     np.testing.assert_allclose(ours, reference.encode(TEXTS), atol=1e-5)
 
 
+def test_a_plain_bert_from_a_hub_is_ours_from_the_start() -> None:
+    location = sentence_tower.locate(MINILM, str)
+    theirs = SentenceTower(location, max_tokens=16, local=True).eval()
+    ours = sentence_tower.settle(theirs).eval()
+    assert isinstance(ours, BertTower)
+    assert ours.max_tokens == 16
+    with torch.inference_mode():
+        torch.testing.assert_close(ours(ours.tokenize(TEXTS)), theirs(theirs.tokenize(TEXTS)))
+
+
 def test_any_other_model_runs_through_the_library(tmp_path: Path) -> None:
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.base.modules import Dense

@@ -7,6 +7,7 @@ Does not know: the other towers.
 
 import importlib
 import logging
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -75,10 +76,20 @@ def restore(description: dict[str, Any], folder: Path) -> TextTower:
 
 
 def _load(location: str, *, max_tokens: int, local: bool) -> TextTower:
-    settings = read_settings(Path(location)) if local else None
+    if not local:
+        return settle(SentenceTower(location, max_tokens=max_tokens, local=False))
+    settings = read_settings(Path(location))
     if settings is not None:
         return BertTower(Path(location), settings, max_tokens=max_tokens)
-    return SentenceTower(location, max_tokens=max_tokens, local=local)
+    return SentenceTower(location, max_tokens=max_tokens, local=True)
+
+
+def settle(tower: SentenceTower) -> TextTower:
+    """Return the tower as it will be restored: a plain BERT that came from a hub is ours from the start."""
+    with tempfile.TemporaryDirectory() as folder:
+        tower.save_files(Path(folder))
+        settings = read_settings(Path(folder))
+        return tower if settings is None else BertTower(Path(folder), settings, max_tokens=tower.max_tokens)
 
 
 def locate(name: str, resolve: Resolve) -> str:

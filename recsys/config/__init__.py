@@ -5,10 +5,11 @@
 
 This is the one place that reads the environment:
 
-    RECSYS_CONFIG      path of the TOML file, when none is given
-    RECSYS_WORKSPACE   overrides ``workspace.root``
-    RECSYS_QDRANT_URL  overrides ``index.url`` and selects the Qdrant server
-    QDRANT_API_KEY     key for that server
+    RECSYS_CONFIG        path of the TOML file, when none is given
+    RECSYS_WORKSPACE     overrides ``workspace.root``
+    RECSYS_QDRANT_URL    overrides ``index.url`` and selects the Qdrant server
+    QDRANT_API_KEY       key for that server
+    RECSYS_DATABASE_URL  overrides ``search.database``, password included
 
 Relative paths in the file are relative to the file's own folder, so a config and its data move together.
 """
@@ -26,12 +27,13 @@ from recsys.config.embedding import EmbeddingConfig
 from recsys.config.encoder import EncoderConfig
 from recsys.config.evaluation import EvaluationConfig
 from recsys.config.index import IndexConfig
+from recsys.config.search import SearchConfig
 from recsys.config.training import TrainingConfig
 from recsys.errors import ConfigError
 
 __all__ = [
     "CatalogConfig", "Config", "EmbeddingConfig", "EncoderConfig", "EvaluationConfig", "IndexConfig",
-    "Section", "TrainingConfig", "WorkspaceConfig", "load",
+    "SearchConfig", "Section", "TrainingConfig", "WorkspaceConfig", "load",
 ]  # fmt: skip
 
 
@@ -60,6 +62,7 @@ class Config(Section):
     evaluation: EvaluationConfig = EvaluationConfig()
     embedding: EmbeddingConfig = EmbeddingConfig()
     index: IndexConfig = IndexConfig()
+    search: SearchConfig = SearchConfig()
 
     def resolve(self, path: str) -> str:
         """Return ``path`` made absolute against the config's folder; URLs and absolute paths as they are."""
@@ -95,6 +98,7 @@ def load(path: str | Path | None = None) -> Config:
     _override(values, "workspace", "root", "RECSYS_WORKSPACE", as_path=True)
     _override(values, "index", "url", "RECSYS_QDRANT_URL")
     _override(values, "index", "api_key", "QDRANT_API_KEY")
+    _override(values, "search", "database", "RECSYS_DATABASE_URL")
     try:
         return Config.model_validate(values)
     except ValidationError as error:

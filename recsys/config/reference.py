@@ -18,7 +18,8 @@ _HEAD = """# Configuration
 
 One TOML file, given by `--config` or `RECSYS_CONFIG`; every setting has a default, `conf/` has examples.
 Relative paths are relative to the file's own folder. The environment overrides: `RECSYS_WORKSPACE`
-(workspace.root), `RECSYS_QDRANT_URL` (index.url), `QDRANT_API_KEY` (index.api_key).
+(workspace.root), `RECSYS_QDRANT_URL` (index.url), `QDRANT_API_KEY` (index.api_key),
+`RECSYS_DATABASE_URL` (search.database).
 
 This page is written by `recsys config --reference` from the code; a test keeps it current.
 """

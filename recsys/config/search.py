@@ -1,0 +1,56 @@
+"""Settings of the search service: where it listens, who may do what, its limits, its feedback store."""
+
+from typing import Literal
+
+from pydantic import Field, field_validator
+
+from recsys.config.base import Section
+
+
+class ApiKey(Section):
+    """One key of the HTTP API. The key itself is never kept: ``recsys key`` makes one and prints this."""
+
+    name: str = Field(min_length=1, max_length=80)
+    """Who uses it: the author of the rules and judgements made with it."""
+    role: Literal["read", "merchandise", "admin"] = "read"
+    """``read`` asks; ``merchandise`` also makes rules and judgements; ``admin`` also changes others' rules
+    and reads the whole audit trail."""
+    sha256: str
+    """SHA-256 of the key, 64 hex digits."""
+
+    @field_validator("sha256")
+    @classmethod
+    def _hex(cls, value: str) -> str:
+        if len(value) != 64 or any(c not in "0123456789abcdef" for c in value):
+            raise ValueError("sha256 is 64 lower-case hex digits, as `recsys key` prints them")
+        return value
+
+
+class SearchConfig(Section):
+    """The HTTP API and the page over the live collection."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on. Any other than loopback needs ``keys``."""
+    port: int = Field(default=8000, ge=0, le=65535)
+    """Port to listen on; 0 takes a free one."""
+    hosts: tuple[str, ...] = ()
+    """Names that browsers may call the service by, beside ``host`` and localhost: those of a proxy."""
+    keys: tuple[ApiKey, ...] = ()
+    """Who may use the service; none at all means everybody on this machine may do everything."""
+    session_hours: float = Field(default=12, gt=0, le=24 * 30)
+    """Hours a person stays signed in on the page."""
+    database: str | None = None
+    """SQLAlchemy URL of rules and judgements (``postgresql+psycopg://…``); unset is SQLite inside a local
+    workspace. Give a password by ``RECSYS_DATABASE_URL`` rather than in a file."""
+    candidates: int = Field(default=200, ge=10, le=1000)
+    """Neighbours that diversity, variants and rules choose from; 100 to 300. More cost time, not much."""
+    follow_s: float = Field(default=1.0, gt=0, le=60)
+    """Seconds between looks at what is live; a new encoder is loaded before it takes over."""
+    threads: int = Field(default=8, ge=1, le=128)
+    """Requests worked on at the same time; more wait."""
+    max_body_bytes: int = Field(default=25_000_000, ge=1000)
+    """Bytes of one request's body at most, pictures included."""
+    max_batch: int = Field(default=256, ge=1, le=10_000)
+    """Product ids in one batch call at most."""
+    thumbnail_cache_mb: int = Field(default=64, ge=0, le=4096)
+    """Megabytes of thumbnails kept ready."""

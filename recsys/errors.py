@@ -3,6 +3,7 @@
     RecsysError
     ├── ConfigError      a setting is wrong; nothing ran
     ├── InputError       something a person gave us (a feed, a file, an id, a picture) is wrong
+    │   └── NotFoundError   nothing goes by the id that was asked for
     ├── GuardError       a guard stopped the run before harm; the message says how to override it
     ├── ArtifactError    an artifact is missing, incomplete or not what its manifest says
     ├── AuditError       a built collection failed its audit; the alias was left where it was
@@ -36,6 +37,10 @@ class ConfigError(RecsysError):
 
 class InputError(RecsysError):
     """Something a person gave us (a feed, a file, an id, a picture) is wrong."""
+
+
+class NotFoundError(InputError):
+    """Nothing goes by the id that was asked for."""
 
 
 class GuardError(RecsysError):

@@ -1,0 +1,154 @@
+"""From candidates to an order: rules, folding of variants, diversity. Arrays and plain values only.
+
+    C = candidates, D = dimensions of one half; vectors are ``[C, 2 * D]`` unit, weighted by image and text
+
+Does not know: where candidates come from.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys.search.query import Effect
+from recsys.search.rules import Rule
+
+Float32 = NDArray[np.float32]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Candidate:
+    """A product that may be answered."""
+
+    id: str
+    score: float
+    image_score: float
+    text_score: float
+    vector: Float32
+    """``[2 * D]``, unit norm, as stored."""
+    payload: Mapping[str, Any]
+
+    @property
+    def group(self) -> str:
+        """What its variants share."""
+        group = self.payload.get("item_group_id")
+        return f"group {group}" if group else f"product {self.id}"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Ranked:
+    """A candidate in its place."""
+
+    candidate: Candidate
+    adjusted: float
+    """Score, shifted by rules."""
+    effects: tuple[Effect, ...] = ()
+    pin: int | None = None
+    """Its place among the pins."""
+    variants: list[Candidate] = field(default_factory=list)
+    """Folded under it, best first."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ranking:
+    """The whole order of what was looked at, and what rules took out of it."""
+
+    order: list[Ranked]
+    blocked: list[tuple[Candidate, Effect]]
+
+
+def rank(
+    candidates: Sequence[Candidate],
+    rules: Sequence[Rule] = (),
+    *,
+    fold: bool,
+    diversity: float = 0.0,
+    among: int = 200,
+    image_weight: float = 0.5,
+) -> Ranking:
+    """Return the order of ``candidates``: pins, then by shifted score, variants folded, diversified.
+
+    ``rules`` are those that apply to the question. Diversity chooses among the first ``among`` products
+    after folding; those after keep their order. Equal inputs give equal orders, however they come.
+    """
+    moved: list[Ranked] = []
+    blocked: list[tuple[Candidate, Effect]] = []
+    pins = [rule for rule in rules if rule.action == "pin"]
+    pins.sort(key=lambda rule: (rule.position, rule.id))
+    for candidate in candidates:
+        acting = [rule for rule in rules if rule.moves(candidate.id, candidate.payload)]
+        block = next((rule for rule in acting if rule.action == "block"), None)
+        if block is not None:
+            blocked.append((candidate, _effect(block)))
+            continue
+        pin = next((i for i, rule in enumerate(pins) if rule in acting), None)
+        moved.append(
+            Ranked(
+                candidate=candidate,
+                adjusted=candidate.score + sum(rule.shift for rule in acting),
+                effects=tuple(_effect(rule) for rule in acting),
+                pin=pin,
+            )
+        )
+    moved.sort(key=lambda r: (r.pin is None, r.pin or 0, -r.adjusted, r.candidate.id))
+    order = fold_variants(moved) if fold else moved
+    if diversity > 0:
+        order = _diversify(order, diversity, among, image_weight)
+    return Ranking(order=order, blocked=blocked)
+
+
+def fold_variants(ranked: Sequence[Ranked]) -> list[Ranked]:
+    """Keep the first of each item group, the others under it; each pin stays, whatever its group."""
+    first: dict[str, Ranked] = {}
+    order: list[Ranked] = []
+    for one in ranked:
+        leader = first.get(one.candidate.group)
+        if leader is None or one.pin is not None:
+            first.setdefault(one.candidate.group, one)
+            order.append(one)
+        else:
+            leader.variants.append(one.candidate)
+    return order
+
+
+def mmr(relevance: Float32, vectors: Float32, *, diversity: float, count: int) -> list[int]:
+    """Return ``count`` indices by maximal marginal relevance (Carbonell and Goldstein, 1998, equation 1).
+
+    ``relevance`` is ``[C]``, ``vectors`` ``[C, E]`` of unit norm. Each step takes the candidate with the
+    greatest ``(1 - diversity) * relevance - diversity * its greatest similarity to those taken``; the first
+    is the most relevant. Ties go to the earlier candidate.
+    """
+    count = min(count, len(relevance))
+    if count == 0:
+        return []
+    gain = (1 - diversity) * relevance
+    nearest = np.full(len(relevance), -np.inf, np.float32)
+    taken = [int(np.argmax(relevance))]
+    free = np.ones(len(relevance), np.bool_)
+    while len(taken) < count:
+        free[taken[-1]] = False
+        nearest = np.maximum(nearest, vectors @ vectors[taken[-1]])
+        taken.append(int(np.argmax(np.where(free, gain - diversity * nearest, -np.inf))))
+    return taken
+
+
+def _diversify(order: list[Ranked], diversity: float, among: int, image_weight: float) -> list[Ranked]:
+    pins = [r for r in order if r.pin is not None]
+    others = [r for r in order if r.pin is None]
+    pool, rest = others[:among], others[among:]
+    if not pool:
+        return order
+    halves = np.stack([r.candidate.vector for r in pool]).reshape(len(pool), 2, -1) * np.float32(np.sqrt(2))
+    weights = np.sqrt(np.array([image_weight, 1 - image_weight], np.float32))
+    vectors = (halves * weights[:, None]).reshape(len(pool), -1)  # products with it: w·cos + (1 − w)·cos
+    relevance = np.array([r.adjusted for r in pool], np.float32)
+    picks = mmr(relevance, vectors, diversity=diversity, count=len(pool))
+    return [*pins, *(pool[i] for i in picks), *rest]
+
+
+def _effect(rule: Rule) -> Effect:
+    return Effect(
+        rule_id=rule.id, action=rule.action, reason=rule.reason, author=rule.author, shift=rule.shift
+    )

@@ -112,10 +112,9 @@ def _engine(url: sa.URL) -> sa.Engine:
         sa.event.listen(engine, "connect", _prepare_sqlite)
         sa.event.listen(engine, "begin", _begin_sqlite)
         return engine
-    arguments = {"options": f"-c lock_timeout={_BUSY_S * 1000}", "connect_timeout": "10"} | dict(url.query)
-    return sa.create_engine(
-        url.set(query={}), pool_pre_ping=True, pool_timeout=_BUSY_S, connect_args=arguments
-    )
+    ours = {"options": f"-c lock_timeout={_BUSY_S * 1000}", "connect_timeout": 10}
+    arguments = {name: value for name, value in ours.items() if name not in url.query}
+    return sa.create_engine(url, pool_pre_ping=True, pool_timeout=_BUSY_S, connect_args=arguments)
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:

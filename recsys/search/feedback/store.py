@@ -175,7 +175,7 @@ class FeedbackStore(Judgements):
         change: Callable[[StoredRule, datetime], Mapping[str, Any]],
         note: str = "",
     ) -> StoredRule:
-        """Write what ``change`` says of the rule as it is now, and the trail's entry; nothing where it is so."""
+        """Write what ``change`` says of the rule as it is now, and the trail's entry, if that is news."""
         checks.text(author, "author", most=checks.MAX_AUTHOR, least=1)
         checks.text(note, "reason")
         with self._changing_rules() as connection:

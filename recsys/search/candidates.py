@@ -3,21 +3,21 @@
 The engine answers by similarity alone. Rules move products and variants fold, so more is fetched than shown,
 and more again until nothing that was not fetched could stand among what is shown:
 
-    every product shown has a shifted score of at least the last score fetched
+    every product shown has a shifted score of at least what any product not fetched could have
 
 Boosted and pinned products are fetched by themselves besides, however far away they are.
 
 Does not know: vectors of examples; what is shown of a product.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from recsys.errors import InputError
 from recsys.index.base import Collection, Hit, Query, Record
-from recsys.index.filters import Condition, Filter, Ids, Not
+from recsys.index.filters import Filter, Ids, Not
 from recsys.search.aim import Float32
 from recsys.search.query import SearchQuery
 from recsys.search.rank import Candidate, Ranking, rank
@@ -54,12 +54,15 @@ def collect(
         need = max(need, among)
     vector = query_vector(aim.halves[0], aim.halves[1], aim.image_weight)
     blocks = [] if query.explain else [Not(r.condition) for r in rules if r.action == "block"]
-    extra = [_ask(vector, size, [*query.filter, condition]) for condition, size in _besides(rules, need)]
-    pool = need + len(aim.without) + (need // 2 + 4 if query.fold else 0)
+    besides = [r.condition for r in rules if r.action == "boost"]
+    lift = sum(r.shift for r in rules if r.action == "boost")  # of an unseen product, at most
+    pinned = tuple(dict.fromkeys(r.target_value for r in rules if r.action == "pin"))
+    pool = need + len(aim.without) + (need if query.fold else 0)
     while True:
-        asked = [_ask(vector, pool, [*query.filter, *blocks]), *extra]
-        answers = collection.query_batch(asked) if extra else [collection.query(asked[0])]
-        main = answers[0]
+        asked = [_ask(vector, pool, [*query.filter, *blocks])]
+        asked += [_ask(vector, pool, [*query.filter, condition]) for condition in besides]
+        pins = [_ask(vector, len(pinned), [*query.filter, Ids(pinned)])] if pinned else []
+        answers = collection.query_batch([*asked, *pins]) if besides or pins else [collection.query(asked[0])]
         hits = {h.id: h for answer in answers for h in answer if h.id not in aim.without}
         ranking = rank(
             candidates_of(list(hits.values()), aim),
@@ -67,10 +70,12 @@ def collect(
             fold=query.fold,
             diversity=query.diversity,
             among=among,
+            count=query.offset + query.limit + 1,
             image_weight=aim.image_weight,
         )
-        exhausted = len(main) < pool or pool >= MAX_POOL
-        if exhausted or _num_certain(ranking, main[-1].score) >= need:
+        lifts = [0.0] + [lift] * len(besides)
+        unseen = [a[-1].score + up for a, up in zip(answers, lifts, strict=False) if len(a) == pool]
+        if not unseen or pool >= MAX_POOL or _num_certain(ranking, max(unseen)) >= need:
             return ranking
         pool = min(MAX_POOL, 2 * pool)
 
@@ -83,8 +88,8 @@ def candidates_of(hits: Sequence[Hit], aim: Aim) -> list[Candidate]:
     halves = stored.reshape(len(hits), 2, -1) * _SQRT2
     parts = np.einsum("nmd,md->nm", halves, aim.halves).tolist()
     return [
-        Candidate(id=h.id, score=h.score, image_score=i, text_score=t, vector=stored[n], payload=h.payload)
-        for n, (h, (i, t)) in enumerate(zip(hits, parts, strict=True))
+        Candidate(h.id, h.score, image, text, vector, h.payload)
+        for h, (image, text), vector in zip(hits, parts, stored, strict=True)
     ]
 
 
@@ -100,19 +105,10 @@ def check_filter(collection: Collection, filter: Filter) -> None:
             )
 
 
-def _besides(rules: Sequence[Rule], need: int) -> Iterable[tuple[Condition, int]]:
-    pinned = tuple(dict.fromkeys(r.target_value for r in rules if r.action == "pin"))
-    if pinned:
-        yield Ids(pinned), len(pinned)
-    for rule in rules:
-        if rule.action == "boost":
-            yield rule.condition, need
-
-
 def _ask(vector: Float32, limit: int, filter: Filter) -> Query:
     return Query(vector=vector, limit=limit, filter=filter, with_vectors=True)
 
 
 def _num_certain(ranking: Ranking, cutoff: float) -> int:
-    """Count the products that nothing beyond the pool could precede."""
-    return sum(r.pin is not None or r.adjusted >= cutoff for r in ranking.order)
+    """Count the products, pins aside, that nothing beyond the pool could precede."""
+    return sum(r.pin is None and r.adjusted >= cutoff for r in ranking.order)

@@ -6,8 +6,8 @@ Does not know: where candidates come from.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +18,7 @@ from recsys.search.rules import Rule
 Float32 = NDArray[np.float32]
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Candidate:
+class Candidate(NamedTuple):
     """A product that may be answered."""
 
     id: str
@@ -37,17 +36,16 @@ class Candidate:
         return f"group {group}" if group else f"product {self.id}"
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Ranked:
+class Ranked(NamedTuple):
     """A candidate in its place."""
 
     candidate: Candidate
     adjusted: float
     """Score, shifted by rules."""
-    effects: tuple[Effect, ...] = ()
-    pin: int | None = None
+    effects: tuple[Effect, ...]
+    pin: int | None
     """Its place among the pins."""
-    variants: list[Candidate] = field(default_factory=list)
+    variants: list[Candidate]
     """Folded under it, best first."""
 
 
@@ -66,12 +64,14 @@ def rank(
     fold: bool,
     diversity: float = 0.0,
     among: int = 200,
+    count: int | None = None,
     image_weight: float = 0.5,
 ) -> Ranking:
     """Return the order of ``candidates``: pins, then by shifted score, variants folded, diversified.
 
     ``rules`` are those that apply to the question. Diversity chooses among the first ``among`` products
-    after folding; those after keep their order. Equal inputs give equal orders, however they come.
+    after folding, as far as the first ``count`` (by default all); those after keep their order. Equal
+    inputs give equal orders, however they come.
     """
     moved: list[Ranked] = []
     blocked: list[tuple[Candidate, Effect]] = []
@@ -90,12 +90,13 @@ def rank(
                 adjusted=candidate.score + sum(rule.shift for rule in acting),
                 effects=tuple(_effect(rule) for rule in acting),
                 pin=pin,
+                variants=[],
             )
         )
     moved.sort(key=lambda r: (r.pin is None, r.pin or 0, -r.adjusted, r.candidate.id))
     order = fold_variants(moved) if fold else moved
     if diversity > 0:
-        order = _diversify(order, diversity, among, image_weight)
+        order = _diversify(order, diversity, (among, count or among), image_weight)
     return Ranking(order=order, blocked=blocked)
 
 
@@ -124,17 +125,21 @@ def mmr(relevance: Float32, vectors: Float32, *, diversity: float, count: int) -
     if count == 0:
         return []
     gain = (1 - diversity) * relevance
+    alike = vectors @ vectors.T  # [C, C]
     nearest = np.full(len(relevance), -np.inf, np.float32)
     taken = [int(np.argmax(relevance))]
     free = np.ones(len(relevance), np.bool_)
     while len(taken) < count:
         free[taken[-1]] = False
-        nearest = np.maximum(nearest, vectors @ vectors[taken[-1]])
+        nearest = np.maximum(nearest, alike[taken[-1]])
         taken.append(int(np.argmax(np.where(free, gain - diversity * nearest, -np.inf))))
     return taken
 
 
-def _diversify(order: list[Ranked], diversity: float, among: int, image_weight: float) -> list[Ranked]:
+def _diversify(
+    order: list[Ranked], diversity: float, sizes: tuple[int, int], image_weight: float
+) -> list[Ranked]:
+    among, count = sizes
     pins = [r for r in order if r.pin is not None]
     others = [r for r in order if r.pin is None]
     pool, rest = others[:among], others[among:]
@@ -144,8 +149,9 @@ def _diversify(order: list[Ranked], diversity: float, among: int, image_weight: 
     weights = np.sqrt(np.array([image_weight, 1 - image_weight], np.float32))
     vectors = (halves * weights[:, None]).reshape(len(pool), -1)  # products with it: w·cos + (1 − w)·cos
     relevance = np.array([r.adjusted for r in pool], np.float32)
-    picks = mmr(relevance, vectors, diversity=diversity, count=len(pool))
-    return [*pins, *(pool[i] for i in picks), *rest]
+    picks = mmr(relevance, vectors, diversity=diversity, count=count)
+    left = sorted(set(range(len(pool))) - set(picks))
+    return [*pins, *(pool[i] for i in [*picks, *left]), *rest]
 
 
 def _effect(rule: Rule) -> Effect:

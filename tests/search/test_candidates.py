@@ -1,0 +1,171 @@
+"""Enough candidates: an answer's order is the order of the whole catalog."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from recsys.config import Config
+from recsys.errors import InputError
+from recsys.index import Collection, open_index
+from recsys.index.base import Hit, Query
+from recsys.index.filters import AnyOf, Not, category
+from recsys.index.run import run
+from recsys.search.candidates import Aim, candidates_of, check_filter, collect
+from recsys.search.query import SearchQuery
+from recsys.search.rank import Ranking, rank
+from recsys.search.rules import Rule, Subject
+from recsys.workspace import Workspace
+from recsys.workspace.embeddings import query_vector
+from tests.index.catalogs import products, publish_inputs
+
+COUNT = 150
+
+
+@pytest.fixture(scope="module")
+def collection(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collection]:
+    workspace = Workspace(Path(tmp_path_factory.mktemp("published")))
+    run(Config(), workspace, *publish_inputs(workspace, products(COUNT)))
+    index = open_index(Config(), workspace)
+    yield index.open()
+    index.close()
+
+
+def aim_at(collection: Collection, id: str, weight: float) -> Aim:
+    record = collection.retrieve([id], with_vectors=True)[0]
+    assert record.vector is not None
+    return Aim(
+        halves=record.vector.reshape(2, -1) * np.float32(np.sqrt(2)),
+        image_weight=weight,
+        liked=(record,),
+        without=frozenset([id]),
+        subject=Subject.of(id, []),
+    )
+
+
+def everything(collection: Collection, aim: Aim) -> list[Hit]:
+    vector = query_vector(aim.halves[0], aim.halves[1], aim.image_weight)
+    hits = collection.query(Query(vector=vector, limit=COUNT, exact=True, with_vectors=True))
+    return [h for h in hits if h.id not in aim.without]
+
+
+def ids(ranking: Ranking) -> list[str]:
+    return [r.candidate.id for r in ranking.order]
+
+
+some_id = st.integers(0, COUNT - 1).map(lambda i: f"sku-{i:05d}")
+targets = st.one_of(
+    st.tuples(st.just("product"), some_id),
+    st.tuples(st.just("brand"), st.sampled_from(["Acme", "Bolt"])),
+    st.tuples(st.just("category"), st.sampled_from(["Home", "Home > Lamps", "Garden"])),
+)
+moves = st.tuples(st.sampled_from(["boost", "bury", "block"]), targets, st.floats(0.01, 1))
+pins = st.tuples(st.just("pin"), st.tuples(st.just("product"), some_id), st.just(0.1))
+
+
+@st.composite
+def rules(draw: st.DrawFn) -> list[Rule]:
+    drawn = draw(st.lists(st.one_of(moves, pins), max_size=4))
+    return [
+        Rule(id=i + 1, action=action, target=target, target_value=value, strength=strength)
+        for i, (action, (target, value), strength) in enumerate(drawn)
+    ]
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    id=some_id,
+    weight=st.sampled_from([0.0, 0.3, 0.5, 1.0]),
+    rules=rules(),
+    fold=st.booleans(),
+    diversity=st.sampled_from([0.0, 0.0, 0.4]),
+    offset=st.integers(0, 30),
+    explain=st.booleans(),
+)
+def test_the_answer_is_that_of_ranking_everything(
+    collection: Collection,
+    id: str,
+    weight: float,
+    rules: Sequence[Rule],
+    fold: bool,
+    diversity: float,
+    offset: int,
+    explain: bool,
+) -> None:
+    aim = aim_at(collection, id, weight)
+    query = SearchQuery(like=(id,), fold=fold, diversity=diversity, limit=6, offset=offset, explain=explain)
+    among = 20
+    found = collect(collection, query, aim, rules, among=among)
+    whole = rank(
+        candidates_of(everything(collection, aim), aim), rules, fold=fold, diversity=diversity,
+        among=among, count=offset + 7, image_weight=weight,
+    )  # fmt: skip
+    end = offset + 6
+    shown = [r.candidate.score for r in found.order[:end]]
+    expected = [r.candidate.score for r in whole.order[:end]]
+    np.testing.assert_allclose(shown, expected, atol=2e-5)
+    if diversity == 0:
+        assert ids(found)[:end] == ids(whole)[:end]
+        assert [len(r.effects) for r in found.order[:end]] == [len(r.effects) for r in whole.order[:end]]
+    assert (len(found.order) > end) == (len(whole.order) > end)
+
+
+def test_a_boost_brings_up_what_is_far_away(collection: Collection) -> None:
+    aim = aim_at(collection, "sku-00000", 0.5)
+    last = everything(collection, aim)[-1].id
+    boost = Rule(id=1, action="boost", target="product", target_value=last, strength=1.0)
+    query = SearchQuery(like=("sku-00000",), limit=3)
+    best = everything(collection, aim)[0].score
+    if everything(collection, aim)[-1].score + 1 > best:
+        assert ids(collect(collection, query, aim, [boost], among=10))[0] == last
+
+
+def test_pins_and_boosts_stay_within_the_filter(collection: Collection) -> None:
+    aim = aim_at(collection, "sku-00000", 0.5)
+    outside = next(r for r in collection.records(["brand"]) if r.payload["brand"] == "Bolt").id
+    moved = [
+        Rule(id=1, action="pin", target="product", target_value=outside),
+        Rule(id=2, action="boost", target="brand", target_value="Bolt", strength=1.0),
+    ]
+    query = SearchQuery(like=("sku-00000",), limit=10, filter=(AnyOf("brand", ("Acme",)),))
+    found = collect(collection, query, aim, moved, among=10)
+    assert {r.candidate.payload["brand"] for r in found.order} == {"Acme"}
+
+
+def test_the_parts_of_a_score_make_it_up(collection: Collection) -> None:
+    aim = aim_at(collection, "sku-00003", 0.3)
+    for one in candidates_of(everything(collection, aim), aim):
+        assert one.score == pytest.approx(0.3 * one.image_score + 0.7 * one.text_score, abs=1e-4)
+    assert candidates_of([], aim) == []
+
+
+def test_only_indexed_columns_can_be_filtered_by(collection: Collection) -> None:
+    check_filter(collection, (category("Home"), Not(AnyOf("brand", ("Acme",)))))
+    for wrong in (AnyOf("title", ("x",)), Not(AnyOf("attributes.fit", ("slim",)))):
+        with pytest.raises(InputError, match=r"cannot be filtered by") as error:
+            check_filter(collection, (wrong,))
+        assert "brand" in error.value.fix
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({}, "nothing to look for"),
+        ({"unlike": ("a",)}, "nothing to look for"),
+        ({"text": "x", "diversity": 1.1}, "diversity is 1.1"),
+        ({"text": "x", "image_weight": -0.1}, "image_weight -0.1"),
+        ({"text": "x", "limit": 0}, "limit is 0"),
+        ({"text": "x", "offset": -1}, "offset -1"),
+        ({"text": "x", "limit": 500, "offset": 501}, "offset 501"),
+        ({"like": tuple("a" * 51)}, "51 products are liked"),
+        ({"text": "x" * 501}, "501 characters"),
+        ({"images": (b"",) * 9}, "9 pictures"),
+    ],
+)
+def test_a_question_that_cannot_be_asked_says_why(wrong: dict[str, Any], says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        SearchQuery(**wrong)

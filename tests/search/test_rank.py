@@ -1,0 +1,148 @@
+"""The order of candidates: rules, folding, diversity."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recsys.search.rank import Candidate, Ranking, mmr, rank
+from recsys.search.rules import Rule
+
+
+def candidate(id: str, score: float, *, group: str | None = None, vector: Any = None, **payload: Any) -> Any:
+    stored = np.array([1, 0, 1, 0], np.float32) / np.sqrt(2) if vector is None else vector
+    columns = payload | ({"item_group_id": group} if group else {})
+    return Candidate(id, score, score, score, stored, columns)
+
+
+def rule(id: int, action: Any, value: str, **more: Any) -> Rule:
+    return Rule(**{"id": id, "action": action, "target": "product", "target_value": value, **more})
+
+
+def ids(ranking: Ranking) -> list[str]:
+    return [r.candidate.id for r in ranking.order]
+
+
+def test_without_anything_the_order_is_that_of_the_scores() -> None:
+    mixed = [candidate("b", 0.5), candidate("a", 0.5), candidate("c", 0.9)]
+    assert ids(rank(mixed, fold=False)) == ["c", "a", "b"]
+    assert ids(rank(mixed[::-1], fold=False)) == ["c", "a", "b"]  # equal scores: by id, however they come
+
+
+def test_a_boost_and_a_bury_move_by_their_strength_and_leave_the_score() -> None:
+    three = [candidate("a", 0.9), candidate("b", 0.85), candidate("c", 0.8)]
+    rules = [rule(1, "boost", "c", strength=0.07), rule(2, "bury", "a", strength=0.2)]
+    ranking = rank(three, rules, fold=True)
+    assert ids(ranking) == ["c", "b", "a"]
+    top = ranking.order[0]
+    assert top.candidate.score == 0.8
+    assert top.adjusted == pytest.approx(0.87)
+    assert [(e.rule_id, e.action, e.shift) for e in top.effects] == [(1, "boost", 0.07)]
+
+
+def test_rules_add_up() -> None:
+    acme = candidate("a", 0.5, brand="Acme")
+    rules = [rule(1, "boost", "Acme", target="brand", strength=0.2), rule(2, "bury", "a", strength=0.05)]
+    assert rank([acme], rules, fold=True).order[0].adjusted == pytest.approx(0.65)
+
+
+def test_what_is_blocked_is_not_there_and_is_accounted_for() -> None:
+    rules = [rule(7, "block", "b"), rule(8, "pin", "b"), rule(9, "boost", "b")]
+    ranking = rank([candidate("a", 0.9), candidate("b", 0.8)], rules, fold=True)
+    assert ids(ranking) == ["a"]
+    assert [(c.id, e.rule_id) for c, e in ranking.blocked] == [("b", 7)]
+
+
+def test_pins_come_first_by_position_then_age() -> None:
+    four = [candidate(x, 0.9 - i / 10) for i, x in enumerate("abcd")]
+    rules = [
+        rule(3, "pin", "c", position=1),
+        rule(2, "pin", "d", position=1),
+        rule(9, "pin", "b", position=0),
+    ]
+    assert ids(rank(four, rules, fold=True)) == ["b", "d", "c", "a"]
+
+
+def test_variants_fold_under_the_best_and_are_counted() -> None:
+    rows = [candidate("a", 0.9, group="g"), candidate("b", 0.95, group="h"), candidate("c", 0.8, group="g")]
+    ranking = rank([*rows, candidate("d", 0.7)], fold=True)
+    assert ids(ranking) == ["b", "a", "d"]
+    assert [[v.id for v in r.variants] for r in ranking.order] == [[], ["c"], []]
+    assert ids(rank(rows, fold=False)) == ["b", "a", "c"]
+
+
+def test_a_product_named_like_a_group_is_no_variant_of_it() -> None:
+    assert ids(rank([candidate("g", 0.9), candidate("x", 0.8, group="g")], fold=True)) == ["g", "x"]
+
+
+def test_a_pinned_variant_leads_its_group() -> None:
+    rows = [candidate("a", 0.9, group="g"), candidate("b", 0.2, group="g")]
+    ranking = rank(rows, [rule(1, "pin", "b")], fold=True)
+    assert ids(ranking) == ["b"]
+    assert [v.id for v in ranking.order[0].variants] == ["a"]
+    both = rank(rows, [rule(1, "pin", "b"), rule(2, "pin", "a")], fold=True)
+    assert ids(both) == ["b", "a"]  # whoever pins two variants wants to see two
+
+
+def test_a_boosted_variant_takes_the_lead_of_its_group() -> None:
+    rows = [candidate("a", 0.9, group="g"), candidate("b", 0.85, group="g")]
+    assert ids(rank(rows, [rule(1, "boost", "b")], fold=True)) == ["b"]
+
+
+def test_mmr_follows_its_equation() -> None:
+    # three alike (cosine 1), one at a right angle; worked out by hand at diversity 0.5
+    vectors = np.array([[1, 0], [1, 0], [1, 0], [0, 1]], np.float32)
+    relevance = np.array([0.9, 0.8, 0.7, 0.3], np.float32)
+    # after 0: 1: .40 - .5, 2: .35 - .5, 3: .15 - 0
+    assert mmr(relevance, vectors, diversity=0.5, count=4) == [0, 3, 1, 2]
+    assert mmr(relevance, vectors, diversity=0.1, count=4) == [0, 1, 2, 3]
+    assert mmr(relevance[:0], vectors[:0], diversity=0.5, count=3) == []
+
+
+@given(st.integers(0, 1000), st.integers(1, 12), st.floats(0, 1))
+def test_mmr_takes_the_best_of_what_is_left_at_each_step(seed: int, count: int, diversity: float) -> None:
+    rng = np.random.default_rng(seed)
+    vectors = rng.normal(size=(count, 5)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    relevance = rng.uniform(size=count).astype(np.float32)
+    picks = mmr(relevance, vectors, diversity=diversity, count=count)
+    assert sorted(picks) == list(range(count))
+    for step in range(1, count):
+        gains = {
+            i: (1 - diversity) * relevance[i] - diversity * max(vectors[i] @ vectors[j] for j in picks[:step])
+            for i in picks[step:]
+        }
+        assert gains[picks[step]] == pytest.approx(max(gains.values()), abs=1e-5)
+
+
+@given(st.integers(0, 500), st.integers(1, 20), st.integers(0, 10))
+def test_a_longer_answer_begins_with_the_shorter(seed: int, shorter: int, more: int) -> None:
+    rng = np.random.default_rng(seed)
+    pool = []
+    for i in range(40):
+        vector = rng.normal(size=(2, 3))
+        vector /= np.linalg.norm(vector, axis=1, keepdims=True) * np.sqrt(2)
+        group = f"g{i % 30}"
+        pool.append(
+            candidate(f"p{i}", float(rng.uniform()), group=group, vector=vector.ravel().astype(np.float32))
+        )
+    settings = {"fold": True, "diversity": 0.4, "among": 25}
+    one = ids(rank(pool, count=shorter, **settings))[:shorter]
+    assert ids(rank(pool, count=shorter + more, **settings))[:shorter] == one
+
+
+def test_diversity_weighs_looks_and_words_as_the_search_does() -> None:
+    def stored(image: list[float], text: list[float]) -> np.ndarray:
+        return np.array([*image, *text], np.float32) / np.float32(np.sqrt(2))
+
+    rows = [
+        candidate("first", 0.9, vector=stored([1, 0], [1, 0])),
+        candidate("same looks", 0.8, vector=stored([1, 0], [0, 1])),
+        candidate("same words", 0.8, vector=stored([0, 1], [1, 0])),
+    ]
+    looks = rank(rows, fold=False, diversity=0.5, image_weight=1.0)
+    words = rank(rows, fold=False, diversity=0.5, image_weight=0.0)
+    assert ids(looks) == ["first", "same words", "same looks"]
+    assert ids(words) == ["first", "same looks", "same words"]

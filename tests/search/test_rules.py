@@ -1,0 +1,79 @@
+"""What a rule is and when it acts."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from recsys.errors import InputError
+from recsys.index.filters import AnyOf, Ids
+from recsys.search.rules import Rule, Subject
+
+NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
+LAMP = {"product_type": ["Home", "Home > Lamps"], "brand": "Acme"}
+
+
+def rule(**changes: Any) -> Rule:
+    return Rule(**{"action": "boost", "target": "product", "target_value": "p1", **changes})
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"action": "hide"}, "action is 'hide'"),
+        ({"target": "colour"}, "target is 'colour'"),
+        ({"scope": "page"}, "scope is 'page'"),
+        ({"target_value": "  "}, "names no product"),
+        ({"scope": "category"}, "scope is category with the value ''"),
+        ({"scope_value": "Home"}, "scope is everywhere with the value 'Home'"),
+        ({"action": "pin", "target": "brand"}, "pin names a whole brand"),
+        ({"scope": "product", "scope_value": "p1"}, "among its own neighbours"),
+        ({"strength": 0.0}, "strength is 0.0"),
+        ({"strength": 1.5}, "strength is 1.5"),
+        ({"starts_at": NOW, "expires_at": NOW}, "expires before it starts"),
+    ],
+)
+def test_a_rule_that_does_not_fit_together_says_what_is_wrong(wrong: dict[str, Any], says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        rule(**wrong)
+
+
+def test_it_is_in_force_from_its_start_until_just_before_its_expiry() -> None:
+    hour = timedelta(hours=1)
+    timed = rule(starts_at=NOW, expires_at=NOW + hour)
+    moments = [NOW - hour, NOW, NOW + hour / 2, NOW + hour]
+    assert [timed.active(m) for m in moments] == [False, True, True, False]
+    assert rule().active(NOW)
+
+
+def test_it_applies_to_the_questions_of_its_scope() -> None:
+    lamp = Subject.of("p9", ["Home > Lamps > Desk"])
+    assert rule().applies(lamp)
+    assert rule(scope="product", scope_value="p9").applies(lamp)
+    assert not rule(scope="product", scope_value="p8").applies(lamp)
+    assert rule(scope="category", scope_value="Home").applies(lamp)
+    assert rule(scope="category", scope_value="Home>Lamps ").applies(lamp)
+    assert not rule(scope="category", scope_value="Home > Lamp").applies(lamp)
+    assert not rule(scope="category", scope_value="Home").applies(Subject())
+
+
+def test_it_moves_what_it_names() -> None:
+    assert rule().moves("p1", {})
+    assert not rule().moves("p2", LAMP)
+    assert rule(target="category", target_value="Home").moves("p2", LAMP)
+    assert not rule(target="category", target_value="Home > Lamps > Desk").moves("p2", LAMP)
+    assert rule(target="brand", target_value="Acme").moves("p2", LAMP)
+    assert not rule(target="brand", target_value="acme").moves("p2", LAMP)
+
+
+def test_its_condition_finds_what_it_moves() -> None:
+    assert rule().condition == Ids(("p1",))
+    assert rule(target="category", target_value="Home>Lamps").condition == AnyOf(
+        "product_type", ("Home > Lamps",)
+    )
+    assert rule(target="brand", target_value="Acme").condition == AnyOf("brand", ("Acme",))
+
+
+def test_boost_and_bury_shift_and_the_others_do_not() -> None:
+    shifts = {a: rule(action=a, strength=0.2).shift for a in ("pin", "block", "boost", "bury")}
+    assert shifts == {"pin": 0.0, "block": 0.0, "boost": 0.2, "bury": -0.2}

@@ -1,0 +1,242 @@
+"""What comes back: the models that document the answers; :mod:`recsys.search.http.wire` writes them.
+
+Does not know: how anything is found.
+"""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Answered(BaseModel):
+    """Something that comes back. Fields may be added at any time: ignore what you do not know."""
+
+
+class Origin(Answered):
+    """What made an answer: all of it comes from one collection and its one encoder."""
+
+    encoder: str
+    """``encoders/<id>``."""
+    snapshot: str
+    """``snapshots/<id>``."""
+    collection: str
+
+
+class ProductOut(Answered):
+    """A product as the shop's feed gave it (docs/index-contract.md); columns without a value are absent."""
+
+    model_config = ConfigDict(extra="allow")
+
+    id: str
+    title: str | None = None
+    brand: str | None = None
+    link: str | None = None
+    price: float | None = None
+    sale_price: float | None = None
+    currency: str | None = None
+    availability: str | None = None
+    product_type: list[str] | None = None
+    """The category and all above it, topmost first."""
+    google_product_category: list[str] | None = None
+    color: str | None = None
+    size: str | None = None
+    material: str | None = None
+    pattern: str | None = None
+    gender: str | None = None
+    age_group: str | None = None
+    item_group_id: str | None = None
+    attributes: dict[str, str] | None = None
+    """Custom attributes."""
+    has_image: bool | None = None
+    has_text: bool | None = None
+    picture: str | None = None
+    """Address of its picture on this service; ``?w=`` one of 96, 160, 320, 640 chooses the width."""
+
+
+class EffectOut(Answered):
+    """A rule that acted."""
+
+    rule_id: int
+    action: str
+    reason: str
+    author: str
+    shift: float
+    """Added to the score for ranking only."""
+
+
+class SharedOut(Answered):
+    """A value that a product shares with what was asked about."""
+
+    column: str
+    value: str
+
+
+class ItemReasons(Answered):
+    """Why a product stands where it does."""
+
+    shared: list[SharedOut]
+    rules: list[EffectOut]
+    rank_without_rules: int | None
+    """Its place, from 0, had no rule acted; ``null``: beyond what was looked at."""
+
+
+class ItemOut(Answered):
+    """One product of an answer."""
+
+    id: str
+    score: float
+    """``image_weight · image_score + (1 − image_weight) · text_score``, whatever the order came of."""
+    image_score: float
+    """Cosine of the image vectors."""
+    text_score: float
+    """Cosine of the text vectors."""
+    product: ProductOut
+    num_variants: int
+    """Variants found of its item group, itself included; 1 without folding."""
+    variants: list[str]
+    """Ids of the others, best first."""
+    pinned: bool
+    explain: ItemReasons | None = None
+    """Only with ``explain``."""
+
+
+class AnswerReasons(Answered):
+    """What rules did to an answer."""
+
+    without_rules: list[str]
+    """Ids in the order that would have been shown had no rule acted."""
+    rules: list[EffectOut]
+    blocked: list[str]
+    """Ids that rules took out of it."""
+
+
+class AnswerOut(Origin):
+    """What was found, best first."""
+
+    image_weight: float
+    """The weight that was used."""
+    next_offset: int | None
+    """Where to go on; ``null`` at the end."""
+    took_ms: float
+    """Milliseconds in the service, the network left out."""
+    items: list[ItemOut]
+    explain: AnswerReasons | None = None
+    """Only with ``explain``."""
+
+
+class ProductAnswer(Origin):
+    """One product."""
+
+    product: ProductOut
+
+
+class FoundOut(Answered):
+    """A product, as shown while typing."""
+
+    id: str
+    title: str | None = None
+    brand: str | None = None
+    picture: str | None = None
+
+
+class LookupAnswer(Answered):
+    """Products whose id begins with what was typed, then those that have all of its words."""
+
+    products: list[FoundOut]
+
+
+class ValueOut(Answered):
+    """A value of a column and how many products have it."""
+
+    value: str
+    count: int
+
+
+class FacetAnswer(Origin):
+    """Values per column, most frequent first; columns without values are left out."""
+
+    facets: dict[str, list[ValueOut]]
+
+
+class BatchAnswer(Origin):
+    """One answer per product; ``null`` for those that are not published, listed as ``missing`` too."""
+
+    answers: dict[str, AnswerOut | None]
+    missing: list[str]
+    took_ms: float
+
+
+class CollectionOut(Answered):
+    """A collection that can be asked."""
+
+    collection: str
+    encoder: str
+    snapshot: str
+    num_products: int
+    live: bool
+    published_at: str | None
+    updated_at: str | None
+
+
+class StatusAnswer(Answered):
+    """What is live, how fresh it is, what a rollback can reach."""
+
+    model_config = ConfigDict(extra="allow")
+
+    ready: bool
+    """Whether questions by product id can be answered."""
+    encoder_loaded: bool
+    """Whether words and pictures can be answered at once."""
+    version: str
+    alias: str
+    engine: Literal["qdrant-edge", "qdrant-server"]
+    collection: str | None
+    encoder: str | None = None
+    snapshot: str | None = None
+    num_products: int | None = None
+    age_s: float | None = None
+    """Seconds since the live collection was last brought to a snapshot."""
+    snapshot_age_s: float | None = None
+    collections: list[CollectionOut]
+    indexed: list[str]
+    """Columns that can be filtered by."""
+
+
+class SessionAnswer(Answered):
+    """Who asks, and what a page needs to change things."""
+
+    author: str
+    role: Literal["read", "merchandise", "admin"]
+    csrf_token: str
+    """Send it as ``X-CSRF-Token`` with every change; empty where a key was sent, which needs none."""
+    auth: bool
+    """Whether this service needs keys at all."""
+
+
+class ProblemOut(Answered):
+    """An error (RFC 9457)."""
+
+    model_config = ConfigDict(
+        extra="allow",
+        json_schema_extra={
+            "examples": [
+                {
+                    "type": "/docs#not-found",
+                    "title": "There is no such thing",
+                    "status": 404,
+                    "detail": "There is no product 'x' in what is published.",
+                    "fix": "Check the id.",
+                }
+            ]
+        },
+    )
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    """What was found, and what was expected."""
+    fix: str
+    """What to do."""
+    errors: list[dict[str, Any]] = Field(default=[])
+    """Of wrong values: each field, what was found, what was expected."""

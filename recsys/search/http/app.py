@@ -1,0 +1,85 @@
+"""The whole service as one ASGI application.
+
+Does not know: sockets, processes.
+"""
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from importlib import import_module
+from importlib.util import find_spec
+
+from fastapi import FastAPI
+from starlette.middleware import Middleware
+
+from recsys.config import Config
+from recsys.search.feedback.store import FeedbackStore
+from recsys.search.finder import Finder
+from recsys.search.http import document, problems
+from recsys.search.http.auth import Keys, session_secret
+from recsys.search.http.gate import Gate
+from recsys.search.http.metrics import Metrics
+from recsys.search.http.routes import judgements, operation, products, rules, search, session
+from recsys.search.http.service import Service, Threads
+from recsys.search.live import Live
+from recsys.search.pictures import Thumbnails
+from recsys.workspace import Workspace
+
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+
+_ROUTERS = (
+    operation.probes, session.pages,
+    search.routes, products.routes, rules.routes, rules.trail, judgements.routes, session.routes,
+    operation.routes,
+)  # fmt: skip
+
+
+def create_app(
+    config: Config,
+    workspace: Workspace,
+    *,
+    live: Live,
+    store: FeedbackStore,
+    lifespan: Lifespan | None = None,
+) -> FastAPI:
+    """Return the application over parts that are started and closed by whoever made them.
+
+    ``lifespan`` may do both; :func:`recsys.search.run.open_app` makes one.
+    """
+    settings = config.search
+    metrics = Metrics(live)
+    keys = Keys(settings, session_secret(workspace))
+    app = FastAPI(
+        title="Similar products",
+        version=operation.VERSION,
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=lifespan,
+        middleware=[Middleware(Gate, config=settings, keys=keys, metrics=metrics)],
+        generate_unique_id_function=lambda route: route.name,
+    )
+    app.state.service = Service(
+        config=config,
+        workspace=workspace,
+        live=live,
+        finder=Finder(config, live),
+        store=store,
+        thumbnails=Thumbnails(settings.thumbnail_cache_mb * 1_000_000),
+        keys=keys,
+        metrics=metrics,
+        threads=Threads(settings.threads, metrics),
+        quick=config.index.url is None and _is_here(settings.database),
+    )
+    problems.install(app)
+    document.install(app)
+    for router in _ROUTERS:
+        app.include_router(router)
+    if find_spec("recsys.search.http.page"):
+        import_module("recsys.search.http.page").add_page(app)
+    return app
+
+
+def _is_here(database: str | None) -> bool:
+    """Tell whether rules are read from this machine's disk: then looking at them takes no network."""
+    return database is None or database.startswith("sqlite")

@@ -1,0 +1,250 @@
+"""Rules and judgements as they are sent and as they come back.
+
+Does not know: where they are kept.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import AwareDatetime, ConfigDict, Field, StringConstraints
+
+from recsys.search.feedback.records import AuditEntry, Judgement, Label, StoredRule
+from recsys.search.http.answered import Answered, AnswerOut
+from recsys.search.http.asked import Asked, SearchBody
+from recsys.search.rules import Action, Rule, Scope, Target
+
+MAX_ID = 250
+"""Characters of a product id that something is said of; the store keeps 1,000 bytes."""
+MAX_VALUE = 500
+"""Characters of a category path, a brand, a reason."""
+_TEXT = r"^[^\x00]*$"
+
+KnownId = Annotated[str, StringConstraints(min_length=1, max_length=MAX_ID, pattern=r"^[^\x00]*\S[^\x00]*$")]
+Value = Annotated[str, StringConstraints(min_length=1, max_length=MAX_VALUE, pattern=r"^[^\x00]*\S[^\x00]*$")]
+Text = Annotated[str, StringConstraints(max_length=MAX_VALUE, pattern=_TEXT)]
+Strength = Annotated[float, Field(gt=0, le=1)]
+Position = Annotated[int, Field(ge=0, le=1_000_000)]
+RowId = Annotated[int, Field(ge=1, le=2**31 - 1)]
+
+_UNSENT: Any = Field(default_factory=lambda: None)
+
+
+def _what_fits(schema: dict[str, Any]) -> None:
+    """Say in JSON Schema what :class:`recsys.search.rules.Rule` refuses."""
+    known = {"type": "string", "pattern": r"\S"}
+    product = {"maxLength": MAX_ID}
+    schema["allOf"] = [
+        {
+            "oneOf": [
+                {"properties": {"scope": {"const": "everywhere"}, "scope_value": {"const": ""}}},
+                {
+                    "properties": {"scope": {"const": "category"}, "scope_value": known},
+                    "required": ["scope", "scope_value"],
+                },
+                {
+                    "properties": {"scope": {"const": "product"}, "scope_value": {**known, **product}},
+                    "required": ["scope", "scope_value"],
+                },
+            ]
+        },
+        {
+            "oneOf": [
+                {"properties": {"target": {"const": "product"}, "target_value": product}},
+                {
+                    "properties": {
+                        "target": {"enum": ["category", "brand"]},
+                        "action": {"enum": ["block", "boost", "bury"]},
+                    }
+                },
+            ]
+        },
+    ]
+
+
+class RuleBody(Asked):
+    """A rule to be made; its author is whoever sends it."""
+
+    model_config = ConfigDict(json_schema_extra=_what_fits)
+
+    action: Action
+    """``pin`` to the front, ``block``, ``boost`` or ``bury``: rank as if more, or less, similar."""
+    target: Target
+    """What is moved."""
+    target_value: Value
+    """Product id, category path (everything below included) or brand."""
+    scope: Scope = "everywhere"
+    """Which questions it acts on."""
+    scope_value: Text = ""
+    """Product id or category path; empty for ``everywhere``."""
+    strength: Strength = 0.1
+    """Of boost and bury: added to, or taken from, the similarity when ranking."""
+    position: Position = 0
+    """Of pin: where among the pins, from 0."""
+    starts_at: AwareDatetime | None = None
+    """With a time zone; left out, now."""
+    expires_at: AwareDatetime | None = None
+    """With a time zone; left out, never."""
+    reason: Text = ""
+
+    def rule(self, author: str) -> Rule:
+        """Return the rule; raises :class:`~recsys.errors.InputError`."""
+        return Rule(**dict(self), author=author)
+
+
+class RuleChanges(Asked):
+    """What is to change of a rule; what is left out stays."""
+
+    action: Action = _UNSENT
+    target: Target = _UNSENT
+    target_value: Value = _UNSENT
+    scope: Scope = _UNSENT
+    scope_value: Text = _UNSENT
+    strength: Strength = _UNSENT
+    position: Position = _UNSENT
+    starts_at: AwareDatetime | None = _UNSENT
+    """``null``: at once."""
+    expires_at: AwareDatetime | None = _UNSENT
+    """``null``: never."""
+    reason: Text = _UNSENT
+
+    def changes(self) -> dict[str, Any]:
+        """Return the fields that were sent."""
+        return {name: getattr(self, name) for name in self.model_fields_set}
+
+
+class PreviewBody(Asked):
+    """A rule that is not made yet, and a question to try it on."""
+
+    rule: RuleBody
+    query: SearchBody
+
+
+class JudgementBody(Asked):
+    """What somebody says of two products."""
+
+    left_id: KnownId
+    right_id: KnownId
+    label: Label
+    context: dict[str, Any] | None = None
+    """What was on the screen: the question, the rank; at most 20,000 bytes."""
+
+
+class Page(Asked):
+    """A part of a list."""
+
+    limit: Annotated[int, Field(ge=1, le=500)] = 100
+    offset: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+
+
+class RulesPage(Page):
+    """Which rules to list."""
+
+    product_id: KnownId | None = Field(None, description="For this product's page, or about it.")
+    include_past: bool = Field(False, description="Those retired or expired as well.")
+
+
+class JudgementsPage(Page):
+    """Which judgements to list."""
+
+    product_id: KnownId | None = Field(None, description="Of this product.")
+    mine: bool = Field(False, description="Only those of whoever asks.")
+
+
+class AuditPage(Asked):
+    """Which part of the trail."""
+
+    limit: Annotated[int, Field(ge=1, le=500)] = 100
+    before_id: RowId | None = Field(None, description="Go on after the last entry of the answer before.")
+
+
+class RuleOut(Answered):
+    """A rule."""
+
+    id: int
+    action: Action
+    target: Target
+    target_value: str
+    scope: Scope
+    scope_value: str
+    strength: float
+    position: int
+    starts_at: datetime | None
+    expires_at: datetime | None
+    reason: str
+    author: str
+    created_at: datetime
+    changed_at: datetime
+    retired_at: datetime | None
+    retired_by: str | None
+
+
+class RulesAnswer(Answered):
+    """Rules, newest first."""
+
+    rules: list[RuleOut]
+
+
+class JudgementOut(Answered):
+    """What one person says of two products."""
+
+    id: int
+    left_id: str
+    right_id: str
+    """The two ids in the order of text."""
+    label: Label
+    author: str
+    context: dict[str, Any] | None
+    created_at: datetime
+    changed_at: datetime
+    withdrawn_at: datetime | None
+    replaced: Label | None
+    """What the author had said of the pair before; in the answer of making one only."""
+
+
+class JudgementsAnswer(Answered):
+    """Judgements that stand, the last said first."""
+
+    judgements: list[JudgementOut]
+
+
+class AuditOut(Answered):
+    """One change."""
+
+    id: int
+    at: datetime
+    author: str
+    action: str
+    rule_id: int | None
+    judgement_id: int | None
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+    note: str
+
+
+class AuditAnswer(Answered):
+    """Changes, newest first."""
+
+    entries: list[AuditOut]
+
+
+class MovedOut(Answered):
+    """A product that a rule moves."""
+
+    id: str
+    before: int | None
+    """Its place, from 0; ``null``: not shown."""
+    after: int | None
+
+
+class PreviewAnswer(Answered):
+    """The same question without and with a rule."""
+
+    before: AnswerOut
+    after: AnswerOut
+    moved: list[MovedOut]
+
+
+def fields_of(value: StoredRule | Judgement | AuditEntry) -> Mapping[str, Any]:
+    """Return a record's fields as JSON values."""
+    return {name: getattr(value, name) for name in value.__dataclass_fields__}

@@ -1,0 +1,131 @@
+"""What is similar: to a product, to words and pictures, to many products at once.
+
+Does not know: how anything is found.
+"""
+
+import time
+from typing import Annotated, Any
+
+from fastapi import Path, Query
+from starlette.requests import Request
+from starlette.responses import Response
+
+from recsys.search.http import wire
+from recsys.search.http.answered import AnswerOut, BatchAnswer
+from recsys.search.http.asked import BatchBody, ProductId, SearchBody, SimilarParameters
+from recsys.search.http.bodies import FORM, JSON, described, read, read_search
+from recsys.search.http.filtering import read_text
+from recsys.search.http.problems import TOO_LARGE, Problem
+from recsys.search.http.routes import problems, router
+from recsys.search.http.service import service
+from recsys.search.query import MAX_PICTURES, SearchQuery
+
+routes = router("search", "read")
+
+_FORM: dict[str, Any] = {
+    "schema": {
+        "type": "object",
+        "properties": {
+            "query": {
+                "type": "string",
+                "contentMediaType": JSON,
+                "contentSchema": {"$ref": "#/components/schemas/SearchBody"},
+            },
+            "images": {
+                "type": "array",
+                "items": {"type": "string", "format": "binary"},
+                "minItems": 1,
+                "maxItems": MAX_PICTURES,
+            },
+        },
+        "required": ["images"],
+    }
+}
+
+
+@routes.get(
+    "/v1/products/{id:path}/similar",
+    response_model=AnswerOut,
+    responses=problems(404),
+    summary="Products similar to a published one",
+)
+async def similar(
+    request: Request, id: Annotated[ProductId, Path()], asked: Annotated[SimilarParameters, Query()]
+) -> Response:
+    """List the products most similar to one; its stored vector is used, no model runs."""
+    query = SearchQuery(
+        like=(id,),
+        image_weight=asked.image_weight,
+        filter=read_text(asked.filter),
+        diversity=asked.diversity,
+        fold=asked.fold,
+        limit=asked.limit,
+        offset=asked.offset,
+        explain=asked.explain,
+        apply_rules=asked.rules,
+        collection=asked.collection,
+    )
+    return await _answer(request, query)
+
+
+@routes.post(
+    "/v1/search",
+    response_model=AnswerOut,
+    responses=problems(404, 413, 415),
+    openapi_extra=described(SearchBody, **{FORM: _FORM}),
+    summary="Search by any mix of words, pictures and products",
+)
+async def search(request: Request) -> Response:
+    """Search by words, pictures, products liked and disliked; words and pictures run the live encoder.
+
+    Send JSON with pictures as base64, or ``multipart/form-data``: a field ``query`` with that JSON and the
+    pictures as files ``images``.
+    """
+    body, files = await read_search(request)
+    if not body.images:
+        return await _answer(request, body.query(files))
+    return await _answer(request, await service(request).threads.run(body.query))  # base64 takes its time
+
+
+@routes.post(
+    "/v1/batch",
+    response_model=BatchAnswer,
+    responses=problems(413, 415),
+    openapi_extra=described(BatchBody),
+    summary="Products similar to each of many",
+)
+async def batch(request: Request) -> Response:
+    """List the neighbours of many products in one call, all from one collection."""
+    body = await read(request, BatchBody)
+    parts = service(request)
+    most = parts.config.search.max_batch
+    if len(body.ids) > most:
+        raise Problem(
+            TOO_LARGE,
+            f"ids: {len(body.ids):,} products are asked about.",
+            fix=f"Ask about at most {most} at once, or raise search.max_batch.",
+        )
+    started = time.perf_counter()
+    queries = body.queries()
+    view, found = await parts.threads.run(lambda: parts.finder.batch(queries, parts.rules()))
+    answers = {id: wire.answer(one, explain=False) if one else None for id, one in found.items()}
+    return wire.reply(
+        {
+            **wire.origin(view),
+            "answers": answers,
+            "missing": [id for id, one in answers.items() if one is None],
+            "took_ms": round((time.perf_counter() - started) * 1e3, 3),
+        }
+    )
+
+
+async def _answer(request: Request, query: SearchQuery) -> Response:
+    parts = service(request)
+    by_id = query.product_id is not None and not query.unlike
+    if by_id and parts.quick:
+        return wire.searched(parts, parts.finder.search(query, parts.rules()), explain=query.explain)
+
+    def work() -> Response:
+        return wire.searched(parts, parts.finder.search(query, parts.rules()), explain=query.explain)
+
+    return await parts.threads.run(work)

@@ -11,6 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field
 class Answered(BaseModel):
     """Something that comes back. Fields may be added at any time: ignore what you do not know."""
 
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
 
 class Origin(Answered):
     """What made an answer: all of it comes from one collection and its one encoder."""

@@ -36,7 +36,7 @@ Offset = Annotated[int, Field(ge=0, le=MAX_OFFSET)]
 class Asked(BaseModel):
     """Something that is sent: unknown fields are refused, so that a typing error is noticed."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 def _some_direction(schema: dict[str, Any]) -> None:

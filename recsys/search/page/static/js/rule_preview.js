@@ -1,0 +1,38 @@
+/** What a rule would do: the list before and after, side by side, with what moves marked. */
+import { previewRule } from "./api.js";
+import { fill, h, later, picture } from "./dom.js";
+import { titleOf } from "./words.js";
+
+const SHOWN = 12;
+
+/** Build a preview; `show(rule, question)` draws it, soon, and only the last one asked for. */
+export function preview() {
+  const node = h("div.preview", { "aria-live": "polite" });
+  let running = null;
+  const show = later(250, async (rule, question, words) => {
+    running?.abort();
+    running = new AbortController();
+    if (!question) { fill(node, h("p.hint", {}, "Open a product to see what the rule would do there.")); return; }
+    node.classList.add("stale");
+    try {
+      const { before, after, moved } = await previewRule(rule, { ...question, limit: SHOWN, offset: 0, explain: false }, running.signal);
+      draw(node, before, after, moved, words);
+    } catch (problem) {
+      if (problem.name === "AbortError") return;
+      fill(node, h("p.hint.bad", {}, `${problem.message} ${problem.fix ?? ""}`));
+    }
+    node.classList.remove("stale");
+  });
+  return { node, show, clear: (words) => { show.cancel(); running?.abort(); fill(node, h("p.hint", {}, words)); } };
+}
+
+function draw(node, before, after, moved, words) {
+  const marks = new Map(moved.map((m) => [m.id, m]));
+  const n = moved.filter((m) => m.before === null || m.after === null || m.before < SHOWN || m.after < SHOWN).length;
+  const row = (title, items, side) => h("div", {}, h("h4", {}, title), h("ol.preview-row", { "aria-label": title }, items.slice(0, SHOWN).map((item) => {
+    const mark = marks.get(item.id);
+    const label = !mark ? "" : side === "before" ? (mark.after === null ? "leaves" : "moves") : mark.before === null ? "new" : mark.after < mark.before ? `▲ ${mark.before - mark.after}` : `▼ ${mark.after - mark.before}`;
+    return h("li.tiny", { class: mark && (side === "after" ? !label.startsWith("▼") : mark.after === null || mark.after > mark.before + 1) ? "tiny marked" : "tiny", title: titleOf(item.product) }, picture(item.product, { side: 96, sizes: "64px", alt: titleOf(item.product) }), side === "after" && label && h("span.mark", {}, label));
+  })));
+  fill(node, h("p.hint", {}, n ? `${words} ${n === 1 ? "One product moves" : `${n} products move`}.` : `${words} Nothing moves among the first ${SHOWN}.`), row("Now", before.items, "before"), row("With this rule", after.items, "after"));
+}

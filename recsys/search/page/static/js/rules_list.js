@@ -1,0 +1,75 @@
+/** The rules in force: for a product, its categories and everywhere; with who, why and until when. */
+import { endOne } from "./actions.js";
+import { me, mayChange, product as productOf, rules } from "./api.js";
+import { addressOf } from "./card.js";
+import { button, fill, h, icon, picture } from "./dom.js";
+import { definePanel } from "./panel.js";
+import { alter, now, subject } from "./state.js";
+import { ACTIONS, ruleTime, ruleWords, titleOf } from "./words.js";
+
+const GROUPS = [["product", "For this product"], ["category", "For its category"], ["everywhere", "Everywhere"]];
+
+definePanel("rules", (body) => rulesList(body, now().page === "find" ? subject(now()) : null));
+
+/** The page of all rules. */
+export function rulesPage(place) {
+  const body = h("div.panel-body");
+  fill(place, h("div.sheet-page", {}, h("h1", {}, "Rules"), h("p.quiet", {}, "What you and others decided about the order of similar products. Rules act at once, and end by themselves when you give them a date."), h("div.surface", {}, body)));
+  rulesList(body, null);
+}
+
+/** Draw the list into `body`; `about` is the product whose page it stands on. */
+export function rulesList(body, about) {
+  let past = false;
+  const list = h("div.rule-groups", { "aria-busy": "true" }, [1, 2].map(() => h("div.rule", { "aria-hidden": "true" }, h("i.skeleton.line"), h("i.skeleton.line.short"))));
+  const ended = h("input", { type: "checkbox", role: "switch", on: { change: (e) => { past = e.target.checked; load(); } } });
+  fill(body, h("div.shelf-tools", {}, mayChange() && button("New rule", () => alter({ panel: "rule", about: "new" }), { icon: "plus", kind: "button main" }), h("label.switch", {}, ended, "Show ended ones")), list);
+
+  async function load() {
+    try {
+      const all = await rules({ ...(about !== null && { product_id: about }), include_past: past, limit: 200 });
+      const [names, categories] = await namesOf(all, about);
+      draw(all.filter((r) => about === null || applies(r, about, categories)), names);
+    } catch (problem) {
+      fill(list, h("div.notice.error", { role: "alert" }, icon("warning"), h("h3", {}, problem.title), h("p.quiet", {}, `${problem.message} ${problem.fix}`), button("Try again", load)));
+    }
+    list.setAttribute("aria-busy", "false");
+  }
+
+  function draw(all, names) {
+    if (!all.length) {
+      fill(list, h("div.notice", {}, icon("rules"), h("h3", {}, past ? "No rule was ever made" : "No rule is in force"), h("p.quiet", {}, mayChange() ? "Products stand in the order of their similarity. Pin, boost, bury or block one on its card, or make a rule for a whole category or brand." : "Products stand in the order of their similarity.")));
+      return;
+    }
+    const groups = about === null ? [[null, ""]] : GROUPS;
+    fill(list, groups.map(([scope, title]) => {
+      const some = all.filter((r) => scope === null || r.scope === scope);
+      return some.length > 0 && h("section", {}, title && h("h3", {}, title), h("ul", {}, some.map((r) => ruleRow(r, names, load))));
+    }));
+  }
+  load();
+  return { follow: () => { if (body.isConnected) load(); } };
+}
+
+const applies = (rule, about, categories) => rule.scope === "everywhere" || rule.scope_value === about || rule.target_value === about || (rule.scope === "category" && (!categories.length || categories.includes(rule.scope_value)));
+
+/** Titles of the products that rules speak of, and the categories of the one they are listed for. */
+export async function namesOf(all, about = null) {
+  const ids = new Set(all.flatMap((r) => [r.target === "product" && r.target_value, r.scope === "product" && r.scope_value]).filter(Boolean));
+  if (about !== null) ids.add(about);
+  const found = await Promise.all([...ids].slice(0, 120).map((id) => productOf(id).catch(() => null)));
+  const own = about === null ? null : found.find((p) => p?.id === about);
+  return [new Map(found.filter(Boolean).map((p) => [p.id, titleOf(p)])), own?.product_type ?? []];
+}
+
+function ruleRow(rule, names, reload) {
+  const { does, where } = ruleWords(rule, names);
+  const time = ruleTime(rule);
+  const mine = me().role === "admin" || rule.author === me().author;
+  const thumb = h("span.thumb.tiny.rule-thumb", {}, icon(ACTIONS[rule.action].icon));
+  if (rule.target === "product") productOf(rule.target_value).then((p) => p && fill(thumb, h("a", { href: addressOf(p.id), tabindex: "-1", "aria-hidden": "true" }, picture(p, { side: 96, sizes: "52px" })), h("span.corner", {}, icon(ACTIONS[rule.action].icon)))).catch(() => null);
+  return h("li.rule", { class: `rule ${time.state}`, data: { rule: String(rule.id) } }, thumb,
+    h("div.what", {}, h("p", {}, h("b", {}, does), ` ${where}`), rule.reason && h("p.reason", {}, `“${rule.reason}”`), h("small.quiet", {}, `${rule.author} · ${time.words}`)),
+    h("div.row-tools", {}, mayChange() && mine && time.state !== "ended" && button("End", () => endOne(rule, `${does} ${where}`, reload), { kind: "ghost plain", "aria-label": `End: ${does} ${where}` }),
+      button(mine && mayChange() && time.state !== "ended" ? "Edit" : "Open", () => alter({ panel: "rule", about: String(rule.id) }), { kind: "ghost", "aria-label": `Open: ${does} ${where}` })));
+}

@@ -1,0 +1,41 @@
+/** The category tree: one branch open at a time, each level with its count. */
+import { h, icon } from "./dom.js";
+import { alter } from "./state.js";
+import { leaf } from "./words.js";
+
+const JOIN = " > ";
+const FIRST = 12;
+
+/** Draw the tree from the counted paths; the chosen category is open, its siblings and children shown. */
+export function categoryTree(values, view) {
+  const chosen = view.filter.product_type?.[0] ?? null;
+  const paths = new Map(values.map((v) => [v.value, v.count]));
+  if (chosen !== null && !paths.has(chosen)) paths.set(chosen, 0);
+  const children = new Map();
+  for (const path of paths.keys()) {
+    const above = path.split(JOIN).slice(0, -1).join(JOIN);
+    const place = paths.has(above) ? above : "";
+    if (!children.has(place)) children.set(place, []);
+    children.get(place).push(path);
+  }
+  return branch("", { children, paths, chosen });
+}
+
+function branch(above, tree) {
+  const list = tree.children.get(above) ?? [];
+  const shown = above === "" ? list.slice(0, Math.max(FIRST, list.indexOf(tree.chosen) + 1)) : list;
+  return h("ul.tree", {}, shown.map((path) => {
+    const on = path === tree.chosen;
+    const within = tree.chosen !== null && (on || tree.chosen.startsWith(path + JOIN));
+    const node = h("button.value", { type: "button", data: { value: path }, "aria-pressed": String(on), on: { click: () => choose(on ? null : path) } },
+      h("span", {}, tree.children.has(path) ? icon(within ? "down" : "right") : h("i.twig"), leaf(path)), h("span.quiet.number", {}, tree.paths.get(path).toLocaleString("en")));
+    return h("li", {}, node, within && tree.children.has(path) && branch(path, tree));
+  }));
+}
+
+function choose(path) {
+  alter(({ filter }) => {
+    const { product_type: _, ...rest } = filter;
+    return { filter: path === null ? rest : { product_type: [path], ...rest } };
+  });
+}

@@ -1,0 +1,100 @@
+/** Why a product is here, in pictures and bars; and everything that can be done with it, in words. */
+import { labelOf, lessLike, moreLike, setLabel, setRule } from "./actions.js";
+import { mayChange, product as productOf } from "./api.js";
+import { addressOf, prices, shelfButton, variantLink } from "./card.js";
+import { button, fill, h, icon, picture } from "./dom.js";
+import { photoPicture } from "./photos.js";
+import { definePanel, shownAnswer } from "./panel.js";
+import { alter, now, question, subject } from "./state.js";
+import { ACTIONS, LABELS, alike, columnName, count, ordinal, percent, titleOf, valueName } from "./words.js";
+
+definePanel("why", (body) => {
+  let drawn = "";
+  const follow = () => {
+    const { answer, items } = shownAnswer();
+    const at = now();
+    const place = items.findIndex((i) => i.id === at.about);
+    const item = items[place];
+    const print = JSON.stringify([item, at.about, labelOf(at.about), answer?.image_weight]);
+    if (print === drawn) return;
+    drawn = print;
+    if (item) draw(body, item, answer, place);
+    else fill(body, h("p.hint", {}, answer ? "This product is not among those shown now." : "Looking …"));
+  };
+  fill(body, h("i.skeleton.line"), h("i.skeleton.line.short"));
+  follow();
+  return { follow };
+});
+
+function draw(body, item, answer, place) {
+  const focus = body.contains(document.activeElement) ? document.activeElement.dataset.act : null;
+  fill(body, pair(item), meters(item, answer), shared(item), rulesOf(item, place), acts(item), variantsOf(item));
+  if (focus) body.querySelector(`[data-act="${focus}"]`)?.focus();
+}
+
+function pair(item) {
+  const view = now();
+  const liked = question(view).like;
+  const asked = h("div.pair-side");
+  if (liked.length) {
+    fill(asked, h("div.frame-picture.skeleton"));
+    productOf(liked[0]).then((p) => fill(asked, h("div.frame-picture", {}, picture(p, { side: 320, sizes: "170px", alt: titleOf(p) })), h("p.title", {}, titleOf(p)), liked.length > 1 && h("p.quiet", {}, `and ${count(liked.length - 1, "more product")}`))).catch(() => null);
+  } else if (view.photos.length) fill(asked, h("div.frame-picture", {}, photoPicture(view.photos[0])), h("p.title", {}, "Your photograph"));
+  else fill(asked, h("div.frame-picture.said", {}, `“${view.text}”`), h("p.title", {}, "Your words"));
+  return h("div.pair", {}, asked, h("div.pair-side", {},
+    h("a.frame-picture", { href: addressOf(item.id), "aria-label": `Open ${titleOf(item.product)}` }, picture(item.product, { side: 320, sizes: "170px", alt: titleOf(item.product) })),
+    h("p.title", {}, h("a", { href: addressOf(item.id) }, titleOf(item.product))), prices(item.product)));
+}
+
+function meters(item, answer) {
+  const w = answer.image_weight;
+  const standIn = item.product.has_image === false ? "It has no picture; its words stand in for one." : item.product.has_text === false ? "It has no words; its picture stands in for them." : "";
+  return h("section.why-part", {},
+    h("p.verdict", {}, h("b.number", {}, percent(item.score)), " ", alike(item.score)),
+    meter("image", "Looks alike", item.image_score, w), meter("text", "Described alike", item.text_score, 1 - w),
+    h("p.hint", {}, [standIn, w === 1 ? "Only looks count now." : w === 0 ? "Only words count now." : `Together: looks count ${percent(w)}, words ${percent(1 - w)}.`, now().variety > 0 ? "Variety may move it further down." : ""].filter(Boolean).join(" ")));
+}
+
+function meter(kind, label, score, weight) {
+  const fillBar = h(`i.${kind}`);
+  fillBar.style.width = percent(score);
+  return h("div.meter", { class: weight === 0 ? "meter off" : "meter", role: "meter", "aria-label": label, "aria-valuemin": "0", "aria-valuemax": "100", "aria-valuenow": String(Math.max(0, Math.min(100, Math.round(score * 100)))) },
+    h("span", {}, label), h("b.number", {}, percent(score)), h("div.track", {}, fillBar));
+}
+
+function shared(item) {
+  const list = item.explain?.shared ?? [];
+  if (!list.length) return h("section.why-part", {}, h("h3", {}, "In common"), h("p.hint", {}, "No column of the shop's feed is the same; it is the looks and the words."));
+  return h("section.why-part", {}, h("h3", {}, "In common"), h("div.chips", {}, list.slice(0, 12).map(({ column, value }) =>
+    h("span.chip", { title: `${columnName(column)}: ${value}` }, h("small.quiet", {}, columnName(column)), h("span", {}, valueName(column, value))))));
+}
+
+function rulesOf(item, place) {
+  const rules = item.explain?.rules ?? [];
+  if (!rules.length) return null;
+  const before = item.explain.rank_without_rules;
+  const moved = before === null ? "Without rules it would not be among these." : before === place ? "It would stand here without rules too." : `Without rules it would be ${ordinal(before + 1)}; now it is ${ordinal(place + 1)}.`;
+  return h("section.why-part", {}, h("h3", {}, "Rules that acted"), h("p", {}, moved), h("ul.acted", {}, rules.map((r) => h("li", {}, icon(ACTIONS[r.action].icon),
+    h("p", {}, h("b", {}, ACTIONS[r.action].done), ` by ${r.author}`, r.reason && h("span.quiet", {}, `: ${r.reason}`)), mayChange() && button("Open", () => alter({ panel: "rule", about: String(r.rule_id) }), { kind: "ghost" })))));
+}
+
+function acts(item) {
+  const about = subject(now());
+  const active = new Set((item.explain?.rules ?? []).map((r) => r.action));
+  const one = (name, words, act, on) => button(words, act, { icon: name, "aria-pressed": on === undefined ? null : String(on), data: { act: name } });
+  return [
+    h("section.why-part", {}, h("h3", {}, "Search on"), h("div.act-grid", {}, one("more", "More like this", () => moreLike(item)), one("less", "Less like this", () => lessLike(item)),
+      h("a.button", { href: addressOf(item.id) }, icon("search"), "Start from it"), shelfButton(item.product, "wide-shelf", { words: true }))),
+    mayChange() && about !== null && h("section.why-part", {}, h("h3", {}, "Is it right?"), h("div.act-grid.three", {},
+      Object.entries(LABELS).map(([label, { icon: name, name: words }]) => one(name, words, () => setLabel(label, item), labelOf(item.id) === label))), h("p.hint", {}, "The nightly training learns from what you say.")),
+    mayChange() && h("section.why-part", {}, h("h3", {}, about !== null ? "Its place in this list" : "Its place in lists"), h("div.act-grid", {},
+      Object.entries(ACTIONS).map(([action, { icon: name, name: words, does }]) => one(name, [h("span", {}, words, h("small.quiet", {}, does))], () => setRule(action, item), active.has(action))))),
+  ];
+}
+
+function variantsOf(item) {
+  if (!item.variants?.length) return null;
+  const list = h("ul.variants", {}, item.variants.slice(0, 24).map(() => h("li.tiny.skeleton")));
+  Promise.all(item.variants.slice(0, 24).map((id) => productOf(id).catch(() => null))).then((found) => fill(list, found.filter(Boolean).map((p) => h("li.tiny", {}, variantLink(p)))));
+  return h("section.why-part", {}, h("h3", {}, `${count(item.variants.length, "more variant")} folded under it`), list);
+}

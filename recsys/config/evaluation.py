@@ -11,7 +11,7 @@ Filter = dict[str, str | list[str]]
 """Column or custom attribute → the value, or any of the values, that a product must have."""
 TaskName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_]*$")]
 
-_METRIC = re.compile(r"^(?:(?:recall|hit|precision|ndcg)@([1-9]\d{0,3})|r_precision|map@r)$")
+_METRIC = re.compile(r"^(?:(?:recall|hit|precision|ndcg|agreement)@([1-9]\d{0,3})|r_precision|map@r)$")
 
 
 class GradeConfig(Section):
@@ -54,7 +54,8 @@ class TaskConfig(Section):
     linked: tuple[str, ...] = ()
     """Attributes that hold ``|``-separated ids or item group ids of right answers."""
     pairs: str | None = None
-    """Path of judged pairs (CSV or Parquet with ``left_id``, ``right_id``, ``label`` 0 or 1)."""
+    """Path of judged pairs (CSV, TSV, JSON Lines or Parquet with ``left_id``, ``right_id``, ``label`` 0 or
+    1)."""
     grades: tuple[GradeConfig, ...] = ()
     """Graded relevance for nDCG; unset: every right answer counts 1."""
     exclude_item_group: bool = False
@@ -64,7 +65,8 @@ class TaskConfig(Section):
     (its best variant), the query's own left out. Where shoppers see products and not variants."""
     metrics: tuple[str, ...] = ("map@r", "r_precision", "precision@1", "recall@10", "ndcg@10")
     """``recall@k`` (share of right answers in the first k), ``hit@k`` (any of them), ``precision@k``,
-    ``ndcg@k``, ``r_precision``, ``map@r``."""
+    ``ndcg@k``, ``r_precision``, ``map@r``. For ``pairs`` alone also ``agreement@k``: the share of what was
+    judged that the first k agree with, showing what is similar and not what is not."""
     main_metric: str | None = None
     """The metric that gates and that is broken down ``by``; unset means the first of ``metrics``."""
     by: str | None = "product_type"
@@ -77,6 +79,11 @@ class TaskConfig(Section):
         """The main metric."""
         return self.main_metric or self.metrics[0]
 
+    @property
+    def counts_wrong(self) -> bool:
+        """Whether pairs judged not similar count: they do for agreement, and only for it."""
+        return any(m.startswith("agreement@") for m in self.metrics)
+
     @field_validator("metrics")
     @classmethod
     def _known_metrics(cls, metrics: tuple[str, ...]) -> tuple[str, ...]:
@@ -84,7 +91,7 @@ class TaskConfig(Section):
         if wrong or not metrics:
             raise ValueError(
                 f"unknown metrics {wrong}; use recall@k, hit@k, precision@k, ndcg@k (k from 1 to 9999), "
-                "r_precision, map@r"
+                "r_precision, map@r, agreement@k"
             )
         if len(set(metrics)) < len(metrics):
             raise ValueError("a metric is listed twice")
@@ -96,6 +103,14 @@ class TaskConfig(Section):
             raise ValueError("say what a right answer is: relevant (columns), linked (attributes) or pairs")
         if self.main not in self.metrics:
             raise ValueError(f"main_metric {self.main!r} is not among metrics {self.metrics}")
+        if self.counts_wrong and (
+            self.relevant or self.linked or self.grades or not self.pairs
+            or any(not m.startswith("agreement@") for m in self.metrics)
+        ):  # fmt: skip
+            raise ValueError(
+                "agreement@k is about judged pairs alone: the task has pairs, no relevant, linked or grades, "
+                "and no other metrics"
+            )
         if self.image_weight is not None and (self.kind != "item" or self.modality != "fused"):
             raise ValueError("image_weight belongs to fused item tasks only")
         if self.collapse_item_groups and self.kind != "item":
@@ -129,6 +144,9 @@ class GateConfig(Section):
     """With fewer judged queries than this in any gating task nothing is concluded, and nothing changes."""
     min_components: int = Field(default=20, ge=2)
     """The same for independent groups of queries (variants and duplicates count once)."""
+    judged_queries: int = Field(default=20, ge=1)
+    """Held-out products with judgements from which these take part in the decision, given ``min_components``
+    too; before that they are only shown. 20 to 50 is sensible."""
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
     """Coverage of every interval."""
     resamples: int = Field(default=2000, ge=200, le=100_000)

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from recsys.config.evaluation import TaskConfig
-from recsys.evaluation.pairs import positive_pairs
 from recsys.evaluation.products import Positions, Products
 from recsys.evaluation.relevance import EqualLabel, Grouped, Listed, Matcher, Relevance, Rung
+from recsys.workspace.pairs import JudgedPair, read_pairs
 
 
 def relevance_of(
@@ -37,20 +37,24 @@ def relevance_of(
     relevant: list[Matcher] = [equal(config.relevant)] if config.relevant else []
     if config.linked:
         relevant.append(_linked(config.linked, products, queries, gallery))
+    wrong: list[Matcher] = []
     if config.pairs:
-        path = Path(resolve(config.pairs))
-        relevant.append(_judged(positive_pairs(path), products, queries, gallery))
+        judged = list(read_pairs(Path(resolve(config.pairs))))
+        relevant.append(_judged([p for p in judged if p.weight > 0], products, queries, gallery))
+        if config.counts_wrong:
+            wrong.append(_judged([p for p in judged if p.weight < 0], products, queries, gallery))
     hidden: list[Matcher] = [EqualLabel(queries, gallery)] if config.kind == "item" else []
     if config.exclude_item_group or groups is not None:
         hidden.append(EqualLabel(products.groups[queries], products.groups[gallery]))
     rungs = [Rung(equal(g.relevant), g.grade) for g in config.grades]
     if groups is None:
-        return Relevance(relevant, num_gallery=len(gallery), rungs=rungs, hidden=hidden)
+        return Relevance(relevant, num_gallery=len(gallery), rungs=rungs, hidden=hidden, wrong=wrong)
     return Relevance(
         [Grouped(m, groups) for m in relevant],
         num_gallery=int(groups.max(initial=-1)) + 1,
         rungs=[Rung(Grouped(r.matcher, groups), r.grade) for r in rungs],
         hidden=[Grouped(m, groups) for m in hidden],
+        wrong=[Grouped(m, groups) for m in wrong],
     )
 
 
@@ -71,12 +75,12 @@ def _linked(names: Sequence[str], products: Products, queries: Positions, galler
 
 
 def _judged(
-    pairs: Sequence[tuple[str, str]], products: Products, queries: Positions, gallery: Positions
+    pairs: Sequence[JudgedPair], products: Products, queries: Positions, gallery: Positions
 ) -> Listed:
-    """Match what a person judged similar, either way round."""
+    """Match what a person judged, either way round."""
     query = {products.ids[p]: row for row, p in enumerate(queries)}
     found_at = {products.ids[p]: row for row, p in enumerate(gallery)}
-    both = [*pairs, *((b, a) for a, b in pairs)]
+    both = [(p.left_id, p.right_id) for p in pairs] + [(p.right_id, p.left_id) for p in pairs]
     found = [(query[a], found_at[b]) for a, b in both if a in query and b in found_at]
     return _listed(found, len(queries))
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
+import numpy as np
+
 from recsys.config import Config
 from recsys.encoder.description import read_description
 from recsys.evaluation import gate
@@ -107,12 +109,32 @@ def reason_to_change(
 
 
 def _gating(config: Config, holdout: Sequence[Outcome]) -> tuple[list[str], list[str]]:
-    """Return the gating tasks, and notes on default tasks that are too small to gate.
+    """Return the gating tasks, and notes on those that are too small to gate.
 
     A task that somebody configured gates whatever its size, and closes the gate when it is too small. A
-    default task that the catalog can hardly fill would close it for ever, so it does not gate.
+    default task that the catalog can hardly fill would close it for ever, so it does not gate; nor do
+    judgements as long as there are few.
     """
-    gating = [o for o in holdout if o.task.config.gate]
+    gate_config = config.evaluation.gate
+    gating = [o for o in holdout if o.task.config.gate and not o.task.judged]
+    named, notes = _asked(config, gating)
+    for o in holdout:
+        if not o.task.judged:
+            continue
+        queries, groups = len(o.task.queries), len(np.unique(o.components))
+        if queries >= gate_config.judged_queries and groups >= gate_config.min_components:
+            named.append(o.task.config.name)
+        else:
+            notes.append(
+                f"{o.task.config.title}: {queries} held-out products in {groups} independent groups are "
+                f"judged; from {gate_config.judged_queries} in {gate_config.min_components} they take part "
+                "in the decision."
+            )
+    return named, notes
+
+
+def _asked(config: Config, gating: Sequence[Outcome]) -> tuple[list[str], list[str]]:
+    """Return which of the configured, or default, tasks gate, and notes on those that do not."""
     if config.evaluation.tasks:
         return [o.task.config.name for o in gating], []
     least = config.evaluation.gate.min_queries

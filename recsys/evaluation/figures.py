@@ -55,7 +55,7 @@ def per_query(task: ReadyTask, pool: Pool, image_weight: float) -> PerQuery:
     similarity = similarity_of(task, pool, image_weight)
     for rows, marks in rank_marks(similarity, task.depths, task.relevance.marks, task.relevance.hidden):
         hits, grades = split_marks(marks)
-        ranked = Ranked(hits, grades, task.num_relevant[rows], task.ideal[rows])
+        ranked = Ranked(hits, grades, task.num_relevant[rows], task.ideal[rows], task.num_wrong[rows])
         for name, value in compute(task.config.metrics, ranked).items():
             values[name][rows] = value
     return values

@@ -21,7 +21,7 @@ small or not a number keeps the reference and says so.
 Does not know: encoders, vectors, how figures came about.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -29,23 +29,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.config.evaluation import GateConfig
+from recsys.evaluation.evidence import Evidence, weights
 from recsys.evaluation.statistics import Interval, Resampler, interval
 
 Float64 = NDArray[np.float64]
 Ints = NDArray[np.integer[Any]]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Evidence:
-    """One gating task on one split: the main metric of the same queries under every candidate."""
-
-    task: str
-    values: Mapping[str, Float64]
-    """Candidate → main metric per query ``[Q]``, in 0 to 1."""
-    components: Ints
-    """Component of each query ``[Q]``, as codes common to all tasks."""
-    categories: Sequence[str | None] = ()
-    """Category of each query ``[Q]``, or nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,11 +72,14 @@ class Verdict:
 
 
 def score(evidence: Sequence[Evidence], candidate: str) -> float | None:
-    """Return the gate score: the mean over tasks of the mean over queries; ``None`` if it cannot be had."""
+    """Return the gate score: the mean over tasks of the mean over queries; ``None`` if it cannot be had.
+
+    Tasks count alike, judgements as :func:`weights` says.
+    """
     means = [float(np.mean(e.values[candidate])) for e in evidence if len(e.values.get(candidate, ()))]
     if not evidence or len(means) < len(evidence) or not np.isfinite(means).all():
         return None
-    return float(np.mean(means))
+    return float(np.average(means, weights=weights(evidence)))
 
 
 def pick(
@@ -125,6 +116,7 @@ def decide(
     if failed:
         return Verdict(accepted=False, reasons=[_refusal(c) for c in failed], checks=checks)
     overall = checks[0]
+    reason_to_change = _taught(holdout, checks) or reason_to_change
     if overall.difference.low > 0:
         reasons = [
             f"The challenger gains {_in_words(overall.difference)} on {overall.num_queries} held-out queries."
@@ -160,9 +152,10 @@ def _doubt(
                 return f"Task {e.task} has no figures for {name}."
             if not np.isfinite(values).all():
                 return f"Task {e.task} has figures for {name} that are not numbers."
-        if len(e.components) < config.min_queries:
+        least = config.judged_queries if e.judged else config.min_queries
+        if len(e.components) < least:
             return (
-                f"Task {e.task} has {len(e.components)} held-out queries, fewer than {config.min_queries}: "
+                f"Task {e.task} has {len(e.components)} held-out queries, fewer than {least}: "
                 "too few to conclude anything."
             )
         independent = len(np.unique(e.components))
@@ -203,12 +196,23 @@ def _checks(
                     difference=difference, limit=-config.margin,
                 )
             )  # fmt: skip
-    mean = float(np.mean([c.difference.value for c in tasks]))
+    shares = weights(holdout)
+    mean = float(np.average([c.difference.value for c in tasks], weights=shares))
     overall = Check(
         name="overall", kind="overall", num_queries=sum(c.num_queries for c in tasks),
-        difference=interval(mean, np.mean(resampled, axis=0), config.confidence), limit=-config.tolerance,
+        difference=interval(mean, np.average(resampled, axis=0, weights=shares), config.confidence),
+        limit=-config.tolerance,
     )  # fmt: skip
     return [overall, *tasks, *categories]
+
+
+def _taught(holdout: Sequence[Evidence], checks: Sequence[Check]) -> str | None:
+    """Return the reason to change that lies in judgements the challenger agrees with better, or ``None``."""
+    judged = {e.task for e in holdout if e.judged}
+    for check in checks:
+        if check.kind == "task" and check.name in judged and check.difference.low > 0:
+            return f"it agrees more with what people judged, by {_in_words(check.difference)}."
+    return None
 
 
 def _large(categories: Sequence[str | None], least: int) -> list[tuple[str, Ints]]:

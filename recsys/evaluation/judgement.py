@@ -7,14 +7,14 @@ Does not know: how candidates are embedded, what is decided.
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recsys.config import Config
+from recsys.evaluation.evidence import Evidence
 from recsys.evaluation.figures import PerQuery, Pool, categories, per_query
-from recsys.evaluation.gate import Evidence
 from recsys.evaluation.products import Products
 from recsys.evaluation.tasks import Plan, ReadyTask, Task, ready
 
@@ -43,6 +43,7 @@ class Outcome:
             values={candidate: values[main] for candidate, values in self.values.items()},
             components=self.components,
             categories=self.labels,
+            judged=self.task.judged,
         )
 
 
@@ -63,9 +64,7 @@ class Court:
                 continue
             if gating_only:
                 main = {"metrics": (task.config.main,), "main_metric": None}
-                task = Task(
-                    config=task.config.model_copy(update=main), queries=task.queries, galleries=task.galleries
-                )
+                task = replace(task, config=task.config.model_copy(update=main))
             outcomes.append(self._outcome(task, split))
         return outcomes
 

@@ -5,9 +5,11 @@
     grades[q, i]     its grade (gain), 0 for none; for nDCG
     num_relevant[q]  R, the number of relevant gallery products of the query, found or not; at least 1
     ideal[q, i]      the query's i-th highest grade, whether found or not, 0-padded; for nDCG
+    num_wrong[q]     products judged not to be an answer, found or not; they have a grade and are no hit
 
 Every function returns ``[Q]`` float64 in [0, 1], so that figures can be averaged, compared pair by pair and
-resampled. Queries with R = 0 have no answer to find: callers leave them out and count them.
+resampled. Queries with R = 0 have no answer to find: callers leave them out and count them, except for
+agreement, which needs only that something was judged.
 
 Does not know: vectors, products, candidates.
 """
@@ -77,6 +79,19 @@ def ndcg_at_k(grades: Grades, ideal: Grades, k: int) -> Float64:
     return np.divide(got, best, out=np.zeros_like(best), where=best > 0)
 
 
+def agreement_at_k(hits: Hits, grades: Grades, judged: tuple[Counts, Counts], k: int) -> Float64:
+    """Return the share of what was judged that the first ``k`` agree with.
+
+    A product judged similar agrees where it is among them, one judged not similar where it is not; what
+    nobody judged says nothing. ``judged`` is ``(num_relevant, num_wrong)``, their sum at least 1.
+    """
+    num_relevant, num_wrong = judged
+    right = np.count_nonzero(hits[:, :k], axis=1)
+    wrong = np.count_nonzero(~hits[:, :k] & (grades[:, :k] > 0), axis=1)
+    agreed: Float64 = (right + num_wrong - wrong) / (num_relevant + num_wrong)
+    return agreed
+
+
 def depth_of(metrics: Sequence[str]) -> int:
     """Return the largest k named in ``metrics`` (0 with none)."""
     return max((int(m.split("@")[1]) for m in metrics if "@" in m and m != "map@r"), default=0)
@@ -94,14 +109,17 @@ class Ranked(NamedTuple):
     grades: Grades
     num_relevant: Counts
     ideal: Grades
+    num_wrong: Counts | None = None
+    """``None``: nothing was judged wrong."""
 
 
 def compute(metrics: Sequence[str], ranked: Ranked) -> dict[str, Float64]:
     """Return each named metric per query ``[Q]``; ``metrics`` are names as the configuration has them."""
-    return {name: _compute_one(name, *ranked) for name in metrics}
+    return {name: _compute_one(name, ranked) for name in metrics}
 
 
-def _compute_one(name: str, hits: Hits, grades: Grades, num_relevant: Counts, ideal: Grades) -> Float64:
+def _compute_one(name: str, ranked: Ranked) -> Float64:
+    hits, grades, num_relevant, ideal, num_wrong = ranked
     kind, _, at = name.partition("@")
     match kind:
         case "map":
@@ -116,6 +134,9 @@ def _compute_one(name: str, hits: Hits, grades: Grades, num_relevant: Counts, id
             return precision_at_k(hits, int(at))
         case "ndcg":
             return ndcg_at_k(grades, ideal, int(at))
+        case "agreement":
+            judged = num_relevant, np.zeros_like(num_relevant) if num_wrong is None else num_wrong
+            return agreement_at_k(hits, grades, judged, int(at))
     raise ValueError(f"unknown metric {name!r}")
 
 

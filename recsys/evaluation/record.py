@@ -15,8 +15,9 @@ from recsys.config import Config
 from recsys.evaluation import examples
 from recsys.evaluation.candidates import Candidate
 from recsys.evaluation.decision import Decision
+from recsys.evaluation.evidence import Evidence, weights
 from recsys.evaluation.figures import by_category, summarise, weight_of
-from recsys.evaluation.gate import Check, Evidence
+from recsys.evaluation.gate import Check
 from recsys.evaluation.judgement import Outcome
 from recsys.evaluation.statistics import Interval, Resampler, interval
 from recsys.evaluation.trial import Trial
@@ -100,13 +101,14 @@ def gate_scores(evidence: Sequence[Evidence], names: Sequence[str], config: Conf
     known, codes = np.unique(np.concatenate([e.components for e in evidence]), return_inverse=True)
     parts = np.split(codes, np.cumsum([len(e.components) for e in evidence])[:-1])
     resampler = Resampler(len(known), resamples=gate.resamples, seed=config.seed)
-    found = {}
+    shares, found = weights(evidence), {}
     for name in names:
         values = [e.values[name] for e in evidence if name in e.values]
         if len(values) == len(evidence):
             draws = [resampler.means(v[:, None], c)[:, 0] for v, c in zip(values, parts, strict=True)]
-            mean = float(np.mean([v.mean() for v in values]))
-            found[name] = interval(mean, np.mean(draws, axis=0), gate.confidence)
+            mean = float(np.average([v.mean() for v in values], weights=shares))
+            drawn = np.average(draws, axis=0, weights=shares)
+            found[name] = interval(mean, drawn, gate.confidence)
     return found
 
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from recsys.evaluation.exact import Ints, Marks, Pairs
 
 MAX_GRADE = 127
+_AT_ONCE = 1 << 20
 
 
 class Matcher(Protocol):
@@ -91,15 +92,20 @@ class Relevance:
         num_gallery: int,
         rungs: Sequence[Rung] = (),
         hidden: Sequence[Matcher] = (),
+        wrong: Sequence[Matcher] = (),
     ) -> None:
         """Join the rules: a pair is relevant where any of ``relevant`` matches and nothing hides it.
 
         With no ``rungs`` every right answer has grade 1; with some, the highest that a pair meets (a right
-        answer at least 1). Grades beyond 127 raise ``ValueError``.
+        answer at least 1). What ``wrong`` matches was judged not to be an answer: it has a grade and is not
+        relevant, which goes without ``rungs`` only. That, or grades beyond 127, raise ``ValueError``.
         """
+        if rungs and wrong:
+            raise ValueError("wrong answers are marked by a grade, and rungs are grades of their own")
         if any(not 1 <= r.grade <= MAX_GRADE for r in rungs):
             raise ValueError(f"grades go from 1 to {MAX_GRADE}, found {[r.grade for r in rungs]}")
         self._relevant, self._rungs, self._hidden = list(relevant), list(rungs), list(hidden)
+        self._wrong = list(wrong)
         self._num_gallery = num_gallery
 
     def hidden(self, rows: Ints) -> Pairs:
@@ -110,6 +116,7 @@ class Relevance:
         """Return every pair of ``rows`` that is relevant or graded, and its mark."""
         found = [(m.pairs(rows), 2 + 1) for m in self._relevant]
         found += [(r.matcher.pairs(rows), 2 * r.grade) for r in self._rungs]
+        found += [(m.pairs(rows), 2) for m in self._wrong]
         keys = [_key(p, self._num_gallery) for p, _ in found]
         values = [np.full(len(k), mark, np.uint8) for k, (_, mark) in zip(keys, found, strict=True)]
         key, value = (keys[0], values[0]) if len(keys) == 1 else _merge(keys, values)
@@ -131,6 +138,25 @@ class Relevance:
         ideal = np.zeros((len(rows), depth), np.uint8)
         ideal[row[rank < depth], rank[rank < depth]] = grade[rank < depth]
         return num_relevant, ideal
+
+    def num_wrong(self, rows: Ints) -> NDArray[np.int64]:
+        """Return how many gallery products were judged wrong for each of the queries ``rows``, ``[B]``."""
+        if not self._wrong:
+            return np.zeros(len(rows), np.int64)
+        pairs, marks = self.marks(rows)
+        return np.bincount(pairs.row[(marks & 1) == 0], minlength=len(rows))
+
+
+def totals(
+    relevance: Relevance, num_queries: int, num_gallery: int, depth: int
+) -> tuple[NDArray[np.int64], Marks]:
+    """Return R and ideal grades of all queries, in blocks, so that the pairs of a block fit in memory."""
+    size = max(1, _AT_ONCE // max(num_gallery, 1))
+    blocks = [np.arange(i, min(i + size, num_queries)) for i in range(0, num_queries, size)]
+    parts = [relevance.totals(rows, depth) for rows in blocks]
+    if not parts:
+        return np.zeros(0, np.int64), np.zeros((0, depth), np.uint8)
+    return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
 
 
 def split_marks(marks: Marks) -> tuple[NDArray[np.bool_], Marks]:

@@ -14,7 +14,8 @@ encoder without a gate. Every figure lies in 0 to 1, every ``low``/``high`` is a
       "reasons": ["…"],                           sentences, the decisive one first
       "notes": ["…"],                             what was sampled, skipped or left out
       "gate": {                                   null where nothing could be compared
-        "tasks": ["variants", "category", "words"],  their main metrics' mean is the gate score
+        "tasks": ["variants", "category", "words"],  their main metrics' mean is the gate score; judgements
+                                                  weigh less as long as they are fewer
         "checks": [{"name": "overall", "kind": "overall" | "task" | "category", "num_queries": 812,
                     "difference": 0.02, "low": 0.01, "high": 0.03, "limit": -0.005, "passed": true}],
       },
@@ -46,7 +47,6 @@ encoder without a gate. Every figure lies in 0 to 1, every ``low``/``high`` is a
 on has empty ``figures``.
 """
 
-import hashlib
 import json
 import logging
 import time
@@ -55,12 +55,13 @@ from pathlib import Path
 from typing import Any
 
 from recsys.config import Config
-from recsys.errors import InputError
 from recsys.evaluation.candidates import Candidate, candidates_of, save
 from recsys.evaluation.decision import decide, reason_to_change
 from recsys.evaluation.record import record_of
 from recsys.evaluation.trial import hold
 from recsys.workspace import Manifest, Workspace, content_id
+from recsys.workspace.judgements import telling
+from recsys.workspace.pairs import digest
 from recsys.workspace.splits import HOLDOUT, VALIDATION
 from recsys.workspace.splits import KIND as SPLITS
 
@@ -79,9 +80,11 @@ def run(
     snapshot_ref: str,
     challenger_ref: str,
     champion_ref: str | None = None,
+    judgements_ref: str | None = None,
 ) -> Manifest:
     """Judge tonight's candidates and decide; return the ``evaluations`` artifact.
 
+    Of the judgements ``judgements_ref``, those of a held-out product are one more task.
     ``info`` has ``chosen`` (ref of the encoder that serves from now on), ``decision``, ``reasons``,
     ``reference``, ``challenger``, ``scores``, ``notes`` and ``duration_s``. A chosen interpolation is saved
     as an artifact first. Without a champion the best candidate enters service, at the least the base.
@@ -93,6 +96,9 @@ def run(
     inputs |= {role: challenger.inputs[role] for role in ("base", "splits") if role in challenger.inputs}
     if champion_ref:
         inputs["champion"] = champion_ref
+    judgements_ref = telling(workspace, judgements_ref)
+    if judgements_ref:
+        inputs["judgements"] = judgements_ref
     id = _id(config, inputs)
     existing = workspace.find(KIND, id)
     if existing is not None:
@@ -174,19 +180,16 @@ def _splits_of(workspace: Workspace, encoder: Manifest, snapshot_ref: str) -> st
 
 
 def _id(config: Config, inputs: Mapping[str, str]) -> str:
-    files = {t.pairs: _digest(Path(config.resolve(t.pairs))) for t in config.evaluation.tasks if t.pairs}
-    settings = config.evaluation.model_dump(mode="json")
+    files = {
+        t.pairs: digest(Path(config.resolve(t.pairs)), "evaluation.tasks.pairs")
+        for t in config.evaluation.tasks
+        if t.pairs
+    }
+    only_judged = {} if "judgements" in inputs else {"gate": {"judged_queries"}}
+    settings = config.evaluation.model_dump(mode="json", exclude=only_judged)
     return content_id(
         {"code": _CODE, "inputs": dict(inputs), "settings": settings, "seed": config.seed, "pairs": files}
     )
-
-
-def _digest(path: Path) -> str:
-    if not path.is_file():
-        raise InputError(
-            f"There is no file of judged pairs at {path}.", fix="Correct evaluation.tasks.pairs."
-        )
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _write(path: Path, record: Mapping[str, Any]) -> None:

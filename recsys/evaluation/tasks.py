@@ -11,7 +11,7 @@ Does not know: vectors, candidates, metrics' values.
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -24,11 +24,10 @@ from recsys.evaluation.answers import relevance_of
 from recsys.evaluation.defaults import default_tasks
 from recsys.evaluation.metrics import depth_of, needs_r
 from recsys.evaluation.products import Positions, Products, sample
-from recsys.evaluation.relevance import Relevance
+from recsys.evaluation.relevance import Relevance, totals
 from recsys.workspace.splits import HOLDOUT, TRAIN, VALIDATION
 
 Bools = NDArray[np.bool_]
-_AT_ONCE = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +39,10 @@ class Task:
     """Split (``validation``, ``holdout``) → query products ``[Q]``, ascending."""
     galleries: dict[str, Positions]
     """Split → gallery products ``[G]``, ascending."""
+    judged: bool = False
+    """Whether it is what people judged on the page, not what the configuration asks."""
+    required: Positions = field(default_factory=lambda: np.empty(0, np.int64))
+    """Products that must be embedded, whatever is sampled."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,11 +57,15 @@ class ReadyTask:
     relevance: Relevance
     """Over the rows of ``queries`` and the results: rows of ``gallery``, or its groups."""
     num_relevant: NDArray[np.int64]
-    """R ``[Q]``, at least 1."""
+    """R ``[Q]``, at least 1 (for agreement: R and :attr:`num_wrong` together)."""
     ideal: NDArray[np.uint8]
     """Highest grades ``[Q, K]``, for nDCG."""
+    num_wrong: NDArray[np.int64]
+    """What was judged not to be an answer ``[Q]``; for agreement."""
     num_without_answer: int
     """Queries left out because the gallery holds no right answer."""
+    judged: bool = False
+    """As in :class:`Task`."""
 
     @property
     def num_results(self) -> int:
@@ -91,10 +98,16 @@ class Plan:
     """What was sampled or skipped, for the report."""
 
 
-def plan(config: EvaluationConfig, products: Products, splits: Sequence[str] = (VALIDATION, HOLDOUT)) -> Plan:
+def plan(
+    config: EvaluationConfig,
+    products: Products,
+    splits: Sequence[str] = (VALIDATION, HOLDOUT),
+    judged: Callable[[Sequence[str]], tuple[Task | None, list[str]]] | None = None,
+) -> Plan:
     """Resolve the configured tasks, or the defaults, to products of the snapshot.
 
-    Raises :class:`ConfigError` where a task names what the catalog lacks.
+    ``judged`` makes one more task, given the others' names, and notes. Raises :class:`ConfigError` where a
+    task names what the catalog lacks.
     """
     configs, notes = (list(config.tasks), list[str]()) if config.tasks else default_tasks(products)
     tasks = []
@@ -106,9 +119,13 @@ def plan(config: EvaluationConfig, products: Products, splits: Sequence[str] = (
             notes += more
             galleries[split] = np.flatnonzero(_gallery(task, products, split))
         tasks.append(Task(config=task, queries=queries, galleries=galleries))
+    if judged is not None:
+        extra, more = judged([task.name for task in configs])
+        tasks += [extra] if extra is not None else []
+        notes += more
     pool = _union([p for t in tasks for p in (*t.queries.values(), *t.galleries.values())])
     if len(pool) > config.max_gallery:
-        required = _union([p for t in tasks for p in t.queries.values()])
+        required = _union([p for t in tasks for p in (*t.queries.values(), t.required)])
         kept = _sampled(products, pool, required, config.max_gallery)
         notes.append(
             f"The gallery is a sample of {len(kept)} of {len(pool)} products: figures are easier to reach "
@@ -139,8 +156,9 @@ def ready(
     relevance = relevance_of(config, products, queries, gallery, groups=groups, resolve=resolve)
     starts = None if groups is None else np.flatnonzero(np.diff(groups, prepend=-1))
     num_results = len(gallery) if starts is None else len(starts)
-    num_relevant, ideal = _totals(relevance, len(queries), num_results, depth_of(config.metrics))
-    answered = np.flatnonzero(num_relevant > 0)
+    num_relevant, ideal = totals(relevance, len(queries), num_results, depth_of(config.metrics))
+    num_wrong = relevance.num_wrong(np.arange(len(queries)))
+    answered = np.flatnonzero(num_relevant + num_wrong > 0)
     return ReadyTask(
         config=config,
         queries=queries[answered],
@@ -149,7 +167,9 @@ def ready(
         relevance=relevance_of(config, products, queries[answered], gallery, groups=groups, resolve=resolve),
         num_relevant=num_relevant[answered],
         ideal=ideal[answered],
+        num_wrong=num_wrong[answered],
         num_without_answer=len(queries) - len(answered),
+        judged=task.judged,
     )
 
 
@@ -198,18 +218,6 @@ def _needs(config: TaskConfig, has_image: Bools, has_text: Bools) -> tuple[Bools
     return one, one
 
 
-def _totals(
-    relevance: Relevance, num_queries: int, num_gallery: int, depth: int
-) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
-    """Return R and ideal grades of all queries, in blocks, so that the pairs of a block fit in memory."""
-    size = max(1, _AT_ONCE // max(num_gallery, 1))
-    blocks = [np.arange(i, min(i + size, num_queries)) for i in range(0, num_queries, size)]
-    parts = [relevance.totals(rows, depth) for rows in blocks]
-    if not parts:
-        return np.zeros(0, np.int64), np.zeros((0, depth), np.uint8)
-    return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
-
-
 def _check_names(task: TaskConfig, products: Products) -> None:
     filters = [*task.queries, *(task.selection_queries or {}), *task.gallery]
     rungs = [name for g in task.grades for name in g.relevant]
@@ -232,7 +240,7 @@ def _sampled(products: Products, pool: Positions, required: Positions, size: int
 
 def _within(task: Task, pool: Positions) -> Task:
     galleries = {split: np.intersect1d(g, pool) for split, g in task.galleries.items()}
-    return Task(config=task.config, queries=task.queries, galleries=galleries)
+    return replace(task, galleries=galleries)
 
 
 def _union(parts: Sequence[NDArray[np.integer[Any]]]) -> Positions:

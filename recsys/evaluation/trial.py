@@ -4,7 +4,7 @@ Does not know: what is decided, or written.
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,10 +13,11 @@ from recsys.encoder.inference import InferenceOptions
 from recsys.errors import RecsysError
 from recsys.evaluation.candidates import Candidate, Embedder
 from recsys.evaluation.figures import Pool
+from recsys.evaluation.judged import judged_task
 from recsys.evaluation.judgement import Court, Outcome
 from recsys.evaluation.products import Products
-from recsys.evaluation.tasks import Plan, plan
-from recsys.workspace import Workspace
+from recsys.evaluation.tasks import Plan, Task, plan
+from recsys.workspace import Workspace, judgements
 from recsys.workspace.splits import HOLDOUT
 
 logger = logging.getLogger(__name__)
@@ -48,6 +49,9 @@ class Trial:
         }
 
 
+Maker = Callable[[Sequence[str]], tuple[Task | None, list[str]]]
+
+
 def hold(
     config: Config,
     workspace: Workspace,
@@ -61,7 +65,7 @@ def hold(
     A candidate that cannot be embedded is a failure, not an exception, except where a retry can help.
     """
     products = Products.open(workspace, inputs["snapshot"], inputs.get("splits"))
-    the_plan = plan(config.evaluation, products, splits)
+    the_plan = plan(config.evaluation, products, splits, _judged(config, workspace, inputs, products, splits))
     settings = config.embedding
     options = InferenceOptions(
         batch_size=settings.batch_size,
@@ -93,4 +97,20 @@ def hold(
         seconds=seconds,
         court=court,
         outcomes=court.judge(HOLDOUT),
+    )
+
+
+def _judged(
+    config: Config,
+    workspace: Workspace,
+    inputs: Mapping[str, str],
+    products: Products,
+    splits: Sequence[str],
+) -> Maker | None:
+    """Return what makes the task of the night's judgements, or ``None`` where there are none."""
+    if "judgements" not in inputs or not products.has_splits:
+        return None
+    path = judgements.path_of(workspace, inputs["judgements"])
+    return lambda taken: judged_task(
+        path, products, splits, taken=taken, max_queries=config.evaluation.max_queries
     )

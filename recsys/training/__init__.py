@@ -2,6 +2,7 @@
 
     near         near-equal pictures
     splits       who is trained on, validated on, held out
+    assignment   the split as an artifact
     supervision  label levels, item groups and judged pairs of a snapshot, as arrays
     sampler      batches of P classes times K items, a function of (seed, batch number)
     augment      random crop, flip, colour, blur of one picture

@@ -9,12 +9,11 @@ on from its last checkpoint.
 Does not know: whether the challenger is any good; evaluation decides.
 """
 
-import hashlib
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -22,52 +21,69 @@ import pyarrow as pa
 from recsys.config import Config
 from recsys.encoder.model import ProductEncoder
 from recsys.encoder.template import ContentReader
-from recsys.training import items, splits, supervision
+from recsys.training import items, supervision
+from recsys.training.assignment import make_splits
 from recsys.training.card import model_card
 from recsys.training.fit import Job, fit
 from recsys.training.items import Material
-from recsys.training.judged import pair_files
 from recsys.training.learnable import nothing_to_learn
-from recsys.training.near import thumbnail
 from recsys.training.objectives import check_kind
 from recsys.training.start import KIND, choose_start, make_base
-from recsys.training.supervision import Supervision, column, label_codes
+from recsys.training.supervision import Supervision, label_codes
 from recsys.training.validation import Question, Validator, ask
-from recsys.workspace import Manifest, Workspace, content_id
+from recsys.workspace import Manifest, Workspace, content_id, judgements
+from recsys.workspace.pairs import digest
 from recsys.workspace.snapshot import Snapshot
-from recsys.workspace.splits import FILE, SCHEMA, TRAIN, read_splits, write_splits
-from recsys.workspace.splits import KIND as SPLITS_KIND
+from recsys.workspace.splits import TRAIN, read_splits
 
 logger = logging.getLogger(__name__)
 
 _VERSION = 1
-_SPLITS_VERSION = 2
 _HARMLESS = {"num_workers", "cache_decoded", "cache_max_gb", "checkpoint_minutes"}
 """Settings that change how fast an encoder is trained and not which."""
 
 
-def run(config: Config, workspace: Workspace, snapshot_ref: str, champion_ref: str | None = None) -> Manifest:
+class Lesson(NamedTuple):
+    """What a challenger learns from."""
+
+    table: pa.Table
+    """The split."""
+    known: Supervision
+    material: Material
+
+
+def run(
+    config: Config,
+    workspace: Workspace,
+    snapshot_ref: str,
+    champion_ref: str | None = None,
+    judgements_ref: str | None = None,
+) -> Manifest:
     """Train on the snapshot and return the challenger (kind ``encoders``).
 
     ``champion_ref`` is the encoder in service, if there is one: its split prevails for products it knew,
-    and training may begin with it. ``inputs`` name ``snapshot``, ``splits``, ``base`` and ``start``;
-    ``info`` holds ``trained``, ``counts``, ``fit`` (steps, epochs, history, speed), ``config`` and
+    and training may begin with it. Of the judgements ``judgements_ref``, those of two training products are
+    learnt from. ``inputs`` name ``snapshot``, ``splits``, ``base``, ``start``, and ``judgements`` if there
+    are any; ``info`` holds ``trained``, ``counts``, ``fit`` (steps, epochs, history, speed), ``config`` and
     ``duration_s``. Where there is nothing to learn from, the challenger is what training would have begun
     with, ``trained`` is false and ``reason`` says why.
     """
     started = time.monotonic()
     for term in config.training.terms:
         check_kind(term)
-    digests = [
-        hashlib.sha256(p.read_bytes()).hexdigest() for p in pair_files(config.training, config.resolve)
-    ]
+    digests = [digest(Path(config.resolve(s.path)), "training.pairs.path") for s in config.training.pairs]
+    judgements_ref = judgements.telling(workspace, judgements_ref)
+    judged = judgements.read_judgements(workspace, judgements_ref)
+    if judged:
+        config = config.model_copy(update={"training": supervision.with_judgements(config.training)})
     snapshot = Snapshot.open(workspace, snapshot_ref)
-    splits_manifest = make_splits(config, workspace, snapshot_ref, champion_ref)
+    same = [(pair.left_id, pair.right_id) for pair in judged if pair.duplicate]
+    splits_manifest = make_splits(config, workspace, snapshot_ref, champion_ref, same)
     table = read_splits(workspace, splits_manifest.ref)
+    names, components = (table.column(c).to_pylist() for c in ("split", "component"))
 
     def trained_content() -> Material:
         reader = ContentReader(config.encoder)
-        names, components = (table.column(c).to_pylist() for c in ("split", "component"))
         return items.read(snapshot, reader, names, components, {TRAIN})
 
     base = make_base(config, workspace, splits_manifest, snapshot, trained_content)
@@ -79,19 +95,25 @@ def run(config: Config, workspace: Workspace, snapshot_ref: str, champion_ref: s
         "config": config.training.model_dump(mode="json", exclude=_HARMLESS),
         "pairs": digests,
         "seed": config.seed,
-    }
+    } | ({"judgements": judgements_ref} if judgements_ref else {})
     id = content_id(parts)
     found = workspace.find(KIND, id)
     if found is not None:
         logger.info("%s is there already", found.ref)
         return found
     inputs = {"snapshot": snapshot_ref, "splits": splits_manifest.ref, "base": base.ref, "start": start.ref}
+    inputs |= {"judgements": judgements_ref} if judgements_ref else {}
     with workspace.lock(f"training-{id}"):
         found = workspace.find(KIND, id)
         if found is not None:
             return found
         encoder = ProductEncoder.load(workspace.path(start))
-        info = _train(config, workspace, id, snapshot, table, encoder, trained_content)
+        lesson = Lesson(
+            table,
+            supervision.build(snapshot.table(), names, config.training, config.resolve, judged),
+            trained_content(),
+        )
+        info = _train(config, snapshot, encoder, lesson, workspace.scratch(KIND, id))
         info |= {"role": "challenger", "config": parts["config"], "dim": encoder.dim}
         info["duration_s"] = round(time.monotonic() - started, 1)
         with workspace.create(KIND, id, inputs=inputs) as draft:
@@ -102,79 +124,12 @@ def run(config: Config, workspace: Workspace, snapshot_ref: str, champion_ref: s
     return draft.committed()
 
 
-def make_splits(
-    config: Config, workspace: Workspace, snapshot_ref: str, champion_ref: str | None = None
-) -> Manifest:
-    """Return the split of the snapshot (kind ``splits``); ``info["counts"]`` says who went where.
-
-    Products that the champion's split knew keep their side, as long as the settings are the same.
-    """
-    settings = config.training.split
-    dumped = settings.model_dump(mode="json")
-    previous = _previous(workspace, champion_ref, dumped)
-    parts = {
-        "version": _SPLITS_VERSION,
-        "snapshot": snapshot_ref,
-        "config": dumped,
-        "previous": previous and previous.ref,
-    }
-    id = content_id(parts)
-    found = workspace.find(SPLITS_KIND, id)
-    if found is not None:
-        return found
-    started = time.monotonic()
-    snapshot = Snapshot.open(workspace, snapshot_ref)
-    products, store = snapshot.table(), snapshot.images()
-    ids: list[str] = products.column("id").to_pylist()
-    images = products.column("images").to_pylist()
-    facts = splits.Facts(
-        ids=ids,
-        groups=column(products, "item_group_id"),
-        images=images,
-        phashes=[[store.phash(sha) for sha in row] for row in images],
-        look=lambda sha: thumbnail(store.jpeg(sha)),
-    )
-    keys, exact, counts = splits.components(facts, settings)
-    if settings.column is None:
-        known = read_splits(workspace, previous.ref) if previous is not None else SCHEMA.empty_table()
-        was = dict(zip(known.column("id").to_pylist(), known.column("split").to_pylist(), strict=True))
-        names = splits.assign(keys, settings, ids=ids, previous=was)
-    else:
-        drawn = None
-        if settings.validation_by:
-            codes = label_codes([column(products, c) for c in settings.validation_by])
-            drawn = [
-                f"c:{code}" if code >= 0 else key for code, key in zip(codes.tolist(), exact, strict=True)
-            ]
-        names, counts["straddling"] = splits.prescribed(
-            column(products, settings.column), exact, settings, drawn_by=drawn
-        )
-    record = {**counts, "splits": dict(sorted(Counter(names).items()))}
-    inputs = {"snapshot": snapshot_ref} | ({"previous": previous.ref} if previous is not None else {})
-    with workspace.create(SPLITS_KIND, id, inputs=inputs) as draft:
-        write_splits(
-            draft.path / FILE, pa.table({"id": ids, "component": keys, "split": names}, schema=SCHEMA)
-        )
-        draft.info |= {"counts": record, "config": dumped, "duration_s": round(time.monotonic() - started, 1)}
-    logger.info("split %d products: %s, %d components", len(ids), record["splits"], counts["components"])
-    return draft.committed()
-
-
-def _previous(workspace: Workspace, champion_ref: str | None, settings: dict[str, Any]) -> Manifest | None:
-    """Return the champion's split, if it was made with the same settings."""
-    ref = workspace.get(champion_ref).inputs.get("splits") if champion_ref is not None else None
-    manifest = workspace.find(*ref.split("/", 1)) if ref is not None else None
-    return manifest if manifest is not None and manifest.info.get("config") == settings else None
-
-
 def _train(
-    config: Config, workspace: Workspace, id: str, snapshot: Snapshot, table: pa.Table,
-    encoder: ProductEncoder, trained_content: Callable[[], Material],
-) -> dict[str, Any]:  # fmt: skip
-    """Fine-tune ``encoder`` in place and return the record."""
-    names: list[str] = table.column("split").to_pylist()
-    known = supervision.build(snapshot.table(), names, config.training, config.resolve)
-    material: Material = trained_content()
+    config: Config, snapshot: Snapshot, encoder: ProductEncoder, lesson: Lesson, folder: Path
+) -> dict[str, Any]:
+    """Fine-tune ``encoder`` in place, resuming in ``folder``, and return the record."""
+    known, material = lesson.known, lesson.material
+    names: list[str] = lesson.table.column("split").to_pylist()
     trained = np.flatnonzero(np.array(names) == TRAIN)
     info: dict[str, Any] = {
         "counts": {
@@ -188,7 +143,7 @@ def _train(
     if reason is not None:
         logger.warning("nothing is trained: %s", reason)
         return info | {"trained": False, "reason": reason, "fit": None, "validation_label": None}
-    question = _question(config, snapshot, table, known, encoder)
+    question = _question(config, snapshot, lesson.table, known, encoder)
     job = Job(
         config=config.training,
         encoder=encoder,
@@ -199,7 +154,7 @@ def _train(
         validator=None
         if question is None
         else Validator(question, config.training.validation, snapshot, encoder),
-        folder=workspace.scratch(KIND, id),
+        folder=folder,
         seed=config.seed,
     )
     label = None if question is None else question.label

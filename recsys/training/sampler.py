@@ -89,7 +89,8 @@ class Sampler:
         self._items_per_class = config.items_per_class
         links = _neighbours(supervision)
         if config.links_weight > 0 and len(links):
-            self.pools[LINKS] = Pool(links.members, links.starts, links.cumulative, config.links_weight)
+            weight = config.links_weight * supervision.links_share
+            self.pools[LINKS] = Pool(links.members, links.starts, links.cumulative, weight)
         share = config.random_share if self.pools else 1.0
         self.num_random = round(share * config.batch_size)
         self._permutation = lru_cache(maxsize=2)(self._shuffled)

@@ -156,6 +156,33 @@ def prescribed(
     return splits, len(straddling)
 
 
+def parted(
+    splits: Sequence[str], keys: Sequence[str], duplicates: Sequence[tuple[int, int]]
+) -> tuple[list[str], int]:
+    """Return the splits ``[N]`` with judged duplicates kept apart, and how many products that left out.
+
+    ``keys`` ``[N]`` are those of the components, ``duplicates`` rows that were judged to be one product.
+    Nothing is moved between splits, which are to stay as they are over nights: where what is held out has a
+    duplicate to train or validate on, that one's component is unused as long as the judgement stands.
+    """
+    forest = Forest(len(splits))
+    _join_equal(forest, keys)
+    for left, right in duplicates:
+        forest.join(left, right)
+    concerned = {forest.find(i) for pair in duplicates for i in pair}
+    rank = {TRAIN: 0, VALIDATION: 1, HOLDOUT: 2}
+    strictest: dict[int, int] = {}
+    for i, split in enumerate(splits):
+        root = forest.find(i)
+        strictest[root] = max(strictest.get(root, -1), rank.get(split, -1))
+    found = list(splits)
+    for i, split in enumerate(splits):
+        root = forest.find(i)
+        if root in concerned and -1 < rank.get(split, -1) < strictest[root]:
+            found[i] = UNUSED
+    return found, sum(a != b for a, b in zip(splits, found, strict=True))
+
+
 def _by_hash(key: str, validation_share: float, holdout_share: float) -> str:
     digest = hashlib.sha256(b"split\0" + key.encode()).digest()
     u = int.from_bytes(digest[:8], "big") / 2**64

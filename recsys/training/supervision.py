@@ -25,14 +25,18 @@ from numpy.typing import NDArray
 
 from recsys.config import TrainingConfig
 from recsys.config.supervision import LabelConfig, LinksConfig
+from recsys.config.training import ObjectiveConfig
 from recsys.errors import InputError
-from recsys.training.judged import read_pairs
-from recsys.workspace.splits import TRAIN
+from recsys.workspace.pairs import JudgedPair, read_pairs
+from recsys.workspace.splits import HOLDOUT, TRAIN, UNUSED, VALIDATION
 
 logger = logging.getLogger(__name__)
 
 Int = NDArray[np.int64]
 
+_TIMES = 16
+"""Judged products take the place of this many times as many others in the batches, as long as they are few:
+with 4 items per class that is about four visits of each per epoch."""
 LINKS = "links"
 """Name under which judged and linked pairs are used like a label level."""
 
@@ -54,6 +58,8 @@ class Supervision:
     pairs: Pairs
     counts: dict[str, Any]
     """What was found and what was left out, for the record."""
+    links_share: float = 1.0
+    """Factor of ``sampler.links_weight``: below 1 where there are only a few judgements."""
 
 
 def column(products: pa.Table, name: str) -> list[str | None]:
@@ -89,9 +95,13 @@ def label_codes(columns: Sequence[Sequence[str | None]]) -> Int:
 
 
 def build(
-    products: pa.Table, splits: Sequence[str], config: TrainingConfig, resolve: Callable[[str], str]
+    products: pa.Table,
+    splits: Sequence[str],
+    config: TrainingConfig,
+    resolve: Callable[[str], str],
+    judgements: Sequence[JudgedPair] = (),
 ) -> Supervision:
-    """Collect every source that ``config`` names.
+    """Collect every source that ``config`` names, and the night's ``judgements``.
 
     ``products`` is the snapshot's table ``[N]``, ``splits`` the split of each row; pairs that touch
     anything but training products are left out and counted. ``resolve`` makes paths absolute.
@@ -109,15 +119,15 @@ def build(
             labels[name] = _level(products, name, level)
     row = {id: i for i, id in enumerate(ids)}
     judged = [
-        (pair[0], pair[1], pair[2] * source.weight)
+        pair._replace(weight=pair.weight * source.weight)
         for source in config.pairs
         for pair in read_pairs(Path(resolve(source.path)))
     ]
     found: list[tuple[int, int, float]] = []
     unknown = 0
-    for left, right, weight in judged:
-        if left in row and right in row:
-            found.append((row[left], row[right], weight))
+    for pair in (*judged, *judgements):
+        if pair.left_id in row and pair.right_id in row:
+            found.append((row[pair.left_id], row[pair.right_id], pair.weight))
         else:
             unknown += 1
     for links in config.links:
@@ -133,7 +143,50 @@ def build(
             "outside_training": outside,
         },
     }
-    return Supervision(labels, pairs, counts)
+    share = 1.0
+    if judgements:
+        counts["judgements"] = taught(judgements, ids, splits)
+        if not (config.pairs or config.links):
+            share = _share(pairs, int(trained.sum()))
+    return Supervision(labels, pairs, counts, share)
+
+
+def with_judgements(config: TrainingConfig) -> TrainingConfig:
+    """Return ``config`` with a term that learns from judged pairs, if it has none: the defaults have none."""
+    if any(term.kind == "pairs" or term.label == LINKS for term in config.objectives):
+        return config
+    return config.model_copy(update={"objectives": (*config.objectives, ObjectiveConfig(kind="pairs"))})
+
+
+def taught(judgements: Sequence[JudgedPair], ids: Sequence[str], splits: Sequence[str]) -> dict[str, int]:
+    """Return how many judgements are learnt from, and where the others went.
+
+    ``selecting`` touch a validation product, ``judging`` a held-out one, ``left_out`` one that is unused.
+    """
+    of = dict(zip(ids, splits, strict=True))
+    counts = dict.fromkeys(
+        ("learnt", "similar", "not_similar", "selecting", "judging", "left_out", "gone"), 0
+    )
+    for pair in judgements:
+        ends = {of.get(pair.left_id), of.get(pair.right_id)}
+        if None in ends:
+            counts["gone"] += 1
+        elif HOLDOUT in ends:
+            counts["judging"] += 1
+        elif UNUSED in ends:
+            counts["left_out"] += 1
+        elif VALIDATION in ends:
+            counts["selecting"] += 1
+        else:
+            counts["learnt"] += 1
+            counts["similar" if pair.weight > 0 else "not_similar"] += 1
+    return counts
+
+
+def _share(pairs: Pairs, num_trained: int) -> float:
+    """Return the share of ``sampler.links_weight`` that so few pairs deserve."""
+    judged = len(np.union1d(pairs.left, pairs.right))
+    return min(1.0, _TIMES * judged / max(num_trained, 1))
 
 
 def _level(products: pa.Table, name: str, level: LabelConfig) -> Int:

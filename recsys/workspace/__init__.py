@@ -6,6 +6,8 @@
     images      reader and writer of image-store shards
     embeddings  reader and writer of embedding shards and of the sets made of them
     splits      reader and writer of the train/validation/holdout assignment
+    pairs       reader of files of judged pairs
+    judgements  what people judged, as a night reads it
 
 Does not know: any stage, torch, or what an artifact is for.
 """

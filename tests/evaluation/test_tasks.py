@@ -9,8 +9,7 @@ import pytest
 
 from recsys.config import EvaluationConfig
 from recsys.config.evaluation import TaskConfig
-from recsys.errors import ArtifactError, ConfigError, InputError
-from recsys.evaluation.pairs import positive_pairs
+from recsys.errors import ArtifactError, ConfigError
 from recsys.evaluation.products import Products, sample
 from recsys.evaluation.tasks import Plan, ReadyTask, plan, ready
 from recsys.workspace.product import PRODUCTS
@@ -181,15 +180,6 @@ def test_judged_pairs_count_either_way(tmp_path: Path) -> None:
     path.write_text("left_id,right_id,label\np0,p1,1\np2,p0,similar\np0,p3,0\np9,p0,1\n")
     shop = products({"part": HOLDOUT}, {}, {}, {})
     assert answers(made_ready(shop, {"name": "judged", "pairs": str(path)})) == {0: [1, 2]}
-
-
-def test_a_file_that_is_no_file_of_pairs_is_said(tmp_path: Path) -> None:
-    wrong = tmp_path / "pairs.tsv"
-    wrong.write_text("left_id\tright\np0\tp1\n")
-    with pytest.raises(InputError, match="lacks label, right_id"):
-        positive_pairs(wrong)
-    with pytest.raises(InputError, match="cannot be read"):
-        positive_pairs(tmp_path / "none.parquet")
 
 
 def test_words_find_their_own_picture_and_only_who_has_one_takes_part() -> None:

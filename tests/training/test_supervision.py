@@ -1,20 +1,14 @@
 """Sources of similarity become label levels and judged pairs of training products."""
 
-import gzip
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from recsys.config.training import TrainingConfig
-from recsys.errors import InputError
-from recsys.training.judged import read_pairs
 from recsys.training.supervision import build, label_codes
 from recsys.workspace.product import PRODUCTS
 
@@ -83,41 +77,3 @@ def test_what_is_said_twice_adds_up_and_contradictions_cancel(tmp_path: Path) ->
     assert [tuple(map(float, p)) for p in zip(*known.pairs, strict=True)] == [(0.0, 1.0, 3.0)]
     expected = {"positive": 1, "negative": 0, "of_unknown_products": 1, "outside_training": 1}
     assert known.counts["pairs"] == expected
-
-
-@pytest.mark.parametrize("kind", ["csv", "csv.gz", "tsv", "jsonl", "parquet"])
-def test_files_of_judged_pairs(tmp_path: Path, kind: str) -> None:
-    rows = [
-        {"left_id": "007", "right_id": "b", "label": "similar", "weight": 0.5},
-        {"left_id": "b", "right_id": "c", "label": "not_similar", "weight": 1.0},
-    ]
-    path = tmp_path / f"pairs.{kind}"
-    if kind == "parquet":
-        pq.write_table(pa.Table.from_pylist(rows), path)
-    elif kind == "jsonl":
-        path.write_text("\n".join(map(json.dumps, rows)))
-    else:
-        mark = "\t" if kind == "tsv" else ","
-        text = "\n".join(mark.join(map(str, r)) for r in [rows[0].keys(), *(r.values() for r in rows)])
-        path.write_bytes(gzip.compress(text.encode()) if kind.endswith("gz") else text.encode())
-    assert list(read_pairs(path)) == [("007", "b", 0.5), ("b", "c", -1.0)]
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("left_id,right_id\n1,2\n", "no column label"),
-        ("left_id,right_id,label\n1,,1\n", "row 1: an id is empty"),
-        ("left_id,right_id,label\n1,2,1\n1,2,maybe\n", "row 2: the label is 'maybe'"),
-        ("left_id,right_id,label,weight\n1,2,1,-3\n", "row 1: the weight is '-3'"),
-        ("left_id,right_id,label,weight\n1,2,1,nan\n", "row 1: the weight is 'nan'"),
-        ("left_id,right_id,label\n1,2\n", "cannot be read"),
-    ],
-)
-def test_a_bad_file_names_its_row(tmp_path: Path, text: str, words: str) -> None:
-    path = tmp_path / "pairs.csv"
-    path.write_text(text)
-    with pytest.raises(InputError, match=words):
-        list(read_pairs(path))
-    with pytest.raises(InputError, match="of no kind"):
-        list(read_pairs(tmp_path / "pairs.pkl"))

@@ -46,7 +46,12 @@ def url_of(config: Config, workspace: Workspace) -> str:
             f"Rules and judgements need a database, and the workspace {workspace.root} is no local folder.",
             fix="Set search.database or RECSYS_DATABASE_URL, such as postgresql+psycopg://user@host/recsys.",
         )
-    return f"sqlite:///{Path(workspace.local).resolve() / FILE}"
+    return f"sqlite:///{file_of(workspace)}"
+
+
+def file_of(workspace: Workspace) -> Path:
+    """Return where SQLite's file is, or would be, in a local workspace."""
+    return Path(workspace.local).resolve() / FILE
 
 
 class FeedbackStore(Judgements):

@@ -3,23 +3,36 @@
 Does not know: which products exist or what they are used for.
 """
 
-from collections.abc import Callable, Iterable
+import hashlib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.json
 import pyarrow.parquet as pq
 
-from recsys.config import TrainingConfig
 from recsys.errors import InputError
 
-_POSITIVE = {"1", "1.0", "true", "similar", "duplicate", "positive", "yes"}
+_DUPLICATE = "duplicate"
+_POSITIVE = {"1", "1.0", "true", "similar", _DUPLICATE, "positive", "yes"}
 _NEGATIVE = {"0", "0.0", "false", "not_similar", "negative", "no", "different"}
 
 
-def read_pairs(path: Path) -> Iterable[tuple[str, str, float]]:
-    """Yield ``(left_id, right_id, signed weight)`` of a CSV, TSV, JSON Lines or Parquet file.
+class JudgedPair(NamedTuple):
+    """What was judged of two products."""
+
+    left_id: str
+    right_id: str
+    weight: float
+    """Above 0: similar; below 0: not similar."""
+    duplicate: bool = False
+    """Similar because they are one and the same thing."""
+
+
+def read_pairs(path: Path) -> Iterator[JudgedPair]:
+    """Yield the pairs of a CSV, TSV, JSON Lines or Parquet file, in its order.
 
     Raises :class:`InputError` that names the row for a missing id, an unknown label or a bad weight.
     """
@@ -30,24 +43,23 @@ def read_pairs(path: Path) -> Iterable[tuple[str, str, float]]:
             f"{path} has no column {', '.join(sorted(missing))}; found {', '.join(table.column_names)}.",
             fix="Give it left_id, right_id and label (1, 0, similar, not_similar); weight may be left out.",
         )
-    columns = {name: table.column(name).cast(pa.string()).to_pylist() for name in table.column_names}
+    used = [name for name in ("left_id", "right_id", "label", "weight") if name in table.column_names]
+    columns = {name: table.column(name).cast(pa.string()).to_pylist() for name in used}
     weights = columns.get("weight", [None] * len(table))
     rows = zip(columns["left_id"], columns["right_id"], columns["label"], weights, strict=True)
     for number, (left, right, label, weight) in enumerate(rows, start=1):
         if not left or not right:
             raise InputError(f"{path}, row {number}: an id is empty.", fix="Give both ids or drop the row.")
-        yield left, right, _sign(path, number, label) * _weight(path, number, weight)
+        word = (label or "").strip().lower()
+        signed = _sign(path, number, word) * _weight(path, number, weight)
+        yield JudgedPair(left, right, signed, word == _DUPLICATE)
 
 
-def pair_files(config: TrainingConfig, resolve: Callable[[str], str]) -> list[Path]:
-    """Return the files of judged pairs; raises :class:`InputError` for one that is not there."""
-    paths = [Path(resolve(source.path)) for source in config.pairs]
-    for path in paths:
-        if not path.is_file():
-            raise InputError(
-                f"There is no file of judged pairs at {path}.", fix="Correct training.pairs.path."
-            )
-    return paths
+def digest(path: Path, setting: str) -> str:
+    """Return the SHA-256 of a file of pairs; raises :class:`InputError` that names the ``setting``."""
+    if not path.is_file():
+        raise InputError(f"There is no file of judged pairs at {path}.", fix=f"Correct {setting}.")
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _read_table(path: Path) -> pa.Table:
@@ -75,14 +87,13 @@ def _read_table(path: Path) -> pa.Table:
     )
 
 
-def _sign(path: Path, number: int, label: str | None) -> float:
-    value = (label or "").strip().lower()
-    if value in _POSITIVE:
+def _sign(path: Path, number: int, word: str) -> float:
+    if word in _POSITIVE:
         return 1.0
-    if value in _NEGATIVE:
+    if word in _NEGATIVE:
         return -1.0
     raise InputError(
-        f"{path}, row {number}: the label is {label!r}.",
+        f"{path}, row {number}: the label is {word!r}.",
         fix="Use 1 or similar or duplicate, 0 or not_similar.",
     )
 

@@ -49,6 +49,10 @@ class Session:
         return self._opened
 
 
+_NOISY = (
+    "alembic", "fsspec", "httpcore", "httpx", "lightning", "PIL", "sentence_transformers", "urllib3",
+)  # fmt: skip
+
 pass_session = click.make_pass_decorator(Session)
 
 
@@ -75,7 +79,7 @@ def main(ctx: click.Context, config_path: str | None, quiet: bool) -> None:
         datefmt="%H:%M:%S",
         stream=sys.stderr,
     )
-    for noisy in ("httpx", "httpcore", "sentence_transformers", "PIL", "fsspec", "lightning", "urllib3"):
+    for noisy in _NOISY:
         logging.getLogger(noisy).setLevel(logging.WARNING)
     ctx.obj = Session(config_path)
 

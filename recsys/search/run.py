@@ -3,6 +3,8 @@
 Does not know: routes.
 """
 
+import asyncio
+import gc
 import logging
 import socket
 from collections.abc import AsyncIterator, Callable
@@ -17,6 +19,7 @@ from recsys.errors import ConfigError
 from recsys.search.feedback.store import FeedbackStore
 from recsys.search.http.app import create_app
 from recsys.search.http.gate import is_loopback, shown_host
+from recsys.search.http.protocol import BoundedProtocol
 from recsys.search.live import Live
 from recsys.workspace import Workspace
 
@@ -40,9 +43,13 @@ def open_app(config: Config, workspace: Workspace) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await anyio.to_thread.run_sync(live.start)
+        if not live.ready():
+            logger.warning("nothing is published yet: run the nightly DAG (make demo) and reload the page")
+        settling = asyncio.create_task(_settle(live))
         try:
             yield
         finally:
+            settling.cancel()
             app.state.service.threads.close()
             await anyio.to_thread.run_sync(live.close)
             store.close()
@@ -82,11 +89,23 @@ def settings(app: FastAPI) -> uvicorn.Config:
         log_level="warning",
         access_log=False,
         server_header=False,
+        http=BoundedProtocol,
         ws="none",
         backlog=_BACKLOG,
         timeout_keep_alive=_IDLE_S,
         timeout_graceful_shutdown=_GRACE_S,
     )
+
+
+async def _settle(live: Live) -> None:
+    """Once everything is loaded, take it out of the garbage collector's sight.
+
+    A full collection over all that torch brings along would stop every request for a quarter of a second.
+    """
+    while not (live.ready() and live.view().encoder_loaded):
+        await asyncio.sleep(1)
+    gc.collect()
+    gc.freeze()
 
 
 def refuse_open_door(config: Config) -> None:

@@ -5,8 +5,6 @@ Does not know: sockets, processes.
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from importlib import import_module
-from importlib.util import find_spec
 
 from fastapi import FastAPI
 from starlette.middleware import Middleware
@@ -14,14 +12,14 @@ from starlette.middleware import Middleware
 from recsys.config import Config
 from recsys.search.feedback.store import FeedbackStore
 from recsys.search.finder import Finder
-from recsys.search.http import document, problems
+from recsys.search.http import document, page, problems
 from recsys.search.http.auth import Keys, session_secret
 from recsys.search.http.gate import Gate
 from recsys.search.http.metrics import Metrics
+from recsys.search.http.pictures import Pictures
 from recsys.search.http.routes import judgements, operation, products, rules, search, session
 from recsys.search.http.service import Service, Threads
 from recsys.search.live import Live
-from recsys.search.pictures import Thumbnails
 from recsys.workspace import Workspace
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
@@ -65,7 +63,7 @@ def create_app(
         live=live,
         finder=Finder(config, live),
         store=store,
-        thumbnails=Thumbnails(settings.thumbnail_cache_mb * 1_000_000),
+        pictures=Pictures(workspace, live, cache_bytes=settings.thumbnail_cache_mb * 1_000_000),
         keys=keys,
         metrics=metrics,
         threads=Threads(settings.threads, metrics),
@@ -75,8 +73,7 @@ def create_app(
     document.install(app)
     for router in _ROUTERS:
         app.include_router(router)
-    if find_spec("recsys.search.http.page"):
-        import_module("recsys.search.http.page").add_page(app)
+    page.add_page(app)
     return app
 
 

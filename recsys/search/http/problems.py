@@ -47,12 +47,13 @@ NO_METHOD = Kind("method-not-allowed", 405, "This cannot be done here")
 CONFLICT = Kind("conflict", 409, "It is not in a state that allows this")
 TOO_LARGE = Kind("too-large", 413, "The request is too large")
 UNSUPPORTED = Kind("unsupported-media-type", 415, "This kind of content is not understood")
+HEAD_TOO_LARGE = Kind("head-too-large", 431, "The request's address and headers are too large")
 BROKEN = Kind("internal", 500, "The service failed")
 UNAVAILABLE = Kind("unavailable", 503, "The service cannot answer now")
 
 KINDS = (
     INVALID, UNKNOWN_HOST, UNAUTHENTICATED, FORBIDDEN, FORGED, NOT_FOUND, NO_METHOD, CONFLICT, TOO_LARGE,
-    UNSUPPORTED, BROKEN, UNAVAILABLE,
+    UNSUPPORTED, HEAD_TOO_LARGE, BROKEN, UNAVAILABLE,
 )  # fmt: skip
 
 _PICTURES = {"image_oversized": TOO_LARGE, "image_unreadable": UNSUPPORTED}

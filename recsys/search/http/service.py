@@ -17,9 +17,9 @@ from recsys.search.feedback.store import FeedbackStore
 from recsys.search.finder import Finder
 from recsys.search.http.auth import Identity, Keys
 from recsys.search.http.metrics import Metrics
+from recsys.search.http.pictures import Pictures
 from recsys.search.http.problems import UNAVAILABLE, Problem
 from recsys.search.live import Live
-from recsys.search.pictures import Thumbnails
 from recsys.search.rules import Rule
 from recsys.workspace import Workspace
 
@@ -69,7 +69,7 @@ class Service:
     live: Live
     finder: Finder
     store: FeedbackStore
-    thumbnails: Thumbnails
+    pictures: Pictures
     keys: Keys
     metrics: Metrics
     threads: Threads

@@ -15,7 +15,7 @@ from recsys.search.http.asked import FacetParameters, LookupParameters, ProductI
 from recsys.search.http.filtering import read_text
 from recsys.search.http.problems import NOT_FOUND, Problem
 from recsys.search.http.routes import problems, router
-from recsys.search.http.service import Service, service
+from recsys.search.http.service import service
 from recsys.search.pictures import WIDTHS
 
 routes = router("products", "read")
@@ -90,7 +90,7 @@ async def picture(
     headers = {"ETag": f'"{sha256}-{w}"', "Cache-Control": f"{visibility}, {_IMMUTABLE}"}
     if w in WIDTHS and headers["ETag"] in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
-    jpeg = await parts.threads.run(lambda: _thumbnail(parts, sha256, w))
+    jpeg = await parts.threads.run(lambda: parts.pictures.get(sha256, w))
     if jpeg is None:
         raise Problem(
             NOT_FOUND,
@@ -98,8 +98,3 @@ async def picture(
             fix="Take the address from a product; it goes when its product goes.",
         )
     return Response(jpeg, 200, headers, "image/jpeg")
-
-
-def _thumbnail(parts: Service, sha256: str, width: int) -> bytes | None:
-    """Return a picture of what is live, or else of what can still be asked."""
-    return parts.thumbnails.get(parts.live.view().pictures, sha256, width)

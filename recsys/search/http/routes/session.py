@@ -3,17 +3,14 @@
 Does not know: how keys and cookies are checked; that is :mod:`recsys.search.http.auth`.
 """
 
-from urllib.parse import quote
-
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from recsys.search.http import wire
+from recsys.search.http import page, wire
 from recsys.search.http.answered import SessionAnswer
 from recsys.search.http.auth import COOKIE, Session
 from recsys.search.http.bodies import read_form
-from recsys.search.http.document import template
 from recsys.search.http.problems import Problem
 from recsys.search.http.routes import router
 from recsys.search.http.service import Service, identity, service
@@ -70,21 +67,18 @@ async def logout(request: Request) -> Response:
     return RedirectResponse("/login", 303, {"Set-Cookie": gone})
 
 
-def sign_in(request: Request) -> Response | None:
-    """Return where a page sends those who have yet to sign in, ``None`` for those who need not."""
-    keys = service(request).keys
-    if keys.identify(_headers(request)) is not None:
-        return None
-    path = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-    return RedirectResponse(f"/login?next={quote(path)}", 303)
-
-
 def _form(request: Request, target: str, *, wrong: Problem | None = None) -> Response:
     parts = service(request)
     headers: dict[str, str] = {}
     current = _current(request, parts, headers)
-    html = template("login.html.j2").render(
-        csrf_token=parts.keys.csrf_token(current), next=_local(target), problem=wrong, name=parts.config.name
+    html = page.render(
+        "sign_in.html.j2",
+        name=parts.config.name,
+        static=page.files().base,
+        sheets=page.stylesheets(),
+        csrf_token=parts.keys.csrf_token(current),
+        next=_local(target),
+        message=f"{wrong.detail} {wrong.fix}" if wrong else "",
     )
     return HTMLResponse(html, wrong.kind.status if wrong else 200, headers)
 

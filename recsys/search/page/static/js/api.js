@@ -16,13 +16,19 @@ const unreachable = () => new Problem({
 let session = { author: "", role: "read", csrf_token: "", auth: false };
 let going = 0;
 
-/** Who is signed in: `{author, role, csrf_token, auth}`. */
+/** Who is signed in, once {@link signOn} has answered: `{author, role, csrf_token, auth}`. */
 export const me = () => session;
 export const mayChange = () => session.role !== "read";
 
-export async function signOn() {
-  session = await get("/v1/session");
-  return session;
+let signing = null;
+
+/** Ask who one is; those who only want to know it share one question. */
+export function signOn({ fresh = false } = {}) {
+  if (!signing || fresh) {
+    signing = get("/v1/session").then((found) => { session = found; return session; });
+    signing.catch(() => { signing = null; });
+  }
+  return signing;
 }
 
 function busy(by) {
@@ -32,7 +38,7 @@ function busy(by) {
 
 async function send(method, path, { body, signal, again = true } = {}) {
   const headers = { Accept: "application/json" };
-  if (method !== "GET") headers["X-CSRF-Token"] = session.csrf_token;
+  if (method !== "GET" && path !== "/v1/search") headers["X-CSRF-Token"] = (await signOn()).csrf_token;
   if (body !== undefined) headers["Content-Type"] = "application/json";
   let answer;
   busy(1);
@@ -57,7 +63,7 @@ async function send(method, path, { body, signal, again = true } = {}) {
 /** The session of a page that stood open overnight has ended: take the new one's token, once. */
 async function renewed() {
   const old = session.csrf_token;
-  await signOn().catch(() => null);
+  await signOn({ fresh: true }).catch(() => null);
   return session.csrf_token !== old;
 }
 

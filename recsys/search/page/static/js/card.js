@@ -3,14 +3,15 @@ import { product as productOf } from "./api.js";
 import { calm, fill, h, icon, iconButton, picture } from "./dom.js";
 import { EMPTY, write } from "./state.js";
 import { brief, shelf } from "./store.js";
-import { ACTIONS, LABELS, alike, categoryOf, count, leaf, money, percent, stock, titleOf } from "./words.js";
+import { ACTIONS, LABELS, alike, categoryOf, count, fits, leaf, money, partNames, percent, stock, titleOf } from "./words.js";
 
 export const addressOf = (id) => write({ ...EMPTY, page: "find", id });
 const SIZES = "(max-width: 640px) 46vw, (max-width: 1199px) 28vw, 240px";
 
 /**
  * Build a card. `does` holds what its buttons do: `why, like, unlike, rule, judge, shelf`; `state` what is known
- * beside the item: `subject, label, mayChange, eager, only` (shown on this side of a comparison only) and `moved`.
+ * beside the item: `kind, weight, best` of the question, `subject, label, mayChange, eager`, and in a comparison
+ * `only` (shown on this side alone) and `moved`.
  */
 export function card(item, state, does) {
   const { product } = item;
@@ -27,7 +28,7 @@ export function card(item, state, does) {
       h("h3.title", {}, h("a", { href, title }, title)),
       h("p.meta.quiet", {}, [product.brand, product.color, !product.brand && leaf(categoryOf(product) ?? "")].filter(Boolean).join(" · ")),
       prices(product),
-      likeness(item, does)),
+      likeness(item, state, does)),
     variants(item));
   node.classList.toggle("only", Boolean(state.only));
   return node;
@@ -44,21 +45,22 @@ export function prices(product) {
     available && h("span.stock", { class: `stock ${available[1]}` }, available[0]));
 }
 
-function likeness(item, does) {
+function likeness(item, { kind, weight, best }, does) {
   return h("div.likeness", {},
-    h("p", {}, h("b.number", {}, percent(item.score)), " ", h("span.quiet", {}, alike(item.score))),
+    h("p", {}, h("b.number", {}, percent(item.score)), " ", h("span.quiet", {}, kind === "words" ? fits(item.score, best) : alike(item.score))),
     h("button.ghost.why", { type: "button", data: { act: "why" }, "aria-label": `Why is ${titleOf(item.product)} here?`, on: { click: () => does.why(item) } }, "Why?"),
-    parts(item));
+    parts(item, kind, weight));
 }
 
 /** Two thin bars: blue for looks, amber for words. */
-export function parts(item) {
-  const words = `Looks ${percent(item.image_score)}, described ${percent(item.text_score)}`;
-  return h("div.parts", { role: "img", "aria-label": words, title: words }, bar("image", item.image_score), bar("text", item.text_score));
+function parts(item, kind, weight) {
+  const [looks, text] = partNames(kind);
+  const words = `${looks} ${percent(item.image_score)}, ${text.toLowerCase()} ${percent(item.text_score)}`;
+  return h("div.parts", { role: "img", "aria-label": words, title: words }, bar("image", item.image_score, weight), bar("text", item.text_score, 1 - weight));
 }
 
-function bar(kind, score) {
-  const node = h(`i.${kind}`);
+function bar(kind, score, weight) {
+  const node = h(weight > 0 ? `i.${kind}` : `i.${kind}.off`);
   node.style.width = percent(score);
   return node;
 }

@@ -4,7 +4,19 @@ import { button, fill, h, icon } from "./dom.js";
 import { alter } from "./state.js";
 import { categoryTree } from "./tree.js";
 import { priceRange } from "./price.js";
-import { columnName, money, valueName } from "./words.js";
+import { categoryOf, columnName, money, valueName } from "./words.js";
+
+/** What prices were seen: for the ends of the slider, and the currency, also when nothing is shown. */
+const seen = { min: Infinity, max: -Infinity, currency: undefined };
+
+function learnPrices(products) {
+  for (const { price, currency } of products) {
+    if (typeof price !== "number") continue;
+    seen.min = Math.min(seen.min, price);
+    seen.max = Math.max(seen.max, price);
+    seen.currency ??= currency;
+  }
+}
 
 const FIRST = 8;
 const MOST = 200;
@@ -19,6 +31,7 @@ export function filterPanel() {
   const wide = new Set();
   let asked = "";
   let running = null;
+  let found = null;
 
   async function update(view, { fresh = false } = {}) {
     const key = JSON.stringify(view.filter);
@@ -28,7 +41,7 @@ export function filterPanel() {
     running = new AbortController();
     if (!sections.size) fill(body, [5, 3, 6].map((n) => h("div.filter", { "aria-hidden": "true" }, Array.from({ length: n }, () => h("i.skeleton.line")))));
     try {
-      const found = await counts(view.filter, running.signal);
+      found = { ...await counts(view.filter, running.signal), about: found?.about };
       draw(view, found);
     } catch (problem) {
       if (problem.name === "AbortError") return;
@@ -37,7 +50,7 @@ export function filterPanel() {
     }
   }
 
-  function draw(view, { columns, price }) {
+  function draw(view, { columns, price, about }) {
     const names = Object.keys(columns).filter((c) => columns[c].length > 1 || view.filter[c]);
     const order = [...ORDER.filter((c) => names.includes(c) || (c === "price" && price)), ...names.filter((c) => !ORDER.includes(c))];
     const nodes = order.map((column) => {
@@ -46,13 +59,22 @@ export function filterPanel() {
         section = makeSection(column, wide);
         sections.set(column, section);
       }
-      section.draw(column === "price" ? price : columns[column], view);
+      section.draw(column === "price" ? price : columns[column], view, about);
       return section.node;
     });
     for (const child of [...body.children]) if (!nodes.includes(child)) child.remove();
     nodes.forEach((n, i) => { if (body.children[i] !== n) body.insertBefore(n, body.children[i] ?? null); });
   }
-  return { node, update };
+  /** Know more: prices once products were seen, and the category of the product that is asked about. */
+  function learn(view, product) {
+    const about = categoryOf(product);
+    const priced = found && !found.price && seen.currency;
+    if (!found || (!priced && about === found.about)) return;
+    if (priced) found.price = { min: seen.min, max: seen.max };
+    found.about = about;
+    draw(view, found);
+  }
+  return { node, update, learn };
 }
 
 /** Count every column under all filters but its own, so that other values of it can be added. */
@@ -65,15 +87,15 @@ async function counts(filter, signal) {
   });
   const unpriced = filter.price ? facets(Object.fromEntries(Object.entries(filter).filter(([c]) => c !== "price")), { limit: 1, signal }) : all;
   const [base, free, ...rest] = await Promise.all([all, unpriced, ...others]);
-  return { columns: { ...base.facets, ...Object.fromEntries(rest) }, price: free.price ?? null };
+  return { columns: { ...base.facets, ...Object.fromEntries(rest) }, price: free.price ?? (seen.currency ? { min: seen.min, max: seen.max } : null) };
 }
 
 function makeSection(column, wide) {
   const body = h("div.values");
   const node = h("details.filter", { open: true, data: { column } }, h("summary", {}, h("span", {}, columnName(column)), icon("down")), body);
-  const draw = (values, view) => {
+  const draw = (values, view, about) => {
     if (column === "price") fill(body, priceRange(values, view));
-    else if (column === "product_type") fill(body, categoryTree(values, view));
+    else if (column === "product_type") fill(body, categoryTree(values, view, about));
     else drawValues(body, column, values, view, wide);
   };
   if (!["product_type", "price", "availability", "brand", "color"].includes(column)) node.open = false;
@@ -84,8 +106,8 @@ function drawValues(body, column, values, view, wide) {
   const focus = document.activeElement?.dataset?.value;
   const chosen = view.filter[column] ?? [];
   const absent = chosen.filter((v) => !values.some((x) => x.value === v)).map((value) => ({ value, count: 0 }));
-  const all = [...absent, ...values];
-  const few = wide.has(column) ? all : all.filter((v, i) => i < FIRST || chosen.includes(v.value));
+  const all = [...absent, ...values].sort((a, b) => chosen.includes(b.value) - chosen.includes(a.value)); // stable: then by count
+  const few = wide.has(column) ? all : all.slice(0, Math.max(FIRST, chosen.length));
   const list = h("ul", {}, few.map((v) => h("li", {}, valueRow(column, v, chosen))));
   const searchField = wide.has(column) && all.length > FEW && h("input.input.narrow", { type: "search", placeholder: `Find a ${columnName(column).toLowerCase()}`, "aria-label": `Find a ${columnName(column).toLowerCase()}`,
     on: { input: (e) => { const typed = e.target.value.trim().toLowerCase(); for (const li of list.children) li.hidden = !li.textContent.toLowerCase().includes(typed); } } });
@@ -116,7 +138,9 @@ function without(filter, column, values) {
 }
 
 /** What is on, as chips that take it off. */
-export function filterChips(view, currency) {
+export function filterChips(view, products) {
+  learnPrices(products);
+  const currency = seen.currency;
   const off = (column, value) => alter((v) => ({ filter: without(v.filter, column, value === null ? [] : (v.filter[column] ?? []).filter((x) => x !== value)) }));
   const chip = (words, label, drop) => h("span.chip", {}, h("span", { title: words }, words), iconless(label, drop));
   const chips = Object.entries(view.filter).flatMap(([column, value]) => {

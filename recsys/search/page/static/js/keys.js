@@ -37,7 +37,7 @@ export function showKeys() {
     remember("keys", on.checked);
   } } });
   const dialog = h("dialog", { "aria-labelledby": "keys-title", on: { close: () => dialog.remove(), click: (e) => { if (e.target === dialog) dialog.close(); } } },
-    h("div.panel-head", {}, h("h2", { id: "keys-title" }, "Keys"), iconButton("close", "Close", () => dialog.close(), { class: "tip-left" })),
+    h("div.panel-head", {}, h("h2", { id: "keys-title" }, "Keys"), iconButton("close", "Close", () => dialog.close(), { class: "tip-below tip-left" })),
     h("div.panel-body", {}, SHEET.map(([title, rows]) => h("section", {}, h("h3", {}, title), h("dl.keys", {}, rows.map(([keys, words]) => h("div", {}, h("dt", {}, words), h("dd", {}, keys.split(" ").map((k) => h("kbd", {}, k)))))))),
       h("label.switch", {}, on, "Single keys are on")));
   document.body.append(dialog);

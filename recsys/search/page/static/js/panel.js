@@ -41,7 +41,7 @@ export function panelFor(view) {
   }
   if (!was) opener = document.activeElement;
   const title = h("h2", { id: "panel-title", tabindex: "-1" }, TITLES[name]);
-  const head = h("div.panel-head", {}, title, iconButton("close", "Close", closePanel, { class: "tip-left" }));
+  const head = h("div.panel-head", {}, title, iconButton("close", "Close", closePanel, { class: "tip-below tip-left" }));
   const body = h("div.panel-body");
   fill(node, head, body);
   node.setAttribute("aria-labelledby", "panel-title");

@@ -14,12 +14,18 @@ export function queryBar() {
   const leaning = h("div.chips", { role: "group", "aria-label": "What the search leans on" });
   const controls = sliders();
   const words = wordsField();
-  const node = h("section.query.surface", { "aria-label": "What you look for" }, main, h("div.steer", {}, controls.node, h("div.lean", {}, leaning, words.node)));
+  const steer = h("div.steer", { id: "steer" }, controls.node, h("div.steer-foot", {}, controls.reset, words.node));
+  const tune = button("Fine-tune", () => {
+    const open = steer.classList.toggle("open");
+    tune.setAttribute("aria-expanded", String(open));
+  }, { icon: "rules", kind: "button fine-tune", "aria-expanded": "false", "aria-controls": "steer" });
+  const node = h("section.query.surface", { "aria-label": "What you look for" }, main, tune, steer, leaning);
   let drawn = "";
   return {
     node,
     update(view, answer, product) {
-      const print = JSON.stringify([view.id, view.text && !view.id, view.photos, product, view.like, Boolean(answer)]);
+      node.hidden = view.id !== null && product === null;
+      const print = JSON.stringify([view.id, view.id === null && view.text, view.photos, product === undefined ? "?" : product, view.like.length]);
       if (print !== drawn) { drawn = print; draw(main, view, product); }
       drawLeaning(leaning, view);
       words.update(view);
@@ -30,7 +36,8 @@ export function queryBar() {
 
 function draw(main, view, product) {
   main.className = "asked";
-  if (view.id !== null) drawProduct(main, view, product);
+  if (view.id !== null && product === null) fill(main);
+  else if (view.id !== null) drawProduct(main, view, product);
   else if (view.photos.length) drawPhotos(main, view);
   else drawWords(main, view);
 }
@@ -40,7 +47,6 @@ function drawProduct(main, view, product) {
     fill(main, h("div.portrait.skeleton"), h("div.facts", { "aria-hidden": "true" }, h("i.skeleton.line.shorter"), h("i.skeleton.line.tall"), h("i.skeleton.line.short")));
     return;
   }
-  if (product === null) { fill(main, h("div.facts", {}, h("p.kicker", {}, "Similar to"), h("h1", {}, view.id))); return; }
   const link = webLink(product.link);
   const path = Array.isArray(product.product_type) ? product.product_type : [];
   fill(main,
@@ -100,12 +106,12 @@ function chip(name, words, kind, drop, label) {
 
 function productChip(id, kind, drop) {
   const words = h("span", { title: id }, id);
-  const node = h(`span.chip.tiny.${kind}`, {}, icon(kind), words, h("button", { type: "button", "aria-label": `No longer ${kind} like ${id}`, on: { click: drop } }, icon("close")));
+  const node = h(`span.chip.tiny.${kind}`, {}, icon(kind), h("span.hidden", {}, kind === "more" ? "More like " : "Less like "), words, h("button", { type: "button", "aria-label": `No longer ${kind} like ${id}`, on: { click: drop } }, icon("close")));
   productOf(id).then((p) => {
     if (!p) return;
     words.textContent = titleOf(p);
     words.title = titleOf(p);
-    node.firstChild.after(picture(p, { side: 96, sizes: "24px" }));
+    node.querySelector(".icon").after(picture(p, { side: 96, sizes: "24px" }));
     node.lastChild.setAttribute("aria-label", `No longer ${kind} like ${titleOf(p)}`);
   }).catch(() => null);
   return node;

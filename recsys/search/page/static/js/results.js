@@ -9,7 +9,7 @@ import { columns, grid } from "./grid.js";
 import { answerPanel } from "./panel.js";
 import { queryBar } from "./query_bar.js";
 import { rulesStrip } from "./strip.js";
-import { alter, heldBefore, holding, now, sameQuestion, sameSubject, subject } from "./state.js";
+import { alter, heldBefore, holding, kindOf, now, sameQuestion, sameSubject, subject } from "./state.js";
 import { brief, recent } from "./store.js";
 import { notice } from "./toast.js";
 import { count } from "./words.js";
@@ -43,6 +43,7 @@ export function results(place) {
     if (!about) product = view.id === null ? null : undefined;
     bar.update(view, list?.state.answer, product);
     filters.update(view);
+    side.hidden = false;
     if (same) { drawAll(view); return; }
     if (!about) {
       if (how !== "back") scrollTo(0, 0);
@@ -79,6 +80,7 @@ export function results(place) {
       if (turn.signal.aborted) return;
       if (product) { recent.first(brief(product)); document.title = `${product.title ?? product.id}: similar products`; }
       bar.update(now(), list.state.answer, product);
+      filters.learn(now(), product);
       await judged;
       if (!turn.signal.aborted) drawGrids(now());
     } catch (problem) {
@@ -88,7 +90,7 @@ export function results(place) {
       fill(foot);
       fill(strip);
       fill(head);
-      if (view.id !== null && problem.status === 404) { product = null; bar.update(view, null, null); }
+      if (view.id !== null && problem.status === 404) { product = null; bar.update(view, null, null); side.hidden = true; }
       showProblem(body, problem, view, () => ask(now(), { fresh: true }));
     }
   }
@@ -111,6 +113,7 @@ export function results(place) {
     if (!list) return;
     bar.update(view, list.state.answer, product);
     drawHead(view);
+    filters.learn(view, product);
     fill(strip, rulesStrip(view, list.state.answer), view.beside && besideBar(view, list.state.answer, other?.state.answer));
     drawGrids(view);
     drawFoot();
@@ -121,7 +124,9 @@ export function results(place) {
     holding(items.length);
     if (!items.length) { drawNothing(view); return; }
     const eager = Math.max(FIRST_ROW, columns([...here.node.children]));
-    const plain = (item, index) => ({ subject: subject(view), label: labelOf(item.id), mayChange: mayChange(), eager: index < eager });
+    const { image_weight: weight } = list.state.answer;
+    const best = Math.max(...items.map((i) => i.score));
+    const plain = (item, index) => ({ kind: kindOf(view), weight, best, subject: subject(view), label: labelOf(item.id), mayChange: mayChange(), eager: index < eager });
     const pair = other && [otherSide(items, other.state.items), otherSide(other.state.items, items)];
     here.show(items, (item, i) => ({ ...plain(item, i), ...pair?.[0](item, i) }));
     if (other) there.show(other.state.items, (item, i) => ({ ...plain(item, i), ...pair[1](item, i) }));
@@ -142,13 +147,13 @@ export function results(place) {
 
   function drawHead(view) {
     const { items, done } = list.state;
-    const chips = filterChips(view, items.find((i) => i.product.currency)?.product.currency);
+    const chips = filterChips(view, items.map((i) => i.product));
     fill(head,
       h("h2", {}, done ? count(items.length, "product") : `The ${items.length} closest`, !done && h("span.quiet", {}, " and more below")),
       h("div.results-tools", {},
         button(filterCount(view) ? `Filters (${filterCount(view)})` : "Filters", openFilters, { icon: "filter", kind: "button open-filters" }),
         h("label.switch", {}, h("input", { type: "checkbox", role: "switch", checked: view.fold, on: { change: (e) => alter({ fold: e.target.checked }) } }), "Fold variants"),
-        button("Compare", compare, { icon: "compare", "aria-pressed": String(Boolean(view.beside)) })),
+        button(h("span", {}, "Compare"), compare, { icon: "compare", kind: "button compare", "aria-label": "Compare with an earlier version", "aria-pressed": String(Boolean(view.beside)) })),
       chips.length > 0 && h("div.chips", { role: "group", "aria-label": "Filters that are on" }, chips));
   }
 

@@ -1,6 +1,6 @@
 /** One rule: what it does, to what, where, from when until when, and why; tried before it is kept. */
 import { asked } from "./ask.js";
-import { addRule, changeRule, me, mayChange, product as productOf, rule as ruleOf } from "./api.js";
+import { addRule, changeRule, me, mayChange, product as productOf, rule as ruleOf, signOn } from "./api.js";
 import { endOne } from "./actions.js";
 import { button, fill, h, icon, say } from "./dom.js";
 import { definePanel } from "./panel.js";
@@ -24,6 +24,7 @@ definePanel("rule", (body, view, head) => {
 });
 
 async function open(body, about, action = "pin", id = "") {
+  await signOn();
   if (!about?.startsWith("new")) { edit(body, await ruleOf(about)); return; }
   const place = subject(now());
   const scope = place !== null ? { scope: "product", scope_value: place } : { scope: "everywhere", scope_value: "" };

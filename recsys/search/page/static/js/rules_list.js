@@ -1,6 +1,6 @@
 /** The rules in force: for a product, its categories and everywhere; with who, why and until when. */
 import { endOne } from "./actions.js";
-import { me, mayChange, product as productOf, rules } from "./api.js";
+import { me, mayChange, product as productOf, rules, signOn } from "./api.js";
 import { addressOf } from "./card.js";
 import { button, fill, h, icon, picture } from "./dom.js";
 import { definePanel } from "./panel.js";
@@ -23,10 +23,13 @@ export function rulesList(body, about) {
   let past = false;
   const list = h("div.rule-groups", { "aria-busy": "true" }, [1, 2].map(() => h("div.rule", { "aria-hidden": "true" }, h("i.skeleton.line"), h("i.skeleton.line.short"))));
   const ended = h("input", { type: "checkbox", role: "switch", on: { change: (e) => { past = e.target.checked; load(); } } });
-  fill(body, h("div.shelf-tools", {}, mayChange() && button("New rule", () => alter({ panel: "rule", about: "new" }), { icon: "plus", kind: "button main" }), h("label.switch", {}, ended, "Show ended ones")), list);
+  const tools = h("div.shelf-tools", {}, h("label.switch", {}, ended, "Show ended ones"));
+  fill(body, tools, list);
 
   async function load() {
     try {
+      await signOn();
+      if (mayChange() && tools.children.length < 2) tools.prepend(button("New rule", () => alter({ panel: "rule", about: "new" }), { icon: "plus", kind: "button main" }));
       const all = await rules({ ...(about !== null && { product_id: about }), include_past: past, limit: 200 });
       const [names, categories] = await namesOf(all, about);
       draw(all.filter((r) => about === null || applies(r, about, categories)), names);

@@ -1,5 +1,5 @@
 /** The two sliders: what counts, looks or words; and how much variety. */
-import { h, later } from "./dom.js";
+import { h, iconButton, later } from "./dom.js";
 import { alter } from "./state.js";
 import { percent } from "./words.js";
 
@@ -15,14 +15,15 @@ export function sliders() {
     words: (v) => (v === 0 ? "closest first" : `${percent(v)} variety`),
     change: (v, replace) => alter({ variety: v }, { replace }),
   });
-  const reset = h("button.ghost.plain", { type: "button", on: { click: () => alter({ weight: null, variety: 0 }) } }, "As usual");
-  const node = h("div.sliders", {}, weight.node, variety.node, h("div.reset", {}, reset));
+  const reset = iconButton("undo", "Sliders as usual", () => alter({ weight: null, variety: 0 }), { class: "reset tip-right" });
+  const node = h("div.sliders", {}, weight.node, variety.node);
   return {
     node,
+    reset,
     update(view, answer) {
       weight.set(1 - (view.weight ?? answer?.image_weight ?? 0.5));
       variety.set(view.variety);
-      reset.hidden = view.weight === null && view.variety === 0;
+      reset.disabled = view.weight === null && view.variety === 0;
     },
   };
 }

@@ -82,13 +82,16 @@ function writeFilter(filter, all) {
   }
 }
 
-/** The question of a view, as the service takes it; photographs are added by who has them. */
+/**
+ * The question of a view, as the service takes it; photographs are added by who has them. The whole slider of
+ * variety spans 0 to 0.5: above that what is listed is no longer like what was asked for.
+ */
 export function question(view) {
   return {
     like: view.id === null ? view.like : [view.id, ...view.like.filter((id) => id !== view.id)],
     unlike: view.unlike,
     ...(view.text && { text: view.text }),
-    image_weight: view.weight, filter: view.filter, diversity: view.variety, fold: view.fold,
+    image_weight: view.weight, filter: view.filter, diversity: Math.round(500 * view.variety ** 0.6) / 1000, fold: view.fold,
     explain: true, rules: view.rules,
   };
 }
@@ -98,6 +101,9 @@ export function subject(view) {
   const liked = question(view).like;
   return liked.length === 1 && !view.text && !view.photos.length ? liked[0] : null;
 }
+
+/** What is asked with: products, a photograph, or words alone. */
+export const kindOf = (view) => (question(view).like.length ? "product" : view.photos.length ? "photo" : "words");
 
 /** Whether two views ask for the same products. */
 export const sameQuestion = (a, b) =>

@@ -6,8 +6,8 @@ import { leaf } from "./words.js";
 const JOIN = " > ";
 const FIRST = 12;
 
-/** Draw the tree from the counted paths; the chosen category is open, its siblings and children shown. */
-export function categoryTree(values, view) {
+/** Draw the tree from the counted paths; open down to the chosen category, or to that of the product. */
+export function categoryTree(values, view, about = null) {
   const chosen = view.filter.product_type?.[0] ?? null;
   const paths = new Map(values.map((v) => [v.value, v.count]));
   if (chosen !== null && !paths.has(chosen)) paths.set(chosen, 0);
@@ -18,7 +18,7 @@ export function categoryTree(values, view) {
     if (!children.has(place)) children.set(place, []);
     children.get(place).push(path);
   }
-  return branch("", { children, paths, chosen });
+  return branch("", { children, paths, chosen, open: chosen ?? about ?? "" });
 }
 
 function branch(above, tree) {
@@ -26,7 +26,7 @@ function branch(above, tree) {
   const shown = above === "" ? list.slice(0, Math.max(FIRST, list.indexOf(tree.chosen) + 1)) : list;
   return h("ul.tree", {}, shown.map((path) => {
     const on = path === tree.chosen;
-    const within = tree.chosen !== null && (on || tree.chosen.startsWith(path + JOIN));
+    const within = path === tree.open || tree.open.startsWith(path + JOIN);
     const node = h("button.value", { type: "button", data: { value: path }, "aria-pressed": String(on), on: { click: () => choose(on ? null : path) } },
       h("span", {}, tree.children.has(path) ? icon(within ? "down" : "right") : h("i.twig"), leaf(path)), h("span.quiet.number", {}, tree.paths.get(path).toLocaleString("en")));
     return h("li", {}, node, within && tree.children.has(path) && branch(path, tree));

@@ -5,8 +5,8 @@ import { addressOf, prices, shelfButton, variantLink } from "./card.js";
 import { button, fill, h, icon, picture } from "./dom.js";
 import { photoPicture } from "./photos.js";
 import { definePanel, shownAnswer } from "./panel.js";
-import { alter, now, question, subject } from "./state.js";
-import { ACTIONS, LABELS, alike, columnName, count, ordinal, percent, titleOf, valueName } from "./words.js";
+import { alter, kindOf, now, question, subject } from "./state.js";
+import { ACTIONS, LABELS, alike, columnName, count, fits, ordinal, partNames, percent, titleOf, valueName } from "./words.js";
 
 definePanel("why", (body) => {
   let drawn = "";
@@ -48,10 +48,13 @@ function pair(item) {
 
 function meters(item, answer) {
   const w = answer.image_weight;
+  const kind = kindOf(now());
+  const [looks, text] = partNames(kind);
+  const best = Math.max(...shownAnswer().items.map((i) => i.score));
   const standIn = item.product.has_image === false ? "It has no picture; its words stand in for one." : item.product.has_text === false ? "It has no words; its picture stands in for them." : "";
   return h("section.why-part", {},
-    h("p.verdict", {}, h("b.number", {}, percent(item.score)), " ", alike(item.score)),
-    meter("image", "Looks alike", item.image_score, w), meter("text", "Described alike", item.text_score, 1 - w),
+    h("p.verdict", {}, h("b.number", {}, percent(item.score)), " ", kind === "words" ? fits(item.score, best) : alike(item.score)),
+    meter("image", looks, item.image_score, w), meter("text", text, item.text_score, 1 - w),
     h("p.hint", {}, [standIn, w === 1 ? "Only looks count now." : w === 0 ? "Only words count now." : `Together: looks count ${percent(w)}, words ${percent(1 - w)}.`, now().variety > 0 ? "Variety may move it further down." : ""].filter(Boolean).join(" ")));
 }
 
@@ -62,11 +65,17 @@ function meter(kind, label, score, weight) {
     h("span", {}, label), h("b.number", {}, percent(score)), h("div.track", {}, fillBar));
 }
 
+const CHIPS = 8;
+
 function shared(item) {
-  const list = item.explain?.shared ?? [];
+  const names = new Set();
+  const list = (item.explain?.shared ?? []).filter(({ column, value }) => {
+    const name = `${columnName(column)}:${value}`.toLowerCase(); // a column and a custom attribute may say the same
+    return !names.has(name) && names.add(name);
+  });
   if (!list.length) return h("section.why-part", {}, h("h3", {}, "In common"), h("p.hint", {}, "No column of the shop's feed is the same; it is the looks and the words."));
-  return h("section.why-part", {}, h("h3", {}, "In common"), h("div.chips", {}, list.slice(0, 12).map(({ column, value }) =>
-    h("span.chip", { title: `${columnName(column)}: ${value}` }, h("small.quiet", {}, columnName(column)), h("span", {}, valueName(column, value))))));
+  return h("section.why-part", {}, h("h3", {}, "In common"), h("div.chips", {}, list.slice(0, CHIPS).map(({ column, value }) =>
+    h("span.chip", { title: `${columnName(column)}: ${value}` }, h("small.quiet", {}, columnName(column)), h("span", {}, valueName(column, value)))), list.length > CHIPS && h("span.hint", {}, `and ${list.length - CHIPS} more`)));
 }
 
 function rulesOf(item, place) {

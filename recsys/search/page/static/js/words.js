@@ -5,11 +5,25 @@ export const percent = (score) => `${score > 0.99999 ? 100 : Math.max(0, Math.mi
 
 /** How alike in words. */
 export function alike(score) {
-  if (score >= 0.96) return "almost the same";
+  if (score >= 0.96) return "nearly equal";
   if (score >= 0.85) return "very alike";
   if (score >= 0.7) return "alike";
   if (score >= 0.5) return "somewhat alike";
   return "loosely alike";
+}
+
+/** What the two parts of a score say, by what is asked with: products, a photograph, words. */
+export function partNames(kind) {
+  if (kind === "words") return ["Picture fits the words", "Description fits the words"];
+  return kind === "photo" ? ["Looks alike", "Description fits the picture"] : ["Looks alike", "Described alike"];
+}
+
+/** How well a product fits words: against the best one, since words and products are never the same. */
+export function fits(score, best) {
+  const share = best > 0 ? score / best : 0;
+  if (share >= 0.9) return "fits best";
+  if (share >= 0.75) return "fits well";
+  return share >= 0.55 ? "fits" : "fits loosely";
 }
 
 export const count = (n, one, many = `${one}s`) => `${n.toLocaleString("en")} ${n === 1 ? one : many}`;

@@ -55,18 +55,12 @@ class _Looked:
     picture: Picture | None = None
 
 
-def normalisation(config: ImagesConfig) -> Normalisation:
-    """Return the bounds, size and quality that the configuration names."""
-    names = ("max_side", "quality", "min_side", "max_pixels", "max_bytes")
-    return Normalisation(**{name: getattr(config, name) for name in names})
-
-
 class ImageIngest:
     """Looks at every open link of a spool."""
 
     def __init__(self, workspace: Workspace, config: ImagesConfig, spool: Spool, *, base: str) -> None:
         self._config, self._spool = config, spool
-        self._settings = normalisation(config)
+        self._settings = Normalisation.of(config)
         self._resolver = LinkResolver(base)
         self.state = ImageState(workspace, self._settings)
         self._shard = ShardInHand(workspace, self.state, self._settings.id)

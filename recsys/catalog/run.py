@@ -18,7 +18,7 @@ from typing import Any
 
 from recsys.catalog import guards
 from recsys.catalog.diff import diff_products
-from recsys.catalog.ingest_images import ImageIngest, normalisation
+from recsys.catalog.ingest_images import ImageIngest
 from recsys.catalog.links import default_base
 from recsys.catalog.readers.feed import fingerprint, local_copy, read_feed
 from recsys.catalog.rows import ProductRow, Rejection, RowMapper
@@ -28,6 +28,7 @@ from recsys.config import CatalogConfig, Config
 from recsys.errors import GuardError, TransientError
 from recsys.progress import track
 from recsys.workspace import Manifest, Workspace, content_id
+from recsys.workspace.pictures import Normalisation
 from recsys.workspace.snapshot import KIND, PRODUCTS_FILE, REJECTED_FILE
 
 logger = logging.getLogger(__name__)
@@ -151,7 +152,7 @@ class _Ingest:
         info: dict[str, Any] = {
             "counts": _counts(written, reasons, num_rows, images, sum(1 for _ in spool.stored_images())),
             "image_shards": shards,
-            "normalisation": normalisation(self._catalog.images).id,
+            "normalisation": Normalisation.of(self._catalog.images).id,
             "diff": diff,
             "feed": self._catalog.feed,
             "unseen_columns": spool.note("unseen_columns") or [],

@@ -12,9 +12,8 @@ from recsys.errors import InputError
 weight_option = click.option(
     "--image-weight",
     type=click.FloatRange(0, 1),
-    default=0.5,
-    show_default=True,
-    help="1 is pictures only, 0 text only.",
+    help="1 is pictures only, 0 text only. By default: products as encoders are judged, words alone mostly "
+    "by text, a picture alone mostly by pictures.",
 )
 limit_option = click.option("--limit", type=click.IntRange(1, 1000), default=10, show_default=True)
 
@@ -37,11 +36,14 @@ def status(session: Session, machine: bool) -> None:
 @limit_option
 @as_json
 @pass_session
-def similar(session: Session, product_id: str, image_weight: float, limit: int, machine: bool) -> None:
+def similar(session: Session, product_id: str, image_weight: float | None, limit: int, machine: bool) -> None:
     """List the products most similar to PRODUCT_ID."""
     from recsys import index
 
-    with closing(index.open_index(*session.open())) as opened:
+    config, workspace = session.open()
+    if image_weight is None:
+        image_weight = config.evaluation.image_weight
+    with closing(index.open_index(config, workspace)) as opened:
         neighbours = index.similar(opened.open(), product_id, limit=limit, image_weight=image_weight)
     _show(neighbours, machine=machine)
 
@@ -56,19 +58,29 @@ def similar(session: Session, product_id: str, image_weight: float, limit: int, 
 @as_json
 @pass_session
 def search(
-    session: Session, text: str | None, image: Path | None, image_weight: float, limit: int, machine: bool
+    session: Session,
+    text: str | None,
+    image: Path | None,
+    image_weight: float | None,
+    limit: int,
+    machine: bool,
 ) -> None:
     """Find products by words, by a picture, or both."""
     if text is None and image is None:
         raise InputError("Nothing to search for.", fix="Give --text, --image, or both.")
     from recsys import index
     from recsys.encoder import ProductEncoder
+    from recsys.search.aim import usual_weight
+    from recsys.workspace.pictures import Normalisation, normalise
 
     config, workspace = session.open()
+    if image_weight is None:
+        image_weight = usual_weight(text, image, judged=config.evaluation.image_weight)
     with closing(index.open_index(config, workspace)) as opened:
         live = opened.open()
         encoder = ProductEncoder.load(workspace.path(workspace.get(live.metadata.encoder)))
-        pixels, words = encoder.embed_query(text=text, image=image.read_bytes() if image else None)
+        jpeg = normalise(image.read_bytes(), Normalisation.of(config.catalog.images)).jpeg if image else None
+        pixels, words = encoder.embed_query(text=text, jpeg=jpeg)
         neighbours = index.search(live, image=pixels, text=words, limit=limit, image_weight=image_weight)
     _show(neighbours, machine=machine)
 

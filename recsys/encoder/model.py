@@ -29,7 +29,7 @@ from torch.nn import functional
 
 from recsys.config.encoder import EncoderConfig
 from recsys.encoder.description import ENCODER_FILE, FORMAT, read_description
-from recsys.encoder.preprocess import Preprocess, read_photo
+from recsys.encoder.preprocess import Preprocess
 from recsys.encoder.projection import make_projection
 from recsys.encoder.template import ContentReader
 from recsys.encoder.towers import factory
@@ -118,22 +118,23 @@ class ProductEncoder(nn.Module):
         return self.content.read(row).text
 
     def embed_query(
-        self, *, text: str | None = None, image: bytes | None = None
+        self, *, text: str | None = None, jpeg: bytes | None = None
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return the image and the text half ``[D]`` of a query in words, in pixels, or both.
 
-        ``image`` is the content of a picture file. A half that is not given is a copy of the other, as for
-        products. Raises :class:`~recsys.errors.InputError` for an unreadable picture.
+        ``jpeg`` is a normalised picture (:func:`recsys.workspace.pictures.normalise`), so that it is seen as
+        the catalog's are. A half that is not given is a copy of the other, as for products. Raises
+        :class:`~recsys.errors.InputError` for an unreadable picture.
         """
-        if text is None and image is None:
+        if text is None and jpeg is None:
             raise InputError("A query needs words or a picture.", fix="Give text, image, or both.")
         halves: dict[str, NDArray[np.float32]] = {}
         device = self.mean.device
         self.eval()
         with torch.inference_mode():
-            if image is not None:
-                pixels = torch.from_numpy(self.preprocess.square(read_photo(image)))
-                halves["image"] = self.encode_image(pixels.permute(2, 0, 1)[None].to(device))[0].cpu().numpy()
+            if jpeg is not None:
+                pixels = self.preprocess(jpeg)[None].to(device)
+                halves["image"] = self.encode_image(pixels)[0].cpu().numpy()
             if text is not None:
                 tokens = {name: t.to(device) for name, t in self.tokenize([text]).items()}
                 halves["text"] = self.encode_text(tokens)[0].cpu().numpy()

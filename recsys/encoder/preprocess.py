@@ -9,7 +9,6 @@ filtering in the DCT domain and several times cheaper; the rest is an area-avera
 Does not know: augmentation, models.
 """
 
-import io
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,7 +17,6 @@ import numpy as np
 import simplejpeg
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
 
 from recsys.errors import InputError
 
@@ -81,25 +79,6 @@ class Preprocess:
         top, left = (size - inner_h) // 2, (size - inner_w) // 2
         canvas[top : top + inner_h, left : left + inner_w] = _resize(picture, inner_h, inner_w)
         return canvas
-
-
-def read_photo(data: bytes) -> Pixels:
-    """Return any picture a person gives ``[H, W, 3]``, RGB, upright, transparency on white.
-
-    Raises :class:`InputError` where it is no picture, or has over 178 million pixels (Pillow's bound).
-    """
-    try:
-        with Image.open(io.BytesIO(data)) as opened:
-            upright = ImageOps.exif_transpose(opened)
-            if upright.has_transparency_data:
-                upright = upright.convert("RGBA")
-                upright = Image.alpha_composite(Image.new("RGBA", upright.size, "white"), upright)
-            return np.asarray(upright.convert("RGB"))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise InputError(
-            f"{len(data)} bytes are not a readable picture: {error}.",
-            fix="Give a JPEG, PNG, WebP or GIF file.",
-        ) from None
 
 
 def _resize(picture: Pixels, height: int, width: int) -> Pixels:

@@ -89,10 +89,12 @@ def _target(index: VectorIndex, to: str | None) -> CollectionInfo:
     kept = [c for c in index.collections() if not c.live and c.metadata.state == READY]
     wanted = [c for c in kept if (c.name == to if to else c.metadata.published_at)]
     if not wanted:
-        names = ", ".join(c.name for c in kept) or "none"
+        names = ", ".join(c.name for c in kept)
         raise InputError(
             f"There is no collection {to!r} to go back to." if to else "Nothing was published before.",
-            fix=f"Choose one of the kept collections: {names}.",
+            fix=f"Choose one of the kept collections: {names}."
+            if names
+            else "No earlier collection is kept; one is, once another encoder was published.",
         )
     return wanted[0]
 

@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 Float32 = NDArray[np.float32]
 
 UNLIKE_WEIGHT = 0.5
+ONE_SIDED = 0.2
+"""Weight of the half that a question has nothing of its own for."""
 _TOO_SHORT = 1e-3
 
 
@@ -49,6 +51,18 @@ def aim(
                     return None
         rows.append(towards)
     return np.stack(rows)
+
+
+def usual_weight(text: object, image: object, *, products: object = None, judged: float = 0.5) -> float:
+    """Return the image weight for a question that names none: by what there is (true) to go by.
+
+    Products, or words and pictures: as encoders are judged. Words alone compare best with words, a picture
+    with pictures; the other half is let in a little, since an encoder that has learnt to match the two
+    gains from it, and one that has not loses next to nothing.
+    """
+    if products or (text and image):
+        return judged
+    return ONE_SIDED if text else 1 - ONE_SIDED
 
 
 def unit(vector: Float32) -> Float32 | None:

@@ -14,7 +14,7 @@ from recsys.config import Config
 from recsys.errors import InputError, NotFoundError
 from recsys.index.base import Record
 from recsys.index.filters import AnyOf, Filter
-from recsys.search.aim import Float32, aim
+from recsys.search.aim import Float32, aim, usual_weight
 from recsys.search.answer import compose
 from recsys.search.candidates import Aim, check_filter, collect
 from recsys.search.live import Live, View
@@ -122,7 +122,9 @@ class Finder:
             )
         weight = query.image_weight
         if weight is None:
-            weight = self._usual_weight(query)
+            weight = usual_weight(
+                query.text, query.images, products=query.like, judged=self._config.evaluation.image_weight
+            )
         paths = [set(r.payload.get("product_type", ())) for r in liked]
         within = set.intersection(*paths) if paths else set()
         for condition in query.filter:
@@ -135,12 +137,6 @@ class Finder:
             without=frozenset(r.id for r in examples),
             subject=Subject.of(query.product_id, within),
         )
-
-    def _usual_weight(self, query: SearchQuery) -> float:
-        """Products: as the encoder was judged. Words alone: by text. A picture alone: by picture."""
-        if query.like or (query.text and query.images):
-            return self._config.evaluation.image_weight
-        return 0.0 if query.text else 1.0
 
 
 def read_products(view: View, ids: Sequence[str]) -> list[Record]:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.config import Config
-from recsys.errors import ArtifactError, InputError, RecsysError, TransientError
+from recsys.errors import ArtifactError, InputError, NotFoundError, RecsysError, TransientError
 from recsys.index import Collection, open_index
 from recsys.index.base import READY, CollectionInfo
 from recsys.search.lookup import Lookup
@@ -107,12 +107,12 @@ class View:
         """
         if not text and not images:
             return None, None
-        bounds = picture_bounds(self._config)
+        bounds = Normalisation.of(self._config.catalog.images)  # seen as the catalog's pictures are
         jpegs = [normalise(image, bounds).jpeg for image in images]
         encoder = self._encoding.get()
         with self._encoding.turn:
             words = encoder.embed_query(text=text)[1] if text else None
-            seen = [encoder.embed_query(image=jpeg)[0] for jpeg in jpegs]
+            seen = [encoder.embed_query(jpeg=jpeg)[0] for jpeg in jpegs]
         if not seen:
             return None, words
         mean = np.mean(seen, axis=0)
@@ -128,12 +128,6 @@ class View:
             self._encoding.loading.result()
         except RecsysError as error:  # by id it can still be asked
             logger.error("queries in words and pixels cannot be answered: %s", error)
-
-
-def picture_bounds(config: Config) -> Normalisation:
-    """Return what pictures of queries must be like: the same as those of the catalog."""
-    images = config.catalog.images
-    return Normalisation(**{name: getattr(images, name) for name in Normalisation.__dataclass_fields__})
 
 
 class Live:
@@ -164,7 +158,7 @@ class Live:
     def view(self, name: str | None = None) -> View:
         """Return what is live, or the kept collection ``name``.
 
-        Raises :class:`ArtifactError` where nothing was published, :class:`InputError` for a collection
+        Raises :class:`ArtifactError` where nothing was published, :class:`NotFoundError` for a collection
         that is not kept.
         """
         current = self._current
@@ -192,7 +186,7 @@ class Live:
     def _open_kept(self, name: str) -> View:
         names = [c.name for c in self.kept()]
         if name not in names:
-            raise InputError(
+            raise NotFoundError(
                 f"There is no collection {name!r} to ask.", fix=f"Ask one of {', '.join(names)}, or none."
             )
         collection = self._index.open(name)

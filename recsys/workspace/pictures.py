@@ -9,7 +9,8 @@ Does not know: how pictures are decoded (``raster`` does), where they come from 
 
 import hashlib
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Self
 
 import simplejpeg
 from PIL import Image, ImageFile
@@ -35,6 +36,11 @@ class Normalisation:
     min_side: int = 16
     max_pixels: int = 50_000_000
     max_bytes: int = 20_000_000
+
+    @classmethod
+    def of(cls, settings: object) -> Self:
+        """Read the fields of these names from settings, such as those of the catalog's pictures."""
+        return cls(**{field.name: getattr(settings, field.name) for field in fields(cls)})
 
     @property
     def id(self) -> str:

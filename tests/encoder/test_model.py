@@ -162,8 +162,8 @@ def test_scale_and_bias_are_saved(tmp_path: Path) -> None:
 
 def test_a_query_in_words_pixels_or_both(built: ProductEncoder) -> None:
     words, pixels, both = (
-        built.embed_query(text="red shoe"), built.embed_query(image=picture(3)),
-        built.embed_query(text="red shoe", image=picture(3)),
+        built.embed_query(text="red shoe"), built.embed_query(jpeg=picture(3)),
+        built.embed_query(text="red shoe", jpeg=picture(3)),
     )  # fmt: skip
     assert np.array_equal(*words)
     assert np.array_equal(*pixels)

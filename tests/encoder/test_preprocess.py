@@ -1,4 +1,3 @@
-import io
 import pickle
 from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
@@ -9,7 +8,7 @@ import simplejpeg
 import torch
 from PIL import Image
 
-from recsys.encoder.preprocess import Preprocess, read_photo
+from recsys.encoder.preprocess import Preprocess
 from recsys.errors import InputError
 from tests.embedding.catalogs import picture
 
@@ -80,17 +79,3 @@ def test_it_is_the_same_from_every_thread_and_after_pickling() -> None:
 def test_what_is_no_jpeg_is_named(data: bytes) -> None:
     with pytest.raises(InputError, match=f"{len(data)} bytes"):
         Preprocess(32, "pad").pixels(data)
-    with pytest.raises(InputError):
-        read_photo(data)
-
-
-def test_a_persons_photo_is_turned_upright_and_its_transparency_made_white() -> None:
-    turned = Image.fromarray(thirds(30, 20))
-    exif = turned.getexif()
-    exif[0x0112] = 6  # to be shown turned by 90 degrees
-    out = io.BytesIO()
-    turned.save(out, "JPEG", exif=exif)
-    assert read_photo(out.getvalue()).shape == (20, 30, 3)
-    out = io.BytesIO()
-    Image.new("RGBA", (4, 4), (255, 0, 0, 0)).save(out, "PNG")
-    assert (read_photo(out.getvalue()) == 255).all()

@@ -18,4 +18,8 @@ fi
 echo
 recsys summary
 echo
+echo "Before you type these, once per terminal, in this folder:"
+echo "  source .venv/bin/activate && export RECSYS_CONFIG=${RECSYS_CONFIG#"$root"/}"
+echo "The same on a page, for people: make serve. The next night: make demo again."
+echo
 echo "make demo took ${SECONDS} s"

@@ -1,5 +1,6 @@
 # Sourced by demo.sh and standalone.sh: Airflow inside the checkout, nothing outside touched.
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+export PATH="$root/.venv/bin:$PATH"
 export AIRFLOW_HOME="${AIRFLOW_HOME:-$root/.airflow}"
 export AIRFLOW__CORE__DAGS_FOLDER="$root/dags"
 export AIRFLOW__CORE__LOAD_EXAMPLES=False
@@ -10,6 +11,7 @@ export AIRFLOW__CORE__EXECUTE_TASKS_NEW_PYTHON_INTERPRETER=True  # torch in a fo
 export AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS=True        # no password: the UI listens on loopback only
 export AIRFLOW__API__HOST=127.0.0.1
 export AIRFLOW__API__PORT="${AIRFLOW_PORT:-8080}"
+export AIRFLOW__API__BASE_URL="http://127.0.0.1:$AIRFLOW__API__PORT"  # where tasks report to
 export AIRFLOW__LOGGING__LOGGING_LEVEL=INFO
 export RECSYS_CONFIG="${RECSYS_CONFIG:-$root/conf/demo.toml}"
 export HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false PYTHONWARNINGS=ignore

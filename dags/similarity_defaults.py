@@ -29,8 +29,8 @@ NETWORK = {"retries": 4, "retry_delay": timedelta(minutes=1), "retry_exponential
 WORKER = {"retries": 2, "retry_delay": timedelta(minutes=2)}
 """A GPU worker can be taken away; training resumes from its checkpoint, a shard starts again."""
 
-PURE = {"retries": 1, "retry_delay": timedelta(seconds=30)}
-"""The same inputs give the same error: one retry, for a worker that was killed."""
+PURE = {"retries": 2, "retry_delay": timedelta(seconds=30)}
+"""The same inputs give the same error: retries are for a killed worker, or an Airflow that is just starting."""
 
 logger = logging.getLogger("similarity")
 

@@ -10,7 +10,7 @@ import binascii
 import re
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
 
 from recsys.errors import InputError
 from recsys.index.filters import Condition
@@ -29,8 +29,23 @@ ProductId = Annotated[str, StringConstraints(min_length=1, max_length=MAX_ID, pa
 Words = Annotated[str, StringConstraints(min_length=1, max_length=MAX_TEXT, pattern=r"\S")]
 CollectionName = Annotated[str, StringConstraints(min_length=1, max_length=MAX_NAME)]
 Share = Annotated[float, Field(ge=0, le=1)]
-Limit = Annotated[int, Field(ge=1, le=MAX_LIMIT)]
-Offset = Annotated[int, Field(ge=0, le=MAX_OFFSET)]
+
+
+def _whole(value: Any) -> Any:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+WHOLE = BeforeValidator(_whole)
+"""Takes an integer as JSON means it: ``24.0`` is one."""
+Limit = Annotated[int, Field(ge=1, le=MAX_LIMIT), WHOLE]
+Offset = Annotated[int, Field(ge=0, le=MAX_OFFSET), WHOLE]
+
+
+Picture = Annotated[
+    str,
+    StringConstraints(min_length=1),
+    WithJsonSchema({"type": "string", "minLength": 1, "format": "picture", "contentEncoding": "base64"}),
+]
 
 
 class Asked(BaseModel):
@@ -58,7 +73,7 @@ class SearchBody(Asked):
     """Product ids to be far from."""
     text: Words | None = None
     """Words."""
-    images: list[str] = Field(default=[], max_length=MAX_PICTURES)
+    images: list[Picture] = Field(default=[], max_length=MAX_PICTURES)
     """Pictures: base64, or data: URLs. Files can be sent as multipart/form-data instead."""
     image_weight: Share | None = None
     """How much pictures count against text; left out, the kind of question decides."""

@@ -16,14 +16,14 @@ from starlette.requests import Request
 
 from recsys.search.http.asked import SearchBody
 from recsys.search.http.problems import INVALID, UNSUPPORTED, Problem
+from recsys.search.http.service import service
 from recsys.search.query import MAX_PICTURES
 
 M = TypeVar("M", bound=BaseModel)
 
 JSON = "application/json"
 FORM = "multipart/form-data"
-_MAX_FIELD = 1_000_000
-_MAX_FIELDS = 4
+MAX_FIELDS = MAX_PICTURES + 4
 
 
 def described(model: type[BaseModel], **others: Any) -> dict[str, Any]:
@@ -47,9 +47,8 @@ async def read_search(request: Request) -> tuple[SearchBody, tuple[bytes, ...]]:
     if kind != FORM:
         raise _unsupported(request, f"{JSON}, or {FORM} with a field `query` and files `images`")
     form = await read_form(request, {"query", "images"}, max_files=MAX_PICTURES)
-    files = [f for f in form.getlist("images") if isinstance(f, UploadFile)]
-    pictures = tuple([await file.read() for file in files])
-    query = form.get("query") or "{}"
+    pictures = tuple([await _picture(part) for part in form.getlist("images")])
+    query = form.get("query", "{}")
     text = await query.read() if isinstance(query, UploadFile) else query
     await form.close()
     return parse(SearchBody, text), pictures
@@ -57,8 +56,9 @@ async def read_search(request: Request) -> tuple[SearchBody, tuple[bytes, ...]]:
 
 async def read_form(request: Request, fields: set[str], *, max_files: int = 0) -> FormData:
     """Return a form that has no fields but these; raises :class:`Problem`."""
+    most = service(request).config.search.max_body_bytes
     try:
-        form = await request.form(max_files=max_files, max_fields=_MAX_FIELDS, max_part_size=_MAX_FIELD)
+        form = await request.form(max_files=max_files, max_fields=MAX_FIELDS, max_part_size=most)
     except HTTPException as error:
         raise Problem(
             INVALID,
@@ -83,6 +83,16 @@ def parse(model: type[M], raw: bytes | str) -> M:
     except ValidationError as error:
         found = error.errors(include_url=False, include_context=False)
         raise RequestValidationError(found) from None
+
+
+async def _picture(part: UploadFile | str) -> bytes:
+    """Return a part's bytes; one without a file name was read as text: Latin-1, as no picture is UTF-8."""
+    if isinstance(part, UploadFile):
+        return await part.read()
+    try:
+        return part.encode("latin-1")
+    except UnicodeEncodeError:
+        return part.encode("utf-8", "replace")
 
 
 def _kind(request: Request) -> str:

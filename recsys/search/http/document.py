@@ -15,6 +15,7 @@ from pydantic.json_schema import models_json_schema
 from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, Response
 
+from recsys.index.points import indexed_columns
 from recsys.search.http import filtering, problems, wire
 from recsys.search.http.answered import ProblemOut
 from recsys.search.http.asked import BatchBody, SearchBody
@@ -100,8 +101,17 @@ def _document(app: FastAPI) -> dict[str, Any]:
     schemas |= bodies["$defs"]
     schemas["ProblemOut"] = ProblemOut.model_json_schema(ref_template="#/components/schemas/{model}")
     schemas[filtering.SCHEMA_NAME] = filtering.schema(parts.config.index.attributes)
-    for body in ("SearchBody", "BatchBody"):
-        schemas[body]["properties"]["filter"] |= {"$ref": f"#/components/schemas/{filtering.SCHEMA_NAME}"}
+    schemas["SearchWithFiles"] = {
+        **schemas["SearchBody"],
+        "description": "A search beside pictures as files.",
+    }
+    del schemas["SearchWithFiles"]["anyOf"]
+    for body in ("SearchBody", "SearchWithFiles", "BatchBody"):
+        schemas[body]["properties"]["filter"]["$ref"] = f"#/components/schemas/{filtering.SCHEMA_NAME}"
+    columns = [c for c, kind in indexed_columns(parts.config.index.attributes).items() if kind == "keyword"]
+    for parameter in document["paths"]["/v1/facets"]["get"]["parameters"]:
+        if parameter["name"] == "columns":
+            parameter["schema"]["items"] = {"type": "string", "enum": columns}
     schemas["BatchBody"]["properties"]["ids"]["maxItems"] = parts.config.search.max_batch
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)

@@ -11,7 +11,7 @@ from pydantic import AwareDatetime, ConfigDict, Field, StringConstraints
 
 from recsys.search.feedback.records import AuditEntry, Judgement, Label, StoredRule
 from recsys.search.http.answered import Answered, AnswerOut
-from recsys.search.http.asked import Asked, SearchBody
+from recsys.search.http.asked import WHOLE, Asked, SearchBody
 from recsys.search.rules import Action, Rule, Scope, Target
 
 MAX_ID = 250
@@ -24,7 +24,7 @@ KnownId = Annotated[str, StringConstraints(min_length=1, max_length=MAX_ID, patt
 Value = Annotated[str, StringConstraints(min_length=1, max_length=MAX_VALUE, pattern=r"^[^\x00]*\S[^\x00]*$")]
 Text = Annotated[str, StringConstraints(max_length=MAX_VALUE, pattern=_TEXT)]
 Strength = Annotated[float, Field(gt=0, le=1)]
-Position = Annotated[int, Field(ge=0, le=1_000_000)]
+Position = Annotated[int, Field(ge=0, le=1_000_000), WHOLE]
 RowId = Annotated[int, Field(ge=1, le=2**31 - 1)]
 
 _UNSENT: Any = Field(default_factory=lambda: None)
@@ -215,8 +215,10 @@ class AuditOut(Answered):
     at: datetime
     author: str
     action: str
-    rule_id: int | None
-    judgement_id: int | None
+    rule_id: int = _UNSENT
+    """Absent where a judgement was changed."""
+    judgement_id: int = _UNSENT
+    """Absent where a rule was changed."""
     before: dict[str, Any] | None
     after: dict[str, Any] | None
     note: str
@@ -245,6 +247,12 @@ class PreviewAnswer(Answered):
     moved: list[MovedOut]
 
 
-def fields_of(value: StoredRule | Judgement | AuditEntry) -> Mapping[str, Any]:
+def fields_of(value: StoredRule | Judgement) -> Mapping[str, Any]:
     """Return a record's fields as JSON values."""
     return {name: getattr(value, name) for name in value.__dataclass_fields__}
+
+
+def entry_of(entry: AuditEntry) -> Mapping[str, Any]:
+    """Return an entry of the trail as JSON values."""
+    fields = {name: getattr(entry, name) for name in entry.__dataclass_fields__}
+    return {n: v for n, v in fields.items() if v is not None or n not in ("rule_id", "judgement_id")}

@@ -9,6 +9,8 @@ from fastapi import Path, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
+from recsys.errors import InputError
+from recsys.index.points import NUMBERS
 from recsys.search.http import wire
 from recsys.search.http.answered import FacetAnswer, LookupAnswer, ProductAnswer
 from recsys.search.http.asked import FacetParameters, LookupParameters, ProductId, ViewParameters
@@ -60,6 +62,11 @@ async def facets(request: Request, asked: Annotated[FacetParameters, Query()]) -
     """Count the values of columns, most frequent first."""
     parts = service(request)
     conditions = read_text(asked.filter)
+    numbers = sorted(set(asked.columns) & set(NUMBERS))
+    if numbers:
+        raise InputError(
+            f"Values of {', '.join(numbers)} are not counted.", fix="Numbers are filtered by bounds instead."
+        )
 
     def work() -> Response:
         view, found = parts.finder.facets(asked.columns, limit=asked.limit, filter=conditions)

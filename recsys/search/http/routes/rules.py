@@ -24,6 +24,7 @@ from recsys.search.http.feedback_models import (
     RuleOut,
     RulesAnswer,
     RulesPage,
+    entry_of,
     fields_of,
 )
 from recsys.search.http.problems import CONFLICT, FORBIDDEN, Problem
@@ -149,7 +150,7 @@ async def history(request: Request, id: RuleId, asked: Annotated[AuditPage, Quer
     def work() -> Response:
         parts.store.rule(id)
         found = parts.store.audit(rule_id=id, limit=asked.limit, before_id=asked.before_id)
-        return wire.reply({"entries": [fields_of(entry) for entry in found]})
+        return wire.reply({"entries": [entry_of(entry) for entry in found]})
 
     return await parts.threads.run(work)
 
@@ -159,7 +160,7 @@ async def audit(request: Request, asked: Annotated[AuditPage, Query()]) -> Respo
     """List every change of rules and judgements, newest first."""
     parts = service(request)
     found = await parts.threads.run(lambda: parts.store.audit(limit=asked.limit, before_id=asked.before_id))
-    return wire.reply({"entries": [fields_of(entry) for entry in found]})
+    return wire.reply({"entries": [entry_of(entry) for entry in found]})
 
 
 async def _on_own(

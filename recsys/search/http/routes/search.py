@@ -19,6 +19,7 @@ from recsys.search.http.problems import TOO_LARGE, Problem
 from recsys.search.http.routes import problems, router
 from recsys.search.http.service import service
 from recsys.search.query import MAX_PICTURES, SearchQuery
+from recsys.workspace.pictures import FORMATS
 
 routes = router("search", "read")
 
@@ -26,11 +27,7 @@ _FORM: dict[str, Any] = {
     "schema": {
         "type": "object",
         "properties": {
-            "query": {
-                "type": "string",
-                "contentMediaType": JSON,
-                "contentSchema": {"$ref": "#/components/schemas/SearchBody"},
-            },
+            "query": {"$ref": "#/components/schemas/SearchWithFiles"},
             "images": {
                 "type": "array",
                 "items": {"type": "string", "format": "binary"},
@@ -39,7 +36,12 @@ _FORM: dict[str, Any] = {
             },
         },
         "required": ["images"],
-    }
+        "additionalProperties": False,
+    },
+    "encoding": {
+        "query": {"contentType": JSON},
+        "images": {"contentType": ", ".join(f"image/{name.lower()}" for name in FORMATS)},
+    },
 }
 
 

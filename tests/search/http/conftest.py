@@ -1,0 +1,91 @@
+"""A published shop behind the HTTP service: one per session of tests, asked in process."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from starlette.testclient import TestClient
+
+from recsys.config import Config
+from recsys.search.feedback.store import FeedbackStore
+from recsys.search.http.app import create_app
+from recsys.search.http.auth import digest
+from recsys.search.live import Live
+from recsys.workspace import Workspace
+from tests.search import shops
+
+KEYS = {"rita": "read", "maria": "merchandise", "nils": "merchandise", "ada": "admin"}
+"""Names and roles; the key of each is ``key-<name>``."""
+BOUNDS = {"min_side": 1, "max_pixels": 1_000_000, "max_bytes": 1_000_000}
+"""Of pictures."""
+
+
+@dataclass(frozen=True)
+class Shop:
+    """What an application is made over."""
+
+    config: Config
+    workspace: Workspace
+    live: Live
+    store: FeedbackStore
+    old: str
+    """A kept collection, of another encoder."""
+
+    def app(self, *, keys: bool = False, **search: Any) -> FastAPI:
+        """Return an application with other settings on top; with ``keys``, those of :data:`KEYS`."""
+        if keys:
+            search["keys"] = [
+                {"name": name, "role": role, "sha256": digest(f"key-{name}")} for name, role in KEYS.items()
+            ]
+        values = self.config.model_dump()
+        values["search"] |= search
+        return create_app(Config.model_validate(values), self.workspace, live=self.live, store=self.store)
+
+
+@pytest.fixture(scope="session")
+def shop(text_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    """The shop, published under two encoders; the second is live."""
+    values = shops.settings(text_model).model_dump()
+    values["catalog"]["images"] |= BOUNDS
+    config = Config.model_validate(values)
+    workspace = Workspace(tmp_path_factory.mktemp("shop"))
+    old = shops.publish(config, workspace)
+    shops.publish(config, workspace, seed=1)
+    live = Live(config, workspace)
+    live.start()
+    live.view().prepare()
+    with contextlib.closing(FeedbackStore.open(config, workspace)) as store:
+        yield Shop(config, workspace, live, store, old)
+    live.close()
+
+
+@pytest.fixture(scope="session")
+def client(shop: Shop) -> Iterator[TestClient]:
+    """A program that asks a service without keys."""
+    with TestClient(shop.app(), base_url="http://localhost") as opened:
+        yield opened
+
+
+Client = Callable[..., TestClient]
+
+
+@pytest.fixture(scope="session")
+def keyed_app(shop: Shop) -> FastAPI:
+    return shop.app(keys=True)
+
+
+@pytest.fixture
+def as_(keyed_app: FastAPI) -> Iterator[Client]:
+    """Make a program that asks with somebody's key; with nobody's by default."""
+    with contextlib.ExitStack() as stack:
+
+        def make(name: str = "") -> TestClient:
+            headers = {"Authorization": f"Bearer key-{name}"} if name else {}
+            opened = TestClient(keyed_app, base_url="http://localhost", headers=headers)
+            return stack.enter_context(opened)
+
+        yield make

@@ -5,9 +5,9 @@ Does not know: where they are kept.
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import AwareDatetime, ConfigDict, Field, StringConstraints
+from pydantic import AwareDatetime, ConfigDict, Field, StringConstraints, model_validator
 
 from recsys.search.feedback.records import AuditEntry, Judgement, Label, StoredRule
 from recsys.search.http.answered import Answered, AnswerOut
@@ -19,9 +19,11 @@ MAX_ID = 250
 MAX_VALUE = 500
 """Characters of a category path, a brand, a reason."""
 _TEXT = r"^[^\x00]*$"
+_SAYS = r"^[^\x00]*[^\s\x00][^\x00]*$"
+"""Some text that is not blank; NUL is not kept by every database."""
 
-KnownId = Annotated[str, StringConstraints(min_length=1, max_length=MAX_ID, pattern=r"^[^\x00]*\S[^\x00]*$")]
-Value = Annotated[str, StringConstraints(min_length=1, max_length=MAX_VALUE, pattern=r"^[^\x00]*\S[^\x00]*$")]
+KnownId = Annotated[str, StringConstraints(min_length=1, max_length=MAX_ID, pattern=_SAYS)]
+Value = Annotated[str, StringConstraints(min_length=1, max_length=MAX_VALUE, pattern=_SAYS)]
 Text = Annotated[str, StringConstraints(max_length=MAX_VALUE, pattern=_TEXT)]
 Strength = Annotated[float, Field(gt=0, le=1)]
 Position = Annotated[int, Field(ge=0, le=1_000_000), WHOLE]
@@ -32,7 +34,7 @@ _UNSENT: Any = Field(default_factory=lambda: None)
 
 def _what_fits(schema: dict[str, Any]) -> None:
     """Say in JSON Schema what :class:`recsys.search.rules.Rule` refuses."""
-    known = {"type": "string", "pattern": r"\S"}
+    known = {"type": "string", "pattern": _SAYS}
     product = {"maxLength": MAX_ID}
     schema["allOf"] = [
         {
@@ -86,6 +88,13 @@ class RuleBody(Asked):
     expires_at: AwareDatetime | None = None
     """With a time zone; left out, never."""
     reason: Text = ""
+
+    @model_validator(mode="after")
+    def _ids_are_ids(self) -> Self:
+        for kind, value in ((self.target, self.target_value), (self.scope, self.scope_value)):
+            if kind == "product" and len(value) > MAX_ID:
+                raise ValueError(f"a product id has at most {MAX_ID} characters")
+        return self
 
     def rule(self, author: str) -> Rule:
         """Return the rule; raises :class:`~recsys.errors.InputError`."""

@@ -207,7 +207,7 @@ def _foreign(what: str) -> Problem:
 def _host_name(given: str) -> str:
     """Return the name in a Host header: without port and brackets, lower case."""
     name = given.strip().lower()
-    if name.startswith("["):
+    if name.startswith("[") and "]" in name:
         return name[1:].partition("]")[0]
     return name.partition(":")[0]
 

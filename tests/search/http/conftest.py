@@ -1,7 +1,7 @@
 """A published shop behind the HTTP service: one per session of tests, asked in process."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,11 +35,11 @@ class Shop:
     old: str
     """A kept collection, of another encoder."""
 
-    def app(self, *, keys: bool = False, **search: Any) -> FastAPI:
-        """Return an application with other settings on top; with ``keys``, those of :data:`KEYS`."""
+    def app(self, *, keys: Mapping[str, str] | None = None, **search: Any) -> FastAPI:
+        """Return an application with other settings on top; ``keys`` are names and roles."""
         if keys:
             search["keys"] = [
-                {"name": name, "role": role, "sha256": digest(f"key-{name}")} for name, role in KEYS.items()
+                {"name": name, "role": role, "sha256": digest(f"key-{name}")} for name, role in keys.items()
             ]
         values = self.config.model_dump()
         values["search"] |= search
@@ -70,12 +70,20 @@ def client(shop: Shop) -> Iterator[TestClient]:
         yield opened
 
 
+@pytest.fixture(autouse=True)
+def no_rules_stay(shop: Shop) -> Iterator[None]:
+    """Let no test's rules act on another's answers."""
+    yield
+    for rule in shop.store.rules(limit=500):
+        shop.store.retire_rule(rule.id, "the tests")
+
+
 Client = Callable[..., TestClient]
 
 
 @pytest.fixture(scope="session")
 def keyed_app(shop: Shop) -> FastAPI:
-    return shop.app(keys=True)
+    return shop.app(keys=KEYS)
 
 
 @pytest.fixture

@@ -27,9 +27,10 @@ select id, title, brand, picture from product where folded >= ? and folded < ? o
 """
 _BY_WORDS = """
 select product.id, product.title, product.brand, product.picture
-from words join product on product.key = words.rowid where words match ?
-order by bm25(words, 4.0, 2.0, 1.0), product.id limit ?
+from (select rowid as key, bm25(words, 4.0, 2.0, 1.0) as far from words where words match ? limit 1000) as found
+join product on product.key = found.key order by found.far, product.id limit ?
 """
+"""Of what matches, the first thousand are ranked: one letter matches everything, and typing must not wait."""
 _KEPT = 3
 """Cache files left in the folder: the live snapshot's, the one before, and one for whoever is slow."""
 

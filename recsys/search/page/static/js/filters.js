@@ -32,6 +32,7 @@ export function filterPanel() {
   let asked = "";
   let running = null;
   let found = null;
+  let about = null; // category of the product that is asked about
 
   async function update(view, { fresh = false } = {}) {
     const key = JSON.stringify(view.filter);
@@ -41,7 +42,7 @@ export function filterPanel() {
     running = new AbortController();
     if (!sections.size) fill(body, [5, 3, 6].map((n) => h("div.filter", { "aria-hidden": "true" }, Array.from({ length: n }, () => h("i.skeleton.line")))));
     try {
-      found = { ...await counts(view.filter, running.signal), about: found?.about };
+      found = await counts(view.filter, running.signal);
       draw(view, found);
     } catch (problem) {
       if (problem.name === "AbortError") return;
@@ -50,7 +51,7 @@ export function filterPanel() {
     }
   }
 
-  function draw(view, { columns, price, about }) {
+  function draw(view, { columns, price }) {
     const names = Object.keys(columns).filter((c) => columns[c].length > 1 || view.filter[c]);
     const order = [...ORDER.filter((c) => names.includes(c) || (c === "price" && price)), ...names.filter((c) => !ORDER.includes(c))];
     const nodes = order.map((column) => {
@@ -67,11 +68,11 @@ export function filterPanel() {
   }
   /** Know more: prices once products were seen, and the category of the product that is asked about. */
   function learn(view, product) {
-    const about = categoryOf(product);
     const priced = found && !found.price && seen.currency;
-    if (!found || (!priced && about === found.about)) return;
+    const same = about === categoryOf(product);
+    about = categoryOf(product);
+    if (!found || (!priced && same)) return;
     if (priced) found.price = { min: seen.min, max: seen.max };
-    found.about = about;
     draw(view, found);
   }
   return { node, update, learn };

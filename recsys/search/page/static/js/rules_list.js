@@ -7,7 +7,7 @@ import { definePanel } from "./panel.js";
 import { alter, now, subject } from "./state.js";
 import { ACTIONS, ruleTime, ruleWords, titleOf } from "./words.js";
 
-const GROUPS = [["product", "For this product"], ["category", "For its category"], ["everywhere", "Everywhere"]];
+const GROUPS = [["product", "For this product, or about it"], ["category", "For its category"], ["everywhere", "Everywhere"]];
 
 definePanel("rules", (body) => rulesList(body, now().page === "find" ? subject(now()) : null));
 
@@ -30,7 +30,7 @@ export function rulesList(body, about) {
     try {
       await signOn();
       if (mayChange() && tools.children.length < 2) tools.prepend(button("New rule", () => alter({ panel: "rule", about: "new" }), { icon: "plus", kind: "button main" }));
-      const all = await rules({ ...(about !== null && { product_id: about }), include_past: past, limit: 200 });
+      const all = await rules({ include_past: past, limit: 500 });
       const [names, categories] = await namesOf(all, about);
       draw(all.filter((r) => about === null || applies(r, about, categories)), names);
     } catch (problem) {
@@ -54,7 +54,8 @@ export function rulesList(body, about) {
   return { follow: () => { if (body.isConnected) load(); } };
 }
 
-const applies = (rule, about, categories) => rule.scope === "everywhere" || rule.scope_value === about || rule.target_value === about || (rule.scope === "category" && (!categories.length || categories.includes(rule.scope_value)));
+/** Whether a rule acts where `about` is looked at, or moves it elsewhere. */
+const applies = (rule, about, categories) => rule.scope === "everywhere" || rule.scope_value === about || rule.target_value === about || (rule.scope === "category" && categories.includes(rule.scope_value));
 
 /** Titles of the products that rules speak of, and the categories of the one they are listed for. */
 export async function namesOf(all, about = null) {

@@ -10,6 +10,7 @@ import { ACTIONS, LABELS, alike, columnName, count, fits, ordinal, partNames, pe
 
 definePanel("why", (body) => {
   let drawn = "";
+  let gone = null;
   const follow = () => {
     const { answer, items } = shownAnswer();
     const at = now();
@@ -18,8 +19,12 @@ definePanel("why", (body) => {
     const print = JSON.stringify([item, at.about, labelOf(at.about), answer?.image_weight]);
     if (print === drawn) return;
     drawn = print;
-    if (item) draw(body, item, answer, place);
-    else fill(body, h("p.hint", {}, answer ? "This product is not among those shown now." : "Looking …"));
+    if (item) { gone = null; draw(body, item, answer, place); }
+    else if (!answer) fill(body, h("p.hint", {}, "Looking …"));
+    else if (!gone) { // what was said of it stays, with a word that it is past
+      gone = h("p.strip", { role: "status" }, "It is not among those shown now.");
+      if (body.querySelector(".pair")) body.prepend(gone); else fill(body, gone);
+    }
   };
   fill(body, h("i.skeleton.line"), h("i.skeleton.line.short"));
   follow();

@@ -69,8 +69,8 @@ function tidy(text) {
 export const titleOf = (product) => product?.title || product?.id || "";
 export const categoryOf = (product) => (Array.isArray(product?.product_type) ? product.product_type.at(-1) : product?.product_type) ?? null;
 
-const DAY = new Intl.DateTimeFormat("en", { day: "numeric", month: "short", year: "numeric" });
-const MOMENT = new Intl.DateTimeFormat("en", { day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+const DAY = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", year: "numeric" });
+const MOMENT = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
 export const day = (iso) => (iso ? DAY.format(new Date(iso)) : "");
 /** The last day of a rule that ends at this time: midnight belongs to the day before. */
 export const lastDay = (iso) => day(new Date(Date.parse(iso) - 1).toISOString());

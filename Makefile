@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.synced
 
-.PHONY: demo test lint airflow bench lock clean help
+.PHONY: demo serve test lint airflow bench lock clean help
 
 help:            ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
@@ -22,6 +22,10 @@ $(STAMP): requirements.lock pyproject.toml
 demo: $(STAMP)   ## one night on a sample catalog, in Airflow; again for the next night
 	@PATH="$(CURDIR)/$(BIN):$$PATH" bash infra/airflow/demo.sh
 
+serve: $(STAMP)  ## the page and the HTTP API over the demo's index; PORT=8001 for another port
+	@RECSYS_CONFIG="$${RECSYS_CONFIG:-$(CURDIR)/conf/demo.toml}" HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false \
+	  $(BIN)/recsys serve $(if $(PORT),--port $(PORT))
+
 airflow: $(STAMP) ## Airflow itself (scheduler, UI) with the DAGs on the demo's workspace
 	@PATH="$(CURDIR)/$(BIN):$$PATH" bash infra/airflow/standalone.sh
 
@@ -36,7 +40,7 @@ lint: $(STAMP)
 	$(BIN)/lint-imports
 
 bench: $(STAMP)  ## every speed benchmark; records under benchmarks/results
-	@set -e; for name in decode fetch ingest_memory embedding training_step publish exact_search gpu; do \
+	@set -e; for name in decode fetch ingest_memory embedding training_step publish exact_search search_http gpu; do \
 	  echo "== $$name"; $(BIN)/python -m benchmarks.$$name; done
 
 lock:            ## recompile requirements.lock after a change of pyproject.toml

@@ -50,6 +50,7 @@ def open_app(config: Config, workspace: Workspace) -> FastAPI:
             yield
         finally:
             settling.cancel()
+            gc.unfreeze()
             app.state.service.threads.close()
             await anyio.to_thread.run_sync(live.close)
             store.close()

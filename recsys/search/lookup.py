@@ -27,7 +27,9 @@ select id, title, brand, picture from product where folded >= ? and folded < ? o
 """
 _BY_WORDS = """
 select product.id, product.title, product.brand, product.picture
-from (select rowid as key, bm25(words, 4.0, 2.0, 1.0) as far from words where words match ? limit 1000) as found
+from (
+  select rowid as key, bm25(words, 4.0, 2.0, 1.0) as far from words where words match ? limit 1000
+) as found
 join product on product.key = found.key order by found.far, product.id limit ?
 """
 """Of what matches, the first thousand are ranked: one letter matches everything, and typing must not wait."""

@@ -1,4 +1,4 @@
-"""similarity_nightly: ingest → train → evaluate and gate → embed shards → publish → report.
+"""similarity_nightly: ingest, judgements → train → evaluate and gate → embed shards → publish → report.
 
 Every task calls one stage of ``recsys`` and returns the ref of the artifact it made; only refs travel
 through XCom. Each stage finds finished work by its id, so a retried or cleared task repeats nothing.
@@ -45,17 +45,23 @@ def similarity_nightly() -> None:
 
         return str(stage.run(*pipeline()).ref)
 
+    @step(rule=NETWORK, timeout=timedelta(minutes=15))
+    def judgements() -> str:
+        from recsys.search.feedback import run as stage
+
+        return str(stage.run(*pipeline()).ref)
+
     @step(rule=WORKER, timeout=timedelta(hours=8), queue=GPU_QUEUE)
-    def train(snapshot: str, champion: str | None) -> str:
+    def train(snapshot: str, champion: str | None, judged: str) -> str:
         from recsys.training import run as stage
 
-        return str(stage.run(*pipeline(), snapshot, champion).ref)
+        return str(stage.run(*pipeline(), snapshot, champion, judged).ref)
 
     @step(rule=WORKER, timeout=timedelta(hours=2), queue=GPU_QUEUE, outlets=[ENCODER])
-    def evaluate(snapshot: str, challenger: str, champion: str | None) -> dict[str, str]:
+    def evaluate(snapshot: str, challenger: str, champion: str | None, judged: str) -> dict[str, str]:
         from recsys.evaluation import run as stage
 
-        manifest = stage.run(*pipeline(), snapshot, challenger, champion)
+        manifest = stage.run(*pipeline(), snapshot, challenger, champion, judged)
         return {"evaluation": manifest.ref, "encoder": manifest.info["chosen"]}
 
     @step(rule=PURE, timeout=timedelta(minutes=30))
@@ -88,13 +94,13 @@ def similarity_nightly() -> None:
 
         return str(night.report(*pipeline(), run_id, refs).ref)
 
-    champion = begin()
-    snapshot = ingest()
-    challenger = train(snapshot, champion)
-    judged = evaluate(snapshot, challenger, champion)
-    embeddings = collect(snapshot, judged["encoder"], embed.expand(shard=plan(snapshot, judged["encoder"])))
+    champion, snapshot, judged = begin(), ingest(), judgements()
+    challenger = train(snapshot, champion, judged)
+    verdict = evaluate(snapshot, challenger, champion, judged)
+    shards = embed.expand(shard=plan(snapshot, verdict["encoder"]))
+    embeddings = collect(snapshot, verdict["encoder"], shards)
     publication = publish(snapshot, embeddings)
-    report({"snapshot": snapshot, "challenger": challenger, "evaluation": judged["evaluation"],
+    report({"snapshot": snapshot, "challenger": challenger, "evaluation": verdict["evaluation"],
             "embeddings": embeddings, "publication": publication})  # fmt: skip
 
 

@@ -8,6 +8,7 @@ import click
 from recsys.cli import Session, answer, as_json, main, pass_session
 
 snapshot_option = click.option("--snapshot", metavar="REF", help="Catalog snapshot; default the latest.")
+judgements_option = click.option("--judgements", metavar="REF", help="Default the latest exported.")
 
 
 def _made(manifest: Any, *, machine: bool, text: str) -> None:
@@ -62,17 +63,34 @@ def ingest(session: Session, machine: bool) -> None:
 
 
 @main.command()
-@snapshot_option
 @as_json
 @pass_session
-def train(session: Session, snapshot: str | None, machine: bool) -> None:
+def judgements(session: Session, machine: bool) -> None:
+    """Export what people judged on the page, for `train` and `evaluate`."""
+    from recsys.search.feedback import run
+
+    manifest = run.run(*session.open())
+    counts = manifest.info["counts"]
+    text = "judgements: {judgements}; pairs: {pairs} ({similar} similar, {not_similar} not similar, "
+    text += "{duplicate} duplicates), and {ties} left out as ties"
+    _made(manifest, machine=machine, text=text.format(**counts))
+
+
+@main.command()
+@snapshot_option
+@judgements_option
+@as_json
+@pass_session
+def train(session: Session, snapshot: str | None, judgements: str | None, machine: bool) -> None:
     """Fine-tune a challenger encoder on a snapshot."""
     from recsys import index, night
     from recsys.training import run
+    from recsys.workspace.judgements import latest
 
     config, workspace = session.open()
     champion = index.live_encoder(config, workspace)
-    manifest = run.run(config, workspace, snapshot or night.latest_snapshot(workspace), champion)
+    snapshot = snapshot or night.latest_snapshot(workspace)
+    manifest = run.run(config, workspace, snapshot, champion, judgements or latest(workspace))
     _made(manifest, machine=machine, text=f"trained a challenger in {manifest.info['duration_s']:.0f} s")
 
 
@@ -80,21 +98,21 @@ def train(session: Session, snapshot: str | None, machine: bool) -> None:
 @snapshot_option
 @click.option("--encoder", metavar="REF", help="Challenger; default the latest trained on the snapshot.")
 @click.option("--champion", metavar="REF", help="Default the encoder in service.")
+@judgements_option
 @as_json
 @pass_session
-def evaluate(
-    session: Session, snapshot: str | None, encoder: str | None, champion: str | None, machine: bool
-) -> None:
+def evaluate(session: Session, snapshot: str | None, encoder: str | None, champion: str | None,
+             judgements: str | None, machine: bool) -> None:  # fmt: skip
     """Judge the challenger against the encoder in service, and decide."""
     from recsys import index, night
     from recsys.evaluation import run
+    from recsys.workspace.judgements import latest
 
     config, workspace = session.open()
     snapshot = snapshot or night.latest_snapshot(workspace)
     encoder = encoder or night.latest_challenger(workspace, snapshot).ref
-    manifest = run.run(
-        config, workspace, snapshot, encoder, champion or index.live_encoder(config, workspace)
-    )
+    champion = champion or index.live_encoder(config, workspace)
+    manifest = run.run(config, workspace, snapshot, encoder, champion, judgements or latest(workspace))
     reasons = "\n  ".join(manifest.info["reasons"])
     _made(
         manifest, machine=machine, text=f"{manifest.info['decision']}: {manifest.info['chosen']}\n  {reasons}"

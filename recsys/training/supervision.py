@@ -37,6 +37,8 @@ Int = NDArray[np.int64]
 _TIMES = 16
 """Judged products take the place of this many times as many others in the batches, as long as they are few:
 with 4 items per class that is about four visits of each per epoch."""
+_PAIRS_WEIGHT = 5.0
+"""Of the term that judgements bring: its squares of cosines are small beside the others' logarithms."""
 LINKS = "links"
 """Name under which judged and linked pairs are used like a label level."""
 
@@ -152,10 +154,20 @@ def build(
 
 
 def with_judgements(config: TrainingConfig) -> TrainingConfig:
-    """Return ``config`` with a term that learns from judged pairs, if it has none: the defaults have none."""
-    if any(term.kind == "pairs" or term.label == LINKS for term in config.objectives):
-        return config
-    return config.model_copy(update={"objectives": (*config.objectives, ObjectiveConfig(kind="pairs"))})
+    """Return ``config`` with a term that learns from judged pairs, and the others not working against it.
+
+    The default objectives have no such term, and their labels call most products that a person is asked
+    about similar: they share a category. Terms that read judged pairs by themselves stay as they are.
+    """
+    terms = [
+        term.model_copy(update={"params": {"judged": True} | term.params})
+        if term.kind == "metric" and term.label != LINKS
+        else term
+        for term in config.objectives
+    ]
+    if not any(term.kind == "pairs" or term.label == LINKS for term in config.objectives):
+        terms.append(ObjectiveConfig(kind="pairs", weight=_PAIRS_WEIGHT))
+    return config.model_copy(update={"objectives": tuple(terms)})
 
 
 def taught(judgements: Sequence[JudgedPair], ids: Sequence[str], splits: Sequence[str]) -> dict[str, int]:

@@ -23,6 +23,7 @@ def test_the_tasks_are_wired_as_designed(parsed: dict[str, Any]) -> None:
     assert list(tasks) == [
         "begin",
         "ingest",
+        "judgements",
         "train",
         "evaluate",
         "plan",
@@ -39,7 +40,8 @@ def test_the_tasks_are_wired_as_designed(parsed: dict[str, Any]) -> None:
         "publish": ["index"],
     }
     assert all(task["timeout"] and task["retries"] >= 1 for task in tasks.values())
-    assert tasks["train"]["after"] == ["begin", "ingest"]
+    assert tasks["train"]["after"] == ["begin", "ingest", "judgements"]
+    assert tasks["evaluate"]["after"] == ["begin", "ingest", "judgements", "train"]
     assert tasks["publish"]["after"] == ["collect", "ingest"]
 
 

@@ -57,8 +57,27 @@ def training_facts(encoder: Manifest) -> dict[str, Any]:
             ],
         },
         "splits": info.get("counts", {}).get("splits", {}),
+        "judgements": _judgements_words(info.get("counts", {}).get("supervision", {}).get("judgements")),
         "losses": curves,
     }
+
+
+def _judgements_words(counts: Mapping[str, int] | None) -> str | None:
+    """Return what became of people's judgements in one sentence; ``None`` where there were none."""
+    if not counts:
+        return None
+    parts = [
+        f"{words.count(counts['learnt'], 'pair')} learnt from "
+        f"({counts['similar']:,} similar, {counts['not_similar']:,} not)"
+    ]
+    others = {
+        "selecting": "help to pick the challenger",
+        "judging": "judge the candidates",
+        "left_out": "left out",
+        "gone": "of products that are gone",
+    }
+    parts += [f"{counts[key]:,} {what}" for key, what in others.items() if counts[key]]
+    return f"Of what people judged: {words.joined(parts)}."
 
 
 def evaluation_facts(workspace: Workspace, evaluation: Manifest) -> dict[str, Any]:

@@ -18,7 +18,7 @@ def text(facts: Mapping[str, Any], page: str) -> str:
     parts = [
         _heading(facts),
         _section("What came in", _catalog(facts["catalog"])),
-        _section("Encoders", _encoders(facts["evaluation"])),
+        _section("Encoders", _encoders(facts["evaluation"]) + _judgements(facts["training"])),
         _section("The gate", _gate(facts["evaluation"])),
         _section("The index", _index(facts)),
         _section("Three products and what is most similar", _examples(facts)),
@@ -79,6 +79,10 @@ def _encoders(evaluation: Mapping[str, Any]) -> list[str]:
             metric = words.metric(task["main_metric"])
             lines.append(f"  {_short(task['title'], 52):<52} {metric:<11} {words.interval(figures)}")
     return lines
+
+
+def _judgements(training: Mapping[str, Any]) -> list[str]:
+    return _wrapped(training["judgements"]) if training.get("judgements") else []
 
 
 def _gate(evaluation: Mapping[str, Any]) -> list[str]:

@@ -33,7 +33,8 @@ class Metric(Objective):
 
     known: Tensor
 
-    def __init__(self, config: ObjectiveConfig, facts: Facts) -> None:
+    def __init__(self, config: ObjectiveConfig, facts: Facts, *, judged: bool = False) -> None:
+        """``judged``: what was judged of two products prevails over their labels (not with proxy losses)."""
         super().__init__(config)
         if config.loss is None:
             raise ConfigError(
@@ -52,6 +53,7 @@ class Metric(Objective):
                 "A metric objective on links has a miner or a proxy loss, and links have no classes.",
                 fix="Use a loss of pairs such as SupConLoss or MultiSimilarityLoss, without a miner.",
             )
+        self.judged = judged and not any(True for _ in self.loss.parameters())
         self.register_buffer("known", torch.tensor(codes, dtype=torch.int64), persistent=False)
 
     def forward(self, views: Views) -> Tensor | None:
@@ -66,11 +68,31 @@ class Metric(Objective):
         vectors = vectors[rows]
         labels = torch.searchsorted(self.known, views.labels[self.config.label][rows])
         mined = None if self.miner is None else self.miner(vectors, labels)
+        if self.judged and views.judged.any():
+            mined = heeded(views.judged[rows][:, rows], labels, mined)
         return self._value(vectors, labels, mined)
 
     def _value(self, vectors: Tensor, labels: Tensor | None, mined: Any) -> Tensor | None:
         value: Tensor = self.loss(vectors, labels, mined)
         return value if value.requires_grad else None  # the library's nought: nothing to learn in this batch
+
+
+def heeded(judged: Tensor, labels: Tensor, mined: tuple[Tensor, ...] | None) -> tuple[Tensor, ...]:
+    """Return the library's pairs or triplets with those against what was ``judged`` ``[R, R]`` put right.
+
+    ``labels`` is ``[R]``. Without a miner, judged similar are positives and judged not similar negatives,
+    whatever their labels; of what a miner chose, what was judged otherwise is left out.
+    """
+    if mined is None:
+        same = labels[:, None] == labels
+        itself = torch.eye(len(labels), dtype=torch.bool, device=labels.device)
+        positive = ((same & (judged >= 0)) | (judged > 0)) & ~itself
+        return *_indices(positive), *_indices(~positive & ~itself)
+    if len(mined) == 3:
+        kept = (judged[mined[0], mined[1]] >= 0) & (judged[mined[0], mined[2]] <= 0)
+        return tuple(part[kept] for part in mined)
+    right, wrong = judged[mined[0], mined[1]] >= 0, judged[mined[2], mined[3]] <= 0
+    return mined[0][right], mined[1][right], mined[2][wrong], mined[3][wrong]
 
 
 def linked_pairs(views: Views, present: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -6,6 +6,7 @@ from typing import Any
 from playwright.sync_api import expect
 
 from tests.search.page.conftest import PHONE, Open, Shop
+from tests.search.page.scenes import until
 
 BAG = "/similar/P000003"
 
@@ -58,7 +59,7 @@ def test_pictures_are_right_sized_and_wait_until_they_are_needed(open_page: Open
     assert {s[0] for s in said[:5]} == {"eager"}
     assert {s[0] for s in said[8:]} == {"lazy"}
     assert all(s[1:] == [4, True, True, "320", "320"] for s in said)
-    page.wait_for_function("() => document.querySelector('.card img').complete")
+    until(page, "document.querySelector('.card img').complete")
     chosen = images.first.evaluate("i => [i.currentSrc, i.getBoundingClientRect().width, devicePixelRatio]")
     width = int(chosen[0].rpartition("w=")[2])
     assert chosen[1] * chosen[2] <= width <= 640
@@ -320,10 +321,10 @@ def test_back_leads_to_the_same_place_in_the_list(open_page: Open) -> None:
     where, title = page.evaluate("scrollY"), fiftieth.locator(".title").inner_text()
     fiftieth.get_by_role("link", name=title).click()
     expect(page.get_by_role("heading", level=1)).to_have_text(title)
-    page.wait_for_function("scrollY === 0")
+    until(page, "scrollY === 0")
     page.go_back()
     expect(cards(page)).to_have_count(72)
-    page.wait_for_function(f"Math.abs(scrollY - {where}) < 150")
+    until(page, f"Math.abs(scrollY - {where}) < 150")
     page.go_forward()
     expect(page.get_by_role("heading", level=1)).to_have_text(title)
 

@@ -9,6 +9,7 @@ from typing import Any
 from playwright.sync_api import expect
 
 from tests.search.page.conftest import PHONE, Open, Shop
+from tests.search.page.scenes import until
 
 GIVE = """([name, kind, data, event]) => {
   const bytes = Uint8Array.from(atob(data), (c) => c.charCodeAt(0));
@@ -32,7 +33,7 @@ def finds(page: Any) -> None:
     """A photograph is searched by and shown."""
     expect(page.get_by_role("heading", level=1)).to_have_text("What looks alike")
     expect(page.locator(".grid:not(.waiting) > .card").first).to_be_visible()
-    page.wait_for_function("() => document.querySelector('.portrait img').naturalWidth > 0")
+    until(page, "document.querySelector('.portrait img').naturalWidth > 0")
 
 
 def test_a_photograph_is_chosen(open_page: Open, photo: Path) -> None:

@@ -228,8 +228,8 @@ def test_a_change_needs_the_token_of_this_page(open_page: Open, watch: Any, shop
     page = open_page(BAG)
     expect(cards(page).first).to_be_visible()
     rule = {"action": "pin", "target": "product", "target_value": "P000020"}
-    send = """([rule, token]) => fetch("/v1/rules", {method: "POST", body: JSON.stringify(rule),
-      headers: {"Content-Type": "application/json", ...(token && {"X-CSRF-Token": token})}}).then(r => r.status)"""
+    send = """([rule, token]) => fetch("/v1/rules", {method: "POST", body: JSON.stringify(rule), headers:
+      {"Content-Type": "application/json", ...(token && {"X-CSRF-Token": token})}}).then(r => r.status)"""
     assert page.evaluate(send, [rule, ""]) == 403
     assert page.evaluate(send, [rule, "f" * 64]) == 403
     assert shop.store.rules() == []

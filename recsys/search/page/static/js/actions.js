@@ -1,5 +1,5 @@
 /** What a person does to products, in one click, each with a way back. */
-import { addRule, endRule, judge, judgements, me, restoreRule, withdraw } from "./api.js";
+import { addRule, endRule, judge, judgements, mayChange, me, restoreRule, signOn, withdraw } from "./api.js";
 import { say } from "./dom.js";
 import { alter, now, subject } from "./state.js";
 import { complain, toast } from "./toast.js";
@@ -62,6 +62,8 @@ export const labelOf = (id) => said.by.get(id)?.label ?? null;
 export async function loadJudgements(about) {
   if (about === null) { said = { about, by: new Map() }; return; }
   if (said.about !== about) said = { about, by: new Map() };
+  await signOn();
+  if (!mayChange()) return;
   const list = await judgements(about);
   const by = new Map();
   for (const one of list) {

@@ -29,19 +29,20 @@ export function rulesList(body, about) {
   async function load() {
     try {
       await signOn();
-      if (mayChange() && tools.children.length < 2) tools.prepend(button("New rule", () => alter({ panel: "rule", about: "new" }), { icon: "plus", kind: "button main" }));
+      if (!mayChange()) { fill(tools); fill(list, h("div.notice", {}, icon("rules"), h("p.strong", {}, "Rules are made by others"), h("p.quiet", {}, "Your key is for looking. What rules did to a list is told above it, and under “Why?”."))); return; }
+      if (tools.children.length < 2) tools.prepend(button("New rule", () => alter({ panel: "rule", about: "new" }), { icon: "plus", kind: "button main" }));
       const all = await rules({ include_past: past, limit: 500 });
       const [names, categories] = await namesOf(all, about);
       draw(all.filter((r) => about === null || applies(r, about, categories)), names);
     } catch (problem) {
-      fill(list, h("div.notice.error", { role: "alert" }, icon("warning"), h("h3", {}, problem.title), h("p.quiet", {}, `${problem.message} ${problem.fix}`), button("Try again", load)));
+      fill(list, h("div.notice.error", { role: "alert" }, icon("warning"), h("p.strong", {}, problem.title), h("p.quiet", {}, `${problem.message} ${problem.fix}`), button("Try again", load)));
     }
     list.setAttribute("aria-busy", "false");
   }
 
   function draw(all, names) {
     if (!all.length) {
-      fill(list, h("div.notice", {}, icon("rules"), h("h3", {}, past ? "No rule was ever made" : "No rule is in force"), h("p.quiet", {}, mayChange() ? "Products stand in the order of their similarity. Pin, boost, bury or block one on its card, or make a rule for a whole category or brand." : "Products stand in the order of their similarity.")));
+      fill(list, h("div.notice", {}, icon("rules"), h("p.strong", {}, past ? "No rule was ever made" : "No rule is in force"), h("p.quiet", {}, "Products stand in the order of their similarity. Pin, boost, bury or block one on its card, or make a rule for a whole category or brand.")));
       return;
     }
     const groups = about === null ? [[null, ""]] : GROUPS;
@@ -74,6 +75,6 @@ function ruleRow(rule, names, reload) {
   if (rule.target === "product") productOf(rule.target_value).then((p) => p && fill(thumb, h("a", { href: addressOf(p.id), tabindex: "-1", "aria-hidden": "true" }, picture(p, { side: 96, sizes: "52px" })), h("span.corner", {}, icon(ACTIONS[rule.action].icon)))).catch(() => null);
   return h("li.rule", { class: `rule ${time.state}`, data: { rule: String(rule.id) } }, thumb,
     h("div.what", {}, h("p", {}, h("b", {}, does), ` ${where}`), rule.reason && h("p.reason", {}, `“${rule.reason}”`), h("small.quiet", {}, `${rule.author} · ${time.words}`)),
-    h("div.row-tools", {}, mayChange() && mine && time.state !== "ended" && button("End", () => endOne(rule, `${does} ${where}`, reload), { kind: "ghost plain", "aria-label": `End: ${does} ${where}` }),
-      button(mine && mayChange() && time.state !== "ended" ? "Edit" : "Open", () => alter({ panel: "rule", about: String(rule.id) }), { kind: "ghost", "aria-label": `Open: ${does} ${where}` })));
+    h("div.row-tools", {}, mine && time.state !== "ended" && button("End", () => endOne(rule, `${does} ${where}`, reload), { kind: "ghost plain", "aria-label": `End: ${does} ${where}` }),
+      button(mine && time.state !== "ended" ? "Edit" : "Open", () => alter({ panel: "rule", about: String(rule.id) }), { kind: "ghost", "aria-label": `Open: ${does} ${where}` })));
 }

@@ -35,7 +35,7 @@ function shelfList(body) {
       button("Copy link", () => copy(location.origin + write({ ...EMPTY, page: "shelf", items: products.slice(0, LINKED).map((p) => p.id) }), "The link"), { icon: "link", kind: "ghost" }),
       button("Search from these", () => go({ ...EMPTY, page: "find", like: products.slice(0, 12).map((p) => p.id) }), { icon: "search", kind: "ghost" }),
       button("Empty", () => { shelf.set([]); toast(`${count(products.length, "product")} taken off the shelf`, { undo: async () => shelf.set(products) }); }, { icon: "trash", kind: "ghost plain" })]);
-    if (!products.length) { fill(list, h("li.notice", {}, icon("shelf"), h("h3", {}, "The shelf is empty"), h("p.quiet", {}, "Put products here with the bookmark on their picture. They stay while you search on."))); return; }
+    if (!products.length) { fill(list, h("li.notice", {}, icon("shelf"), h("p.strong", {}, "The shelf is empty"), h("p.quiet", {}, "Put products here with the bookmark on their picture. They stay while you search on."))); return; }
     fill(list, products.map((p, i) => row(p, i, products.length)));
     if (focus?.[0]) list.querySelector(`[data-id="${CSS.escape(focus[0])}"] [data-act="${focus[1]}"]`)?.focus();
   };

@@ -1,5 +1,8 @@
 """The whole night in Airflow on a small sample: its result, and the same result through every failure."""
 
+import contextlib
+import csv
+import itertools
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +12,7 @@ import pytest
 
 from recsys import config, index
 from recsys.catalog.sample import run as sample
+from recsys.search.feedback.store import FeedbackStore
 from recsys.workspace import Workspace, open_workspace
 
 TASKS = [
@@ -64,11 +68,17 @@ Harness = Callable[..., dict[str, Any]]
 
 
 def shop(folder: Path) -> Path:
-    """Draw a small shop in ``folder`` and return the path of its config."""
+    """Draw a small shop in ``folder``, judge a few of its products and return the path of its config."""
     folder.mkdir()
     sample.run(folder / "catalog", num_products=70, seed=1, image_size=96)
     path = folder / "shop.toml"
     path.write_text(CONFIG)
+    with (folder / "catalog" / "feed.csv").open(newline="", encoding="utf-8") as feed:
+        ids = sorted({row["id"] for row in csv.DictReader(feed)} - {""})  # a feed has its faults
+    loaded = config.load(path)
+    with contextlib.closing(FeedbackStore.open(loaded, open_workspace(loaded))) as store:
+        for number, (left, right) in enumerate(itertools.pairwise(ids)):
+            store.judge(left, right, ("similar", "not_similar")[number % 2], "Maria")
     return path
 
 
@@ -99,6 +109,25 @@ def test_every_task_succeeds_and_the_catalog_is_published(clean: tuple[Path, dic
     assert status["encoder"] == workspace.list("evaluations")[-1].info["chosen"]
     report = workspace.path(workspace.list("reports")[-1]) / "report.html"
     assert "<html" in report.read_text()
+
+
+@pytest.mark.slow
+def test_the_night_learns_from_what_people_judged_and_asks_the_rest(
+    clean: tuple[Path, dict[str, Any]],
+) -> None:
+    workspace = open_workspace(config.load(clean[0]))
+    (judgements,) = workspace.list("judgements")
+    challenger = next(m for m in workspace.list("encoders") if m.info.get("role") == "challenger")
+    evaluation = workspace.list("evaluations")[-1]
+    assert challenger.inputs["judgements"] == evaluation.inputs["judgements"] == judgements.ref
+    counts = challenger.info["counts"]["supervision"]["judgements"]
+    assert judgements.info["num_pairs"] == sum(counts.values()) - counts["similar"] - counts["not_similar"]
+    assert counts["learnt"] > 0
+    assert counts["judging"] > 0
+    assert "judged" in evaluation.info["figures"]
+    summary = (workspace.path(workspace.list("reports")[-1]) / "summary.txt").read_text()
+    assert f"Of what people judged: {counts['learnt']} pairs learnt from" in summary
+    assert judgements.ref in (workspace.path(workspace.list("reports")[-1]) / "report.html").read_text()
 
 
 @pytest.mark.slow

@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recsys.evaluation.report import charts, plane, words
+from recsys.evaluation.report.judgement import training_facts
 from recsys.evaluation.report.shelf import Shelf, thumbnail
 from recsys.evaluation.report.similar import choose, neighbours
-from recsys.workspace import Workspace
+from recsys.workspace import Manifest, Workspace
 from recsys.workspace.embeddings import EmbeddingSet
 from recsys.workspace.snapshot import Snapshot
 from tests.evaluation.report.nights import embeddings, products, snapshot
@@ -83,6 +84,29 @@ def test_smoothing_keeps_x_and_stays_within_the_values(ys: list[float], share: f
 )
 def test_durations(seconds: float | None, said: str) -> None:
     assert words.duration(seconds) == said
+
+
+def test_what_became_of_judgements_is_one_sentence() -> None:
+    counts = {
+        "learnt": 12,
+        "similar": 9,
+        "not_similar": 3,
+        "selecting": 2,
+        "judging": 1,
+        "left_out": 0,
+        "gone": 4,
+    }
+
+    def said(judgements: dict[str, int] | None) -> str | None:
+        info = {"counts": {"supervision": {"judgements": judgements} if judgements else {}}}
+        made = Manifest(kind="encoders", id="x", created_at="", inputs={}, files={}, info=info)
+        return training_facts(made)["judgements"]
+
+    assert said(counts) == (
+        "Of what people judged: 12 pairs learnt from (9 similar, 3 not), 2 help to pick the challenger, "
+        "1 judge the candidates and 4 of products that are gone."
+    )
+    assert said(None) is None
 
 
 def test_words_for_figures_metrics_and_lists() -> None:

@@ -30,7 +30,7 @@ WORKER = {"retries": 2, "retry_delay": timedelta(minutes=2)}
 """A GPU worker can be taken away; training resumes from its checkpoint, a shard starts again."""
 
 PURE = {"retries": 2, "retry_delay": timedelta(seconds=30)}
-"""The same inputs give the same error: retries are for a killed worker, or an Airflow that is just starting."""
+"""The same inputs give the same error: retries are for a killed worker, or an Airflow just starting."""
 
 logger = logging.getLogger("similarity")
 

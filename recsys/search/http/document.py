@@ -129,21 +129,12 @@ def _complete(operation: dict[str, Any]) -> None:
     """Say what the framework cannot: filters in a query string are JSON; no 422 is ever answered."""
     operation["responses"].pop("422", None)
     for parameter in operation.get("parameters", ()):
-        _without_null(parameter["schema"])
         if parameter["name"] == "filter":
             description = parameter.pop("schema").get("description")
             parameter["content"] = {
                 "application/json": {"schema": {"$ref": f"#/components/schemas/{filtering.SCHEMA_NAME}"}}
             }
             parameter["description"] = description
-
-
-def _without_null(schema: dict[str, Any]) -> None:
-    """Take ``null`` out of what a parameter may be: it is left out instead."""
-    kinds = [kind for kind in schema.get("anyOf", ()) if kind.get("type") != "null"]
-    if kinds:
-        del schema["anyOf"]
-        schema |= kinds[0]
 
 
 def _kind(schema: dict[str, Any]) -> str:

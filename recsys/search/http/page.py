@@ -150,4 +150,4 @@ def _kind(path: Path) -> str:
     return mimetypes.guess_type(path.name)[0] or ""
 
 
-__all__ = ["add_page", "render", "stylesheets"]
+__all__ = ["add_page", "files", "render", "stylesheets"]

@@ -5,12 +5,12 @@ Does not know: what is made of them.
 
 from typing import Annotated
 
-from fastapi import Path, Query
+from fastapi import Path
 from starlette.requests import Request
 from starlette.responses import Response
 
 from recsys.search.feedback.records import Judgement
-from recsys.search.http import wire
+from recsys.search.http import parameters, wire
 from recsys.search.http.bodies import described, read
 from recsys.search.http.feedback_models import (
     JudgementBody,
@@ -27,10 +27,15 @@ from recsys.search.http.service import identity, service
 routes = router("judgements", "merchandise", changes=True)
 
 
-@routes.get("/v1/judgements", response_model=JudgementsAnswer, summary="Judgements that stand")
-async def judgements(request: Request, asked: Annotated[JudgementsPage, Query()]) -> Response:
+@routes.get(
+    "/v1/judgements",
+    response_model=JudgementsAnswer,
+    openapi_extra=parameters.described(JudgementsPage),
+    summary="Judgements that stand",
+)
+async def judgements(request: Request) -> Response:
     """List judgements, the last said first."""
-    parts = service(request)
+    parts, asked = service(request), parameters.read(request, JudgementsPage)
     author = identity(request).name if asked.mine else None
 
     def work() -> list[Judgement]:

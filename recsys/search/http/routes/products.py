@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from recsys.errors import InputError
 from recsys.index.points import NUMBERS
-from recsys.search.http import wire
+from recsys.search.http import parameters, wire
 from recsys.search.http.answered import FacetAnswer, LookupAnswer, ProductAnswer
 from recsys.search.http.asked import FacetParameters, LookupParameters, ProductId, ViewParameters
 from recsys.search.http.filtering import read_text
@@ -25,13 +25,18 @@ routes = router("products", "read")
 _IMMUTABLE = "max-age=31536000, immutable"
 
 
-@routes.get("/v1/products", response_model=LookupAnswer, summary="Products by id or words, as one types")
-async def lookup(request: Request, asked: Annotated[LookupParameters, Query()]) -> Response:
+@routes.get(
+    "/v1/products",
+    response_model=LookupAnswer,
+    openapi_extra=parameters.described(LookupParameters),
+    summary="Products by id or words, as one types",
+)
+async def lookup(request: Request) -> Response:
     """List products whose id begins with ``q``, then those that have all of its words.
 
     Without ``q``, some products spread over the catalog.
     """
-    parts = service(request)
+    parts, asked = service(request), parameters.read(request, LookupParameters)
 
     def work() -> Response:
         words = parts.live.view().lookup
@@ -42,13 +47,15 @@ async def lookup(request: Request, asked: Annotated[LookupParameters, Query()]) 
 
 
 @routes.get(
-    "/v1/products/{id:path}", response_model=ProductAnswer, responses=problems(404), summary="One product"
+    "/v1/products/{id:path}",
+    response_model=ProductAnswer,
+    responses=problems(404),
+    openapi_extra=parameters.described(ViewParameters),
+    summary="One product",
 )
-async def product(
-    request: Request, id: Annotated[ProductId, Path()], asked: Annotated[ViewParameters, Query()]
-) -> Response:
+async def product(request: Request, id: Annotated[ProductId, Path()]) -> Response:
     """Return one published product."""
-    parts = service(request)
+    parts, asked = service(request), parameters.read(request, ViewParameters)
 
     def work() -> Response:
         record, view = parts.finder.product(id, asked.collection)
@@ -57,10 +64,15 @@ async def product(
     return work() if parts.quick else await parts.threads.run(work)
 
 
-@routes.get("/v1/facets", response_model=FacetAnswer, summary="Values to filter by, with counts")
-async def facets(request: Request, asked: Annotated[FacetParameters, Query()]) -> Response:
+@routes.get(
+    "/v1/facets",
+    response_model=FacetAnswer,
+    openapi_extra=parameters.described(FacetParameters),
+    summary="Values to filter by, with counts",
+)
+async def facets(request: Request) -> Response:
     """Count the values of columns, most frequent first."""
-    parts = service(request)
+    parts, asked = service(request), parameters.read(request, FacetParameters)
     conditions = read_text(asked.filter)
     numbers = sorted(set(asked.columns) & set(NUMBERS))
     if numbers:

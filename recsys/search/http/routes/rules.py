@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from recsys.search.feedback.records import StoredRule
-from recsys.search.http import wire
+from recsys.search.http import parameters, wire
 from recsys.search.http.bodies import described, read
 from recsys.search.http.feedback_models import (
     AuditAnswer,
@@ -40,10 +40,15 @@ trail = router("rules", "admin")
 RuleId = Annotated[RowId, Path()]
 
 
-@routes.get("/v1/rules", response_model=RulesAnswer, summary="Rules in force and to come")
-async def rules(request: Request, asked: Annotated[RulesPage, Query()]) -> Response:
+@routes.get(
+    "/v1/rules",
+    response_model=RulesAnswer,
+    openapi_extra=parameters.described(RulesPage),
+    summary="Rules in force and to come",
+)
+async def rules(request: Request) -> Response:
     """List rules, newest first."""
-    parts = service(request)
+    parts, asked = service(request), parameters.read(request, RulesPage)
 
     def work() -> list[StoredRule]:
         return parts.store.rules(
@@ -141,11 +146,15 @@ async def restore(request: Request, id: RuleId) -> Response:
 
 
 @routes.get(
-    "/v1/rules/{id}/history", response_model=AuditAnswer, responses=problems(404), summary="A rule's trail"
+    "/v1/rules/{id}/history",
+    response_model=AuditAnswer,
+    responses=problems(404),
+    openapi_extra=parameters.described(AuditPage),
+    summary="A rule's trail",
 )
-async def history(request: Request, id: RuleId, asked: Annotated[AuditPage, Query()]) -> Response:
+async def history(request: Request, id: RuleId) -> Response:
     """List who did what to a rule, newest first."""
-    parts = service(request)
+    parts, asked = service(request), parameters.read(request, AuditPage)
 
     def work() -> Response:
         parts.store.rule(id)
@@ -155,10 +164,15 @@ async def history(request: Request, id: RuleId, asked: Annotated[AuditPage, Quer
     return await parts.threads.run(work)
 
 
-@trail.get("/v1/audit", response_model=AuditAnswer, summary="The whole trail")
-async def audit(request: Request, asked: Annotated[AuditPage, Query()]) -> Response:
+@trail.get(
+    "/v1/audit",
+    response_model=AuditAnswer,
+    openapi_extra=parameters.described(AuditPage),
+    summary="The whole trail",
+)
+async def audit(request: Request) -> Response:
     """List every change of rules and judgements, newest first."""
-    parts = service(request)
+    parts, asked = service(request), parameters.read(request, AuditPage)
     found = await parts.threads.run(lambda: parts.store.audit(limit=asked.limit, before_id=asked.before_id))
     return wire.reply({"entries": [entry_of(entry) for entry in found]})
 

@@ -6,11 +6,11 @@ Does not know: how anything is found.
 import time
 from typing import Annotated, Any
 
-from fastapi import Path, Query
+from fastapi import Path
 from starlette.requests import Request
 from starlette.responses import Response
 
-from recsys.search.http import wire
+from recsys.search.http import parameters, wire
 from recsys.search.http.answered import AnswerOut, BatchAnswer
 from recsys.search.http.asked import BatchBody, ProductId, SearchBody, SimilarParameters
 from recsys.search.http.bodies import FORM, JSON, described, read, read_search
@@ -49,12 +49,12 @@ _FORM: dict[str, Any] = {
     "/v1/products/{id:path}/similar",
     response_model=AnswerOut,
     responses=problems(404),
+    openapi_extra=parameters.described(SimilarParameters),
     summary="Products similar to a published one",
 )
-async def similar(
-    request: Request, id: Annotated[ProductId, Path()], asked: Annotated[SimilarParameters, Query()]
-) -> Response:
+async def similar(request: Request, id: Annotated[ProductId, Path()]) -> Response:
     """List the products most similar to one; its stored vector is used, no model runs."""
+    asked = parameters.read(request, SimilarParameters)
     query = SearchQuery(
         like=(id,),
         image_weight=asked.image_weight,

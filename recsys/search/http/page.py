@@ -28,6 +28,8 @@ from recsys.search.http.service import service
 _HERE = Path(__file__).parent.parent / "page"
 _STATIC = _HERE / "static"
 _SHEETS = ("base", "layout", "search", "grid", "filters", "panel", "lists")
+_SHEET = "page.css"
+"""All of :data:`_SHEETS` in one, in the order that they build on each other."""
 _PACKED = frozenset({"text/css", "text/javascript", "image/svg+xml"})
 _FOREVER = "public, max-age=31536000, immutable"
 
@@ -69,8 +71,9 @@ def files() -> Files:
             continue
         name, content = path.relative_to(_STATIC).as_posix(), path.read_bytes()
         digest.update(f"{name}\0{len(content)}\0".encode() + content)
-        found[name] = File(content, gzip.compress(content, 9, mtime=0), kind)
-    return Files(found, digest.hexdigest()[:12])
+        found[name] = _file(content, kind)
+    joined = b"".join(found.pop(f"css/{name}.css").content for name in _SHEETS)
+    return Files(found | {_SHEET: _file(joined, "text/css")}, digest.hexdigest()[:12])
 
 
 @cache
@@ -87,8 +90,8 @@ def shell(name: str) -> str:
 
 
 def stylesheets() -> list[str]:
-    """Return the style sheets in the order that they build on each other."""
-    return [f"css/{name}.css" for name in _SHEETS]
+    """Return the names of the style sheets."""
+    return [_SHEET]
 
 
 def render(template: str, **values: object) -> str:
@@ -141,6 +144,10 @@ async def static(request: Request, version: str, name: str) -> Response:
 async def favicon(request: Request) -> Response:
     """Return the icon, for browsers that ask here whatever the page says."""
     return await static(request, "", "icon.svg")
+
+
+def _file(content: bytes, kind: str) -> File:
+    return File(content, gzip.compress(content, 9, mtime=0), kind)
 
 
 def _kind(path: Path) -> str:

@@ -25,6 +25,7 @@ class Scene:
     play: Callable[[Any], None] = lambda page: None
     viewport: dict[str, int] = field(default_factory=lambda: DESK)
     context: dict[str, Any] = field(default_factory=dict)
+    in_docs: bool = False
 
     def take(self, page: Any, folder: Path, kept: str = "") -> Path:
         """Play the scene on an opened page and return the picture taken of it."""
@@ -32,8 +33,8 @@ class Scene:
         page.goto(root + self.path.format(kept=kept))
         settle(page)
         self.play(page)
-        settle(page)
         page.mouse.move(0, 0)
+        settle(page)
         path = folder / f"page-{self.name}.png"
         page.screenshot(path=path)
         return path
@@ -69,6 +70,7 @@ def _rules(page: Any) -> None:
     _act(page, 4, "Pin")
     _act(page, 2, "Bury")
     _act(page, 3, "Block")
+    page.reload()
     page.get_by_role("button", name="Show rules").click()
     page.wait_for_selector(".rule .what")
 
@@ -96,7 +98,8 @@ def _typed(page: Any) -> None:
 
 
 def _hovered(page: Any) -> None:
-    page.locator(".grid .why").nth(1).focus()
+    page.locator(".grid > .card .title a").nth(1).focus()
+    page.keyboard.press("ArrowRight")
 
 
 def _narrowed(page: Any) -> None:
@@ -105,40 +108,51 @@ def _narrowed(page: Any) -> None:
 
 
 SCENES = (
-    Scene("start", "/"),
-    Scene("product", BAG, _narrowed),
+    Scene("start", "/", in_docs=True),
+    Scene("product", BAG, _narrowed, in_docs=True),
     Scene("typing", "/", _typed),
     Scene("actions", BAG, _hovered),
-    Scene("dark", BAG, _why, context={"color_scheme": "dark"}),
-    Scene("why", BAG, _why),
+    Scene("dark", BAG, _why, context={"color_scheme": "dark"}, in_docs=True),
+    Scene("why", BAG, _why, in_docs=True),
     Scene("sliders", f"{BAG}?looks=80&variety=60&like=P000020&in.availability=in_stock"),
     Scene("words", "/search?q=something+to+carry+a+laptop"),
-    Scene("rules", BAG, _rules),
-    Scene("rule", f"{BAG}?panel=rule&about=new", _rule, viewport={"width": 1440, "height": 1120}),
-    Scene("beside", f"{BAG}?beside={{kept}}"),
-    Scene("shelf", BAG, _shelf),
-    Scene("phone", BAG, viewport=PHONE, context=_TOUCH),
+    Scene("rules", BAG, _rules, in_docs=True),
+    Scene(
+        "rule", f"{BAG}?panel=rule&about=new", _rule, viewport={"width": 1400, "height": 1000}, in_docs=True
+    ),
+    Scene("beside", f"{BAG}?beside={{kept}}", in_docs=True),
+    Scene("shelf", BAG, _shelf, in_docs=True),
+    Scene("phone", BAG, viewport=PHONE, context=_TOUCH, in_docs=True),
     Scene("phone-why", BAG, lambda page: page.locator(".open-actions").first.tap(), PHONE, _TOUCH),
     Scene("phone-start", "/", viewport=PHONE, context={**_TOUCH, "color_scheme": "dark"}),
 )
 
 
 def main(address: str, folder: str) -> None:
-    """Take every picture of the service at ``address``."""
+    """Take the pictures for the docs of the service at ``address``."""
     from playwright.sync_api import sync_playwright
 
     from tests.search.page.conftest import CHROMIUM
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        for scene in SCENES:
+        for scene in [s for s in SCENES if s.in_docs]:
             page = browser.new_page(viewport=scene.viewport, locale="en-GB", **scene.context)
             page.goto(address)
             kept = page.evaluate("fetch('/v1/status').then(r => r.json()).then(s => s.collections)")
             other = next((c["collection"] for c in kept if not c["live"]), "")
             if other or "{kept}" not in scene.path:
-                scene.take(page, Path(folder), other)
+                shrink(scene.take(page, Path(folder), other))
             page.close()
+
+
+def shrink(path: Path) -> None:
+    """Make a picture small enough for a repository: 64 shades of each colour, which nobody tells from 256."""
+    from PIL import Image
+
+    with Image.open(path) as taken:
+        small = taken.convert("RGB").point(lambda v: v & 0xFC | v >> 6)
+    small.save(path, optimize=True)
 
 
 if __name__ == "__main__":

@@ -57,7 +57,7 @@ def test_every_module_is_announced_so_that_none_waits_for_another(web: httpx.Cli
 
 
 def test_files_are_packed(web: httpx.Client) -> None:
-    name = re.search(r'"(/static/[^"]+/css/base\.css)"', web.get("/").text)
+    name = re.search(r'"(/static/[^"]+/page\.css)"', web.get("/").text)
     assert name is not None
     plain = web.get(name[1], headers={"Accept-Encoding": "identity"})
     with web.stream("GET", name[1], headers={"Accept-Encoding": "gzip"}) as packed:

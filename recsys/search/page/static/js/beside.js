@@ -3,7 +3,7 @@ import { status } from "./api.js";
 import { button, h, icon } from "./dom.js";
 import { alter, now } from "./state.js";
 import { complain, toast } from "./toast.js";
-import { ago, count, day } from "./words.js";
+import { count, moment } from "./words.js";
 
 let known = null;
 
@@ -26,10 +26,11 @@ export async function compare() {
   }
 }
 
-const nameOf = (c) => (c ? (c.live ? "Live now" : c.published_at ? `As of ${day(c.published_at)}` : "Earlier version") : "Earlier version");
+const nameOf = (c) => (c.published_at ? `in service from ${moment(c.published_at)}` : "never in service");
 
 /** Which two are compared, how much they agree, and a choice where several are kept. */
-export function besideBar(view, mine, theirs) {
+export function besideBar(view, mine, theirs, problem) {
+  if (problem) return h("div.strip.warn", { role: "alert" }, icon("warning"), h("p", {}, `The comparison cannot be shown. ${problem.message}`), button("End comparison", () => alter({ beside: null }), { kind: "ghost" }));
   if (!theirs) return null;
   const [a, b] = [mine, theirs].map((x) => new Set(x.items.slice(0, 12).map((i) => i.id)));
   const common = [...a].filter((id) => b.has(id)).length;
@@ -46,11 +47,11 @@ export function besideBar(view, mine, theirs) {
 
 /** The heading of one side. */
 export function compareHead(answer, live) {
-  const node = h("h3.side-head", {}, live ? "Live now" : "Earlier version");
+  const node = h("h3.side-head", {}, live ? "Live now" : "Earlier");
   collections().then((all) => {
     const at = all.find((c) => c.collection === answer.collection);
     if (!at) return;
-    node.replaceChildren(nameOf(at), h("small.quiet", {}, at.published_at ? ` in service ${live ? "since" : "from"} ${ago(at.published_at)}` : ""));
+    node.append(h("small.quiet", {}, ` ${live && at.published_at ? `since ${moment(at.published_at)}` : nameOf(at)}`));
   }).catch(() => null);
   return node;
 }

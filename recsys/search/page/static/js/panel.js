@@ -21,6 +21,14 @@ export const shownAnswer = () => current;
 
 let shown = null;
 
+/** On narrow screens the panel lies over the page: what is under it is out of reach until it is closed. */
+const overlays = matchMedia("(max-width: 1199px)");
+function shutOff() {
+  const over = overlays.matches && !document.getElementById("panel").hidden;
+  for (const node of document.querySelectorAll("#main, .top")) node.inert = over;
+}
+overlays.addEventListener("change", shutOff);
+
 /** Follow the address. */
 export function panelFor(view) {
   const node = document.getElementById("panel");
@@ -35,6 +43,7 @@ export function panelFor(view) {
     const inside = node.contains(document.activeElement);
     node.hidden = true;
     fill(node);
+    shutOff();
     if (inside && opener?.isConnected) opener.focus();
     opener = null;
     return;
@@ -46,6 +55,7 @@ export function panelFor(view) {
   fill(node, head, body);
   node.setAttribute("aria-labelledby", "panel-title");
   node.hidden = false;
+  shutOff();
   shown = makers.get(name)(body, view, head) ?? null;
   if (was !== name || name === "rule") title.focus({ preventScroll: true });
 }

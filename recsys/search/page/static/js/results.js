@@ -34,6 +34,7 @@ export function results(place) {
   let running = null; // AbortController of what is being asked
   let list = null;
   let other = null;
+  let alone = null; // why there is nothing to compare with
   let product;
   fill(place, h("div.find", {}, bar.node, h("div.columns", {}, side, products)));
 
@@ -68,9 +69,9 @@ export function results(place) {
       const [a, b] = [asking(mine), theirs && asking(theirs)];
       const shown = view.id === null ? null : productOf(view.id).catch(() => null);
       const judged = loadJudgements(subject(view)).catch(() => null);
-      await Promise.all([a.first(held, options), b?.first(held, options)]);
+      const [, failed] = await Promise.all([a.first(held, options), b?.first(held, options).then(() => null, (problem) => problem)]);
       if (turn.signal.aborted) return;
-      [list, other] = [a, b];
+      [list, other, alone] = [a, failed ? null : b, failed ?? null];
       answered();
       body.classList.remove("stale");
       drawAll(now());
@@ -114,7 +115,7 @@ export function results(place) {
     bar.update(view, list.state.answer, product);
     drawHead(view);
     filters.learn(view, product);
-    fill(strip, rulesStrip(view, list.state.answer), view.beside && besideBar(view, list.state.answer, other?.state.answer));
+    fill(strip, rulesStrip(view, list.state.answer), view.beside && besideBar(view, list.state.answer, other?.state.answer, alone));
     drawGrids(view);
     drawFoot();
   }

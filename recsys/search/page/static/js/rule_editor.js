@@ -48,12 +48,13 @@ function edit(body, stored) {
       strength.node, target.node, where.node,
       h("div.dates", {}, dateField("Starts", toDay(draft.starts_at), (v) => { draft.starts_at = fromDay(v); touch(); }), dateField("Last day", toDay(draft.expires_at, -1), (v) => { draft.expires_at = untilDay(v); touch(); }, ["A week", "A month"])),
       h("label.field", {}, h("span", {}, "Why"), h("textarea.input", { rows: "2", maxlength: "500", placeholder: "So that others know in three months", value: draft.reason, on: { input: (e) => { draft.reason = e.target.value; } } }))),
+    may && h("section.why-part", {}, h("h3", {}, "What it would do"), trial.node),
     problem,
-    may && h("div.row", {}, h("button.button.main", { type: "submit" }, isNew ? "Make this rule" : "Keep changes"),
+    may && h("div.row.stay", {}, h("button.button.main", { type: "submit" }, isNew ? "Make this rule" : "Keep changes"),
       !isNew && button("End rule", () => endOne(stored, words().does, () => { alter({ panel: "rules", about: null }); changed(); }), { kind: "ghost plain" })),
     !may && h("p.hint", {}, ruleTime(stored).state === "ended" ? "This rule has ended." : `Only ${stored.author} or an administrator can change this rule.`));
   const past = h("div");
-  fill(body, form, may && h("section.why-part", {}, h("h3", {}, "What it would do"), trial.node), !isNew && h("section.why-part", {}, h("h3", {}, "History"), past));
+  fill(body, form, !isNew && h("section.why-part", {}, h("h3", {}, "History"), past));
   if (!isNew) history(past, stored.id);
 
   const names = new Map();

@@ -48,7 +48,7 @@ export function rulesList(body, about) {
     const groups = about === null ? [[null, ""]] : GROUPS;
     fill(list, groups.map(([scope, title]) => {
       const some = all.filter((r) => scope === null || r.scope === scope);
-      return some.length > 0 && h("section", {}, title && h("h3", {}, title), h("ul", {}, some.map((r) => ruleRow(r, names, load))));
+      return some.length > 0 && h("section", {}, title && h("h3", {}, title), h("ul", {}, some.map((r) => ruleRow(r, names, load, about))));
     }));
   }
   load();
@@ -67,8 +67,8 @@ export async function namesOf(all, about = null) {
   return [new Map(found.filter(Boolean).map((p) => [p.id, titleOf(p)])), own?.product_type ?? []];
 }
 
-function ruleRow(rule, names, reload) {
-  const { does, where } = ruleWords(rule, names);
+function ruleRow(rule, names, reload, about) {
+  const { does, where } = ruleWords(rule, names, about);
   const time = ruleTime(rule);
   const mine = me().role === "admin" || rule.author === me().author;
   const thumb = h("span.thumb.tiny.rule-thumb", {}, icon(ACTIONS[rule.action].icon));

@@ -2,7 +2,7 @@
 import { fill, h, say } from "./dom.js";
 
 const SHOWN_MS = 9000;
-const MOST = 3;
+const MOST = 2;
 const undoable = [];
 
 /** Show a message; `undo` adds a way back, `more` another button `[label, act]`. */

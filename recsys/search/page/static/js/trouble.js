@@ -20,7 +20,6 @@ export function showProblem(place, problem, view, again) {
     words: [problem.message, problem.fix],
     actions: [
       !unknown && button("Try again", again, { kind: "button main" }),
-      !unknown && view.beside && button("Without the comparison", () => alter({ beside: null })),
       !unknown && Object.keys(view.filter).length > 0 && button("Clear all filters", () => alter({ filter: {} })),
       h("a.button", { href: "/" }, "Start again"),
     ].filter(Boolean),

@@ -105,15 +105,18 @@ export function strengthWords(strength) {
   return strength < 0.2 ? "clearly" : "strongly";
 }
 
-/** A rule as a sentence in two parts: what it does, and where. `names` maps product ids to titles. */
-export function ruleWords(rule, names = new Map()) {
+/**
+ * A rule as a sentence in two parts: what it does, and where. `names` maps product ids to titles; `about` is the
+ * product on whose page it is said.
+ */
+export function ruleWords(rule, names = new Map(), about = null) {
   const name = (id) => `“${names.get(id) ?? id}”`;
   const what = { product: () => name(rule.target_value), category: () => `everything in ${leaf(rule.target_value)}`, brand: () => `everything by ${rule.target_value}` }[rule.target]();
   const does = {
     pin: `Put ${what} first`, block: `Never show ${what}`,
     boost: `Show ${what} ${strengthWords(rule.strength)} earlier`, bury: `Show ${what} ${strengthWords(rule.strength)} later`,
   }[rule.action];
-  const where = { product: () => `next to ${name(rule.scope_value)}`, category: () => `next to products in ${leaf(rule.scope_value)}`, everywhere: () => "everywhere" }[rule.scope]();
+  const where = { product: () => (rule.scope_value === about ? "here" : `next to ${name(rule.scope_value)}`), category: () => `next to products in ${leaf(rule.scope_value)}`, everywhere: () => "everywhere" }[rule.scope]();
   return { does, where };
 }
 

@@ -109,7 +109,7 @@ def _narrowed(page: Any) -> None:
 
 SCENES = (
     Scene("start", "/", in_docs=True),
-    Scene("product", BAG, _narrowed, in_docs=True),
+    Scene("similar", BAG, _narrowed, in_docs=True),
     Scene("typing", "/", _typed),
     Scene("actions", BAG, _hovered),
     Scene("dark", BAG, _why, context={"color_scheme": "dark"}, in_docs=True),

@@ -1,7 +1,7 @@
 """Parameters of a query string, read as a model: unknown ones are refused.
 
-Read here rather than by the framework, which takes ten times as long over the same model: a fifth of what
-the service adds to a question by id.
+Read here rather than by the framework, which takes several times as long over the same model: that would be
+a good part of what the service adds to a question by id.
 
 Does not know: what is done with them.
 """

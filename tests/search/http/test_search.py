@@ -13,6 +13,7 @@ from starlette.testclient import TestClient
 
 from recsys.search.http.answered import AnswerOut, BatchAnswer
 from recsys.search.query import SearchQuery
+from recsys.search.rules import Rule
 from tests.embedding.catalogs import picture
 from tests.search.http.conftest import Shop
 
@@ -168,3 +169,37 @@ def test_an_id_may_hold_anything(client: TestClient) -> None:
         response = client.get(f"/v1/products/{quote(id, safe='')}/similar")
         assert response.status_code == 404
         assert repr(id) in response.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("light", "body"),
+    [
+        (True, {"like": ["p00"]}),
+        (True, {"like": ["p00"], "limit": 50, "filter": {"brand": "Acme"}, "image_weight": 1.0}),
+        (False, {"like": ["p00"], "limit": 51}),
+        (False, {"like": ["p00"], "offset": 100}),
+        (False, {"like": ["p00"], "diversity": 0.1}),
+        (False, {"like": ["p00"], "explain": True}),
+        (False, {"like": ["p00", "p01"]}),
+        (False, {"like": ["p00"], "unlike": ["p01"]}),
+        (False, {"text": "red"}),
+    ],
+)
+def test_only_light_questions_are_answered_in_the_event_loop(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, light: bool, body: dict[str, Any]
+) -> None:
+    app = shop.app()
+    threads = app.state.service.threads
+    given: list[Any] = []
+    run = threads.run
+    monkeypatch.setattr(threads, "run", lambda work: given.append(work) or run(work))
+    with TestClient(app, base_url="http://localhost") as client:
+        search(client, **body)
+        assert bool(given) is not light
+        for i in range(3):  # rules that boost make each question more than one
+            shop.store.add_rule(Rule(action="boost", target="brand", target_value=f"brand {i}"), "maria")
+        given.clear()
+        search(client, **body)
+        assert given
+    elsewhere = shop.app(database="postgresql+psycopg://nowhere/x").state.service
+    assert not elsewhere.quick  # rules are read over a network

@@ -61,7 +61,7 @@ async def product(request: Request, id: Annotated[ProductId, Path()]) -> Respons
         record, view = parts.finder.product(id, asked.collection)
         return wire.reply({**wire.origin(view), "product": wire.product(record.payload)})
 
-    return work() if parts.quick else await parts.threads.run(work)
+    return work() if parts.quick and asked.collection is None else await parts.threads.run(work)
 
 
 @routes.get(

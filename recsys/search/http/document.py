@@ -20,7 +20,7 @@ from recsys.search.http import filtering, problems, wire
 from recsys.search.http.answered import ProblemOut
 from recsys.search.http.asked import BatchBody, SearchBody
 from recsys.search.http.auth import COOKIE
-from recsys.search.http.feedback_models import JudgementBody, PreviewBody, RuleBody, RuleChanges
+from recsys.search.http.feedback_asked import JudgementBody, PreviewBody, RuleBody, RuleChanges
 from recsys.search.http.service import Service
 
 _HERE = Path(__file__).parent

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from recsys.search.http.feedback_models import (
+from recsys.search.http.feedback_answered import (
     AuditAnswer,
     JudgementOut,
     JudgementsAnswer,

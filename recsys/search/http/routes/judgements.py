@@ -12,14 +12,8 @@ from starlette.responses import Response
 from recsys.search.feedback.records import Judgement
 from recsys.search.http import parameters, wire
 from recsys.search.http.bodies import described, read
-from recsys.search.http.feedback_models import (
-    JudgementBody,
-    JudgementOut,
-    JudgementsAnswer,
-    JudgementsPage,
-    RowId,
-    fields_of,
-)
+from recsys.search.http.feedback_answered import JudgementOut, JudgementsAnswer, fields_of
+from recsys.search.http.feedback_asked import JudgementBody, JudgementsPage, RowId
 from recsys.search.http.problems import FORBIDDEN, Problem
 from recsys.search.http.routes import problems, router
 from recsys.search.http.service import identity, service

@@ -13,20 +13,15 @@ from starlette.responses import Response
 from recsys.search.feedback.records import StoredRule
 from recsys.search.http import parameters, wire
 from recsys.search.http.bodies import described, read
-from recsys.search.http.feedback_models import (
+from recsys.search.http.feedback_answered import (
     AuditAnswer,
-    AuditPage,
     PreviewAnswer,
-    PreviewBody,
-    RowId,
-    RuleBody,
-    RuleChanges,
     RuleOut,
     RulesAnswer,
-    RulesPage,
     entry_of,
     fields_of,
 )
+from recsys.search.http.feedback_asked import AuditPage, PreviewBody, RowId, RuleBody, RuleChanges, RulesPage
 from recsys.search.http.problems import CONFLICT, FORBIDDEN, Problem
 from recsys.search.http.routes import problems, router
 from recsys.search.http.service import Service, identity, service

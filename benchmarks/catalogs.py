@@ -51,6 +51,7 @@ def figures(name: str) -> dict[str, Any]:
         "chosen": chosen,
         "training_s": round(challenger.info["duration_s"]),
         "evaluation": evaluation.ref,
+        "evaluated_at": evaluation.created_at,
         "tasks": tasks,
     }
 

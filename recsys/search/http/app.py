@@ -25,9 +25,8 @@ from recsys.workspace import Workspace
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 _ROUTERS = (
-    operation.probes, session.pages,
-    search.routes, products.routes, rules.routes, rules.trail, judgements.routes, session.routes,
-    operation.routes,
+    search.routes, products.routes, rules.routes, rules.trail, judgements.routes,
+    session.routes, session.pages, operation.routes, operation.probes,
 )  # fmt: skip
 
 

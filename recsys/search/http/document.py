@@ -9,6 +9,7 @@ from typing import Any
 
 from fastapi import APIRouter, FastAPI
 from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
@@ -21,6 +22,7 @@ from recsys.search.http.answered import ProblemOut
 from recsys.search.http.asked import BatchBody, SearchBody
 from recsys.search.http.auth import COOKIE
 from recsys.search.http.feedback_asked import JudgementBody, PreviewBody, RuleBody, RuleChanges
+from recsys.search.http.routes import Needs
 from recsys.search.http.service import Service
 
 _HERE = Path(__file__).parent
@@ -116,10 +118,13 @@ def _document(app: FastAPI) -> dict[str, Any]:
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
     document["components"]["securitySchemes"] = _SCHEMES
+    roles = _roles(app)
     ways: list[dict[str, list[str]]] = [{name: []} for name in _SCHEMES]
     for path, operations in document["paths"].items():
-        for operation in operations.values():
+        for method, operation in operations.items():
             _complete(operation)
+            if (path, method) in roles:
+                operation["x-role"] = roles[path, method]
             if path not in _OPEN:
                 operation["security"] = ways if parts.keys.needed else [{}, *ways]
     return document
@@ -130,11 +135,22 @@ def _complete(operation: dict[str, Any]) -> None:
     operation["responses"].pop("422", None)
     for parameter in operation.get("parameters", ()):
         if parameter["name"] == "filter":
-            description = parameter.pop("schema").get("description")
+            del parameter["schema"]
             parameter["content"] = {
                 "application/json": {"schema": {"$ref": f"#/components/schemas/{filtering.SCHEMA_NAME}"}}
             }
-            parameter["description"] = description
+
+
+def _roles(app: FastAPI) -> dict[tuple[str, str], str]:
+    """Return (path, method in lower case) → role of the routes that need one."""
+    roles: dict[tuple[str, str], str] = {}
+    for route in app.routes:
+        if not isinstance(route, APIRoute):
+            continue
+        for need in (depends.dependency for depends in route.dependencies):
+            if isinstance(need, Needs):
+                roles |= {(route.path_format, method.lower()): need.role for method in route.methods}
+    return roles
 
 
 def _kind(schema: dict[str, Any]) -> str:

@@ -55,6 +55,12 @@ def test_every_documented_route_has_its_role_here(keyed_app: FastAPI) -> None:
         for m, p, _, _ in ROUTES
     }
     assert tested == documented
+    roles = {
+        (m, p.replace("p00", "{id}").replace("99999", "{id}").replace("a" * 64, "{sha256}")): role
+        for m, p, _, role in ROUTES
+    }
+    for (method, path), role in roles.items():
+        assert keyed_app.openapi()["paths"][path][method.lower()]["x-role"] == role
 
 
 @pytest.mark.parametrize(("method", "path", "body", "role"), ROUTES)

@@ -78,7 +78,7 @@ def _form(request: Request, target: str, *, wrong: Problem | None = None) -> Res
         sheets=page.stylesheets(),
         csrf_token=parts.keys.csrf_token(current),
         next=_local(target),
-        message=f"{wrong.detail} {wrong.fix}" if wrong else "",
+        message=f"{wrong.detail} Paste it again, as a whole." if wrong else "",
     )
     return HTMLResponse(html, wrong.kind.status if wrong else 200, headers)
 

@@ -3,7 +3,7 @@
 The engine answers by similarity alone. Rules move products and variants fold, so more is fetched than shown,
 and more again until nothing that was not fetched could stand among what is shown:
 
-    every product shown has a shifted score of at least what any product not fetched could have
+    every product shown has a shifted score above what any product not fetched could have
 
 Boosted and pinned products are fetched by themselves besides, however far away they are.
 
@@ -26,6 +26,8 @@ from recsys.workspace.embeddings import query_vector
 
 MAX_POOL = 5000
 """Candidates looked at, at most: beyond that, an answer shows the best of those."""
+_SLACK = 4
+"""Candidates beyond those needed: of equal scores at the edge the engine gives any."""
 _SQRT2 = np.float32(np.sqrt(2))
 
 
@@ -57,7 +59,7 @@ def collect(
     besides = [r.condition for r in rules if r.action == "boost"]
     lift = sum(r.shift for r in rules if r.action == "boost")  # of an unseen product, at most
     pinned = tuple(dict.fromkeys(r.target_value for r in rules if r.action == "pin"))
-    pool = need + len(aim.without) + (need if query.fold else 0)
+    pool = need + len(aim.without) + (need if query.fold else _SLACK)
     while True:
         asked = [_ask(vector, pool, [*query.filter, *blocks])]
         asked += [_ask(vector, pool, [*query.filter, condition]) for condition in besides]
@@ -111,4 +113,4 @@ def _ask(vector: Float32, limit: int, filter: Filter) -> Query:
 
 def _num_certain(ranking: Ranking, cutoff: float) -> int:
     """Count the products, pins aside, that nothing beyond the pool could precede."""
-    return sum(r.pin is None and r.adjusted >= cutoff for r in ranking.order)
+    return sum(r.pin is None and r.adjusted > cutoff for r in ranking.order)

@@ -66,6 +66,15 @@ def test_pages_follow_one_another(finder: Finder) -> None:
     assert ask(finder, like=("p00",), limit=23).next_offset is None
 
 
+def test_equal_scores_neither_repeat_nor_drop_a_product(finder: Finder) -> None:
+    """Pictures are shared by several products of the shop, so that whole runs of scores are equal."""
+    for weight in (0.0, 1.0):
+        seen: list[str] = []
+        for offset in range(0, 23, 4):
+            seen += ids(ask(finder, like=("p00",), limit=4, offset=offset, image_weight=weight))
+        assert len(seen) == len(set(seen)) == 23
+
+
 def test_folding_counts_variants(finder: Finder) -> None:
     folded = ask(finder, like=("p00",), fold=True, limit=30)
     assert len(folded.items) == 12

@@ -25,7 +25,6 @@ class Scene:
     play: Callable[[Any], None] = lambda page: None
     viewport: dict[str, int] = field(default_factory=lambda: DESK)
     context: dict[str, Any] = field(default_factory=dict)
-    in_docs: bool = False
 
     def take(self, page: Any, folder: Path, kept: str = "") -> Path:
         """Play the scene on an opened page and return the picture taken of it."""
@@ -92,39 +91,21 @@ def _shelf(page: Any) -> None:
     page.get_by_role("button", name="Shelf, 4 products").click()
 
 
-def _typed(page: Any) -> None:
-    page.get_by_role("combobox").fill("bag")
-    page.wait_for_selector(".option img")
-
-
-def _hovered(page: Any) -> None:
-    page.locator(".grid > .card .title a").nth(1).focus()
-    page.keyboard.press("ArrowRight")
-
-
 def _narrowed(page: Any) -> None:
     page.locator(".grid > .card .unfold").first.click()
     page.wait_for_selector(".variants img")
 
 
 SCENES = (
-    Scene("start", "/", in_docs=True),
-    Scene("similar", BAG, _narrowed, in_docs=True),
-    Scene("typing", "/", _typed),
-    Scene("actions", BAG, _hovered),
-    Scene("dark", BAG, _why, context={"color_scheme": "dark"}, in_docs=True),
-    Scene("why", BAG, _why, in_docs=True),
-    Scene("sliders", f"{BAG}?looks=80&variety=60&like=P000020&in.availability=in_stock"),
-    Scene("words", "/search?q=something+to+carry+a+laptop"),
-    Scene("rules", BAG, _rules, in_docs=True),
-    Scene(
-        "rule", f"{BAG}?panel=rule&about=new", _rule, viewport={"width": 1400, "height": 1000}, in_docs=True
-    ),
-    Scene("beside", f"{BAG}?beside={{kept}}", in_docs=True),
-    Scene("shelf", BAG, _shelf, in_docs=True),
-    Scene("phone", BAG, viewport=PHONE, context=_TOUCH, in_docs=True),
-    Scene("phone-why", BAG, lambda page: page.locator(".open-actions").first.tap(), PHONE, _TOUCH),
-    Scene("phone-start", "/", viewport=PHONE, context={**_TOUCH, "color_scheme": "dark"}),
+    Scene("start", "/"),
+    Scene("similar", BAG, _narrowed),
+    Scene("dark", BAG, _why, context={"color_scheme": "dark"}),
+    Scene("why", BAG, _why),
+    Scene("rules", BAG, _rules),
+    Scene("rule", f"{BAG}?panel=rule&about=new", _rule, viewport={"width": 1400, "height": 1000}),
+    Scene("beside", f"{BAG}?beside={{kept}}"),
+    Scene("shelf", BAG, _shelf),
+    Scene("phone", BAG, viewport=PHONE, context=_TOUCH),
 )
 
 
@@ -136,7 +117,7 @@ def main(address: str, folder: str) -> None:
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        for scene in [s for s in SCENES if s.in_docs]:
+        for scene in SCENES:
             page = browser.new_page(viewport=scene.viewport, locale="en-GB", **scene.context)
             page.goto(address)
             kept = page.evaluate("fetch('/v1/status').then(r => r.json()).then(s => s.collections)")

@@ -3,6 +3,7 @@
 import importlib.util
 import re
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -46,31 +47,25 @@ def drawn(page: Any) -> None:
 
 def axe() -> str:
     """Return axe-core's source; skip where it is not installed."""
-    if importlib.util.find_spec("axe_playwright_python") is None:
-        pytest.skip("axe-playwright-python is not installed")
     spec = importlib.util.find_spec("axe_playwright_python")
-    assert spec is not None
-    assert spec.origin is not None
+    if spec is None or spec.origin is None:
+        pytest.skip("axe-playwright-python is not installed")
     return (Path(spec.origin).parent / "axe.min.js").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("view", VIEWS)
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing(open_page: Open, shop: Shop, view: str, scheme: str) -> None:
-    source = axe()
-    page = open_page(address(view, open_page, shop), color_scheme=scheme)
-    drawn(page)
-    page.evaluate(source)
-    found = page.evaluate(
-        "() => axe.run({runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']})"
-    )
-    problems = [
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+
+
+def broken(page: Any, only: dict[str, Any]) -> list[tuple[Any, ...]]:
+    """Return what axe finds wrong."""
+    but = [[".card:nth-child(n + 8)"]]  # the same again
+    found = page.evaluate("([but, only]) => axe.run({exclude: but}, {runOnly: only})", [but, only])
+    assert found["passes"]  # it looked
+    return [
         (v["id"], n["target"], n.get("failureSummary", "")[:300])
         for v in found["violations"]
         for n in v["nodes"]
     ]
-    assert problems == []
-    assert len(found["passes"]) > 20  # it looked
 
 
 UNNAMED = """() => [...document.querySelectorAll('button, a[href], input, select, textarea, [role=slider]')]
@@ -81,18 +76,23 @@ UNNAMED = """() => [...document.querySelectorAll('button, a[href], input, select
 
 
 @pytest.mark.parametrize("view", VIEWS)
-def test_everything_has_a_name_and_headings_have_an_order(open_page: Open, shop: Shop, view: str) -> None:
-    page = open_page(address(view, open_page, shop))
+def test_every_view_is_for_everybody(open_page: Open, shop: Shop, view: str) -> None:
+    page = open_page(address(view, open_page, shop), color_scheme="light")
     drawn(page)
     assert page.evaluate(UNNAMED) == []
     levels = page.evaluate(
-        "() => [...document.querySelectorAll('h1, h2, h3, h4')].filter((e) => e.checkVisibility())"
+        "[...document.querySelectorAll('h1, h2, h3, h4')].filter((e) => e.checkVisibility())"
         ".map((e) => Number(e.tagName[1]))"
     )
     assert levels.count(1) == 1
-    ids = Counter(page.evaluate("() => [...document.querySelectorAll('[id]')].map((e) => e.id)"))
+    ids = Counter(page.evaluate("[...document.querySelectorAll('[id]')].map((e) => e.id)"))
     assert [i for i, n in ids.items() if n > 1] == []
     assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+    page.evaluate(axe())
+    assert broken(page, {"type": "tag", "values": RULES}) == []
+    page.emulate_media(color_scheme="dark")
+    drawn(page)
+    assert broken(page, {"type": "rule", "values": ["color-contrast"]}) == []
 
 
 def test_what_a_screen_reader_hears_of_a_card(open_page: Open) -> None:
@@ -100,6 +100,7 @@ def test_what_a_screen_reader_hears_of_a_card(open_page: Open) -> None:
     card = page.locator(".grid:not(.waiting) > .card").first
     expect(card).to_be_visible()
     card.hover()
+    expect(card.locator(".quick")).to_be_visible()
     heard = card.aria_snapshot()
     title = card.locator(".title").inner_text()
     for words in (
@@ -173,7 +174,7 @@ def test_what_happens_is_said(open_page: Open) -> None:
     expect(status).to_have_text(re.compile(r"\d+ products shown\."))
     page.locator(".card").first.hover()
     page.locator(".card").first.get_by_role("button", name=re.compile("^Block")).click()
-    expect(status).to_have_text(re.compile("^Blocked: .* Press Z to undo."))
+    expect(status).to_have_text(re.compile("Blocked: .* Press Z to undo."))
 
 
 def test_the_colours_can_be_chosen_and_stay(open_page: Open) -> None:
@@ -206,7 +207,14 @@ def test_nothing_moves_for_those_who_asked_for_calm(open_page: Open) -> None:
 
 
 @pytest.mark.parametrize(
-    "viewport", [DESK, PHONE, {"width": 320, "height": 640}, {"width": 2200, "height": 1200}]
+    "viewport",
+    [
+        DESK,
+        PHONE,
+        {"width": 320, "height": 640},
+        {"width": 1000, "height": 700},
+        {"width": 2200, "height": 1200},
+    ],
 )
 def test_nothing_sticks_out_at_any_width(open_page: Open, viewport: dict[str, int]) -> None:
     page = open_page("/", viewport=viewport)
@@ -214,3 +222,5 @@ def test_nothing_sticks_out_at_any_width(open_page: Open, viewport: dict[str, in
         page.goto(page.url.split("//")[0] + "//" + page.url.split("/")[2] + path)
         drawn(page)
         assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, path
+        boxes = [page.locator(where).bounding_box() for where in (".brand", ".search-box", "#tools")]
+        assert all(a["x"] + a["width"] <= b["x"] for a, b in pairwise(boxes)), path

@@ -41,6 +41,27 @@ def test_a_product_and_its_neighbours_are_shown(open_page: Open) -> None:
     assert link.get_attribute("rel") == "noopener noreferrer"
 
 
+def test_everything_the_feed_says_is_a_click_away(open_page: Open) -> None:
+    page = open_page(BAG)
+    page.get_by_role("button", name="All details, and the picture in large").click()
+    sheet = page.get_by_role("dialog", name="Larkmoss & Sons Dune cross-body bag, charcoal")
+    for words in (
+        "Accessories > Handbags",
+        "vegan leather",
+        "$161.90",
+        "In stock",
+        "G000003",
+        "CollectionDune",
+    ):
+        expect(sheet).to_contain_text(words)
+    picture = sheet.get_by_role("img")
+    until(page, "document.querySelector('.large img').naturalWidth > 0")
+    assert picture.bounding_box()["width"] > 400
+    page.keyboard.press("Escape")
+    expect(sheet).to_have_count(0)
+    expect(page.get_by_role("button", name="All details, and the picture in large")).to_be_focused()
+
+
 def test_a_sale_price_stands_before_the_old_one_struck_through(open_page: Open) -> None:
     page = open_page("/similar/P000002")
     price = page.get_by_role("region", name="What you look for").locator(".price")

@@ -8,11 +8,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-import recsys.search.page
+import recsys
 from recsys.search.http import page
 from tests.search.page.conftest import Shop
 
-STATIC = Path(recsys.search.page.__path__[0]) / "static"
+STATIC = Path(recsys.__path__[0]) / "search/page/static"
 SCRIPTS = sorted(STATIC.rglob("*.js"))
 VIEWS = ("/", "/search?q=x", "/similar/P000003", "/similar/a%2Fb", "/rules", "/shelf")
 

@@ -97,11 +97,19 @@ function noPicture() {
   return h("span.empty-picture", {}, icon("picture"), h("span", {}, "No picture"));
 }
 
-/** Say something to a screen reader, politely; `urgent` interrupts. */
+const TOGETHER_MS = 1200;
+let saying = { words: "", at: 0 };
+
+/** Say something to a screen reader, politely; `urgent` interrupts. What is said at the same time is said together. */
 export function say(words, urgent = false) {
   const place = document.getElementById(urgent ? "alarm" : "say");
+  const now = performance.now();
+  if (!urgent) {
+    saying = { words: now - saying.at < TOGETHER_MS && saying.words !== words ? `${saying.words} ${words}`.trim() : words, at: now };
+  }
+  const all = urgent ? words : saying.words;
   place.textContent = "";
-  requestAnimationFrame(() => { place.textContent = words; });
+  requestAnimationFrame(() => { place.textContent = all; });
 }
 
 /** Call `act` once calls have paused for `ms`. */

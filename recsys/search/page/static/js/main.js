@@ -81,7 +81,7 @@ function showMe() {
   if (!auth) return;
   const form = h("form", { method: "post", action: "/logout" }, h("input", { type: "hidden", name: "csrf_token", value: token }), h("button.button", { type: "submit" }, "Sign out"));
   const sheet = h("div.me-sheet.surface", { id: "me-sheet", popover: "auto" }, h("p", {}, h("b", {}, author)), h("p.hint", {}, { read: "You can look; rules and judgements need another key.", merchandise: "You can make rules and judge.", admin: "You can change everybody’s rules." }[role]), form);
-  const open = iconButton("user", `Signed in as ${author}`, () => {}, { class: "tip-below tip-left", tip: author, popovertarget: "me-sheet" });
+  const open = iconButton("user", `Signed in as ${author}`, () => {}, { tip: null, popovertarget: "me-sheet" });
   fill(document.getElementById("me"), open, sheet);
 }
 

@@ -1,6 +1,7 @@
 /** What is looked for: the product's own panel, or words and photographs; what it is leaned to and from. */
 import { product as productOf } from "./api.js";
 import { prices, shelfButton } from "./card.js";
+import { showDetails } from "./details.js";
 import { button, fill, h, icon, iconButton, picture, webLink } from "./dom.js";
 import { photo, photoFragment, photoPicture } from "./photos.js";
 import { sliders } from "./sliders.js";
@@ -50,7 +51,7 @@ function drawProduct(main, view, product) {
   const link = webLink(product.link);
   const path = Array.isArray(product.product_type) ? product.product_type : [];
   fill(main,
-    h("div.portrait", {}, picture(product, { sizes: "(max-width: 640px) 34vw, 190px", side: 320, eager: true, alt: titleOf(product) })),
+    h("button.portrait", { type: "button", "aria-label": "All details, and the picture in large", on: { click: () => showDetails(product) } }, picture(product, { sizes: "(max-width: 640px) 34vw, 190px", side: 320, eager: true })),
     h("div.facts", {},
       h("p.kicker", {}, "Similar to"),
       h("h1", {}, titleOf(product)),

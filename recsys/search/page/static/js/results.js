@@ -44,7 +44,6 @@ export function results(place) {
     if (!about) product = view.id === null ? null : undefined;
     bar.update(view, list?.state.answer, product);
     filters.update(view);
-    side.hidden = false;
     if (same) { drawAll(view); return; }
     if (!about) {
       if (how !== "back") scrollTo(0, 0);
@@ -60,6 +59,8 @@ export function results(place) {
 
   async function ask(view, { count: held = 0, y = null, fresh = false } = {}) {
     running?.abort();
+    side.hidden = false;
+    if (view.id !== null && !product) bar.update(view, null, product = undefined);
     const turn = running = new AbortController();
     const options = { signal: turn.signal, fresh };
     try {
@@ -91,7 +92,8 @@ export function results(place) {
       fill(foot);
       fill(strip);
       fill(head);
-      if (view.id !== null && problem.status === 404) { product = null; bar.update(view, null, null); side.hidden = true; }
+      side.hidden = true;
+      if (!product) bar.update(view, null, null);
       showProblem(body, problem, view, () => ask(now(), { fresh: true }));
     }
   }

@@ -31,8 +31,9 @@ function draw(node, before, after, moved, words) {
   const n = moved.filter((m) => m.before === null || m.after === null || m.before < SHOWN || m.after < SHOWN).length;
   const row = (title, items, side) => h("div", {}, h("h4", {}, title), h("ol.preview-row", { "aria-label": title }, items.slice(0, SHOWN).map((item) => {
     const mark = marks.get(item.id);
-    const label = !mark ? "" : side === "before" ? (mark.after === null ? "leaves" : "moves") : mark.before === null ? "new" : mark.after < mark.before ? `▲ ${mark.before - mark.after}` : `▼ ${mark.after - mark.before}`;
-    return h("li.tiny", { class: mark && (side === "after" ? !label.startsWith("▼") : mark.after === null || mark.after > mark.before + 1) ? "tiny marked" : "tiny", title: titleOf(item.product) }, picture(item.product, { side: 96, sizes: "64px", alt: titleOf(item.product) }), side === "after" && label && h("span.mark", {}, label));
+    const leaves = side === "before" && mark && (mark.after === null || mark.after >= SHOWN);
+    const label = !mark ? "" : side === "before" ? (leaves ? "leaves" : "") : mark.before === null ? "new" : mark.after < mark.before ? `▲ ${mark.before - mark.after}` : `▼ ${mark.after - mark.before}`;
+    return h("li.tiny", { class: leaves || (side === "after" && mark && !label.startsWith("▼")) ? "tiny marked" : "tiny", title: titleOf(item.product) }, picture(item.product, { side: 96, sizes: "64px", alt: titleOf(item.product) }), label && h("span.mark", {}, label));
   })));
   fill(node, h("p.hint", {}, n ? `${words} ${n === 1 ? "One product moves" : `${n} products move`}.` : `${words} Nothing moves among the first ${SHOWN}.`), row("Now", before.items, "before"), row("With this rule", after.items, "after"));
 }

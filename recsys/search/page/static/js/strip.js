@@ -6,7 +6,7 @@ import { count } from "./words.js";
 /** What rules did to this answer; null where they did nothing. */
 export function rulesStrip(view, answer) {
   if (!view.rules) {
-    return h("div.strip.warn", {}, icon("rules"), h("p", {}, "Rules are off in this view. Shoppers see the list with rules."), button("Turn rules on", () => alter({ rules: true }), { kind: "ghost" }));
+    return h("div.strip.warn", {}, icon("rules"), h("p", {}, "Rules are off in this view. Everybody else sees the list with them."), button("Turn rules on", () => alter({ rules: true }), { kind: "ghost" }));
   }
   const rules = answer.explain?.rules ?? [];
   if (!rules.length) return null;

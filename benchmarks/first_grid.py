@@ -1,0 +1,94 @@
+"""From following a link to the first row of pictures on the merchandiser's page, in a real browser.
+
+    python -m benchmarks.first_grid [--config conf/demo.toml] [--repeats 10]
+
+Over a published workspace, by default what `make demo` left; the service is a process of its own, the
+browser another, on the same machine. ``first visit`` is a browser that has nothing; ``return`` has the page's
+files, and the pictures that it has seen.
+"""
+
+import argparse
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from benchmarks.record import record, summary
+
+COMMAND = "python -m benchmarks.first_grid"
+_READY = """() => new Promise((done) => {
+  const look = () => {
+    const shown = [...document.querySelectorAll('.grid:not(.waiting) .card img, .tile img')]
+      .filter((i) => i.getBoundingClientRect().top < innerHeight * 0.6);
+    if (shown.length && shown.every((i) => i.complete && i.naturalWidth)) done(performance.now());
+    else requestAnimationFrame(look);
+  };
+  look();
+})"""
+
+
+@contextmanager
+def service(config: str) -> Iterator[str]:
+    """Serve what ``config`` names; yields the address."""
+    command = [str(Path(sys.executable).with_name("recsys")), "--config", config, "serve", "--port", "0"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    try:
+        assert process.stdout is not None
+        found = next(m for line in process.stdout if (m := re.search(r"http://[\d.:]+\d", line)))
+        yield found[0]
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def measure(browser: Any, address: str, paths: list[str], repeats: int) -> dict[str, Any]:
+    """Return milliseconds from navigation to pictures, per kind of visit and of view."""
+    taken: dict[str, list[float]] = {}
+    for _ in range(repeats):
+        for name, path in zip(("start", "product", "words"), paths, strict=True):
+            context = browser.new_context(viewport={"width": 1440, "height": 900})
+            for visit in ("first visit", "return"):
+                page = context.new_page()
+                page.goto(address + path, wait_until="commit")
+                taken.setdefault(f"{name}, {visit}", []).append(page.evaluate(_READY))
+                page.close()
+            context.close()
+    return {name: {k: round(v, 1) for k, v in summary(times).items()} for name, times in taken.items()}
+
+
+def main() -> None:
+    """Measure, and write the record."""
+    from playwright.sync_api import sync_playwright
+
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--config", default="conf/demo.toml")
+    parser.add_argument("--repeats", type=int, default=10)
+    args = parser.parse_args()
+    chromium = next(p for n in ("chromium", "google-chrome") if (p := shutil.which(n)))
+    with service(args.config) as address, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        page = browser.new_page()
+        page.goto(address)
+        page.wait_for_selector(".tile a")
+        product = page.locator(".tile a").first.get_attribute("href")
+        page.goto(f"{address}/search?q=something+blue")  # the encoder is loaded before anything is measured
+        page.wait_for_selector(".grid:not(.waiting) .card", timeout=120_000)
+        times = measure(browser, address, ["/", product, "/search?q=something+blue"], args.repeats)
+        page.goto(address + product)
+        page.wait_for_selector(".grid:not(.waiting) .card")
+        sent = page.evaluate(
+            "performance.getEntriesByType('resource').filter(r => r.name.includes('/static/'))"
+            ".reduce((s, r) => s + r.encodedBodySize, 0)"
+        )
+        browser.close()
+    worst = max(v["median"] for v in times.values())
+    figures = {"milliseconds": times, "worst_median_ms": worst, "page_bytes": sent, "goal_ms": 1000}
+    record("first_grid", figures, command=" ".join([COMMAND, *sys.argv[1:]]))
+
+
+if __name__ == "__main__":
+    main()

@@ -67,6 +67,7 @@ def test_block_boost_and_bury_move_and_say_so(open_page: Open, shop: Shop) -> No
     expect(page.get_by_text("3 rules shaped this list: 1 boost, 1 bury, 1 block.")).to_be_visible()
     act(page, before[4], "Boost")  # again: no more
     expect(messages(page)).to_contain_text("No longer boosted")
+    expect(page.locator(f".card[data-id={before[4]}]")).not_to_contain_text("Boosted")
     page.keyboard.press("z")  # undo by key: boosted again
     expect(page.locator(f".card[data-id={before[4]}]")).to_contain_text("Boosted")
     assert {r.action for r in shop.store.rules()} == {"block", "bury", "boost"}

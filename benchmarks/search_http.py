@@ -44,7 +44,7 @@ from recsys.index.base import Query
 from recsys.index.run import run
 from recsys.index.source import Source
 from recsys.workspace import Workspace
-from recsys.workspace.embeddings import query_vector
+from recsys.workspace.embeddings import halves, query_vector
 
 COMMAND = "python -m benchmarks.search_http"
 LIMIT = 10
@@ -194,7 +194,7 @@ def engine_figures(workspace: str, ids: str) -> dict[str, float]:
         samples.clear()
         for id in Path(ids).read_text(encoding="utf-8").split():
             vector = collection.retrieve([id], with_vectors=True)[0].vector
-            image, text = np.split(vector * np.float32(np.sqrt(2)), 2)
+            image, text = halves(vector)
             query = Query(vector=query_vector(image, text, 0.5), limit=LIMIT + 1)
             request = edge_models.to_request(query, config.index)
             started = time.perf_counter()

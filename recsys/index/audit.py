@@ -19,7 +19,7 @@ from recsys.errors import AuditError
 from recsys.index.base import Collection, Float32, Hit, Point, Query
 from recsys.index.diff import Changes
 from recsys.index.source import Row, Source
-from recsys.workspace.embeddings import query_vector
+from recsys.workspace.embeddings import halves, query_vector
 
 WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Image weights at which neighbours are checked; the pure ones are the hardest for the graph."""
@@ -89,7 +89,7 @@ def audit_changes(
     points = list(source.points(written))
     audit.num_sampled = len(points)
     _check_points(audit, collection, points)
-    left = [r.id for r in collection.retrieve(changes.gone[: config.audit_sample])]
+    left = [r.id for r in collection.retrieve(changes.gone[: config.audit_sample], payload=False)]
     audit.note("gone", f"still there: {_examples(left)}" if left else None)
     return audit
 
@@ -185,7 +185,7 @@ def exact_kth_scores(queries: Float32, source: Source, k: int) -> Float32:
 
 
 def _weighted(stored: Float32, weight: float) -> Float32:
-    image, text = np.split(stored * np.float32(np.sqrt(2)), 2)
+    image, text = halves(stored)
     return query_vector(image, text, weight)
 
 

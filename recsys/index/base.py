@@ -101,6 +101,7 @@ class Record(NamedTuple):
 
     id: str
     payload: Payload
+    """Empty where it was not asked for."""
     vector: Float32 | None
     """``[2 * D]``, where vectors were asked for."""
 
@@ -148,8 +149,13 @@ class Collection(Protocol):
     def records(self, columns: Sequence[str] = (), *, with_vectors: bool = False) -> Iterator[Record]:
         """Stream every product in the engine's order, with some payload columns; memory is one page."""
 
-    def retrieve(self, ids: Sequence[str], *, with_vectors: bool = False) -> list[Record]:
-        """Return the products with these ids, in that order; absent ones are left out."""
+    def retrieve(
+        self, ids: Sequence[str], *, payload: bool = True, with_vectors: bool = False
+    ) -> list[Record]:
+        """Return the products with these ids, in that order; absent ones are left out.
+
+        Without ``payload``, which is empty then, no payload is read: that is most of the time it takes.
+        """
 
     def query(self, query: Query) -> list[Hit]:
         """Return the nearest products, best first."""
@@ -159,6 +165,9 @@ class Collection(Protocol):
 
     def facet(self, column: str, *, limit: int = 20, filter: Filter = ()) -> list[tuple[str, int]]:
         """Return a column's values and their exact counts, most frequent first. It must be indexed."""
+
+    def bounds(self, column: str, filter: Filter = ()) -> tuple[float, float] | None:
+        """Return a number column's least and greatest value, ``None`` without any. It must be indexed."""
 
 
 class Writer(Collection, Protocol):

@@ -10,6 +10,7 @@ import logging
 import threading
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import qdrant_edge as edge
 from filelock import BaseFileLock, Timeout
@@ -33,6 +34,15 @@ logger = logging.getLogger(__name__)
 _OPEN_ATTEMPTS = 5
 
 
+class _Opened(NamedTuple):
+    """A collection that is open, and the record it was opened by."""
+
+    path: Path
+    signature: Signature
+    generation: str
+    collection: EdgeCollection
+
+
 class EdgeIndex:
     """Collections in a folder of this machine. See :class:`recsys.index.base.VectorIndex`."""
 
@@ -43,8 +53,9 @@ class EdgeIndex:
         self.files = EdgeFiles(root)
         self._lock = lock
         self._opening = threading.Lock()
+        self._alias_path = self.files.alias_path(config.alias)
         self._alias_seen: tuple[Signature | None, str | None] = (None, None)
-        self._opened: dict[str, tuple[Signature, str, EdgeCollection]] = {}
+        self._opened: dict[str, _Opened] = {}
 
     def collections(self) -> list[CollectionInfo]:
         """Return this alias's collections, the live one first, then the last published first."""
@@ -70,7 +81,7 @@ class EdgeIndex:
         return CollectionInfo(name=name, metadata=entry.metadata, num_points=entry.num_points, live=True)
 
     def _live_name(self) -> str | None:
-        now = signature(self.files.alias_path(self.alias))
+        now = signature(self._alias_path)
         seen, name = self._alias_seen
         if now != seen or now is None:
             name = self.files.read_alias(self.alias)
@@ -87,28 +98,29 @@ class EdgeIndex:
                     fix="Run `recsys publish`, or the nightly DAG.",
                 )
         opened = self._opened.get(name)
-        if opened is not None and opened[0] == signature(self.files.entry_path(name)):
-            return opened[2]
+        if opened is not None and opened.signature == signature(opened.path):
+            return opened.collection
         with self._opening:
             return self._reopen(name)
 
     def _reopen(self, name: str) -> EdgeCollection:
         for _ in range(_OPEN_ATTEMPTS):
-            now = signature(self.files.entry_path(name))
+            path = self.files.entry_path(name)
+            now = signature(path)
             opened = self._opened.get(name)
-            if now is not None and opened is not None and opened[0] == now:
-                return opened[2]
+            if now is not None and opened is not None and opened.signature == now:
+                return opened.collection
             entry = self.files.read_entry(name)
             if now is None or entry is None or not entry.generation:
                 break
-            if opened is not None and opened[1] == entry.generation:
-                collection = EdgeCollection(opened[2]._shard, name, entry.metadata, self.config)
+            if opened is not None and opened.generation == entry.generation:
+                collection = EdgeCollection(opened.collection._shard, name, entry.metadata, self.config)
             else:
                 loaded = self._load(name, entry)
                 if loaded is None:
                     continue
                 collection = loaded
-            self._opened[name] = (now, entry.generation, collection)
+            self._opened[name] = _Opened(path, now, entry.generation, collection)
             live = self._live_name()
             self._opened = {k: v for k, v in self._opened.items() if k in (name, live)}
             return collection

@@ -105,10 +105,10 @@ def to_hit(point: Any) -> Hit:
     return Hit(payload["id"], point.score, payload, _vector(point.vector))
 
 
-def to_record(record: Any) -> Record:
-    """Read Edge's record."""
-    payload: Payload = record.payload
-    return Record(payload["id"], payload, _vector(record.vector))
+def to_record(record: Any, id: str | None = None) -> Record:
+    """Read Edge's record; without ``id`` its payload names the product."""
+    payload: Payload = record.payload or {}
+    return Record(id or payload["id"], payload, _vector(record.vector))
 
 
 def _vector(values: list[float] | None) -> Float32 | None:

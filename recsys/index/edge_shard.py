@@ -64,13 +64,14 @@ class EdgeCollection:
             if offset is None:
                 return
 
-    def retrieve(self, ids: Sequence[str], *, with_vectors: bool = False) -> list[Record]:
+    def retrieve(
+        self, ids: Sequence[str], *, payload: bool = True, with_vectors: bool = False
+    ) -> list[Record]:
         """Return the products with these ids, in that order; absent ones are left out."""
-        found = self._shard.retrieve([point_id(i) for i in ids], True, with_vectors)
-        if len(ids) == 1:
-            return [models.to_record(r) for r in found]
-        records = {r.id: r for r in map(models.to_record, found)}
-        return [records[i] for i in ids if i in records]
+        points = [point_id(i) for i in ids]
+        found = {str(r.id): r for r in self._shard.retrieve(points, payload, with_vectors)}
+        wanted = zip(ids, points, strict=True)
+        return [models.to_record(found[point], id) for id, point in wanted if point in found]
 
     def query(self, query: Query) -> list[Hit]:
         """Return the nearest products, best first."""
@@ -86,6 +87,18 @@ class EdgeCollection:
         """Return a column's values and their exact counts, most frequent first."""
         request = edge.FacetRequest(column, limit, True, models.to_filter(filter))
         return [(str(hit.value), hit.count) for hit in _call(self._shard.facet, request).hits]
+
+    def bounds(self, column: str, filter: Filter = ()) -> tuple[float, float] | None:
+        """Return a number column's least and greatest value, ``None`` without any."""
+        ends = [
+            _call(self._shard.scroll, edge.ScrollRequest(
+                None, 1, models.to_filter(filter), False, False, edge.OrderBy(column, direction)
+            ))[0]
+            for direction in (edge.Direction.Asc, edge.Direction.Desc)
+        ]  # fmt: skip
+        if not (ends[0] and ends[1]):
+            return None
+        return float(ends[0][0].order_value), float(ends[1][0].order_value)
 
 
 class EdgeWriter(EdgeCollection):

@@ -16,9 +16,7 @@ import numpy as np
 from recsys.errors import InputError
 from recsys.index.base import Collection, Float32, Hit, Payload, Query
 from recsys.index.filters import Filter
-from recsys.workspace.embeddings import query_vector
-
-_SQRT2 = np.float32(np.sqrt(2))
+from recsys.workspace.embeddings import halves, query_vector
 
 
 class Neighbour(NamedTuple):
@@ -46,13 +44,13 @@ def similar(
 
     ``image_weight`` is w in [0, 1]. Raises :class:`InputError` where the product is not published.
     """
-    found = collection.retrieve([product_id], with_vectors=True)
+    found = collection.retrieve([product_id], payload=False, with_vectors=True)
     if not found or found[0].vector is None:
         raise InputError(
             f"There is no product {product_id!r} in {collection.name}.",
             fix="Check the id: a product comes, and goes, with the publication that follows the feed.",
         )
-    image, text = np.split(found[0].vector * _SQRT2, 2)
+    image, text = halves(found[0].vector)
     neighbours = search(
         collection,
         image=image,
@@ -88,19 +86,21 @@ def search(
     hits = collection.query(
         Query(vector=weighted, limit=limit, filter=filter, exact=exact, with_vectors=True)
     )
-    return explain(hits, query)
+    return [
+        Neighbour(h.id, h.score, *both, h.payload) for h, both in zip(hits, parts(hits, query), strict=True)
+    ]
 
 
-def explain(hits: Sequence[Hit], query: Float32) -> list[Neighbour]:
-    """Split each hit's score into its parts; ``query`` is ``[2, D]``: image and text, unit vectors."""
+def parts(hits: Sequence[Hit], query: Float32) -> list[tuple[float, float]]:
+    """Return the image and the text part of each hit's score; ``query`` is ``[2, D]``, rows of unit norm.
+
+    The hits were asked for with vectors.
+    """
     if not hits:
         return []
     stored = np.stack([h.vector for h in hits if h.vector is not None])  # [len(hits), 2 * D]
-    halves = stored.reshape(len(hits), 2, -1) * _SQRT2
-    parts = np.einsum("nmd,md->nm", halves, query).tolist()
-    return [
-        Neighbour(h.id, h.score, image, text, h.payload) for h, (image, text) in zip(hits, parts, strict=True)
-    ]
+    found: list[tuple[float, float]] = np.einsum("nmd,md->nm", halves(stored), query).tolist()
+    return found
 
 
 def _query_vectors(collection: Collection, image: Float32 | None, text: Float32 | None) -> Float32:

@@ -65,16 +65,17 @@ class ServerCollection:
             if offset is None:
                 return
 
-    def retrieve(self, ids: Sequence[str], *, with_vectors: bool = False) -> list[Record]:
+    def retrieve(
+        self, ids: Sequence[str], *, payload: bool = True, with_vectors: bool = False
+    ) -> list[Record]:
         """Return the products with these ids, in that order; absent ones are left out."""
-        found = self._call(
-            self._client.retrieve,
-            ids=[point_id(i) for i in ids],
-            with_payload=True,
-            with_vectors=with_vectors,
+        points = [point_id(i) for i in ids]
+        records = self._call(
+            self._client.retrieve, ids=points, with_payload=payload, with_vectors=with_vectors
         )
-        records = {r.id: r for r in map(models.to_record, found)}
-        return [records[i] for i in ids if i in records]
+        found = {str(r.id): r for r in records}
+        wanted = zip(ids, points, strict=True)
+        return [models.to_record(found[point], id) for id, point in wanted if point in found]
 
     def query(self, query: Query) -> list[Hit]:
         """Return the nearest products, best first."""
@@ -92,6 +93,21 @@ class ServerCollection:
             self._client.facet, key=column, facet_filter=models.to_filter(filter), limit=limit, exact=True
         )
         return [(str(hit.value), hit.count) for hit in answer.hits]
+
+    def bounds(self, column: str, filter: Filter = ()) -> tuple[float, float] | None:
+        """Return a number column's least and greatest value, ``None`` without any."""
+        ends = [
+            self._call(
+                self._client.scroll,
+                scroll_filter=models.to_filter(filter),
+                limit=1,
+                order_by=api.OrderBy(key=column, direction=direction),
+                with_payload=False,
+            )[0]
+            for direction in (api.Direction.ASC, api.Direction.DESC)
+        ]
+        low, high = (found[0].order_value if found else None for found in ends)
+        return None if low is None or high is None else (float(low), float(high))
 
 
 class ServerWriter(ServerCollection):

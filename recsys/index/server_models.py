@@ -108,10 +108,10 @@ def to_hit(point: models.ScoredPoint) -> Hit:
     return Hit(payload["id"], point.score, payload, _vector(point.vector))
 
 
-def to_record(record: models.Record) -> Record:
-    """Read a record."""
+def to_record(record: models.Record, id: str | None = None) -> Record:
+    """Read a record; without ``id`` its payload names the product."""
     payload: Payload = record.payload or {}
-    return Record(payload["id"], payload, _vector(record.vector))
+    return Record(id or payload["id"], payload, _vector(record.vector))
 
 
 def _vector(values: Any) -> Float32 | None:

@@ -13,11 +13,10 @@ Does not know: vectors of examples; what is shown of a product.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from recsys.errors import InputError
 from recsys.index.base import Collection, Hit, Query, Record
 from recsys.index.filters import Filter, Ids, Not
+from recsys.index.query import parts
 from recsys.search.aim import Float32
 from recsys.search.query import SearchQuery
 from recsys.search.rank import Candidate, Ranking, rank
@@ -28,7 +27,6 @@ MAX_POOL = 5000
 """Candidates looked at, at most: beyond that, an answer shows the best of those."""
 _SLACK = 4
 """Candidates beyond those needed: of equal scores at the edge the engine gives any."""
-_SQRT2 = np.float32(np.sqrt(2))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -83,15 +81,11 @@ def collect(
 
 
 def candidates_of(hits: Sequence[Hit], aim: Aim) -> list[Candidate]:
-    """Return hits with both parts of their score."""
-    if not hits:
-        return []
-    stored = np.stack([h.vector for h in hits if h.vector is not None])  # [len(hits), 2 * D]
-    halves = stored.reshape(len(hits), 2, -1) * _SQRT2
-    parts = np.einsum("nmd,md->nm", halves, aim.halves).tolist()
+    """Return hits, which have vectors, with both parts of their score."""
     return [
-        Candidate(h.id, h.score, image, text, vector, h.payload)
-        for h, (image, text), vector in zip(hits, parts, stored, strict=True)
+        Candidate(h.id, h.score, *both, h.vector, h.payload)
+        for h, both in zip(hits, parts(hits, aim.halves), strict=True)
+        if h.vector is not None
     ]
 
 

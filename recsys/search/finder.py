@@ -7,25 +7,34 @@ Does not know: HTTP, the database.
 
 import time
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from recsys.config import Config
 from recsys.errors import InputError, NotFoundError
-from recsys.index.base import Record
+from recsys.index.base import Collection, Record
 from recsys.index.filters import AnyOf, Filter
+from recsys.index.points import NUMBERS
 from recsys.search.aim import Float32, aim, usual_weight
 from recsys.search.answer import compose
 from recsys.search.candidates import Aim, check_filter, collect
 from recsys.search.live import Live, View
 from recsys.search.query import Answer, SearchQuery
 from recsys.search.rules import Rule, Subject
+from recsys.workspace.embeddings import halves
 
-_SQRT2 = np.float32(np.sqrt(2))
 _FACETS = ("product_type", "brand", "color", "availability", "gender", "material", "size")
 _CACHED_FACETS = 64
 
-Facets = dict[str, list[tuple[str, int]]]
+
+class Facets(NamedTuple):
+    """What products can be narrowed by; columns of which none has a value are left out."""
+
+    counts: dict[str, list[tuple[str, int]]]
+    """Values and exact counts per column, most frequent first."""
+    ranges: dict[str, tuple[float, float]]
+    """Least and greatest value per number column."""
 
 
 class Finder:
@@ -47,10 +56,12 @@ class Finder:
         examples = read_products(view, [*query.like, *query.unlike])
         aimed = self._aim(view, query, examples)
         encoded = time.perf_counter()
-        applying = [r for r in rules if r.applies(aimed.subject)] if query.apply_rules else []
+        applying = _applying(rules, query, aimed)
         among = self._config.search.candidates
         ranking = collect(view.collection, query, aimed, applying, among=among)
-        unruled = collect(view.collection, query, aimed, (), among=among) if query.explain else None
+        unruled = None
+        if query.explain:
+            unruled = collect(view.collection, query, aimed, (), among=among) if applying else ranking
         answer = compose(view, query, aimed, ranking, unruled)
         done = time.perf_counter()
         timings = {"prepare": (encoded - started) * 1e3, "find": (done - encoded) * 1e3}
@@ -74,7 +85,7 @@ class Finder:
             if record is None:
                 continue
             aimed = self._aim(view, query, [record])
-            applying = [r for r in rules if r.applies(aimed.subject)] if query.apply_rules else []
+            applying = _applying(rules, query, aimed)
             ranking = collect(view.collection, query, aimed, applying, among=self._config.search.candidates)
             answers[record.id] = compose(view, query, aimed, ranking, None)
         return view, answers
@@ -87,25 +98,28 @@ class Finder:
     def facets(
         self, columns: Sequence[str] = (), *, limit: int = 20, filter: Filter = ()
     ) -> tuple[View, Facets]:
-        """Return values and exact counts per column, most frequent first; an empty column is left out.
+        """Return what the products that pass ``filter`` can be narrowed by, ``limit`` values a column.
 
         Without ``columns``: the usual ones, and the attributes that the configuration names.
         """
         view = self.live.view()
         check_filter(view.collection, filter)
-        usual = (*_FACETS, *(c for c in view.collection.metadata.indexed if c.startswith("attributes.")))
+        usual = (
+            *_FACETS,
+            *NUMBERS,
+            *(c for c in view.collection.metadata.indexed if c.startswith("attributes.")),
+        )
         chosen = tuple(columns) or usual
         wrong = [c for c in chosen if c not in view.collection.metadata.indexed]
         if wrong:
             raise InputError(
-                f"Values of {', '.join(wrong)} are not counted.",
+                f"Products cannot be narrowed by {', '.join(wrong)}.",
                 fix=f"Ask for some of {', '.join(view.collection.metadata.indexed)}.",
             )
         key = (view.generation, str(limit), repr(tuple(filter)), *chosen)
         known = self._facets.get(key)
         if known is None:
-            counted = {c: view.collection.facet(c, limit=limit, filter=filter) for c in chosen}
-            known = {c: values for c, values in counted.items() if values}
+            known = _count(view.collection, chosen, limit, filter)
             if len(self._facets) >= _CACHED_FACETS:
                 self._facets = {}
             self._facets[key] = known
@@ -114,8 +128,8 @@ class Finder:
     def _aim(self, view: View, query: SearchQuery, examples: Sequence[Record]) -> Aim:
         liked, unliked = examples[: len(query.like)], examples[len(query.like) :]
         seen, words = view.embed(query.text, query.images)
-        halves = aim(_halves(liked, view), _halves(unliked, view), seen=seen, words=words)
-        if halves is None:
+        aimed = aim(_halves(liked, view), _halves(unliked, view), seen=seen, words=words)
+        if aimed is None:
             raise InputError(
                 "What is liked and what is disliked cancel each other out.",
                 fix="Take one of the disliked products out.",
@@ -131,7 +145,7 @@ class Finder:
             if isinstance(condition, AnyOf) and condition.column == "product_type":
                 within |= set(condition.values) if len(condition.values) == 1 else set()
         return Aim(
-            halves=halves,
+            halves=aimed,
             image_weight=weight,
             liked=tuple(liked),
             without=frozenset(r.id for r in examples),
@@ -152,9 +166,21 @@ def read_products(view: View, ids: Sequence[str]) -> list[Record]:
     return records
 
 
+def _applying(rules: Sequence[Rule], query: SearchQuery, aim: Aim) -> list[Rule]:
+    return [r for r in rules if r.applies(aim.subject)] if query.apply_rules else []
+
+
+def _count(collection: Collection, columns: Sequence[str], limit: int, filter: Filter) -> Facets:
+    counts = {c: collection.facet(c, limit=limit, filter=filter) for c in columns if c not in NUMBERS}
+    ranges = {c: collection.bounds(c, filter) for c in columns if c in NUMBERS}
+    return Facets(
+        {c: values for c, values in counts.items() if values},
+        {c: ends for c, ends in ranges.items() if ends},
+    )
+
+
 def _halves(records: Sequence[Record], view: View) -> Float32:
     rows = [r.vector for r in records if r.vector is not None]
     if not rows:
         return np.empty((0, 2, view.collection.metadata.dim), np.float32)
-    halves: Float32 = np.stack(rows).reshape(len(rows), 2, -1) * _SQRT2
-    return halves
+    return halves(np.stack(rows))

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from recsys.search.query import Effect
 from recsys.search.rules import Rule
+from recsys.workspace.embeddings import halves
 
 Float32 = NDArray[np.float32]
 
@@ -145,9 +146,11 @@ def _diversify(
     pool, rest = others[:among], others[among:]
     if not pool:
         return order
-    halves = np.stack([r.candidate.vector for r in pool]).reshape(len(pool), 2, -1) * np.float32(np.sqrt(2))
+    stored = np.stack([r.candidate.vector for r in pool])
     weights = np.sqrt(np.array([image_weight, 1 - image_weight], np.float32))
-    vectors = (halves * weights[:, None]).reshape(len(pool), -1)  # products with it: w·cos + (1 − w)·cos
+    vectors = (halves(stored) * weights[:, None]).reshape(
+        len(pool), -1
+    )  # products with it: w·cos + (1 − w)·cos
     relevance = np.array([r.adjusted for r in pool], np.float32)
     picks = mmr(relevance, vectors, diversity=diversity, count=count)
     left = sorted(set(range(len(pool))) - set(picks))

@@ -65,6 +65,12 @@ def product_vectors(image: Float32, text: Float32) -> Float32:
     return stored
 
 
+def halves(stored: Float32) -> Float32:
+    """Return the image and the text vector, ``[..., 2, D]``, of stored vectors ``[..., 2 * D]``; all unit."""
+    unit: Float32 = stored.reshape(*stored.shape[:-1], 2, -1) * np.float32(np.sqrt(2))
+    return unit
+
+
 def query_vector(image: Float32, text: Float32, image_weight: float) -> Float32:
     """Return the query ``[2 * D]`` whose dot product with a stored vector is w·cos(image) + (1-w)·cos(text).
 

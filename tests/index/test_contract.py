@@ -132,6 +132,9 @@ def test_retrieve_keeps_order_and_leaves_out_what_is_absent(published: Collectio
     np.testing.assert_allclose(found[1].vector, points[2].vector, atol=1e-6)
     assert published.retrieve(["never-was"]) == []
     assert published.retrieve([]) == []
+    (bare,) = published.retrieve(wanted[:1], payload=False, with_vectors=True)
+    assert (bare.id, bare.payload) == (wanted[0], {})
+    np.testing.assert_array_equal(bare.vector, found[0].vector)
 
 
 @pytest.mark.parametrize("weight", [0.0, 0.25, 0.5, 0.75, 1.0])
@@ -233,6 +236,15 @@ def test_facets_count_values(published: Collection) -> None:
     lamps = published.facet("product_type", filter=(category("Home > Lamps"),))
     assert dict(lamps)["Home > Lamps"] == dict(lamps)["Home"]
     assert len(published.facet("brand", limit=2)) == 2
+
+
+def test_bounds_are_the_least_and_the_greatest_value(published: Collection) -> None:
+    prices = {p.id: p.payload["price"] for p in make_points() if "price" in p.payload}
+    assert published.bounds("price") == pytest.approx((min(prices.values()), max(prices.values())))
+    some = sorted(prices)[3:9]
+    chosen = [prices[i] for i in some]
+    assert published.bounds("price", (Ids(tuple(some)),)) == pytest.approx((min(chosen), max(chosen)))
+    assert published.bounds("price", (Ids(("never-was",)),)) is None
 
 
 def test_a_change_writes_vectors_payloads_and_deletes(index: VectorIndex) -> None:

@@ -12,7 +12,7 @@ from recsys.errors import InputError
 from recsys.index import Collection, open_index, search, similar
 from recsys.index.base import Hit
 from recsys.index.filters import AnyOf, category
-from recsys.index.query import explain
+from recsys.index.query import parts
 from recsys.index.run import run
 from recsys.workspace import Workspace
 from recsys.workspace.embeddings import product_vectors, query_vector
@@ -99,8 +99,8 @@ def test_the_parts_add_up_for_any_weight(weight: float, asked: int, answered: in
     query = np.stack([MADE.image[asked], MADE.text[asked]])
     stored = product_vectors(MADE.image, MADE.text)[answered]
     score = float(query_vector(query[0], query[1], weight) @ stored)
-    found = explain([Hit("x", score, {}, stored)], query)[0]
-    assert weight * found.image_score + (1 - weight) * found.text_score == pytest.approx(score, abs=1e-5)
+    ((image_score, text_score),) = parts([Hit("x", score, {}, stored)], query)
+    assert weight * image_score + (1 - weight) * text_score == pytest.approx(score, abs=1e-5)
 
 
 def test_readers_follow_a_new_encoder_by_themselves(

@@ -175,14 +175,17 @@ def test_a_picture_that_is_none_is_refused(finder: Finder) -> None:
 
 
 def test_facets_are_counted(finder: Finder) -> None:
-    _, facets = finder.facets()
+    _, (facets, ranges) = finder.facets()
     assert facets["brand"] == [("Acme", 12), ("Bolt", 12)]
     assert dict(facets["product_type"]) == {
         "Home": 16, "Garden": 8, "Home > Lamps": 8, "Home > Chairs": 8, "Garden > Pots": 8,
     }  # fmt: skip
     assert dict(facets["attributes.fit"]) == {"slim": 12, "wide": 12}
     assert "material" not in facets
-    _, narrowed = finder.facets(["color"], filter=(AnyOf("brand", ("Acme",)),))
+    assert ranges == {"price": (10.0, 33.0)}  # nothing has a sale price
+    _, (none, narrowed) = finder.facets(["price"], filter=(AnyOf("brand", ("Acme",)),))
+    assert (none, narrowed) == ({}, {"price": (10.0, 32.0)})
+    _, (narrowed, _) = finder.facets(["color"], filter=(AnyOf("brand", ("Acme",)),))
     rows = [r for r in shops.rows() if r["brand"] == "Acme"]
     assert dict(narrowed["color"]) == {
         c: sum(r["color"] == c for r in rows) for c in {r["color"] for r in rows}

@@ -154,10 +154,20 @@ class ValueOut(Answered):
     count: int
 
 
+class RangeOut(Answered):
+    """What a number column spans."""
+
+    min: float
+    max: float
+
+
 class FacetAnswer(Origin):
-    """Values per column, most frequent first; columns without values are left out."""
+    """What products can be narrowed by; columns without values are left out."""
 
     facets: dict[str, list[ValueOut]]
+    """Values per column, most frequent first."""
+    ranges: dict[str, RangeOut]
+    """Lowest and highest value of ``price`` and ``sale_price``."""
 
 
 class BatchAnswer(Origin):

@@ -8,6 +8,7 @@ from contextlib import AbstractAsyncContextManager
 
 from fastapi import FastAPI
 from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
 
 from recsys.config import Config
 from recsys.search.feedback.store import FeedbackStore
@@ -22,6 +23,8 @@ from recsys.search.http.service import Service, Threads
 from recsys.search.live import Live
 from recsys.workspace import Workspace
 
+_WORTH_PACKING = 2000
+"""Bytes: below that, a client gains nothing by gzip."""
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 _ROUTERS = (
@@ -53,7 +56,10 @@ def create_app(
         redoc_url=None,
         redirect_slashes=False,
         lifespan=lifespan,
-        middleware=[Middleware(Gate, config=settings, keys=keys, metrics=metrics)],
+        middleware=[
+            Middleware(Gate, config=settings, keys=keys, metrics=metrics),
+            Middleware(GZipMiddleware, minimum_size=_WORTH_PACKING, compresslevel=4),
+        ],
         generate_unique_id_function=lambda route: route.name,
     )
     app.state.service = Service(

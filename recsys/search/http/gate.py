@@ -102,8 +102,8 @@ class Gate:
         call = _Call(scope, receive, send)
         try:
             try:
-                call.most = self._admit(scope)
-                await self._app(scope, call.receive, call.send)
+                call.most = self._admit(call.scope)
+                await self._app(call.scope, call.receive, call.send)
             except Problem as problem:
                 await call.answer(problem)
             except Exception:
@@ -137,13 +137,13 @@ class Gate:
         taken = time.perf_counter() - call.started
         scope = call.scope
         route = getattr(scope.get("route"), "path_format", None) or scope.get("route_name", "other")
-        self._metrics.request(route, scope["method"], call.status, taken)
+        self._metrics.request(route, call.method, call.status, taken)
         if access.isEnabledFor(logging.INFO):
             who = scope.get("identity")
             raw = scope.get("raw_path") or scope["path"].encode("utf-8", "replace")
             access.info(
                 "%s %s %d %.1f ms, %d bytes, %s, %s",
-                scope["method"], raw.decode("ascii", "replace"), call.status, taken * 1e3, call.sent,
+                call.method, raw.decode("ascii", "replace"), call.status, taken * 1e3, call.sent,
                 who.name if who else "-", call.id,
             )  # fmt: skip
 
@@ -152,7 +152,10 @@ class _Call:
     """One request: counts what comes in and goes out, and adds headers to the answer."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self.scope, self._receive, self._send = scope, receive, send
+        self.method = scope["method"]
+        self.scope = {**scope, "method": "GET"} if self.method == "HEAD" else scope
+        """What the application sees: HEAD is answered as GET, and the server sends no body."""
+        self._receive, self._send = receive, send
         self.id = os.urandom(8).hex()
         self.started = time.perf_counter()
         self.status = 0

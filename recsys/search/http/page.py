@@ -10,7 +10,6 @@ by browsers for good.
 Does not know: products, searches.
 """
 
-import gzip
 import hashlib
 import mimetypes
 from dataclasses import dataclass
@@ -30,7 +29,7 @@ _STATIC = _HERE / "static"
 _SHEETS = ("base", "layout", "search", "grid", "filters", "panel", "lists")
 _SHEET = "page.css"
 """All of :data:`_SHEETS` in one, in the order that they build on each other."""
-_PACKED = frozenset({"text/css", "text/javascript", "image/svg+xml"})
+_KINDS = frozenset({"text/css", "text/javascript", "image/svg+xml"})
 _FOREVER = "public, max-age=31536000, immutable"
 
 pages = APIRouter(include_in_schema=False)
@@ -41,8 +40,6 @@ class File:
     """A file as it is sent."""
 
     content: bytes
-    packed: bytes
-    """With gzip."""
     kind: str
 
 
@@ -67,13 +64,13 @@ def files() -> Files:
     digest = hashlib.sha256()
     for path in sorted(_STATIC.rglob("*")):
         kind = _kind(path)
-        if not path.is_file() or kind not in _PACKED:
+        if not path.is_file() or kind not in _KINDS:
             continue
         name, content = path.relative_to(_STATIC).as_posix(), path.read_bytes()
         digest.update(f"{name}\0{len(content)}\0".encode() + content)
-        found[name] = _file(content, kind)
+        found[name] = File(content, kind)
     joined = b"".join(found.pop(f"css/{name}.css").content for name in _SHEETS)
-    return Files(found | {_SHEET: _file(joined, "text/css")}, digest.hexdigest()[:12])
+    return Files(found | {_SHEET: File(joined, "text/css")}, digest.hexdigest()[:12])
 
 
 @cache
@@ -122,7 +119,7 @@ async def page(request: Request) -> Response:
 
 
 @pages.get("/static/{version}/{name:path}")
-async def static(request: Request, version: str, name: str) -> Response:
+async def static(version: str, name: str) -> Response:
     """Return a file. An address of an older version gets the present file, and is not kept."""
     held = files()
     file = held.by_name.get(name)
@@ -130,24 +127,14 @@ async def static(request: Request, version: str, name: str) -> Response:
         raise Problem(
             NOT_FOUND, f"The page has no file {name[:100]!r}.", fix="Load the page again: it was renewed."
         )
-    headers = {
-        "Cache-Control": _FOREVER if version == held.version else "no-store",
-        "Vary": "Accept-Encoding",
-    }
-    content = file.content
-    if "gzip" in request.headers.get("accept-encoding", ""):
-        content, headers["Content-Encoding"] = file.packed, "gzip"
-    return Response(content, headers=headers, media_type=file.kind)
+    headers = {"Cache-Control": _FOREVER if version == held.version else "no-store"}
+    return Response(file.content, headers=headers, media_type=file.kind)
 
 
 @pages.get("/favicon.ico")
-async def favicon(request: Request) -> Response:
+async def favicon() -> Response:
     """Return the icon, for browsers that ask here whatever the page says."""
-    return await static(request, "", "icon.svg")
-
-
-def _file(content: bytes, kind: str) -> File:
-    return File(content, gzip.compress(content, 9, mtime=0), kind)
+    return await static("", "icon.svg")
 
 
 def _kind(path: Path) -> str:

@@ -182,3 +182,25 @@ def test_problems_are_json_whatever_was_sent(client: TestClient) -> None:
     body = refused(response, 404)
     assert json.loads(response.content) == body
     assert "<b>" in body["detail"]
+
+
+@pytest.mark.parametrize("path", ["/", "/v1/products/p00", "/healthz", "/static/any/theme.js"])
+def test_head_answers_as_get_without_a_body(client: TestClient, path: str) -> None:
+    head, get = client.head(path), client.get(path)
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["content-type"] == get.headers["content-type"]
+    assert int(head.headers["content-length"]) > 0
+
+
+def test_long_answers_are_packed_for_those_who_take_it(client: TestClient) -> None:
+    path = "/v1/products/p00/similar"
+    plain = client.get(path, headers={"Accept-Encoding": "identity"})
+    packed = client.get(path, headers={"Accept-Encoding": "gzip"})
+    assert "content-encoding" not in plain.headers
+    assert packed.headers["content-encoding"] == "gzip"
+    assert packed.json()["items"] == plain.json()["items"]
+    assert int(packed.headers["content-length"]) < len(plain.content) / 3
+    assert "accept-encoding" in packed.headers["vary"].lower()
+    assert packed.headers["x-content-type-options"] == "nosniff"
+    picture = packed.json()["items"][0]["product"]["picture"]
+    assert "content-encoding" not in client.get(picture, headers={"Accept-Encoding": "gzip"}).headers

@@ -9,8 +9,6 @@ from fastapi import Path, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from recsys.errors import InputError
-from recsys.index.points import NUMBERS
 from recsys.search.http import parameters, wire
 from recsys.search.http.answered import FacetAnswer, LookupAnswer, ProductAnswer
 from recsys.search.http.asked import FacetParameters, LookupParameters, ProductId, ViewParameters
@@ -68,22 +66,18 @@ async def product(request: Request, id: Annotated[ProductId, Path()]) -> Respons
     "/v1/facets",
     response_model=FacetAnswer,
     openapi_extra=parameters.described(FacetParameters),
-    summary="Values to filter by, with counts",
+    summary="What to filter by: values with counts, and ranges",
 )
 async def facets(request: Request) -> Response:
-    """Count the values of columns, most frequent first."""
+    """Count the values of columns, most frequent first; of prices, give the lowest and the highest."""
     parts, asked = service(request), parameters.read(request, FacetParameters)
     conditions = read_text(asked.filter)
-    numbers = sorted(set(asked.columns) & set(NUMBERS))
-    if numbers:
-        raise InputError(
-            f"Values of {', '.join(numbers)} are not counted.", fix="Numbers are filtered by bounds instead."
-        )
 
     def work() -> Response:
         view, found = parts.finder.facets(asked.columns, limit=asked.limit, filter=conditions)
-        counted = {c: [{"value": v, "count": n} for v, n in values] for c, values in found.items()}
-        return wire.reply({**wire.origin(view), "facets": counted})
+        counted = {c: [{"value": v, "count": n} for v, n in values] for c, values in found.counts.items()}
+        ranges = {c: {"min": low, "max": high} for c, (low, high) in found.ranges.items()}
+        return wire.reply({**wire.origin(view), "facets": counted, "ranges": ranges})
 
     return await parts.threads.run(work)
 

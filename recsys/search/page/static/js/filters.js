@@ -6,17 +6,8 @@ import { categoryTree } from "./tree.js";
 import { priceRange } from "./price.js";
 import { categoryOf, columnName, money, valueName } from "./words.js";
 
-/** What prices were seen: for the ends of the slider, and the currency, also when nothing is shown. */
-const seen = { min: Infinity, max: -Infinity, currency: undefined };
-
-function learnPrices(products) {
-  for (const { price, currency } of products) {
-    if (typeof price !== "number") continue;
-    seen.min = Math.min(seen.min, price);
-    seen.max = Math.max(seen.max, price);
-    seen.currency ??= currency;
-  }
-}
+/** Of the products seen last: chips need it also when nothing is shown. */
+let currency;
 
 const FIRST = 8;
 const MOST = 200;
@@ -66,15 +57,15 @@ export function filterPanel() {
     for (const child of [...body.children]) if (!nodes.includes(child)) child.remove();
     nodes.forEach((n, i) => { if (body.children[i] !== n) body.insertBefore(n, body.children[i] ?? null); });
   }
-  /** Know more: prices once products were seen, and the category of the product that is asked about. */
+
+  /** Know the category of the product that is asked about. */
   function learn(view, product) {
-    const priced = found && !found.price && seen.currency;
     const same = about === categoryOf(product);
     about = categoryOf(product);
-    if (!found || (!priced && same)) return;
-    if (priced) found.price = { min: seen.min, max: seen.max };
-    draw(view, found);
+    if (found && !same) draw(view, found);
   }
+
+
   return { node, update, learn };
 }
 
@@ -86,9 +77,9 @@ async function counts(filter, signal) {
     const rest = Object.fromEntries(Object.entries(filter).filter(([c]) => c !== column));
     return facets(rest, { columns: [column], limit: MOST, signal }).then((a) => [column, a.facets[column] ?? []]);
   });
-  const unpriced = filter.price ? facets(Object.fromEntries(Object.entries(filter).filter(([c]) => c !== "price")), { limit: 1, signal }) : all;
+  const unpriced = filter.price ? facets(Object.fromEntries(Object.entries(filter).filter(([c]) => c !== "price")), { columns: ["price"], signal }) : all;
   const [base, free, ...rest] = await Promise.all([all, unpriced, ...others]);
-  return { columns: { ...base.facets, ...Object.fromEntries(rest) }, price: free.price ?? (seen.currency ? { min: seen.min, max: seen.max } : null) };
+  return { columns: { ...base.facets, ...Object.fromEntries(rest) }, price: free.ranges.price };
 }
 
 function makeSection(column, wide) {
@@ -140,8 +131,7 @@ function without(filter, column, values) {
 
 /** What is on, as chips that take it off. */
 export function filterChips(view, products) {
-  learnPrices(products);
-  const currency = seen.currency;
+  currency ??= products.find((p) => p.currency)?.currency;
   const off = (column, value) => alter((v) => ({ filter: without(v.filter, column, value === null ? [] : (v.filter[column] ?? []).filter((x) => x !== value)) }));
   const chip = (words, label, drop) => h("span.chip", {}, h("span", { title: words }, words), iconless(label, drop));
   const chips = Object.entries(view.filter).flatMap(([column, value]) => {

@@ -11,6 +11,7 @@ import logging
 import os
 import time
 
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from recsys.config.search import SearchConfig
@@ -27,6 +28,8 @@ _ANY_ADDRESS = ("0.0.0.0", "::", "")
 _OPEN_TO_PROBES = ("/healthz", "/readyz")
 _PROTECTED = ("/v1/", "/pictures/", "/metrics")
 _WITH_PICTURES = ("/v1/search", "/v1/rules/preview")
+_GONE = 499
+"""Noted where a client went before it had said everything; nobody is answered."""
 _MAX_PLAIN_BODY = 1_000_000
 """Bytes of a body that holds no pictures."""
 
@@ -106,6 +109,8 @@ class Gate:
                 await self._app(call.scope, call.receive, call.send)
             except Problem as problem:
                 await call.answer(problem)
+            except ClientDisconnect:
+                call.status = _GONE
             except Exception:
                 logger.exception("%s: the request failed", call.id)
                 if call.status:

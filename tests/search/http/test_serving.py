@@ -1,6 +1,7 @@
 """The service as a process: its first line, address, keys and end; and what only a socket can send."""
 
 import json
+import logging
 import os
 import signal
 import socket
@@ -198,3 +199,22 @@ def test_ids_come_through_as_they_were_sent(url: str) -> None:
         )
         assert answer.startswith(b"HTTP/1.1 404 ")
         assert repr(id) in json.loads(answer.partition(b"\r\n\r\n")[2])["detail"]
+
+
+def test_a_client_that_goes_before_it_has_said_everything_is_no_failure(
+    url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    address = urlsplit(url)
+    head = b"POST /v1/search HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+    with socket.create_connection((address.hostname, address.port)) as connection:
+        connection.sendall(head + b'content-length: 1000\r\n\r\n{"like"')
+        time.sleep(0.2)
+    for _ in range(100):
+        said = [r for r in caplog.records if "/v1/search" in r.getMessage()]
+        if said:
+            break
+        time.sleep(0.05)
+    assert [r.levelname for r in said] == ["INFO"]
+    assert " 499 " in said[0].getMessage()
+    assert not [r for r in caplog.records if r.levelno >= logging.WARNING]

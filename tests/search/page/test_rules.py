@@ -198,8 +198,11 @@ def test_all_rules_have_a_page_with_those_that_ended(open_page: Open, shop: Shop
     expect(rows.first).to_contain_text("starts")
     page.get_by_role("switch", name="Show ended ones").check()
     expect(page.locator(".rule.ended").first).to_contain_text("by ada")
+    rows_before = rows.count()
     page.get_by_role("button", name=re.compile("^End: Show everything by Velmadora")).click()
     expect(messages(page)).to_contain_text("Ended: Show everything by Velmadora")
+    expect(page.get_by_role("button", name=re.compile("^End: Show everything by Velmadora"))).to_have_count(0)
+    assert rows.count() == rows_before  # now among those that ended
     undo(page)
     expect(page.get_by_role("button", name=re.compile("^End: Show everything by Velmadora"))).to_be_visible()
     assert len(shop.store.rules()) == 1
@@ -241,3 +244,41 @@ def test_a_change_needs_the_token_of_this_page(open_page: Open, watch: Any, shop
     act(page, ids(page)[2], "Pin")
     expect(messages(page)).to_contain_text("Pinned:")
     assert len(shop.store.rules()) == 1
+
+
+def test_a_second_click_before_the_first_shows_is_not_meant(open_page: Open, shop: Shop) -> None:
+    page = open_page(BAG)
+    expect(cards(page).first).to_be_visible()
+    before = ids(page)
+    late: list[Any] = []
+    page.route(
+        "**/v1/search", lambda route: late.append(route)
+    )  # the list stays as it was until it is let through
+    act(page, before[3], "Boost")
+    expect(messages(page)).to_contain_text("Boosted:")
+    act(page, before[3], "Boost")
+    act(page, before[3], "Boost")
+    page.unroute("**/v1/search")  # lets through what was held
+    expect(page.locator(f".card[data-id={before[3]}]")).to_contain_text("Boosted")
+    assert len(shop.store.rules()) == 1
+    act(page, before[3], "Boost")  # now it is
+    expect(messages(page)).to_contain_text("No longer boosted")
+    expect(page.locator(f".card[data-id={before[3]}]")).not_to_contain_text("Boosted")
+    assert shop.store.rules() == []
+
+
+def test_the_last_list_asked_for_is_the_one_shown(open_page: Open, shop: Shop) -> None:
+    gone = shop.store.add_rule(Rule(action="pin", target="product", target_value="P000011"), "ada")
+    shop.store.retire_rule(gone.id, "ada")
+    page = open_page("/rules")
+    ended = page.get_by_role("switch", name="Show ended ones")
+    expect(page.get_by_text("No rule is in force")).to_be_visible()
+    late: list[Any] = []
+    page.route("**/v1/rules?include_past=true*", lambda route: late.append(route))
+    ended.check()
+    ended.uncheck()
+    with page.expect_response("**/v1/rules?include_past=true*"):
+        late[0].continue_()
+    page.wait_for_timeout(200)
+    expect(page.get_by_text("No rule is in force")).to_be_visible()
+    expect(page.locator(".rule.ended")).to_have_count(0)

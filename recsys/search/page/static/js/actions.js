@@ -11,39 +11,55 @@ let changed = () => {};
 /** Be told when an answer has to be asked for again. */
 export const onChange = (act) => { changed = act; };
 
-const told = (work) => work.catch(complain);
+/** Clicks that have not shown yet: a second one on the same thing, seen as it was before, is not meant. */
+const under = new Set();
+
+async function once(key, work) {
+  if (under.has(key)) return;
+  under.add(key);
+  try {
+    await work();
+  } catch (problem) {
+    complain(problem);
+  } finally {
+    under.delete(key);
+  }
+}
 
 /** Pin, boost, bury or block a product here; where it already is, end that. */
 export function setRule(action, item) {
   const acting = (item.explain?.rules ?? []).find((r) => r.action === action);
-  return told(acting ? unset(action, item, acting.rule_id) : set(action, item));
+  return once(`${action} ${item.id}`, () => (acting ? unset(action, item, acting.rule_id) : set(action, item)));
 }
 
 async function set(action, item) {
   const about = subject(now());
   if (about === null) { alter({ panel: "rule", about: `new:${action}:${item.id}` }); return; }
   const stored = await addRule({ action, target: "product", target_value: item.id, scope: "product", scope_value: about, strength: STRENGTH, reason: "" });
-  changed();
+  const shown = changed();
   toast(`${ACTIONS[action].done}: ${titleOf(item.product)}`, {
     undo: () => undoing(() => endRule(stored.id)),
     more: ["Dates, reason", () => alter({ panel: "rule", about: String(stored.id) })],
   });
+  await shown;
 }
 
 async function unset(action, item, id) {
   await endRule(id);
-  changed();
+  const shown = changed();
   toast(`${ACTIONS[action].undone}: ${titleOf(item.product)}`, { undo: () => undoing(() => restoreRule(id)) });
+  await shown;
 }
 
 /** End a rule from its list. */
 export function endOne(rule, words, after = () => {}) {
-  return told((async () => {
+  return once(`end ${rule.id}`, async () => {
     await endRule(rule.id);
     changed();
-    after();
+    const listed = after();
     toast(`Ended: ${words}`, { undo: () => undoing(async () => { await restoreRule(rule.id); after(); }) });
-  })());
+    await listed;
+  });
 }
 
 async function undoing(act) {
@@ -77,7 +93,7 @@ export async function loadJudgements(about) {
 export function setLabel(label, item) {
   const about = subject(now());
   if (about === null) return Promise.resolve();
-  return told(labelled(about, label, item));
+  return once(`judge ${item.id}`, () => labelled(about, label, item));
 }
 
 async function labelled(about, label, item) {

@@ -26,15 +26,20 @@ export function rulesList(body, about) {
   const tools = h("div.shelf-tools", {}, h("label.switch", {}, ended, "Show ended ones"));
   fill(body, tools, list);
 
+  let turn = 0; // of answers that overtake each other the last one asked for is drawn
+
   async function load() {
+    const mine = ++turn;
     try {
       await signOn();
       if (!mayChange()) { fill(tools); fill(list, h("div.notice", {}, icon("rules"), h("p.strong", {}, "Rules are made by others"), h("p.quiet", {}, "Your key is for looking. What rules did to a list is told above it, and under “Why?”."))); return; }
       if (tools.children.length < 2) tools.prepend(button("New rule", () => alter({ panel: "rule", about: "new" }), { icon: "plus", kind: "button main" }));
       const all = await rules({ include_past: past, limit: 500 });
       const [names, categories] = await namesOf(all, about);
+      if (mine !== turn) return;
       draw(all.filter((r) => about === null || applies(r, about, categories)), names);
     } catch (problem) {
+      if (mine !== turn) return;
       fill(list, h("div.notice.error", { role: "alert" }, icon("warning"), h("p.strong", {}, problem.title), h("p.quiet", {}, `${problem.message} ${problem.fix}`), button("Try again", load)));
     }
     list.setAttribute("aria-busy", "false");

@@ -27,15 +27,15 @@ function branch(above, tree) {
   return h("ul.tree", {}, shown.map((path) => {
     const on = path === tree.chosen;
     const within = path === tree.open || tree.open.startsWith(path + JOIN);
-    const node = h("button.value", { type: "button", data: { value: path }, "aria-pressed": String(on), on: { click: () => choose(on ? null : path) } },
+    const node = h("button.value", { type: "button", data: { value: path }, "aria-pressed": String(on), on: { click: () => toggle(path) } },
       h("span", {}, tree.children.has(path) ? icon(within ? "down" : "right") : h("i.twig"), leaf(path)), h("span.quiet.number", {}, tree.paths.get(path).toLocaleString("en")));
     return h("li", {}, node, within && tree.children.has(path) && branch(path, tree));
   }));
 }
 
-function choose(path) {
+function toggle(path) {
   alter(({ filter }) => {
-    const { product_type: _, ...rest } = filter;
-    return { filter: path === null ? rest : { product_type: [path], ...rest } };
+    const { product_type: chosen, ...rest } = filter;
+    return { filter: chosen?.[0] === path ? rest : { product_type: [path], ...rest } };
   });
 }

@@ -11,6 +11,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.search.page.conftest import DESK, PHONE, Open, Shop
+from tests.search.page.looks import BAG, cards, settled
 from tests.search.page.scenes import until
 
 VIEWS = {
@@ -32,7 +33,7 @@ def address(view: str, page_of: Any, shop: Shop) -> str:
     path = VIEWS[view]
     if "{first}" in path:
         page = page_of("/similar/P000003")
-        first = page.locator(".grid:not(.waiting) > .card").first
+        first = cards(page).first
         expect(first).to_be_visible()
         path = path.format(first=first.get_attribute("data-id"))
     return path.format(kept=shop.kept)
@@ -97,7 +98,7 @@ def test_every_view_is_for_everybody(open_page: Open, shop: Shop, view: str) -> 
 
 def test_what_a_screen_reader_hears_of_a_card(open_page: Open) -> None:
     page = open_page("/similar/P000003")
-    card = page.locator(".grid:not(.waiting) > .card").first
+    card = cards(page).first
     expect(card).to_be_visible()
     card.hover()
     expect(card.locator(".quick")).to_be_visible()
@@ -125,7 +126,7 @@ def test_the_whole_way_is_gone_by_keys_alone(open_page: Open) -> None:
     page.keyboard.type("P000003")
     expect(page.get_by_role("option").nth(1)).to_contain_text("P000003")
     page.keyboard.press("Enter")
-    expect(page.locator(".grid:not(.waiting) > .card").first).to_be_visible()
+    expect(cards(page).first).to_be_visible()
     expect(page.get_by_role("main")).to_be_focused()
     outline = "() => getComputedStyle(document.activeElement).outlineStyle"
     for _ in range(60):
@@ -149,7 +150,7 @@ def test_the_whole_way_is_gone_by_keys_alone(open_page: Open) -> None:
 
 def test_the_keys_are_listed_and_can_be_switched_off(open_page: Open) -> None:
     page = open_page("/similar/P000003")
-    expect(page.locator(".grid:not(.waiting) > .card").first).to_be_visible()
+    expect(cards(page).first).to_be_visible()
     page.keyboard.press("?")
     sheet = page.get_by_role("dialog", name="Keys")
     for words in ("Undo", "Why is it here?", "Not similar", "Duplicate"):
@@ -162,7 +163,7 @@ def test_the_keys_are_listed_and_can_be_switched_off(open_page: Open) -> None:
     page.wait_for_timeout(100)
     expect(page.get_by_role("complementary")).to_have_count(0)
     page.reload()
-    expect(page.locator(".grid:not(.waiting) > .card").first).to_be_visible()
+    expect(cards(page).first).to_be_visible()
     page.keyboard.press("s")
     page.wait_for_timeout(100)
     expect(page.get_by_role("complementary")).to_have_count(0)
@@ -196,7 +197,7 @@ def test_the_colours_can_be_chosen_and_stay(open_page: Open) -> None:
 
 def test_nothing_moves_for_those_who_asked_for_calm(open_page: Open) -> None:
     page = open_page("/similar/P000003", reduced_motion="reduce")
-    expect(page.locator(".grid:not(.waiting) > .card").first).to_be_visible()
+    expect(cards(page).first).to_be_visible()
     page.locator(".card").nth(3).hover()
     page.locator(".card").nth(3).get_by_role("button", name=re.compile("^Pin")).click()
     expect(page.locator(".card .badge.pin")).to_be_visible()
@@ -224,3 +225,22 @@ def test_nothing_sticks_out_at_any_width(open_page: Open, viewport: dict[str, in
         assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, path
         boxes = [page.locator(where).bounding_box() for where in (".brand", ".search-box", "#tools")]
         assert all(a["x"] + a["width"] <= b["x"] for a, b in pairwise(boxes)), path
+
+
+def test_the_focus_stays_where_it_was_when_the_filters_are_counted_anew(open_page: Open) -> None:
+    page = open_page(BAG)
+    expect(cards(page).first).to_be_visible()
+    settled(page)
+    tree = page.locator("[data-column=product_type]")
+    for name in ("Accessories", "Handbags"):
+        tree.get_by_role("button", name=name, exact=False).first.focus()
+        page.keyboard.press("Enter")
+        page.wait_for_url(f"**{name}*")
+        settled(page)
+        expect(tree.get_by_role("button", name=name, exact=False).first).to_be_focused()
+    box = page.locator(".filters input[type=checkbox]").first
+    box.focus()
+    page.keyboard.press("Space")
+    expect(page.get_by_role("group", name="Filters that are on").get_by_role("button")).to_have_count(3)
+    settled(page)
+    expect(box).to_be_focused()

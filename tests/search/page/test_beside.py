@@ -6,8 +6,7 @@ from typing import Any
 from playwright.sync_api import expect
 
 from tests.search.page.conftest import PHONE, Open, Shop
-
-BAG = "/similar/P000003"
+from tests.search.page.looks import BAG, cards
 
 
 def ids(grid: Any) -> list[str]:
@@ -52,7 +51,7 @@ def test_a_collection_that_is_gone_is_told(open_page: Open, watch: Any) -> None:
     page = open_page(f"{BAG}?beside=products__gone")
     alert = page.get_by_role("alert").filter(has_text="The comparison cannot be shown.")
     expect(alert).to_contain_text("There is no collection")
-    expect(page.locator(".grid:not(.waiting) > .card").first).to_be_visible()  # the live one is shown
+    expect(cards(page).first).to_be_visible()  # the live one is shown
     alert.get_by_role("button", name="End comparison").click()
     expect(alert).to_have_count(0)
     assert "beside" not in page.url

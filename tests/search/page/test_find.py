@@ -6,11 +6,8 @@ from typing import Any
 from playwright.sync_api import expect
 
 from tests.search.page.conftest import Open
+from tests.search.page.looks import cards
 from tests.search.page.scenes import until
-
-
-def cards(page: Any) -> Any:
-    return page.locator(".grid:not(.waiting) > .card")
 
 
 def test_the_first_view_shows_products_and_ways_to_begin(open_page: Open) -> None:

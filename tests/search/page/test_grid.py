@@ -6,23 +6,8 @@ from typing import Any
 from playwright.sync_api import expect
 
 from tests.search.page.conftest import PHONE, Open, Shop
+from tests.search.page.looks import BAG, cards, ids, settled
 from tests.search.page.scenes import until
-
-BAG = "/similar/P000003"
-
-
-def cards(page: Any) -> Any:
-    return page.locator(".grid:not(.waiting) > .card")
-
-
-def ids(page: Any) -> list[str]:
-    found: list[str] = cards(page).evaluate_all("all => all.map(c => c.dataset.id)")
-    return found
-
-
-def settled(page: Any) -> None:
-    expect(page.locator(".grids.stale")).to_have_count(0)
-    expect(page.locator("html.busy")).to_have_count(0)
 
 
 def test_a_product_and_its_neighbours_are_shown(open_page: Open) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from playwright.sync_api import expect
 
 from tests.search.page.conftest import PHONE, Open, Shop
+from tests.search.page.looks import cards
 from tests.search.page.scenes import until
 
 GIVE = """([name, kind, data, event]) => {
@@ -32,7 +33,7 @@ def give(page: Any, file: Path, event: str, kind: str = "image/jpeg") -> None:
 def finds(page: Any) -> None:
     """A photograph is searched by and shown."""
     expect(page.get_by_role("heading", level=1)).to_have_text("What looks alike")
-    expect(page.locator(".grid:not(.waiting) > .card").first).to_be_visible()
+    expect(cards(page).first).to_be_visible()
     until(page, "document.querySelector('.portrait img').naturalWidth > 0")
 
 
@@ -95,7 +96,7 @@ def test_what_is_sent_is_small_and_says_nothing_of_where(
     page.on("request", lambda r: sent.append(r.post_data or "") if r.url.endswith("/v1/search") else None)
     expect(page.locator(".tile").first).to_be_visible()
     give(page, large, "paste")
-    expect(page.locator(".grid:not(.waiting) > .card").first).to_be_visible()
+    expect(cards(page).first).to_be_visible()
     data = json.loads(sent[-1])["images"][0]
     jpeg = base64.b64decode(data.partition(",")[2])
     assert b"may give somebody away" not in jpeg
@@ -110,7 +111,7 @@ def test_what_is_no_picture_is_told_and_nothing_changes(open_page: Open, tmp_pat
     text = tmp_path / "list.txt"
     text.write_text("no picture")
     page = open_page("/similar/P000003")
-    expect(page.locator(".grid:not(.waiting) > .card").first).to_be_visible()
+    expect(cards(page).first).to_be_visible()
     give(page, text, "drop", "text/plain")
     expect(page.get_by_role("region", name="Messages").get_by_text("That is no picture.")).to_be_visible()
     give(page, text, "drop", "image/jpeg")

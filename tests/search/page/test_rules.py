@@ -8,28 +8,7 @@ from playwright.sync_api import expect
 
 from recsys.search.rules import Rule
 from tests.search.page.conftest import Open, Shop
-
-BAG = "/similar/P000003"
-
-
-def cards(page: Any) -> Any:
-    return page.locator(".grid:not(.waiting) > .card")
-
-
-def ids(page: Any) -> list[str]:
-    found: list[str] = cards(page).evaluate_all("all => all.map(c => c.dataset.id)")
-    return found
-
-
-def act(page: Any, id: str, name: str) -> None:
-    """Press one of the buttons over a product's picture."""
-    card = page.locator(f".card[data-id={id}]")
-    card.hover()
-    card.locator(".quick").get_by_role("button", name=re.compile(f"^{name}")).click()
-
-
-def messages(page: Any) -> Any:
-    return page.get_by_role("region", name="Messages")
+from tests.search.page.looks import BAG, act, cards, ids, messages
 
 
 def undo(page: Any) -> None:

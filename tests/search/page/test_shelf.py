@@ -10,12 +10,7 @@ from typing import Any
 from playwright.sync_api import expect
 
 from tests.search.page.conftest import Open
-
-BAG = "/similar/P000003"
-
-
-def cards(page: Any) -> Any:
-    return page.locator(".grid:not(.waiting) > .card")
+from tests.search.page.looks import BAG, cards
 
 
 def put(page: Any, *places: int) -> list[str]:

@@ -6,8 +6,7 @@ from typing import Any
 from playwright.sync_api import expect
 
 from tests.search.page.conftest import Open, Shop
-
-BAG = "/similar/P000003"
+from tests.search.page.looks import BAG, cards
 
 
 def sign_in(page: Any, name: str) -> None:
@@ -26,7 +25,7 @@ def test_a_person_signs_in_and_lands_where_they_were_going(
     expect(page.get_by_label("Your key")).to_have_attribute("aria-invalid", "true")
     sign_in(page, "maria")
     page.wait_for_url(f"{keyed_site}{BAG}?looks=30")
-    card = page.locator(".grid:not(.waiting) > .card").first
+    card = cards(page).first
     expect(card).to_be_visible()
     card.hover()
     card.get_by_role("button", name=re.compile("^Block")).click()
@@ -44,7 +43,7 @@ def test_a_reader_sees_everything_and_changes_nothing(open_page: Open, keyed_sit
     watch.expected.append("401")
     page = open_page(BAG, at=keyed_site)
     sign_in(page, "rita")
-    card = page.locator(".grid:not(.waiting) > .card").first
+    card = cards(page).first
     expect(card).to_be_visible()
     card.hover()
     expect(card.get_by_role("button", name=re.compile("^More like this"))).to_be_visible()
@@ -80,10 +79,10 @@ def test_a_link_from_elsewhere_opens_for_those_who_are_signed_in(
     watch.expected.append("401")
     page = open_page(BAG, at=keyed_site)
     sign_in(page, "maria")
-    expect(page.locator(".grid:not(.waiting) > .card").first).to_be_visible()
+    expect(cards(page).first).to_be_visible()
     watch.elsewhere.clear()
     page.goto("about:blank")
     # From another site the browser sends no session cookie along with the page itself.
     page.evaluate("address => { location.href = address; }", f"{keyed_site}{BAG}?looks=10")
-    expect(page.locator(".grid:not(.waiting) > .card").first).to_be_visible()
+    expect(cards(page).first).to_be_visible()
     expect(page.get_by_role("button", name="Signed in as maria")).to_be_visible()

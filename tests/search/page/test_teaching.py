@@ -11,7 +11,7 @@ from recsys.search.feedback import run as feedback
 from recsys.training import run as training
 from recsys.workspace.splits import HOLDOUT, TRAIN, read_splits
 from tests.search.page.conftest import Open, Shop
-from tests.search.page.test_rules import act, cards, messages
+from tests.search.page.looks import act, cards, messages
 
 
 def night(config: Config) -> Config:

@@ -7,8 +7,8 @@ from typing import Any
 from playwright.sync_api import expect
 
 from tests.search.page.conftest import Open
+from tests.search.page.looks import BAG, cards, settled
 
-BAG = "/similar/P000003"
 PROBLEM = "application/problem+json"
 
 
@@ -34,7 +34,7 @@ def test_a_server_error_says_what_happened_and_is_tried_again(open_page: Open, w
     expect(alert).to_contain_text("What to do.")
     page.unroute("**/v1/search")
     alert.get_by_role("button", name="Try again").click()
-    expect(page.locator(".grid:not(.waiting) > .card").first).to_be_visible()
+    expect(cards(page).first).to_be_visible()
 
 
 def test_an_encoder_that_is_being_loaded_is_waited_for(open_page: Open, watch: Any) -> None:
@@ -51,13 +51,13 @@ def test_an_encoder_that_is_being_loaded_is_waited_for(open_page: Open, watch: A
     page.route("**/v1/search", busy)
     page.goto(page.url + "search?q=teapot")
     expect(page.get_by_text("This page goes on by itself.")).to_be_visible()
-    expect(page.locator(".grid:not(.waiting) > .card").first).to_be_visible()
+    expect(cards(page).first).to_be_visible()
 
 
 def test_a_server_that_is_gone_is_told_and_what_was_shown_stays(open_page: Open, watch: Any) -> None:
     watch.expected.append("ERR_FAILED")
     page = open_page(BAG)
-    card = page.locator(".grid:not(.waiting) > .card").first
+    card = cards(page).first
     expect(card).to_be_visible()
     page.route("**/v1/**", lambda route: route.abort())
     card.hover()
@@ -74,15 +74,15 @@ def test_a_server_that_is_gone_is_told_and_what_was_shown_stays(open_page: Open,
 def test_more_that_cannot_be_had_leaves_what_is_there(open_page: Open, watch: Any) -> None:
     watch.expected.append("500")
     page = open_page("/similar/P000003?variants=all")
-    cards = page.locator(".grid:not(.waiting) > .card")
-    expect(cards).to_have_count(36)
+    found = cards(page)
+    expect(found).to_have_count(36)
     page.route("**/v1/search", lambda route: route.fulfill(**problem(500)))
     page.mouse.wheel(0, 20_000)
     expect(page.locator(".foot")).to_contain_text("What was found.")
-    expect(cards).to_have_count(36)
+    expect(found).to_have_count(36)
     page.unroute("**/v1/search")
     page.get_by_role("button", name="Try again").click()
-    expect(cards).to_have_count(72)
+    expect(found).to_have_count(72)
 
 
 def test_the_first_view_without_a_server_says_so(open_page: Open, watch: Any) -> None:
@@ -109,8 +109,9 @@ def test_skeletons_hold_the_place_of_what_comes(open_page: Open) -> None:
     while not held:
         page.wait_for_timeout(20)
     held[0].continue_()
-    card = page.locator(".grid:not(.waiting) > .card").first
+    card = cards(page).first
     expect(card).to_be_visible()
+    settled(page)
     assert abs(card.bounding_box()["width"] - top["width"]) < 2
     assert abs(card.bounding_box()["y"] - top["y"]) < 40
     page.unroute("**/v1/search")
@@ -118,8 +119,8 @@ def test_skeletons_hold_the_place_of_what_comes(open_page: Open) -> None:
 
 def test_an_answer_that_comes_late_does_not_replace_a_newer_one(open_page: Open) -> None:
     page = open_page(BAG)
-    cards = page.locator(".grid:not(.waiting) > .card")
-    expect(cards.first).to_be_visible()
+    found = cards(page)
+    expect(found.first).to_be_visible()
     slow: list[Any] = []
     page.route("**/v1/search", lambda route: slow.append(route) if not slow else route.continue_())
     page.get_by_role("slider", name="What counts").fill("1")
@@ -128,8 +129,8 @@ def test_an_answer_that_comes_late_does_not_replace_a_newer_one(open_page: Open)
     page.get_by_role("slider", name="What counts").fill("0")
     page.wait_for_url("**looks=100*")
     expect(page.locator(".grids.stale")).to_have_count(0)
-    newer = cards.evaluate_all("all => all.map(c => c.dataset.id)")
+    newer = found.evaluate_all("all => all.map(c => c.dataset.id)")
     slow[0].continue_()
     page.wait_for_timeout(300)
-    assert cards.evaluate_all("all => all.map(c => c.dataset.id)") == newer
+    assert found.evaluate_all("all => all.map(c => c.dataset.id)") == newer
     page.unroute("**/v1/search")

@@ -6,12 +6,11 @@ from typing import Any
 from playwright.sync_api import expect
 
 from tests.search.page.conftest import Open, Shop
-
-BAG = "/similar/P000003"
+from tests.search.page.looks import BAG, cards
 
 
 def first(page: Any) -> Any:
-    card = page.locator(".grid:not(.waiting) > .card").first
+    card = cards(page).first
     expect(card).to_be_visible()
     return card
 

@@ -55,10 +55,19 @@ export function button(label, act, { kind = "button", icon: name = "", ...props 
   return node;
 }
 
-/** Replace what an element holds. */
+/** Replace what an element holds; the focus stays on what takes the place of what had it. */
 export function fill(node, ...children) {
+  const at = document.activeElement;
+  const held = at !== node && node.contains(at);
   node.replaceChildren(...children.flat(Infinity).filter((c) => c !== null && c !== undefined && c !== false && c !== ""));
+  if (held) (node.contains(at) ? at : likeness(node, at))?.focus({ preventScroll: true });
   return node;
+}
+
+function likeness(node, old) {
+  const all = [...node.querySelectorAll(old.tagName)];
+  const by = (mark) => mark(old) && all.find((one) => mark(one) === mark(old));
+  return by((e) => e.getAttribute("aria-label")) || by((e) => e.dataset.value) || by((e) => e.dataset.act) || by((e) => e.textContent) || null;
 }
 
 /** Return the address if a link may lead there: the web only, whatever the feed says. */

@@ -95,7 +95,6 @@ function makeSection(column, wide) {
 }
 
 function drawValues(body, column, values, view, wide) {
-  const focus = document.activeElement?.dataset?.value;
   const chosen = view.filter[column] ?? [];
   const absent = chosen.filter((v) => !values.some((x) => x.value === v)).map((value) => ({ value, count: 0 }));
   const all = [...absent, ...values].sort((a, b) => chosen.includes(b.value) - chosen.includes(a.value)); // stable: then by count
@@ -107,7 +106,6 @@ function drawValues(body, column, values, view, wide) {
     if (!wide.delete(column)) wide.add(column);
     drawValues(body, column, values, view, wide);
   }, { kind: "ghost" }));
-  if (focus !== undefined) body.querySelector(`[data-value="${CSS.escape(focus)}"]`)?.focus();
 }
 
 function valueRow(column, { value, count }, chosen) {

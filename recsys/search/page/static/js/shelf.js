@@ -28,7 +28,6 @@ function shelfList(body) {
   fill(body, tools, list);
   const draw = () => {
     const products = shelf.all();
-    const focus = body.contains(document.activeElement) ? [document.activeElement.closest("li")?.dataset.id, document.activeElement.dataset.act] : null;
     fill(tools, products.length > 0 && [
       h("b", {}, count(products.length, "product")),
       button("CSV", () => exportCsv(products), { icon: "download", "aria-label": "Export as CSV" }),
@@ -37,7 +36,6 @@ function shelfList(body) {
       button("Empty", () => { shelf.set([]); toast(`${count(products.length, "product")} taken off the shelf`, { undo: async () => shelf.set(products) }); }, { icon: "trash", kind: "ghost plain" })]);
     if (!products.length) { fill(list, h("li.notice", {}, icon("shelf"), h("p.strong", {}, "The shelf is empty"), h("p.quiet", {}, "Put products here with the bookmark on their picture. They stay while you search on."))); return; }
     fill(list, products.map((p, i) => row(p, i, products.length)));
-    if (focus?.[0]) list.querySelector(`[data-id="${CSS.escape(focus[0])}"] [data-act="${focus[1]}"]`)?.focus();
   };
   draw();
   const stop = shelf.follow(() => { if (list.isConnected) draw(); else stop(); });

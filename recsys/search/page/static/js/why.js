@@ -32,9 +32,7 @@ definePanel("why", (body) => {
 });
 
 function draw(body, item, answer, place) {
-  const focus = body.contains(document.activeElement) ? document.activeElement.dataset.act : null;
   fill(body, pair(item), meters(item, answer), shared(item), rulesOf(item, place), acts(item), variantsOf(item));
-  if (focus) body.querySelector(`[data-act="${focus}"]`)?.focus();
 }
 
 function pair(item) {

@@ -1,0 +1,38 @@
+"""What tests look at on the page."""
+
+import re
+from typing import Any
+
+from playwright.sync_api import expect
+
+BAG = "/similar/P000003"
+"""What is similar to a bag of the sample shop."""
+
+
+def act(page: Any, id: str, name: str) -> None:
+    """Press one of the buttons over a product's picture."""
+    card = page.locator(f".card[data-id={id}]")
+    card.hover()
+    card.locator(".quick").get_by_role("button", name=re.compile(f"^{name}")).click()
+
+
+def cards(page: Any) -> Any:
+    """Return the products that were found, not the skeletons before."""
+    return page.locator(".grid:not(.waiting) > .card")
+
+
+def ids(page: Any) -> list[str]:
+    """Return the ids of :func:`cards`, as they stand now."""
+    found: list[str] = cards(page).evaluate_all("all => all.map(c => c.dataset.id)")
+    return found
+
+
+def messages(page: Any) -> Any:
+    """Return the place of short messages."""
+    return page.get_by_role("region", name="Messages")
+
+
+def settled(page: Any) -> None:
+    """Wait until nothing is asked for and what is shown is the answer."""
+    expect(page.locator(".grids.stale")).to_have_count(0)
+    expect(page.locator("html.busy")).to_have_count(0)

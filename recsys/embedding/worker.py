@@ -31,20 +31,13 @@ def write_shard(
     """
     encoder = _load(str(workspace.path(workspace.get(inputs["encoder"]))))
     snapshot = Snapshot.open(workspace, inputs["snapshot"])
-    settings = config.embedding
-    options = InferenceOptions(
-        batch_size=settings.batch_size,
-        chunk_size=settings.chunk_size,
-        num_workers=settings.num_workers,
-        device=settings.device,
-    )
     rows = rows_at(snapshot, planned.column("position").to_numpy(), encoder.content.columns)
-    chunks = embed_products(encoder, rows, snapshot.images(), options)
+    chunks = embed_products(encoder, rows, snapshot.images(), InferenceOptions.of(config.embedding))
     writer = ShardWriter(path, encoder.dim)
     counts = {"rows": 0, "without_image": 0, "without_text": 0}
     try:
         for vectors in track(
-            chunks, label="embedding", total=-(-len(planned) // settings.chunk_size), unit="chunks"
+            chunks, label="embedding", total=-(-len(planned) // config.embedding.chunk_size), unit="chunks"
         ):
             keys = planned.column("key").slice(counts["rows"], len(vectors.image)).to_pylist()
             writer.write(keys, vectors)

@@ -16,10 +16,11 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, Self
 
 import torch
 
+from recsys.config.embedding import EmbeddingConfig
 from recsys.encoder.chunks import Chunk, Job, plan_jobs
 from recsys.encoder.model import ProductEncoder
 from recsys.encoder.prefetch import prefetch
@@ -47,6 +48,16 @@ class InferenceOptions:
     """Threads; unset takes one per core. 0 does everything in the calling thread."""
     device: str = "auto"
     """``auto`` takes a GPU where there is one."""
+
+    @classmethod
+    def of(cls, config: EmbeddingConfig) -> Self:
+        """Return what the configuration says."""
+        return cls(
+            batch_size=config.batch_size,
+            chunk_size=config.chunk_size,
+            num_workers=config.num_workers,
+            device=config.device,
+        )
 
     def torch_device(self) -> torch.device:
         """Return the device that ``device`` stands for."""

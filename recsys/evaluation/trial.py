@@ -66,14 +66,9 @@ def hold(
     """
     products = Products.open(workspace, inputs["snapshot"], inputs.get("splits"))
     the_plan = plan(config.evaluation, products, splits, _judged(config, workspace, inputs, products, splits))
-    settings = config.embedding
-    options = InferenceOptions(
-        batch_size=settings.batch_size,
-        chunk_size=settings.chunk_size,
-        num_workers=settings.num_workers,
-        device=settings.device,
+    embedder = Embedder(
+        workspace, inputs["snapshot"], the_plan.pool, folder, InferenceOptions.of(config.embedding)
     )
-    embedder = Embedder(workspace, inputs["snapshot"], the_plan.pool, folder, options)
     pools: dict[str, Pool] = {}
     failures: dict[str, Exception] = {}
     seconds: dict[str, float] = {}

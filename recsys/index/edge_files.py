@@ -21,7 +21,7 @@ from typing import Any
 
 from recsys.errors import ArtifactError
 from recsys.index.base import Metadata
-from recsys.workspace.store import write_atomic
+from recsys.workspace.store import fsync, write_atomic
 
 _SHARED = {"matrix.dat", "quantized.data", "links_compressed.bin", "links.bin", "graph.bin"}
 """Files of an optimised segment that the engine never writes again: vectors, their int8 copy, the graph.
@@ -166,7 +166,7 @@ def copy_generation(source: Path, target: Path) -> Links:
                 links[str((there / name).relative_to(target))] = _state(here / name)
             else:
                 copy_sparse(here / name, there / name)
-        _sync(there)
+        fsync(there)
     return Links(links)
 
 
@@ -206,14 +206,6 @@ def _copy_range(source: int, target: int, start: int, end: int) -> None:
     while start < end:
         data = os.pread(source, min(_CHUNK, end - start), start)
         start += os.pwrite(target, data, start)
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _state(path: Path) -> tuple[int, int]:

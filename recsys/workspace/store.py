@@ -182,7 +182,7 @@ class Workspace:
             info=draft.info,
         )
         for name in files:
-            _fsync(draft.path / name)
+            fsync(draft.path / name)
         write_atomic(
             draft.path / MANIFEST, json.dumps(asdict(manifest), indent=1, ensure_ascii=False, sort_keys=True)
         )
@@ -256,9 +256,9 @@ def write_atomic(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     partial.write_text(text, encoding="utf-8")
-    _fsync(partial)
+    fsync(partial)
     partial.replace(path)
-    _fsync(path.parent)
+    fsync(path.parent)
 
 
 def _move(source: Path, target: Path) -> bool:
@@ -270,11 +270,12 @@ def _move(source: Path, target: Path) -> bool:
         if (target / MANIFEST).exists():
             return False
         raise
-    _fsync(target.parent)
+    fsync(target.parent)
     return True
 
 
-def _fsync(path: Path) -> None:
+def fsync(path: Path) -> None:
+    """Put a file, or the names in a folder, on stable storage."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

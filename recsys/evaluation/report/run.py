@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 KIND = "reports"
 PAGE, FACTS, SUMMARY = "report.html", "report.json", "summary.txt"
-_VERSION = 1
+_VERSION = 2
 
 
 def build(

@@ -16,22 +16,25 @@ from recsys.workspace.snapshot import Snapshot
 
 
 def choose(snapshot: Snapshot, count: int) -> list[str]:
-    """Return ids of ``count`` products with picture and title, of different categories where there are.
+    """Return ids of ``count`` products, of different categories where there are.
 
-    Always the same ones of the same catalog: those whose hashes come first.
+    Those with picture and title go before those that lack one. Always the same ones of the same catalog:
+    those whose hashes come first.
     """
-    best: dict[str | None, tuple[bytes, str]] = {}
-    spare: list[tuple[bytes, str]] = []
+    best: dict[str | None, tuple[bool, bytes, str]] = {}
+    spare: list[tuple[bool, bytes, str]] = []
     for batch in snapshot.batches(["id", "title", "product_type", "images"]):
         for row in batch.to_pylist():
-            if row["title"] and row["images"]:
-                entry = (hashlib.blake2b(row["id"].encode(), digest_size=8).digest(), row["id"])
-                held = best.get(row["product_type"])
-                if held is None or entry < held:
-                    best[row["product_type"]] = entry
-                spare = sorted([*spare, entry])[:count]
-    chosen = [id for _, id in sorted(best.values())[:count]]
-    return (chosen + [id for _, id in spare if id not in chosen])[:count]
+            hashed = hashlib.blake2b(row["id"].encode(), digest_size=8).digest()
+            entry = (not (row["title"] and row["images"]), hashed, row["id"])
+            held = best.get(row["product_type"])
+            if held is None or entry < held:
+                best[row["product_type"]] = entry
+            spare = sorted([*spare, entry])[:count]
+    varied = sorted(best.values())[:count]
+    every = [*varied, *(entry for entry in spare if entry not in varied)]
+    every.sort(key=lambda entry: entry[0])
+    return [id for _, _, id in every[:count]]
 
 
 def neighbours(

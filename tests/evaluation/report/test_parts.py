@@ -170,6 +170,9 @@ def test_examples_are_of_different_categories_and_always_the_same(
     assert len({int(id[1:]) % 3 for id in chosen}) == 3
     assert all(int(id[1:]) % 10 != 9 for id in chosen), "they have pictures"
     assert len(set(choose(shop[0], 8))) == 8
+    lacking = [int(id[1:]) % 10 == 9 for id in choose(shop[0], 1000)]
+    assert any(lacking)
+    assert lacking == sorted(lacking), "those without a picture come last"
 
 
 def test_the_plane_keeps_categories_together_and_is_repeatable(shop: tuple[Snapshot, EmbeddingSet]) -> None:

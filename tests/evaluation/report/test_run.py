@@ -209,9 +209,20 @@ def test_products_that_are_gone_or_lack_words_are_shown_by_their_id(nights: Nigh
     def of_gone(record: dict[str, Any]) -> None:
         record["examples"][0] |= {"id": "GONE", "category": None, "change": None}
 
-    page, _, _, _ = report(nights, rows=rows, evaluation=of_gone)
+    page, facts, _, _ = report(nights, rows=rows, evaluation=of_gone)
     assert "GONE" in page.text
-    assert "No product has both a picture and a title." in page.text
+    assert len(facts["examples"]) == 3
+    assert all(example["id"] in page.text for example in facts["examples"])
+
+
+def test_a_catalog_without_pictures_has_examples_too(nights: Nights) -> None:
+    rows = products(30)
+    for row in rows:
+        row["images"] = []
+    page, facts, summary, _ = report(nights, rows=rows, evaluation=first_night)
+    assert len(facts["examples"]) == 3
+    assert all(example["id"] in summary for example in facts["examples"])
+    assert len(page.all("article")) >= 3
 
 
 def test_building_again_returns_what_is_there_and_other_artifacts_give_another(nights: Nights) -> None:

@@ -148,9 +148,8 @@ def _diversify(
         return order
     stored = np.stack([r.candidate.vector for r in pool])
     weights = np.sqrt(np.array([image_weight, 1 - image_weight], np.float32))
-    vectors = (halves(stored) * weights[:, None]).reshape(
-        len(pool), -1
-    )  # products with it: w·cos + (1 − w)·cos
+    weighted = halves(stored) * weights[:, None]  # dot products of two: w·cos + (1 − w)·cos
+    vectors = weighted.reshape(len(pool), -1)
     relevance = np.array([r.adjusted for r in pool], np.float32)
     picks = mmr(relevance, vectors, diversity=diversity, count=count)
     left = sorted(set(range(len(pool))) - set(picks))

@@ -14,7 +14,7 @@ from PIL import Image
 
 from benchmarks.photos import photo_jpeg
 from benchmarks.record import record, summary
-from recsys.workspace.pictures import Normalisation, decode
+from recsys.workspace.normalise import Normalisation, decode
 
 _PHOTOS, _REPEATS = 8, 15
 _SETTINGS = Normalisation()

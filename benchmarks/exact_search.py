@@ -54,7 +54,7 @@ def labels(size: int, per_label: int) -> np.ndarray:
 
 def search(vectors: np.ndarray) -> float:
     """Our bare top k; returns a checksum."""
-    from recsys.evaluation.exact import Similarity, Term, top_k
+    from recsys.metrics.exact import Similarity, Term, top_k
 
     scores, _ = top_k(Similarity([Term(vectors, vectors)]), K)
     return float(scores[:, -1].mean())
@@ -62,9 +62,9 @@ def search(vectors: np.ndarray) -> float:
 
 def evaluation(vectors: np.ndarray, codes: np.ndarray) -> float:
     """Every metric, each product searched among all others; returns MAP@R."""
-    from recsys.evaluation.exact import Similarity, Term, rank_marks
-    from recsys.evaluation.metrics import Ranked, compute, depth_of
     from recsys.evaluation.relevance import EqualLabel, Relevance, split_marks
+    from recsys.metrics.exact import Similarity, Term, rank_marks
+    from recsys.metrics.retrieval import Ranked, compute, depth_of
 
     size = len(vectors)
     own = np.arange(size)

@@ -21,7 +21,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.record import record
-from recsys.catalog.sample.run import run as draw
+from examples.sample_shop.run import run as draw
 
 
 def main() -> None:

@@ -28,7 +28,8 @@ import qdrant_edge as edge
 
 from benchmarks.record import record, summary
 from recsys.config import Config, IndexConfig
-from recsys.index import edge_models, open_index
+from recsys.index import edge as engine
+from recsys.index import open_index
 from recsys.index.base import Query
 from recsys.index.edge_files import copy_generation
 from recsys.index.points import indexed_columns, point_id
@@ -151,9 +152,9 @@ def bare(folder: Path, source: Source, config: IndexConfig) -> dict[str, float]:
     timings = {}
     cpu = time.process_time()
     started = time.perf_counter()
-    shard = edge.EdgeShard.create(str(folder), edge_models.shard_config(config, source.dim))
+    shard = edge.EdgeShard.create(str(folder), engine.shard_config(config, source.dim))
     for column, kind in indexed_columns(config.attributes).items():
-        shard.update(edge.UpdateOperation.create_field_index(column, edge_models.INDEX_KINDS[kind]))
+        shard.update(edge.UpdateOperation.create_field_index(column, engine.INDEX_KINDS[kind]))
     for batch in batches:
         points = [edge.Point(point_id(p.id), p.vector.tolist(), p.payload) for p in batch]
         shard.update(edge.UpdateOperation.upsert_points(points))
@@ -183,7 +184,7 @@ def queries(config: Config, workspace: Workspace, source: Source) -> dict[str, A
         weight = (0.0, 0.25, 0.5, 0.75, 1.0)[i % 5]
         image, text = halves(point.vector)
         query = Query(vector=query_vector(image, text, weight), limit=11)
-        request = edge_models.to_request(query, config.index)
+        request = engine.to_request(query, config.index)
 
         def ask_ours(point: Any = point, weight: float = weight) -> None:
             similar(index.open(), point.id, limit=10, image_weight=weight)

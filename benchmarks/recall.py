@@ -20,7 +20,7 @@ import qdrant_edge as edge
 
 from benchmarks.record import record
 from recsys.config import Config, load
-from recsys.index import edge_models
+from recsys.index import edge as engine
 from recsys.index.points import point_id
 from recsys.workspace import Workspace
 from recsys.workspace.embeddings import SET_KIND, EmbeddingSet, Float32, product_vectors, query_vector
@@ -67,7 +67,7 @@ def grow(image: Float32, text: Float32, times: int, seed: int = 0) -> tuple[Floa
 def fill(folder: Path, stored: Float32, config: Config) -> tuple[Any, dict[str, float]]:
     """Return a shard with every vector in a graph, and how long it took."""
     folder.mkdir()
-    shard = edge.EdgeShard.create(str(folder), edge_models.shard_config(config.index, stored.shape[1] // 2))
+    shard = edge.EdgeShard.create(str(folder), engine.shard_config(config.index, stored.shape[1] // 2))
     started = time.perf_counter()
     size = config.index.batch_size
     for start in range(0, len(stored), size):

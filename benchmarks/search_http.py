@@ -39,7 +39,7 @@ import numpy as np
 from benchmarks.publish import catalog, embeddings, write_inputs
 from benchmarks.record import record, summary
 from recsys.config import Config, IndexConfig, WorkspaceConfig
-from recsys.index import edge_models, open_index
+from recsys.index import edge, open_index
 from recsys.index.base import Query
 from recsys.index.run import run
 from recsys.index.source import Source
@@ -196,7 +196,7 @@ def engine_figures(workspace: str, ids: str) -> dict[str, float]:
             vector = collection.retrieve([id], with_vectors=True)[0].vector
             image, text = halves(vector)
             query = Query(vector=query_vector(image, text, 0.5), limit=LIMIT + 1)
-            request = edge_models.to_request(query, config.index)
+            request = edge.to_request(query, config.index)
             started = time.perf_counter()
             collection._shard.query(request)
             samples.append((time.perf_counter() - started) * 1e3)

@@ -7,7 +7,7 @@ import sys
 import uvicorn
 
 from recsys.config import Config, WorkspaceConfig
-from recsys.search.run import listen, open_app, settings
+from recsys.serving.run import listen, open_app, settings
 from recsys.workspace import Workspace
 
 

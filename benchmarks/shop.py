@@ -15,7 +15,7 @@ import simplejpeg
 
 from benchmarks.photos import photo
 from recsys.workspace import Workspace
-from recsys.workspace.images import FILE, KIND, ImageShardWriter
+from recsys.workspace.image_store import FILE, KIND, ImageShardWriter
 from recsys.workspace.product import PRODUCTS, REJECTED
 from recsys.workspace.snapshot import PRODUCTS_FILE, REJECTED_FILE
 

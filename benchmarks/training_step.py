@@ -28,17 +28,16 @@ from benchmarks.record import record, summary
 from recsys.config import Config
 from recsys.encoder.model import build
 from recsys.encoder.template import ContentReader
-from recsys.memory import keep_freed_memory
-from recsys.training.data import Batch, Loader
+from recsys.training.data import Batch, Loader, read
 from recsys.training.fit import Job, make_loader, make_module, make_trainer
-from recsys.training.items import read
+from recsys.training.memory import keep_freed_memory
 from recsys.training.module import FineTuning
 from recsys.training.resume import Resumable, Validating
 from recsys.training.schedule import Clock, Progress
 from recsys.training.supervision import build as supervise
 from recsys.training.weights import parameter_groups
 from recsys.workspace import Workspace
-from recsys.workspace.images import FILE, ImageShardWriter
+from recsys.workspace.image_store import FILE, ImageShardWriter
 from recsys.workspace.product import PRODUCTS, REJECTED
 from recsys.workspace.snapshot import PRODUCTS_FILE, REJECTED_FILE, Snapshot
 

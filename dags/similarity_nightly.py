@@ -35,9 +35,9 @@ def similarity_nightly() -> None:
 
     @step(rule=PURE, timeout=timedelta(minutes=5))
     def begin(run_id: Any = None) -> str | None:
-        from recsys import night
+        from recsys import nightly
 
-        return night.begin(*pipeline(), run_id)
+        return nightly.begin(*pipeline(), run_id)
 
     @step(rule=NETWORK, timeout=timedelta(hours=4), outlets=[CATALOG])
     def ingest() -> str:
@@ -47,7 +47,7 @@ def similarity_nightly() -> None:
 
     @step(rule=NETWORK, timeout=timedelta(minutes=15))
     def judgements() -> str:
-        from recsys.search.feedback import run as stage
+        from recsys.feedback import run as stage
 
         return str(stage.run(*pipeline()).ref)
 
@@ -84,15 +84,15 @@ def similarity_nightly() -> None:
 
     @step(rule=NETWORK, timeout=timedelta(hours=4), pool=WRITER_POOL, outlets=[INDEX])
     def publish(snapshot: str, embeddings: str, run_id: Any = None) -> str:
-        from recsys import night
+        from recsys import nightly
 
-        return str(night.publish(*pipeline(), run_id, snapshot, embeddings).ref)
+        return str(nightly.publish(*pipeline(), run_id, snapshot, embeddings).ref)
 
     @step(rule=PURE, timeout=timedelta(minutes=30))
     def report(refs: dict[str, str], run_id: Any = None) -> str:
-        from recsys import night
+        from recsys import nightly
 
-        return str(night.report(*pipeline(), run_id, refs).ref)
+        return str(nightly.report(*pipeline(), run_id, refs).ref)
 
     champion, snapshot, judged = begin(), ingest(), judgements()
     challenger = train(snapshot, champion, judged)

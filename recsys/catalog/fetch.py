@@ -16,10 +16,10 @@ from http.cookiejar import DefaultCookiePolicy
 
 import httpx
 
-from recsys.catalog.addresses import GuardedBackend, GuardedTransport, RefusedAddressError
 from recsys.catalog.links import oversized
+from recsys.catalog.ssrf import GuardedBackend, GuardedTransport, RefusedAddressError
 from recsys.config.catalog import ImagesConfig
-from recsys.workspace.pictures import PictureError
+from recsys.workspace.normalise import PictureError
 
 logger = logging.getLogger(__name__)
 

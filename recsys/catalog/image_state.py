@@ -17,8 +17,8 @@ from pathlib import Path
 import pyarrow as pa
 
 from recsys.workspace import Workspace, content_id
-from recsys.workspace import images as image_store
-from recsys.workspace.pictures import Normalisation
+from recsys.workspace import image_store as image_store
+from recsys.workspace.normalise import Normalisation
 
 logger = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import fsspec
 
-from recsys.workspace.pictures import PictureError
+from recsys.workspace.normalise import PictureError
 
 _MAX_LINK_CHARS = 4096
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")

@@ -23,12 +23,12 @@ from recsys.catalog.links import default_base
 from recsys.catalog.readers.feed import fingerprint, local_copy, read_feed
 from recsys.catalog.rows import ProductRow, Rejection, RowMapper
 from recsys.catalog.snapshot_writer import SnapshotWriter, Written
-from recsys.catalog.spool import Spool
+from recsys.catalog.staging import Spool
 from recsys.config import CatalogConfig, Config
 from recsys.errors import GuardError, TransientError
 from recsys.progress import track
 from recsys.workspace import Manifest, Workspace, content_id
-from recsys.workspace.pictures import Normalisation
+from recsys.workspace.normalise import Normalisation
 from recsys.workspace.snapshot import KIND, PRODUCTS_FILE, REJECTED_FILE
 
 logger = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recsys.catalog.rows import Rejection, content_hash, payload_hash, shorten
-from recsys.catalog.spool import Spool, SpooledProduct
+from recsys.catalog.staging import Spool, SpooledProduct
 from recsys.workspace.product import PRODUCTS, REJECTED
 
 _ROW_GROUP = 4096

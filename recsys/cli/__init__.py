@@ -84,4 +84,4 @@ def main(ctx: click.Context, config_path: str | None, quiet: bool) -> None:
     ctx.obj = Session(config_path)
 
 
-from recsys.cli import ask, serving, stages  # noqa: E402, F401  (they add their verbs to `main`)
+from recsys.cli import queries, serving, stages  # noqa: E402, F401  (they add their verbs to `main`)

@@ -14,7 +14,7 @@ from recsys.cli import Session, answer, as_json, main, pass_session
 def serve(session: Session, host: str | None, port: int | None) -> None:
     """Serve the page and the API over what is live."""
     config, workspace = session.open()
-    from recsys.search import run
+    from recsys.serving import run
 
     run.serve(config, workspace, host, port, say=click.echo)
 
@@ -34,7 +34,7 @@ def key(name: str, role: str, machine: bool) -> None:
     import json
 
     from recsys.config.search import ApiKey
-    from recsys.search.http.auth import digest, make_key
+    from recsys.serving.auth import digest, make_key
 
     made = make_key()
     entry = ApiKey(name=name, role=role, sha256=digest(made))  # type: ignore[arg-type]

@@ -32,7 +32,7 @@ def _made(manifest: Any, *, machine: bool, text: str) -> None:
 def sample(session: Session, out: Path | None, products: int, seed: int, night: int, next_night: bool,
            image_size: int, machine: bool) -> None:  # fmt: skip
     """Draw a sample catalog."""
-    from recsys.catalog.sample import run
+    from examples.sample_shop import run
 
     if out is None:
         config, _ = session.open()
@@ -67,7 +67,7 @@ def ingest(session: Session, machine: bool) -> None:
 @pass_session
 def judgements(session: Session, machine: bool) -> None:
     """Export what people judged on the page, for `train` and `evaluate`."""
-    from recsys.search.feedback import run
+    from recsys.feedback import run
 
     manifest = run.run(*session.open())
     counts = manifest.info["counts"]
@@ -83,13 +83,13 @@ def judgements(session: Session, machine: bool) -> None:
 @pass_session
 def train(session: Session, snapshot: str | None, judgements: str | None, machine: bool) -> None:
     """Fine-tune a challenger encoder on a snapshot."""
-    from recsys import index, night
+    from recsys import index, nightly
     from recsys.training import run
     from recsys.workspace.judgements import latest
 
     config, workspace = session.open()
     champion = index.live_encoder(config, workspace)
-    snapshot = snapshot or night.latest_snapshot(workspace)
+    snapshot = snapshot or nightly.latest_snapshot(workspace)
     manifest = run.run(config, workspace, snapshot, champion, judgements or latest(workspace))
     _made(manifest, machine=machine, text=f"trained a challenger in {manifest.info['duration_s']:.0f} s")
 
@@ -104,13 +104,13 @@ def train(session: Session, snapshot: str | None, judgements: str | None, machin
 def evaluate(session: Session, snapshot: str | None, encoder: str | None, champion: str | None,
              judgements: str | None, machine: bool) -> None:  # fmt: skip
     """Judge the challenger against the encoder in service, and decide."""
-    from recsys import index, night
+    from recsys import index, nightly
     from recsys.evaluation import run
     from recsys.workspace.judgements import latest
 
     config, workspace = session.open()
-    snapshot = snapshot or night.latest_snapshot(workspace)
-    encoder = encoder or night.latest_challenger(workspace, snapshot).ref
+    snapshot = snapshot or nightly.latest_snapshot(workspace)
+    encoder = encoder or nightly.latest_challenger(workspace, snapshot).ref
     champion = champion or index.live_encoder(config, workspace)
     manifest = run.run(config, workspace, snapshot, encoder, champion, judgements or latest(workspace))
     reasons = "\n  ".join(manifest.info["reasons"])
@@ -126,14 +126,14 @@ def evaluate(session: Session, snapshot: str | None, encoder: str | None, champi
 @pass_session
 def embed(session: Session, snapshot: str | None, encoder: str | None, machine: bool) -> None:
     """Embed the products that the cache lacks."""
-    from recsys import night
+    from recsys import nightly
     from recsys.embedding import run
 
     config, workspace = session.open()
-    snapshot = snapshot or night.latest_snapshot(workspace)
+    snapshot = snapshot or nightly.latest_snapshot(workspace)
     encoder = (
         encoder
-        or night.latest(workspace, "evaluations", made_by="evaluate", snapshot=snapshot).info["chosen"]
+        or nightly.latest(workspace, "evaluations", made_by="evaluate", snapshot=snapshot).info["chosen"]
     )
     manifest = run.run(config, workspace, snapshot, encoder)
     _made(
@@ -149,12 +149,12 @@ def embed(session: Session, snapshot: str | None, encoder: str | None, machine: 
 @pass_session
 def publish(session: Session, snapshot: str | None, machine: bool) -> None:
     """Publish the latest embeddings of a snapshot and switch the alias."""
-    from recsys import night
+    from recsys import nightly
     from recsys.index import run
 
     config, workspace = session.open()
-    snapshot = snapshot or night.latest_snapshot(workspace)
-    embeddings = night.latest(workspace, "embedding-sets", made_by="embed", snapshot=snapshot)
+    snapshot = snapshot or nightly.latest_snapshot(workspace)
+    embeddings = nightly.latest(workspace, "embedding-sets", made_by="embed", snapshot=snapshot)
     manifest = run.run(config, workspace, snapshot, embeddings.ref)
     info = manifest.info
     _made(manifest, machine=machine, text=f"{info['action']}: alias {info['alias']} → {info['collection']}")
@@ -166,20 +166,20 @@ def publish(session: Session, snapshot: str | None, machine: bool) -> None:
 @pass_session
 def report(session: Session, snapshot: str | None, machine: bool) -> None:
     """Write the page that explains the latest publication of a snapshot."""
-    from recsys import night
+    from recsys import nightly
 
     config, workspace = session.open()
-    snapshot = snapshot or night.latest_snapshot(workspace)
-    publication = night.latest(workspace, "publications", made_by="publish", snapshot=snapshot)
-    evaluation = night.latest(workspace, "evaluations", made_by="evaluate", snapshot=snapshot)
+    snapshot = snapshot or nightly.latest_snapshot(workspace)
+    publication = nightly.latest(workspace, "publications", made_by="publish", snapshot=snapshot)
+    evaluation = nightly.latest(workspace, "evaluations", made_by="evaluate", snapshot=snapshot)
     refs = {
         "snapshot": snapshot,
         "challenger": evaluation.inputs["challenger"],
         "evaluation": evaluation.ref,
-        "embeddings": night.latest(workspace, "embedding-sets", made_by="embed", snapshot=snapshot).ref,
+        "embeddings": nightly.latest(workspace, "embedding-sets", made_by="embed", snapshot=snapshot).ref,
         "publication": publication.ref,
     }
-    manifest = night.report(config, workspace, f"by hand: {publication.id}", refs)
+    manifest = nightly.report(config, workspace, f"by hand: {publication.id}", refs)
     _made(manifest, machine=machine, text=manifest.info["page"])
 
 

@@ -16,9 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.encoder.model import ProductEncoder
-from recsys.encoder.stream import Images, InferenceOptions, Stream
+from recsys.encoder.stream import Images, InferenceOptions, Stream, TextCache
 from recsys.encoder.template import Content
-from recsys.encoder.text_cache import TextCache
 from recsys.workspace.embeddings import Vectors
 
 __all__ = [

@@ -122,7 +122,7 @@ class ProductEncoder(nn.Module):
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return the image and the text half ``[D]`` of a query in words, in pixels, or both.
 
-        ``jpeg`` is a normalised picture (:func:`recsys.workspace.pictures.normalise`), so that it is seen as
+        ``jpeg`` is a normalised picture (:func:`recsys.workspace.normalise.normalise`), so that it is seen as
         the catalog's are. A half that is not given is a copy of the other, as for products. Raises
         :class:`~recsys.errors.InputError` for an unreadable picture.
         """

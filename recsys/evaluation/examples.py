@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.evaluation.exact import Pairs, Similarity, top_k
-from recsys.evaluation.figures import Pool, fused_terms
 from recsys.evaluation.products import Positions, Products
+from recsys.evaluation.scores import Pool, fused_terms
 from recsys.evaluation.tasks import ReadyTask
+from recsys.metrics.exact import Pairs, Similarity, top_k
 
 Float64 = NDArray[np.float64]
 LOST, GAINED, TYPICAL = "lost most", "gained most", "typical"

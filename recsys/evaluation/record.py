@@ -14,13 +14,10 @@ import numpy as np
 from recsys.config import Config
 from recsys.evaluation import examples
 from recsys.evaluation.candidates import Candidate
-from recsys.evaluation.decision import Decision
-from recsys.evaluation.evidence import Evidence, weights
-from recsys.evaluation.figures import by_category, summarise, weight_of
-from recsys.evaluation.gate import Check
-from recsys.evaluation.judgement import Outcome
-from recsys.evaluation.statistics import Interval, Resampler, interval
-from recsys.evaluation.trial import Trial
+from recsys.evaluation.evaluator import Outcome, Trial
+from recsys.evaluation.gate import Check, Decision
+from recsys.evaluation.scores import Evidence, by_category, summarise, weight_of, weights
+from recsys.metrics.bootstrap import Interval, Resampler, interval
 
 VERSION = 1
 

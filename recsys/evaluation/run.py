@@ -56,9 +56,9 @@ from typing import Any
 
 from recsys.config import Config
 from recsys.evaluation.candidates import Candidate, candidates_of, save
-from recsys.evaluation.decision import decide, reason_to_change
+from recsys.evaluation.evaluator import hold
+from recsys.evaluation.gate import decide, reason_to_change
 from recsys.evaluation.record import record_of
-from recsys.evaluation.trial import hold
 from recsys.workspace import Manifest, Workspace, content_id
 from recsys.workspace.judgements import telling
 from recsys.workspace.pairs import digest

@@ -6,7 +6,7 @@ First :func:`plan` says which products are queries and gallery, so that only tho
 candidates' embeddings say who has a picture and who has words, :func:`ready` drops what cannot take part,
 builds the relevance and drops queries without a right answer, all counted.
 
-Does not know: vectors, candidates, metrics' values.
+The retrieval tasks of a catalog for which nobody configured any.
 """
 
 import hashlib
@@ -20,11 +20,9 @@ from numpy.typing import NDArray
 from recsys.config import EvaluationConfig
 from recsys.config.evaluation import TaskConfig
 from recsys.errors import ConfigError
-from recsys.evaluation.answers import relevance_of
-from recsys.evaluation.defaults import default_tasks
-from recsys.evaluation.metrics import depth_of, needs_r
 from recsys.evaluation.products import Positions, Products, sample
-from recsys.evaluation.relevance import Relevance, totals
+from recsys.evaluation.relevance import Relevance, relevance_of, totals
+from recsys.metrics.retrieval import depth_of, needs_r
 from recsys.workspace.splits import HOLDOUT, TRAIN, VALIDATION
 
 Bools = NDArray[np.bool_]
@@ -245,3 +243,36 @@ def _within(task: Task, pool: Positions) -> Task:
 
 def _union(parts: Sequence[NDArray[np.integer[Any]]]) -> Positions:
     return np.unique(np.concatenate([np.empty(0, np.int64), *parts])).astype(np.int64)
+
+
+def default_tasks(products: Products) -> tuple[list[TaskConfig], list[str]]:
+    """Return the three default tasks as far as the catalog has what they ask, and notes on the others."""
+    tasks, notes = [], []
+    if products.has("item_group_id"):
+        tasks.append(
+            TaskConfig(
+                name="variants", title="A product finds its variants", relevant=("item_group_id",),
+                metrics=("map@r", "r_precision", "precision@1", "recall@5", "recall@10", "ndcg@10"),
+                gate=True,
+            )
+        )  # fmt: skip
+    else:
+        notes.append("No product has an item group, so there is no task of variants.")
+    if products.has("product_type"):
+        tasks.append(
+            TaskConfig(
+                name="category", title="A product finds products of its type", relevant=("product_type",),
+                metrics=("map@r", "r_precision", "precision@1", "hit@5", "precision@10", "ndcg@10"),
+                gate=True,
+            )
+        )  # fmt: skip
+    else:
+        notes.append("No product has a product_type, so there is no task of categories.")
+    tasks.append(
+        TaskConfig(
+            name="words", title="A product's text finds its picture", kind="text_to_image", relevant=("id",),
+            metrics=("map@r", "recall@1", "recall@5", "recall@10", "ndcg@10"), main_metric="recall@10",
+            gate=True,
+        )
+    )  # fmt: skip
+    return tasks, notes

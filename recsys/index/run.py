@@ -11,8 +11,7 @@ from contextlib import closing
 
 from recsys.config import Config
 from recsys.index.engines import open_index
-from recsys.index.journal import KIND, Journal
-from recsys.index.publish import Embed, Publisher
+from recsys.index.publish import KIND, Embed, Journal, Publisher
 from recsys.index.service import LOCK
 from recsys.index.source import Source
 from recsys.workspace import Manifest, Workspace

@@ -17,8 +17,8 @@ from recsys.errors import InputError
 from recsys.index.base import Collection, Hit, Query, Record
 from recsys.index.filters import Filter, Ids, Not
 from recsys.index.query import parts
-from recsys.search.aim import Float32
 from recsys.search.query import SearchQuery
+from recsys.search.query_vector import Float32
 from recsys.search.rank import Candidate, Ranking, rank
 from recsys.search.rules import Rule, Subject
 from recsys.workspace.embeddings import query_vector

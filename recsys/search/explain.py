@@ -1,11 +1,16 @@
 """What two products have in common, in the shop's own columns.
 
-Does not know: similarity.
+From an order to an answer: the part that is shown, with its reasons.
 """
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+
+from recsys.search.candidates import Aim
+from recsys.search.live_index import View
+from recsys.search.query import MAX_DEPTH, Answer, Effect, Item, SearchQuery
+from recsys.search.rank import Ranked, Ranking
 
 _COLUMNS = ("brand", "color", "material", "pattern", "gender", "age_group", "size")
 _CATEGORY = "product_type"
@@ -50,3 +55,57 @@ def _plain(payload: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield name, str(payload[name])
     for name, value in (payload.get("attributes") or {}).items():
         yield f"attributes.{name}", str(value)
+
+
+def compose(view: View, query: SearchQuery, aim: Aim, ranking: Ranking, unruled: Ranking | None) -> Answer:
+    """Return the part of ``ranking`` that was asked for; ``unruled``, the one without rules, explains it."""
+    end = query.offset + query.limit
+    shown = ranking.order[query.offset : end]
+    before = _places(unruled)
+    effects = {e.rule_id: e for r in ranking.order[:end] for e in r.effects}
+    effects |= {e.rule_id: e for _, e in ranking.blocked}
+    would = [r.candidate.id for r in unruled.order[query.offset : end]] if unruled else []
+    blocked = {c.id for c, _ in ranking.blocked}
+    return Answer(
+        items=tuple(_item(r, query, aim, before) for r in shown),
+        image_weight=aim.image_weight,
+        collection=view.collection.name,
+        encoder=view.encoder_ref,
+        snapshot=view.snapshot_ref,
+        next_offset=end if len(ranking.order) > end and end < MAX_DEPTH else None,
+        effects=tuple(effects.values()) if query.explain else (),
+        without_rules=tuple(would),
+        blocked=tuple(id for id in would if id in blocked),
+    )
+
+
+def _item(ranked: Ranked, query: SearchQuery, aim: Aim, before: dict[str, int]) -> Item:
+    candidate = ranked.candidate
+    effects: tuple[Effect, ...] = ranked.effects
+    common: tuple[tuple[str, str], ...] = ()
+    if query.explain:
+        common = shared(candidate.payload, [r.payload for r in aim.liked])
+        common += tuple(pair for pair in named(candidate.payload, query.text or "") if pair not in common)
+    return Item(
+        id=candidate.id,
+        score=candidate.score,
+        image_score=candidate.image_score,
+        text_score=candidate.text_score,
+        payload=candidate.payload,
+        variants=tuple(v.id for v in ranked.variants),
+        pinned=ranked.pin is not None,
+        effects=effects if query.explain else (),
+        rank_without_rules=before.get(candidate.id),
+        shared=common,
+    )
+
+
+def _places(unruled: Ranking | None) -> dict[str, int]:
+    """Return where each product stands without rules; a folded one where the first of its group does."""
+    if unruled is None:
+        return {}
+    places = {}
+    for place, ranked in enumerate(unruled.order):
+        for candidate in (ranked.candidate, *ranked.variants):
+            places[candidate.id] = place
+    return places

@@ -1,6 +1,7 @@
 """Answers questions: what is looked for, candidates from the index, their order, the reasons.
 
-A question asks one :class:`~recsys.search.live.View` and nothing else, so that no answer mixes two encoders.
+A question asks one :class:`~recsys.search.live_index.View` and nothing else, so that no answer mixes two
+encoders.
 
 Does not know: HTTP, the database.
 """
@@ -16,11 +17,11 @@ from recsys.errors import InputError, NotFoundError
 from recsys.index.base import Collection, Record
 from recsys.index.filters import AnyOf, Filter
 from recsys.index.points import NUMBERS
-from recsys.search.aim import Float32, aim, usual_weight
-from recsys.search.answer import compose
 from recsys.search.candidates import Aim, check_filter, collect
-from recsys.search.live import Live, View
+from recsys.search.explain import compose
+from recsys.search.live_index import Live, View
 from recsys.search.query import Answer, SearchQuery
+from recsys.search.query_vector import Float32, aim, usual_weight
 from recsys.search.rules import Rule, Subject
 from recsys.workspace.embeddings import halves
 

@@ -5,26 +5,34 @@ are made in worker processes or in line; either way the same.
 
     N = products of the snapshot, B = batch size, V = pictures in the batch, T = texts in the batch
 
-Does not know: the model beyond its preprocessing and tokenizer, losses.
+From a snapshot to what training needs of it: pictures and texts of the products it may look at.
+
+Rows that are held out or unused get neither: nothing later can reach a picture or a word of theirs.
+
+    N = products of the snapshot
 """
 
-from collections.abc import Callable, Iterator, Sequence
+import dataclasses
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
+import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from recsys.config.training import AugmentConfig
+from recsys.encoder.template import ContentReader
 from recsys.training.augment import augment
-from recsys.training.pictures import Pictures
+from recsys.training.image_cache import Pictures
 from recsys.training.sampler import Sampler, generator
 from recsys.training.supervision import Pairs, Supervision
+from recsys.workspace.snapshot import Snapshot
 
 Int = NDArray[np.int64]
 Batch = dict[str, Any]
@@ -180,3 +188,59 @@ class Loader:
 def _one_thread(worker: int) -> None:
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
+
+
+class Material(NamedTuple):
+    """Items and the pictures they point at."""
+
+    items: Items
+    sha256: list[bytes]  # [V] distinct pictures; `Items.views` are positions in it
+
+
+def read(
+    snapshot: Snapshot,
+    reader: ContentReader,
+    splits: Sequence[str],
+    components: Sequence[str],
+    wanted: Collection[str],
+) -> Material:
+    """Read the content of the products whose split is in ``wanted``.
+
+    ``splits`` and ``components`` are those of the snapshot's rows, ``[N]``; memory is the wanted rows'
+    texts and picture hashes.
+    """
+    starts, codes = [0], []
+    views: list[int] = []
+    positions: dict[bytes, int] = {}
+    texts: dict[str, int] = {}
+    rows = (row for batch in snapshot.batches(("id", *reader.columns)) for row in batch.to_pylist())
+    for row, split in zip(rows, splits, strict=True):
+        if split in wanted:
+            content = reader.read(row)
+            views.extend(positions.setdefault(sha, len(positions)) for sha in content.images)
+            codes.append(-1 if content.text is None else texts.setdefault(content.text, len(texts)))
+        else:
+            codes.append(-1)
+        starts.append(len(views))
+    items = Items(
+        view_starts=np.array(starts, np.int64),
+        views=np.array(views, np.int64),
+        text_codes=np.array(codes, np.int64),
+        texts=list(texts),
+        kin=np.unique(np.array(components), return_inverse=True)[1].astype(np.int64),
+    )
+    return Material(items, list(positions))
+
+
+def without_pictures(material: Material) -> Material:
+    """Return the same for terms that read texts alone."""
+    items = material.items
+    none = np.zeros(len(items.view_starts), np.int64)
+    return Material(dataclasses.replace(items, view_starts=none, views=np.empty(0, np.int64)), [])
+
+
+def rows_at(snapshot: Snapshot, columns: Sequence[str], positions: Int) -> list[dict[str, Any]]:
+    """Return some rows of the snapshot as dicts, in the order of ``positions``."""
+    table = snapshot.table(tuple(dict.fromkeys(columns)))
+    rows: list[dict[str, Any]] = table.take(pa.array(positions)).to_pylist()
+    return rows

@@ -22,21 +22,20 @@ from recsys.config.training import TrainingConfig
 from recsys.encoder.inference import image_features, text_features
 from recsys.encoder.model import ProductEncoder
 from recsys.encoder.preprocess import Preprocess
-from recsys.memory import keep_freed_memory
 from recsys.training import objectives
 from recsys.training.average import Averaging
-from recsys.training.data import Batches, ImageSource, Loader, TextSource
-from recsys.training.items import Material, without_pictures
+from recsys.training.data import Batches, ImageSource, Loader, Material, TextSource, without_pictures
+from recsys.training.image_cache import Pictures, cache_bytes
+from recsys.training.memory import keep_freed_memory
 from recsys.training.module import FineTuning
 from recsys.training.objectives import KINDS, Facts
-from recsys.training.pictures import Pictures, cache_bytes
 from recsys.training.resume import METRIC, Resumable, Validating
 from recsys.training.sampler import Sampler
 from recsys.training.schedule import Clock, Progress
 from recsys.training.supervision import Supervision
 from recsys.training.validation import Validator
 from recsys.training.weights import freeze, pretrained_names, run_in_bf16, still_modules, tuned_weights
-from recsys.workspace.images import ImageStore
+from recsys.workspace.image_store import ImageStore
 
 logger = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from torch.optim import AdamW
 from recsys.config.training import TrainingConfig
 from recsys.encoder.model import ProductEncoder
 from recsys.training.data import Batch
-from recsys.training.objectives.seam import Objective, Views
+from recsys.training.objectives.base import Objective, Views
 from recsys.training.schedule import Progress, lr_factor
 from recsys.training.weights import parameter_groups
 

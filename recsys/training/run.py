@@ -21,14 +21,14 @@ import pyarrow as pa
 from recsys.config import Config
 from recsys.encoder.model import ProductEncoder
 from recsys.encoder.template import ContentReader
-from recsys.training import items, supervision
-from recsys.training.assignment import make_splits
-from recsys.training.card import model_card
+from recsys.training import data, supervision
+from recsys.training.data import Material
 from recsys.training.fit import Job, fit
-from recsys.training.items import Material
-from recsys.training.learnable import nothing_to_learn
+from recsys.training.initial_encoder import KIND, choose_start, make_base
+from recsys.training.model_card import model_card
 from recsys.training.objectives import check_kind
-from recsys.training.start import KIND, choose_start, make_base
+from recsys.training.preflight import nothing_to_learn
+from recsys.training.splits import make_splits
 from recsys.training.supervision import Supervision, label_codes
 from recsys.training.validation import Question, Validator, ask
 from recsys.workspace import Manifest, Workspace, content_id, judgements
@@ -84,7 +84,7 @@ def run(
 
     def trained_content() -> Material:
         reader = ContentReader(config.encoder)
-        return items.read(snapshot, reader, names, components, {TRAIN})
+        return data.read(snapshot, reader, names, components, {TRAIN})
 
     base = make_base(config, workspace, splits_manifest, snapshot, trained_content)
     start = choose_start(config, workspace, base, champion_ref)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from recsys.workspace.images import ImageStore
+from recsys.workspace.image_store import ImageStore
 from recsys.workspace.store import Manifest, Workspace
 
 KIND = "snapshots"

@@ -13,7 +13,7 @@ import pytest
 
 from recsys.catalog.fetch import Fetched, Fetcher, Validators
 from recsys.config.catalog import ImagesConfig
-from recsys.workspace.pictures import PictureError
+from recsys.workspace.normalise import PictureError
 from tests.catalog.web import Answer, Asked, Web
 
 

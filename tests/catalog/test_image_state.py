@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from recsys.catalog.image_shard import ShardInHand
 from recsys.catalog.image_state import ImageState, LinkState
+from recsys.catalog.ingest_images import ShardInHand
 from recsys.workspace import Workspace
-from recsys.workspace.pictures import Normalisation, normalise
+from recsys.workspace.normalise import Normalisation, normalise
 from tests.catalog.pictures import jpeg
 
 SETTINGS = Normalisation()

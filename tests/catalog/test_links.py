@@ -13,7 +13,7 @@ from recsys.catalog.links import (
     default_base,
     read_file,
 )
-from recsys.workspace.pictures import PictureError
+from recsys.workspace.normalise import PictureError
 from tests.catalog.pictures import write
 
 

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import simplejpeg
 
 from recsys.workspace import Workspace
-from recsys.workspace.images import FILE, KIND, ImageShardWriter
+from recsys.workspace.image_store import FILE, KIND, ImageShardWriter
 from recsys.workspace.product import PRODUCTS, REJECTED
 from recsys.workspace.snapshot import PRODUCTS_FILE, REJECTED_FILE
 

@@ -3,7 +3,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from recsys.encoder.prefetch import prefetch
+from recsys.encoder.stream import prefetch
 
 
 def test_items_come_in_order() -> None:

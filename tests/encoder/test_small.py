@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from recsys.encoder.small import GeM, SmallCNN
+from recsys.encoder.towers.small_tower import GeM, SmallCNN
 
 
 @pytest.fixture(scope="module")

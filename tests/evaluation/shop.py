@@ -18,7 +18,7 @@ import torch
 from recsys.config import Config
 from recsys.encoder.model import ProductEncoder, build
 from recsys.workspace import Workspace
-from recsys.workspace.images import FILE, ImageShardWriter
+from recsys.workspace.image_store import FILE, ImageShardWriter
 from recsys.workspace.product import PRODUCTS, REJECTED
 from recsys.workspace.snapshot import PRODUCTS_FILE, REJECTED_FILE
 from recsys.workspace.splits import FILE as SPLITS_FILE

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from recsys.evaluation.candidates import BASE, CHAMPION, TUNED, Candidate
-from recsys.evaluation.decision import Decision, decide
-from recsys.evaluation.judgement import Outcome
+from recsys.evaluation.evaluator import Outcome
+from recsys.evaluation.gate import Decision, decide
 from tests.evaluation import shop
 from tests.evaluation.test_tasks import made_ready, products
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from recsys.evaluation.examples import GAINED, LOST, TYPICAL, choose, neighbours
-from recsys.evaluation.figures import Pool
+from recsys.evaluation.scores import Pool
 from recsys.workspace.embeddings import Vectors
 from tests.evaluation.test_tasks import products
 

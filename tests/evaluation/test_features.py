@@ -9,9 +9,8 @@ import torch
 from recsys.config import Config
 from recsys.encoder.inference import InferenceOptions, embed_all
 from recsys.encoder.model import ProductEncoder
-from recsys.evaluation import features
-from recsys.evaluation.candidates import Candidate, Embedder
-from recsys.evaluation.features import image_digest
+from recsys.evaluation import candidates
+from recsys.evaluation.candidates import Candidate, Embedder, image_digest
 from recsys.workspace import Workspace
 from recsys.workspace.snapshot import Snapshot
 from tests.evaluation import shop
@@ -43,13 +42,13 @@ def test_a_frozen_tower_reads_every_picture_once_for_all_candidates(
         for name, change in (("base", None), ("tuned", turned), ("elsewhere", other_tower))
     ]
     runs: list[int] = []
-    real = features.image_features
+    real = candidates.image_features
 
     def counted(encoder: ProductEncoder, shas: list[bytes], *others: object) -> np.ndarray:
         runs.append(len(shas))
         return real(encoder, shas, *others)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(features, "image_features", counted)
+    monkeypatch.setattr(candidates, "image_features", counted)
     pool = np.array([0, 3, 4, 5, 20, 35])
     options = InferenceOptions(num_workers=0, chunk_size=4)
     embedder = Embedder(workspace, ref, pool, tmp_path / "scratch", options)

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys.config.evaluation import GateConfig
-from recsys.evaluation.gate import Check, Evidence, Verdict, decide, pick, score
-from recsys.evaluation.statistics import Interval
+from recsys.evaluation.gate import Check, Evidence, Verdict, check_challenger, pick, score
+from recsys.metrics.bootstrap import Interval
 
 GATE = GateConfig(min_queries=20, min_components=10, large_category=40, resamples=400)
 
@@ -32,7 +32,7 @@ def evidence(
 
 
 def verdict(*parts: Evidence, reason: str | None = None, config: GateConfig = GATE) -> Verdict:
-    return decide(
+    return check_challenger(
         parts, reference="champion", challenger="tuned", config=config, seed=0, reason_to_change=reason
     )
 
@@ -166,7 +166,7 @@ def test_doubt_keeps_the_champion(broken: Evidence, said: str) -> None:
 
 def test_no_evidence_and_no_challenger_keep_the_champion() -> None:
     assert not verdict().accepted
-    nobody = decide([evidence(0.2)], reference="champion", challenger=None, config=GATE, seed=0)
+    nobody = check_challenger([evidence(0.2)], reference="champion", challenger=None, config=GATE, seed=0)
     assert not nobody.accepted
     assert "No challenger" in nobody.reasons[0]
 

@@ -15,14 +15,13 @@ from recsys.config import EvaluationConfig
 from recsys.config.evaluation import TaskConfig
 from recsys.evaluation import run as stage
 from recsys.evaluation.candidates import CHAMPION, TUNED
-from recsys.evaluation.evidence import Evidence, weights
-from recsys.evaluation.gate import decide as verdict
+from recsys.evaluation.evaluator import Outcome, judged_task
+from recsys.evaluation.gate import check_challenger as verdict
 from recsys.evaluation.gate import score
-from recsys.evaluation.judged import judged_task
-from recsys.evaluation.judgement import Outcome
-from recsys.evaluation.metrics import Ranked, compute
 from recsys.evaluation.products import Products
+from recsys.evaluation.scores import Evidence, weights
 from recsys.evaluation.tasks import Task, plan, ready
+from recsys.metrics.retrieval import Ranked, compute
 from recsys.workspace import Workspace
 from recsys.workspace.judgements import commit
 from recsys.workspace.splits import UNUSED

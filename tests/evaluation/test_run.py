@@ -14,7 +14,7 @@ from recsys.encoder.model import ProductEncoder
 from recsys.errors import ArtifactError, TransientError
 from recsys.evaluation import run as stage
 from recsys.evaluation.candidates import Candidate, Embedder, candidates_of, save
-from recsys.evaluation.decision import reason_to_change
+from recsys.evaluation.gate import reason_to_change
 from recsys.workspace import Manifest, Workspace
 from tests.evaluation import shop
 

@@ -12,11 +12,9 @@ from recsys.config import Config
 from recsys.errors import ArtifactError, AuditError, InputError
 from recsys.index import open_index, publish
 from recsys.index.base import Collection, Point
-from recsys.index.edge import EdgeIndex
-from recsys.index.edge_shard import EdgeWriter
+from recsys.index.edge import EdgeIndex, EdgeWriter
 from recsys.index.run import run
-from recsys.index.server import ServerIndex
-from recsys.index.server_collection import ServerWriter
+from recsys.index.server import ServerIndex, ServerWriter
 from recsys.index.source import Source
 from recsys.workspace import Manifest, Workspace
 from tests.index.catalogs import Product, embed, products, publish_inputs
@@ -427,9 +425,9 @@ def crash_at(step: str, config: Config, patch: pytest.MonkeyPatch) -> Iterator[N
             inner.setattr(owners[step], step, crash)
         else:
             owner, name = {
-                "promise": ("recsys.index.journal.Journal", "promise"),
+                "promise": ("recsys.index.publish.Journal", "promise"),
                 "collect": ("recsys.index.publish.Publisher", "collect"),
-                "manifest": ("recsys.index.journal.Journal", "commit"),
+                "manifest": ("recsys.index.publish.Journal", "commit"),
             }[step]
             inner.setattr(f"{owner}.{name}", _crash)
         with pytest.raises(Crash):

@@ -10,8 +10,8 @@ from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedR
 
 from recsys.config import IndexConfig
 from recsys.errors import ArtifactError, ConfigError, InputError, RecsysError, TransientError
-from recsys.index import server, server_calls
-from recsys.index.server_calls import call, explain
+from recsys.index import server
+from recsys.index.server import call, explain
 
 
 class Failed(grpc.RpcError, grpc.Call):  # type: ignore[misc]
@@ -74,7 +74,7 @@ def flaky(failures: int, failure: Exception) -> Callable[[], str]:
 @pytest.fixture
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     slept: list[float] = []
-    monkeypatch.setattr(server_calls.time, "sleep", slept.append)
+    monkeypatch.setattr(server.time, "sleep", slept.append)
     return slept
 
 

@@ -11,7 +11,7 @@ from recsys.config import Config
 from recsys.errors import InputError, NotFoundError
 from recsys.index.filters import AnyOf, category
 from recsys.search.finder import Finder
-from recsys.search.live import Live
+from recsys.search.live_index import Live
 from recsys.search.query import Answer, SearchQuery
 from recsys.search.rules import Rule
 from recsys.workspace import Workspace

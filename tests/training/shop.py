@@ -11,7 +11,7 @@ import simplejpeg
 
 from recsys.config import Config
 from recsys.workspace import Workspace
-from recsys.workspace.images import FILE, ImageShardWriter
+from recsys.workspace.image_store import FILE, ImageShardWriter
 from recsys.workspace.product import PRODUCTS, REJECTED
 from recsys.workspace.snapshot import PRODUCTS_FILE, REJECTED_FILE
 

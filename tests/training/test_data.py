@@ -9,12 +9,11 @@ import torch
 
 from recsys.encoder.preprocess import Preprocess
 from recsys.encoder.template import ContentReader
-from recsys.training.data import Batch, Judged, Loader
+from recsys.training.data import Batch, Judged, Loader, read
 from recsys.training.fit import Job, make_loader
-from recsys.training.items import read
+from recsys.training.image_cache import Pictures
+from recsys.training.initial_encoder import ProductEncoder, build
 from recsys.training.module import encode
-from recsys.training.pictures import Pictures
-from recsys.training.start import ProductEncoder, build
 from recsys.training.supervision import Pairs
 from recsys.training.supervision import build as supervise
 from recsys.workspace import Workspace

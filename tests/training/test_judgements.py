@@ -21,7 +21,7 @@ from recsys.training.sampler import Sampler
 from recsys.training.splits import parted
 from recsys.training.supervision import LINKS, build, with_judgements
 from recsys.workspace import Manifest, Workspace
-from recsys.workspace.images import ImageStore
+from recsys.workspace.image_store import ImageStore
 from recsys.workspace.judgements import commit
 from recsys.workspace.pairs import JudgedPair
 from recsys.workspace.snapshot import Snapshot

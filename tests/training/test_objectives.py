@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from recsys.config.training import ObjectiveConfig
 from recsys.errors import ConfigError
 from recsys.training.objectives import Facts, Objective, Views, build, register
-from recsys.training.objectives.seam import KINDS
+from recsys.training.objectives.base import KINDS
 
 FACTS = Facts(
     dim=8, classes={"category": [2, 5, 7], "product": [0, 1, 2, 3, 4, 5]}, tuned={}, pretrained=frozenset()

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pytorch_metric_learning.utils.accuracy_calculator import AccuracyCalculator
 
-from recsys.training import retrieval as module
-from recsys.training.retrieval import retrieval
+from recsys.training import validation as module
+from recsys.training.validation import retrieval
 
 
 @settings(max_examples=25, deadline=None)

@@ -14,7 +14,7 @@ from recsys.errors import ConfigError, InputError
 from recsys.training.run import make_splits, run
 from recsys.training.validation import Validator
 from recsys.workspace import Workspace
-from recsys.workspace.images import ImageStore
+from recsys.workspace.image_store import ImageStore
 from recsys.workspace.splits import HOLDOUT, TRAIN, VALIDATION, read_splits
 from tests.training.shop import rows, settings, store
 

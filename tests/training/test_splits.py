@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recsys.config.supervision import SplitConfig
-from recsys.training.near import Look, difference, near_pairs, thumbnail
+from recsys.training.near_duplicates import Look, difference, near_pairs, thumbnail
 from recsys.training.splits import Facts, assign, components, prescribed
 from recsys.workspace.splits import HOLDOUT, TRAIN, UNUSED, VALIDATION
 

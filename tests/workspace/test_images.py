@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys.errors import ArtifactError
-from recsys.workspace.images import ImageShardWriter, ImageStore
+from recsys.workspace.image_store import ImageShardWriter, ImageStore
 
 HASHES = st.sets(
     st.one_of(

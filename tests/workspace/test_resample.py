@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from recsys.workspace.resample import MAX_RATIO, shrink
+from recsys.workspace.decode import MAX_RATIO, shrink
 
 
 def _natural(side: int, seed: int) -> np.ndarray:

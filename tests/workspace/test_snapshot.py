@@ -8,7 +8,7 @@ import pytest
 
 from recsys.errors import ArtifactError
 from recsys.workspace import Workspace
-from recsys.workspace.images import FILE, ImageShardWriter
+from recsys.workspace.image_store import FILE, ImageShardWriter
 from recsys.workspace.product import PRODUCTS, REJECTED
 from recsys.workspace.snapshot import KIND, PRODUCTS_FILE, REJECTED_FILE, Snapshot
 

@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from recsys.config.encoder import ImageTowerConfig
-from recsys.encoder.small import GeM
 from recsys.encoder.towers.base import ImageTower, Resolve, load_weights
+from recsys.encoder.towers.small_tower import GeM
 from recsys.errors import ConfigError
 
 

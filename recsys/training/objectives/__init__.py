@@ -9,7 +9,7 @@
 Does not know: the encoder's insides, the optimiser.
 """
 
-from recsys.training.objectives import clip, metric, pairs, retain  # noqa: F401  (each registers its kinds)
-from recsys.training.objectives.seam import KINDS, Facts, Objective, Views, build, check_kind, register
+from recsys.training.objectives import clip, metric, pairs, regularization  # noqa: F401  (each registers its kinds)
+from recsys.training.objectives.base import KINDS, Facts, Objective, Views, build, check_kind, register
 
 __all__ = ["KINDS", "Facts", "Objective", "Views", "build", "check_kind", "register"]

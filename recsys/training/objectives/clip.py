@@ -18,7 +18,7 @@ from torch import Tensor
 
 from recsys.config.training import ObjectiveConfig
 from recsys.errors import ConfigError
-from recsys.training.objectives.seam import Facts, Objective, Views, register
+from recsys.training.objectives.base import Facts, Objective, Views, register
 
 
 @register("clip")

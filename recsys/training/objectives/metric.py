@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from recsys.config.training import NamedConfig, ObjectiveConfig
 from recsys.errors import ConfigError
-from recsys.training.objectives.seam import Facts, Objective, Views, register
+from recsys.training.objectives.base import Facts, Objective, Views, register
 from recsys.training.supervision import LINKS
 
 

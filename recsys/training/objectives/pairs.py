@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from recsys.config.training import ObjectiveConfig
-from recsys.training.objectives.seam import Facts, Objective, Views, register
+from recsys.training.objectives.base import Facts, Objective, Views, register
 
 
 @register("pairs")

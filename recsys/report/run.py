@@ -1,0 +1,82 @@
+"""The report's door: one artifact of kind ``reports`` for a run.
+
+    report.html   one self-contained page: no network, no script but its own
+    report.json   the same facts
+    summary.txt   half a page of plain text
+
+Does not know: how any stage works.
+"""
+
+import json
+import logging
+import time
+from collections.abc import Mapping
+
+from recsys.config import Config
+from recsys.report import render, summary
+from recsys.report.facts import Night, gather
+from recsys.report.product_cards import Shelf
+from recsys.workspace import Manifest, Workspace, content_id
+from recsys.workspace.snapshot import Snapshot
+
+logger = logging.getLogger(__name__)
+
+KIND = "reports"
+PAGE, FACTS, SUMMARY = "report.html", "report.json", "summary.txt"
+_VERSION = 2
+
+
+def build(
+    config: Config,
+    workspace: Workspace,
+    *,
+    run_id: str,
+    snapshot_ref: str,
+    encoder_ref: str,
+    evaluation_ref: str,
+    embedding_set_ref: str,
+    publication_ref: str,
+    timings: Mapping[str, float | None],
+) -> Manifest:
+    """Write the report of a run and return its manifest.
+
+    ``encoder_ref`` is the challenger that was trained; ``timings`` is stage → seconds. The id comes from
+    the run and the artifacts it ended with: building it again returns what is there. ``info`` has
+    ``run_id``, ``headline``, ``decision``, ``reasons``, ``chosen``, ``counts``, ``alias``, ``collection``,
+    ``examples``, ``next``, ``page`` (where the page lies) and ``duration_s``.
+    """
+    started = time.monotonic()
+    refs = (snapshot_ref, encoder_ref, evaluation_ref, embedding_set_ref, publication_ref)
+    snapshot, challenger, evaluation, embeddings, publication = (workspace.get(ref) for ref in refs)
+    night = Night(
+        run_id=run_id,
+        snapshot=snapshot,
+        challenger=challenger,
+        evaluation=evaluation,
+        embeddings=embeddings,
+        publication=publication,
+        timings=timings,
+    )
+    id = content_id({"version": _VERSION, "run": run_id, "inputs": night.inputs})
+    existing = workspace.find(KIND, id)
+    if existing is not None:
+        return existing
+    shelf = Shelf(Snapshot(workspace, snapshot))
+    facts = gather(config, workspace, night, shelf)
+    html = render.render(facts, shelf)
+    where = (
+        str(workspace.local / KIND / id / PAGE)
+        if workspace.is_local
+        else f"{workspace.root}/{KIND}/{id}/{PAGE}"
+    )
+    with workspace.create(KIND, id, inputs=night.inputs) as draft:
+        (draft.path / PAGE).write_text(html, encoding="utf-8")
+        text = json.dumps(facts, indent=1, ensure_ascii=False, allow_nan=False, default=str)
+        (draft.path / FACTS).write_text(text + "\n", encoding="utf-8")
+        (draft.path / SUMMARY).write_text(summary.text(facts, where), encoding="utf-8")
+        draft.info |= {key: facts[key] for key in ("run_id", "headline", "examples", "next")}
+        draft.info |= {key: facts["evaluation"].get(key) for key in ("decision", "reasons", "chosen")}
+        draft.info |= {key: facts["publication"].get(key) for key in ("counts", "alias", "collection")}
+        draft.info |= {"page": where, "duration_s": round(time.monotonic() - started, 3)}
+    logger.info("report of %s: %s, %d KB", run_id, where, len(html) // 1024)
+    return draft.committed()

@@ -1,0 +1,148 @@
+"""The night in a terminal: half a page of plain text.
+
+Does not know: pages.
+"""
+
+import textwrap
+from collections.abc import Mapping
+from typing import Any
+
+from recsys.report import formatting
+from recsys.report.facts import candidate, title
+
+_WIDTH = 96
+
+
+def text(facts: Mapping[str, Any], page: str) -> str:
+    """Return the summary; ``page`` is where the HTML report lies."""
+    parts = [
+        _heading(facts),
+        _section("What came in", _catalog(facts["catalog"])),
+        _section("Encoders", _encoders(facts["evaluation"]) + _judgements(facts["training"])),
+        _section("The gate", _gate(facts["evaluation"])),
+        _section("The index", _index(facts)),
+        _section("Three products and what is most similar", _examples(facts)),
+        _section("Next", [f"{step['command']:<40} {step['does']}" for step in facts["next"]]),
+        _section("The whole report", [page]),
+    ]
+    whole = "\n\n".join(part for part in parts if part) + "\n"
+    return "".join(
+        c if c.isprintable() or c == "\n" else " " for c in whole
+    )  # feed text may hold terminal codes
+
+
+def _heading(facts: Mapping[str, Any]) -> str:
+    lines = textwrap.wrap(" ".join(facts["headline"]), _WIDTH)
+    return "\n".join([f"{facts['name']}: run {facts['run_id']}", "=" * _WIDTH, *lines])
+
+
+def _section(name: str, lines: list[str]) -> str:
+    return "\n".join([name, "-" * len(name), *lines]) if lines else ""
+
+
+def _catalog(catalog: Mapping[str, Any]) -> list[str]:
+    products = formatting.count(catalog["num_products"] or 0, "product")
+    rows, pictures = catalog["num_rows"] or 0, formatting.count(catalog["num_images"] or 0, "picture")
+    lines = [f"{products} accepted of {formatting.count(rows, 'row')}, with {pictures}"]
+    for scope, name in formatting.SCOPES.items():
+        reasons = [r for r in catalog["reasons"] if r["scope"] == scope]
+        if reasons:
+            found = ", ".join(f"{r['count']} × {r['words']}" for r in reasons[:5])
+            lines += _wrapped(f"{name}: {catalog['num_rejected'][scope]} ({found})")
+    diff = {k: v for k, v in catalog["diff"].items() if v}
+    if diff:
+        lines.append(
+            "Against the last catalog: " + ", ".join(f"{v:,} {k.replace('_', ' ')}" for k, v in diff.items())
+        )
+    return lines
+
+
+def _encoders(evaluation: Mapping[str, Any]) -> list[str]:
+    if not evaluation.get("candidates"):
+        return []
+    chosen = (evaluation.get("chosen") or {}).get("name")
+    reference, challenger = evaluation.get("reference"), evaluation.get("challenger")
+    lines = []
+    for name in dict.fromkeys((reference, challenger, chosen)):
+        found = candidate(evaluation, name)
+        if found is None:
+            continue
+        role = " and ".join(
+            word for word, holds in (
+                ("champion" if reference == "champion" else "to beat", name == reference),
+                ("challenger", name == challenger), ("in service now", name == chosen),
+            ) if holds
+        )  # fmt: skip
+        lines.append(f"{found['title']} ({role}): gate score {formatting.interval(found.get('score'))}")
+        for task in evaluation.get("tasks", []):
+            figures = (task.get("figures", {}).get(name) or {}).get(task["main_metric"])
+            metric = formatting.metric(task["main_metric"])
+            lines.append(f"  {_short(task['title'], 52):<52} {metric:<11} {formatting.interval(figures)}")
+    return lines
+
+
+def _judgements(training: Mapping[str, Any]) -> list[str]:
+    return _wrapped(training["judgements"]) if training.get("judgements") else []
+
+
+def _gate(evaluation: Mapping[str, Any]) -> list[str]:
+    reasons = evaluation.get("reasons") or []
+    decision = evaluation.get("decision")
+    chosen = title(evaluation, (evaluation.get("chosen") or {}).get("name"))
+    first = [f"Decision: {decision or 'none'} – “{chosen}” serves from now on"] if decision else []
+    return first + [line for reason in reasons for line in _wrapped("because: " + reason)]
+
+
+def _index(facts: Mapping[str, Any]) -> list[str]:
+    index, embedding = facts["publication"], facts["embedding"]
+    counts = index.get("counts") or {}
+    names = {
+        "new": "new",
+        "vectors": "with new vectors",
+        "payload": "with new columns",
+        "gone": "deleted",
+        "unchanged": "unchanged",
+    }
+    numbers = ", ".join(
+        f"{counts[key]:,} {what}" for key, what in names.items() if counts.get(key) is not None
+    )
+    audit = (index.get("audit") or {}).get("checks") or {}
+    failed = [name for name, result in audit.items() if result != "ok"]
+    seconds = {t["stage"]: t["seconds"] for t in facts["timings"]}
+    lines = [
+        f"{index.get('alias')} → {index.get('collection')} ({counts.get('total', 0):,} products)",
+        f"{formatting.ACTIONS.get(str(index.get('action')), index.get('action'))}: {numbers}",
+        f"{embedding.get('embedded') or 0:,} embedded in {formatting.duration(seconds.get('embed'))}, "
+        f"{embedding.get('reused') or 0:,} vectors reused; "
+        f"published in {formatting.duration(seconds.get('publish'))}",
+    ]
+    if audit:
+        lines.append(
+            "Audit: " + (f"{', '.join(failed)} not passed" if failed else f"{len(audit)} checks passed")
+        )
+    return lines
+
+
+def _examples(facts: Mapping[str, Any]) -> list[str]:
+    lines = []
+    for example in facts["examples"]:
+        lines.append(f"{example['id']}  {_title(facts, example['id'])}")
+        for n in example["neighbours"]:
+            lines.append(
+                f"  {n['score']:.3f}  {n['id']}  {_title(facts, n['id'])}"
+                f"  [image {n['image_score']:.2f}, text {n['text_score']:.2f}]"
+            )
+    return lines
+
+
+def _title(facts: Mapping[str, Any], id: str) -> str:
+    name = " ".join(str(facts["products"].get(id, {}).get("title", "")).split())
+    return _short(name, 56)
+
+
+def _short(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def _wrapped(line: str) -> list[str]:
+    return textwrap.wrap(line, _WIDTH, subsequent_indent="  ")

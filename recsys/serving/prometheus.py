@@ -1,0 +1,103 @@
+"""What Prometheus reads at ``/metrics``: requests, where their time goes, what is live and how fresh it is.
+
+Does not know: routes, the gate.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from recsys.search.live_index import Live
+
+_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+class Metrics:
+    """The service's own registry; nothing is registered globally."""
+
+    def __init__(self, live: Live) -> None:
+        self.registry = CollectorRegistry()
+        labels = ("route", "method", "status")
+        self._requests = Counter("recsys_http_requests", "Requests answered.", labels, registry=self.registry)
+        self._seconds = Histogram(
+            "recsys_http_request_seconds", "Time to answer.", ("route",), buckets=_BUCKETS,
+            registry=self.registry,
+        )  # fmt: skip
+        self._steps = Histogram(
+            "recsys_search_step_seconds",
+            "Time of a search by step: prepare reads examples and runs the encoder, find asks the engine "
+            "and ranks.",
+            ("step",), buckets=_BUCKETS, registry=self.registry,
+        )  # fmt: skip
+        self.waiting = Gauge(
+            "recsys_http_work_waiting",
+            "Pieces of work given to threads and not done.",
+            registry=self.registry,
+        )
+        self._known: dict[tuple[str, str, int], tuple[Any, Any]] = {}
+        self._known_steps: dict[str, Any] = {}
+        self.registry.register(_LiveCollector(live))
+
+    def request(self, route: str, method: str, status: int, seconds: float) -> None:
+        """Count one request."""
+        key = (route, method, status)
+        known = self._known.get(key)
+        if known is None:
+            known = self._requests.labels(route, method, str(status)), self._seconds.labels(route)
+            self._known[key] = known
+        known[0].inc()
+        known[1].observe(seconds)
+
+    def search(self, timings_ms: Mapping[str, float]) -> None:
+        """Note where one search spent its time."""
+        for step, taken in timings_ms.items():
+            known = self._known_steps.get(step)
+            if known is None:
+                known = self._known_steps[step] = self._steps.labels(step)
+            known.observe(taken / 1e3)
+
+    def text(self) -> bytes:
+        """Return everything in Prometheus' text format."""
+        return generate_latest(self.registry)
+
+
+class _LiveCollector(Collector):
+    """Reads what is live when it is asked."""
+
+    def __init__(self, live: Live) -> None:
+        self._live = live
+
+    def describe(self) -> Iterable[Metric]:
+        """Say nothing beforehand: nothing may be live yet."""
+        return ()
+
+    def collect(self) -> Iterable[Metric]:
+        """Yield what is live now."""
+        ready = self._live.ready()
+        yield GaugeMetricFamily("recsys_ready", "1 where questions by id can be answered.", float(ready))
+        yield GaugeMetricFamily(
+            "recsys_live_swaps", "Times that another view took over since the start.", self._live.num_swaps
+        )
+        if not ready:
+            return
+        view = self._live.view()
+        metadata = view.collection.metadata
+        info = GaugeMetricFamily(
+            "recsys_live_info", "1, with the names of what is live.",
+            labels=("collection", "encoder", "snapshot"),
+        )  # fmt: skip
+        info.add_metric((view.collection.name, view.encoder_ref, view.snapshot_ref), 1)
+        yield info
+        yield GaugeMetricFamily(
+            "recsys_encoder_loaded", "1 where words and pictures can be answered at once.",
+            float(view.encoder_loaded),
+        )  # fmt: skip
+        if metadata.updated_at:
+            age = (datetime.now(UTC) - datetime.fromisoformat(metadata.updated_at)).total_seconds()
+            yield GaugeMetricFamily(
+                "recsys_live_age_seconds", "Since the live collection was last brought to a snapshot.", age
+            )

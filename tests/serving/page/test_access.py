@@ -1,0 +1,246 @@
+"""For everybody: names and roles, keys alone, contrast, motion, both colour schemes."""
+
+import importlib.util
+import re
+from collections import Counter
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.serving.page.conftest import DESK, PHONE, Open, Shop
+from tests.serving.page.looks import BAG, cards, settled
+from tests.serving.page.scenes import until
+
+VIEWS = {
+    "start": "/",
+    "product": "/similar/P000003?like=P000020&unlike=P000030&in.availability=in_stock",
+    "words": "/search?q=teapot",
+    "why": "/similar/P000003?panel=why&about={first}",
+    "rules": "/similar/P000003?panel=rules",
+    "rule": "/similar/P000003?panel=rule&about=new:boost:P000020",
+    "shelf": "/similar/P000003?panel=shelf",
+    "shelf page": "/shelf?item=P000003&item=P000020",
+    "rules page": "/rules",
+    "nothing": "/similar/P000003?price=1-2",
+    "beside": "/similar/P000003?beside={kept}",
+}
+
+
+def address(view: str, page_of: Any, shop: Shop) -> str:
+    path = VIEWS[view]
+    if "{first}" in path:
+        page = page_of("/similar/P000003")
+        first = cards(page).first
+        expect(first).to_be_visible()
+        path = path.format(first=first.get_attribute("data-id"))
+    return path.format(kept=shop.kept)
+
+
+def drawn(page: Any) -> None:
+    page.wait_for_load_state("networkidle")
+    expect(page.locator("html.busy")).to_have_count(0)
+    expect(page.locator(".grid.waiting")).to_have_count(0)
+    until(page, "document.getAnimations().every(a => a.playState !== 'running')")
+
+
+def axe() -> str:
+    """Return axe-core's source; skip where it is not installed."""
+    spec = importlib.util.find_spec("axe_playwright_python")
+    if spec is None or spec.origin is None:
+        pytest.skip("axe-playwright-python is not installed")
+    return (Path(spec.origin).parent / "axe.min.js").read_text(encoding="utf-8")
+
+
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+
+
+def broken(page: Any, only: dict[str, Any]) -> list[tuple[Any, ...]]:
+    """Return what axe finds wrong."""
+    but = [[".card:nth-child(n + 8)"]]  # the same again
+    found = page.evaluate("([but, only]) => axe.run({exclude: but}, {runOnly: only})", [but, only])
+    assert found["passes"]  # it looked
+    return [
+        (v["id"], n["target"], n.get("failureSummary", "")[:300])
+        for v in found["violations"]
+        for n in v["nodes"]
+    ]
+
+
+UNNAMED = """() => [...document.querySelectorAll('button, a[href], input, select, textarea, [role=slider]')]
+  .filter((e) => e.checkVisibility())
+  .filter((e) => !(e.getAttribute('aria-label') || e.labels?.length || e.textContent.trim()
+    || e.getAttribute('aria-hidden') || e.type === 'hidden'))
+  .map((e) => e.outerHTML.slice(0, 200))"""
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_every_view_is_for_everybody(open_page: Open, shop: Shop, view: str) -> None:
+    page = open_page(address(view, open_page, shop), color_scheme="light")
+    drawn(page)
+    assert page.evaluate(UNNAMED) == []
+    levels = page.evaluate(
+        "[...document.querySelectorAll('h1, h2, h3, h4')].filter((e) => e.checkVisibility())"
+        ".map((e) => Number(e.tagName[1]))"
+    )
+    assert levels.count(1) == 1
+    ids = Counter(page.evaluate("[...document.querySelectorAll('[id]')].map((e) => e.id)"))
+    assert [i for i, n in ids.items() if n > 1] == []
+    assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+    page.evaluate(axe())
+    assert broken(page, {"type": "tag", "values": RULES}) == []
+    page.emulate_media(color_scheme="dark")
+    drawn(page)
+    assert broken(page, {"type": "rule", "values": ["color-contrast"]}) == []
+
+
+def test_what_a_screen_reader_hears_of_a_card(open_page: Open) -> None:
+    page = open_page("/similar/P000003")
+    card = cards(page).first
+    expect(card).to_be_visible()
+    card.hover()
+    expect(card.locator(".quick")).to_be_visible()
+    heard = card.aria_snapshot()
+    title = card.locator(".title").inner_text()
+    for words in (
+        f'button "Put {title} on the shelf"',
+        f'group "Act on {title}"',
+        f'button "More like this: {title}"',
+        f'button "Pin: always first: {title}"',
+        f'heading "{title}" [level=3]',
+        f'button "Why is {title} here?"',
+    ):
+        assert words in heard, heard
+    assert re.search(r'img "Looks alike \d+%, described alike \d+%"', heard)
+
+
+def test_the_whole_way_is_gone_by_keys_alone(open_page: Open) -> None:
+    page = open_page("/")
+    page.keyboard.press("Tab")
+    skip = page.get_by_role("link", name="Skip to the products")
+    expect(skip).to_be_focused()
+    expect(skip).to_be_in_viewport()
+    page.keyboard.press("/")
+    page.keyboard.type("P000003")
+    expect(page.get_by_role("option").nth(1)).to_contain_text("P000003")
+    page.keyboard.press("Enter")
+    expect(cards(page).first).to_be_visible()
+    expect(page.get_by_role("main")).to_be_focused()
+    outline = "() => getComputedStyle(document.activeElement).outlineStyle"
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        assert page.evaluate(outline) != "none" or page.evaluate(
+            "document.activeElement.matches('.range, input')"
+        )
+        if page.evaluate("document.activeElement.closest('.card') !== null"):
+            break
+    quick = page.locator(".card").first.locator(".quick")
+    expect(quick).to_be_visible()  # what hovering shows, the focus shows too
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("w")
+    expect(page.get_by_role("heading", name="Why is it here?")).to_be_focused()
+    page.keyboard.press("Escape")
+    page.keyboard.press("a")
+    expect(page.get_by_role("button", name="Shelf, 1 product")).to_be_visible()
+    page.keyboard.press("Enter")
+    expect(page).not_to_have_url(re.compile("P000003"))
+
+
+def test_the_keys_are_listed_and_can_be_switched_off(open_page: Open) -> None:
+    page = open_page("/similar/P000003")
+    expect(cards(page).first).to_be_visible()
+    page.keyboard.press("?")
+    sheet = page.get_by_role("dialog", name="Keys")
+    for words in ("Undo", "Why is it here?", "Not similar", "Duplicate"):
+        expect(sheet).to_contain_text(words)
+    sheet.get_by_role("switch", name="Single keys are on").uncheck()
+    page.keyboard.press("Escape")
+    expect(sheet).to_have_count(0)
+    page.keyboard.press("s")
+    page.keyboard.press("?")
+    page.wait_for_timeout(100)
+    expect(page.get_by_role("complementary")).to_have_count(0)
+    page.reload()
+    expect(cards(page).first).to_be_visible()
+    page.keyboard.press("s")
+    page.wait_for_timeout(100)
+    expect(page.get_by_role("complementary")).to_have_count(0)
+
+
+def test_what_happens_is_said(open_page: Open) -> None:
+    page = open_page("/similar/P000003")
+    status = page.locator("#say")
+    expect(status).to_have_text(re.compile(r"\d+ products shown\."))
+    page.locator(".card").first.hover()
+    page.locator(".card").first.get_by_role("button", name=re.compile("^Block")).click()
+    expect(status).to_have_text(re.compile("Blocked: .* Press Z to undo."))
+
+
+def test_the_colours_can_be_chosen_and_stay(open_page: Open) -> None:
+    page = open_page("/", color_scheme="light")
+    paper = "() => getComputedStyle(document.body).backgroundColor"
+    light = page.evaluate(paper)
+    button = page.get_by_role("button", name="Colours: as the device. Change")
+    button.click()
+    page.get_by_role("button", name="Colours: light. Change").click()
+    expect(page.get_by_role("button", name="Colours: dark. Change")).to_be_visible()
+    dark = page.evaluate(paper)
+    assert dark != light
+    page.reload(wait_until="commit")
+    page.wait_for_selector("body")
+    assert page.evaluate(paper) == dark  # from the first paint
+    page.get_by_role("button", name="Colours: dark. Change").click()
+    assert page.evaluate(paper) == light
+
+
+def test_nothing_moves_for_those_who_asked_for_calm(open_page: Open) -> None:
+    page = open_page("/similar/P000003", reduced_motion="reduce")
+    expect(cards(page).first).to_be_visible()
+    page.locator(".card").nth(3).hover()
+    page.locator(".card").nth(3).get_by_role("button", name=re.compile("^Pin")).click()
+    expect(page.locator(".card .badge.pin")).to_be_visible()
+    longest = page.evaluate(
+        "() => Math.max(0, ...document.getAnimations().map(a => a.effect.getComputedTiming().duration))"
+    )
+    assert longest <= 1
+
+
+@pytest.mark.parametrize(
+    "viewport",
+    [
+        DESK,
+        PHONE,
+        {"width": 320, "height": 640},
+        {"width": 1000, "height": 700},
+        {"width": 2200, "height": 1200},
+    ],
+)
+def test_nothing_sticks_out_at_any_width(open_page: Open, viewport: dict[str, int]) -> None:
+    page = open_page("/", viewport=viewport)
+    for path in ("/", "/similar/P000003"):
+        page.goto(page.url.split("//")[0] + "//" + page.url.split("/")[2] + path)
+        drawn(page)
+        assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, path
+        boxes = [page.locator(where).bounding_box() for where in (".brand", ".search-box", "#tools")]
+        assert all(a["x"] + a["width"] <= b["x"] for a, b in pairwise(boxes)), path
+
+
+def test_the_focus_stays_where_it_was_when_the_filters_are_counted_anew(open_page: Open) -> None:
+    page = open_page(BAG)
+    expect(cards(page).first).to_be_visible()
+    settled(page)
+    tree = page.locator("[data-column=product_type]")
+    for name in ("Accessories", "Handbags"):
+        tree.get_by_role("button", name=name, exact=False).first.focus()
+        page.keyboard.press("Enter")
+        page.wait_for_url(f"**{name}*")
+        settled(page)
+        expect(tree.get_by_role("button", name=name, exact=False).first).to_be_focused()
+    box = page.locator(".filters input[type=checkbox]").first
+    box.focus()
+    page.keyboard.press("Space")
+    expect(page.get_by_role("group", name="Filters that are on").get_by_role("button")).to_have_count(3)
+    settled(page)
+    expect(box).to_be_focused()

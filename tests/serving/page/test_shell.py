@@ -1,0 +1,129 @@
+"""The page as files: how it is cached, what it may run, what it never says."""
+
+import gzip
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+import recsys
+from recsys.serving.page import shell
+from tests.serving.page.conftest import Shop
+
+STATIC = Path(recsys.__path__[0]) / "serving/page/static"
+SCRIPTS = sorted(STATIC.rglob("*.js"))
+VIEWS = ("/", "/search?q=x", "/similar/P000003", "/similar/a%2Fb", "/rules", "/shelf")
+
+
+@pytest.fixture(scope="module")
+def web(site: str, shop: Shop) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=site) as client:
+        yield client
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_every_view_is_the_same_shell_and_asks_whether_it_changed(web: httpx.Client, view: str) -> None:
+    answer = web.get(view)
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert answer.headers["cache-control"] == "no-cache"
+    assert answer.text == web.get("/").text
+    again = web.get(view, headers={"If-None-Match": answer.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+
+
+def test_files_are_named_by_their_content_and_kept_for_good(web: httpx.Client) -> None:
+    html = web.get("/").text
+    names = re.findall(r'(?:src|href)="(/static/[^"]+)"', html)
+    assert len(names) > 30
+    for name in names:
+        answer = web.get(name)
+        assert answer.status_code == 200, name
+        assert "immutable" in answer.headers["cache-control"]
+        assert answer.headers["x-content-type-options"] == "nosniff"
+    script = next(n for n in names if n.endswith("main.js"))
+    assert web.get(script).headers["content-type"] == "text/javascript; charset=utf-8"
+    old = re.sub(r"/static/\w+/", "/static/000000000000/", script)
+    assert web.get(old).status_code == 200  # a page that stood open while the service was renewed
+    assert web.get(old).headers["cache-control"] == "no-store"
+
+
+def test_every_module_is_announced_so_that_none_waits_for_another(web: httpx.Client) -> None:
+    html = web.get("/").text
+    for script in SCRIPTS:
+        assert f"/{script.relative_to(STATIC).as_posix()}" in html
+
+
+def test_files_are_packed(web: httpx.Client) -> None:
+    name = re.search(r'"(/static/[^"]+/page\.css)"', web.get("/").text)
+    assert name is not None
+    plain = web.get(name[1], headers={"Accept-Encoding": "identity"})
+    with web.stream("GET", name[1], headers={"Accept-Encoding": "gzip"}) as packed:
+        raw = b"".join(packed.iter_raw())
+        assert packed.headers["content-encoding"] == "gzip"
+    assert gzip.decompress(raw) == plain.content
+    assert len(raw) < len(plain.content) / 2
+    assert "Accept-Encoding" in plain.headers["vary"]
+
+
+@pytest.mark.parametrize("name", ["../app.py", "js/none.js", "..%2f..%2fapp.py", "", "js"])
+def test_nothing_else_is_served(web: httpx.Client, name: str) -> None:
+    answer = web.get(f"/static/{shell.files().version}/{name}")
+    assert answer.status_code == 404
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_no_script_and_no_style_stands_in_the_page(web: httpx.Client) -> None:
+    for path in ("/", "/login"):
+        html = web.get(path).text
+        assert not re.findall(r"<script(?![^>]*\bsrc=)", html)
+        assert not re.findall(r"<style|\sstyle=|\son\w+=", html)
+        assert "http://" not in html.replace("http://www.w3.org", "")
+    policy = web.get("/").headers["content-security-policy"]
+    for part in ("default-src 'none'", "script-src 'self'", "style-src 'self'", "base-uri 'none'"):
+        assert part in policy
+    assert "unsafe" not in policy
+
+
+def test_the_shell_holds_no_data_and_is_there_before_signing_in(keyed_site: str, web: httpx.Client) -> None:
+    html = httpx.get(keyed_site + "/similar/P000003").text
+    assert html == web.get("/").text
+    assert "P000003" not in html
+
+
+def test_the_shops_name_is_escaped() -> None:
+    html = shell.shell('<b onclick="x">&')
+    assert "<b onclick" not in html
+    assert "&lt;b onclick=&#34;x&#34;&gt;&amp;" in html
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda p: p.name)
+def test_data_never_becomes_markup_and_files_stay_small(script: Path) -> None:
+    source = script.read_text(encoding="utf-8")
+    for forbidden in (
+        "innerHTML",
+        "outerHTML",
+        "insertAdjacentHTML",
+        "document.write",
+        "eval(",
+        "new Function",
+    ):
+        assert forbidden not in source
+    assert len(source.splitlines()) <= 250
+
+
+JARGON = re.compile(
+    r"\b(embeddings?|vectors?|cosine|MMR|encoders?|neighbou?rs?|modalit\w+|payload|facets?)\b", re.I
+)
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda p: p.name)
+def test_no_jargon_is_said(script: Path) -> None:
+    source = re.sub(
+        r"/\*.*?\*/|^\s*//.*$|(?<=[;{}]) // .*$", "", script.read_text(encoding="utf-8"), flags=re.S | re.M
+    )
+    said = [m[1:-1] for m in re.findall(r'"(?:[^"\\\n]|\\.)*"|`[^`]*`', source)]
+    spoken = [re.sub(r"\$\{[^}]*\}", " ", s) for s in said if " " in s and not s.startswith(("h.", "/", "."))]
+    assert not [s for s in spoken if JARGON.search(s)]

@@ -1,0 +1,206 @@
+"""What every request passes: host names, headers, problems, metrics, the access log."""
+
+import json
+import logging
+import re
+
+import pytest
+from fastapi import FastAPI
+from starlette.requests import Request
+from starlette.testclient import TestClient
+
+from recsys.errors import ConfigError, TransientError
+from recsys.serving.middleware import Hosts, is_loopback, shown_host
+from recsys.serving.problems import Problem
+from tests.serving.conftest import Client, Shop
+from tests.serving.test_limits import refused
+
+PATHS = (
+    "/",
+    "/docs",
+    "/openapi.json",
+    "/healthz",
+    "/v1/status",
+    "/v1/products/p00/similar",
+    "/nope",
+    "/login",
+)
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_every_answer_carries_the_security_headers(client: TestClient, path: str) -> None:
+    headers = client.get(path).headers
+    policy = dict(part.strip().split(" ", 1) for part in headers["content-security-policy"].split(";"))
+    assert policy["default-src"] == "'none'"
+    assert policy["script-src"] == policy["style-src"] == "'self'"
+    assert policy["frame-ancestors"] == policy["base-uri"] == "'none'"
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["cross-origin-opener-policy"] == headers["cross-origin-resource-policy"] == "same-origin"
+    assert {"referrer-policy", "permissions-policy", "cache-control"} <= headers.keys()
+    assert re.fullmatch(r"[0-9a-f]{16}", headers["x-request-id"])
+
+
+def test_answers_are_not_kept_by_anybody(client: TestClient) -> None:
+    assert client.get("/v1/status").headers["cache-control"] == "no-store"
+    assert client.get("/nope").headers["cache-control"] == "no-store"
+
+
+@pytest.mark.parametrize(
+    ("host", "admitted"),
+    [("localhost", True), ("localhost:8000", True), ("127.0.0.1:8000", True), ("[::1]:8000", True),
+     ("LOCALHOST", True), ("shop.example", True), ("evil.example", False), ("localhost.evil.example", False),
+     ("", False), ("10.0.0.5", False), ("[::1", False)],
+)  # fmt: skip
+def test_only_its_own_names(shop: Shop, host: str, admitted: bool) -> None:
+    with TestClient(shop.app(hosts=["Shop.Example"]), base_url="http://localhost") as client:
+        response = client.get("/v1/status", headers={"host": host})
+        if admitted:
+            assert response.status_code == 200
+        else:
+            assert "search.hosts" in refused(response, 400, repr(host))["fix"]
+            assert client.get("/healthz", headers={"host": host}).status_code == 200  # probes go by address
+
+
+def test_on_every_address_it_goes_by_addresses_but_not_by_names(shop: Shop) -> None:
+    hosts = Hosts(shop.config.search.model_copy(update={"host": "0.0.0.0"}))
+    for fine in (b"10.0.0.5:8000", b"[fd00::1]:8000", b"localhost"):
+        hosts.check({b"host": fine})
+    with pytest.raises(Problem, match=r"evil\.example"):
+        hosts.check({b"host": b"evil.example"})
+
+
+def test_what_is_loopback() -> None:
+    assert all(map(is_loopback, ("localhost", "127.0.0.1", "127.8.8.8", "::1")))
+    assert not any(map(is_loopback, ("0.0.0.0", "::", "", "10.0.0.5", "shop.example")))
+    assert (shown_host("0.0.0.0"), shown_host("::1"), shown_host("10.0.0.5")) == (
+        "127.0.0.1", "[::1]", "10.0.0.5",
+    )  # fmt: skip
+
+
+def test_unknown_paths_and_methods_are_problems(client: TestClient) -> None:
+    assert refused(client.get("/v1/nope"), 404)["type"] == "/docs#not-found"
+    refused(client.get("/v1/products/p00/"), 404)
+    put = client.put("/v1/rules")
+    assert refused(put, 405)["type"] == "/docs#method-not-allowed"
+    assert put.headers["allow"] == "GET, POST"
+    assert client.post("/v1/rules/1").headers["allow"] == "DELETE, GET, PATCH"
+    refused(client.post("/healthz"), 405)
+
+
+def test_a_failure_of_ours_is_a_problem_with_an_id(
+    shop: Shop, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = shop.app()
+
+    def fails() -> None:
+        raise ZeroDivisionError("the cause")
+
+    monkeypatch.setattr(app.state.service.store, "rules", lambda **_: fails())
+    with TestClient(app, base_url="http://localhost") as client, caplog.at_level(logging.ERROR):
+        response = client.get("/v1/rules")
+    problem = refused(response, 500)
+    assert problem["request_id"] == response.headers["x-request-id"]
+    assert "the cause" not in response.text
+    record = next(r for r in caplog.records if problem["request_id"] in r.getMessage())
+    assert record.exc_info
+    assert record.exc_info[0] is ZeroDivisionError
+    assert "content-security-policy" in response.headers
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [(TransientError("Not now.", fix="Wait."), 503), (ConfigError("Wrong.", fix="Mend it."), 500)],
+)
+def test_our_errors_keep_their_words(shop: Shop, error: Exception, status: int) -> None:
+    app = shop.app()
+
+    async def fails(request: Request) -> None:
+        raise error
+
+    app.add_api_route("/fails", fails)
+    with TestClient(app, base_url="http://localhost") as client:
+        response = client.get("/fails")
+        problem = refused(response, status)
+        assert [problem["detail"], problem["fix"]] == list(error.args)
+        assert ("retry-after" in response.headers) == (status == 503)
+
+
+def test_every_request_is_one_line_in_the_log(as_: Client, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "recsys.serving.access"):
+        response = as_("rita").get("/v1/products/p00%0Aforged/similar?limit=3")
+        as_().get("/v1/status")
+    lines = [r.getMessage() for r in caplog.records if r.name == "recsys.serving.access"]
+    assert re.fullmatch(
+        rf"GET /v1/products/p00%0Aforged/similar 404 \d+\.\d ms, \d+ bytes, rita, "
+        rf"{response.headers['x-request-id']}",
+        lines[0],
+    )
+    assert lines[1].startswith("GET /v1/status 401 ")
+    assert ", -, " in lines[1]
+
+
+def test_requests_are_counted(shop: Shop) -> None:
+    with TestClient(shop.app(), base_url="http://localhost") as client:
+        for _ in range(3):
+            client.get("/v1/products/p00/similar")
+        client.get("/v1/products/nope/similar")
+        client.get("/x/1")
+        client.get("/x/2")
+        text = client.get("/metrics").text
+    similar = 'recsys_http_requests_total{method="GET",route="/v1/products/{id}/similar",status="%s"} %s.0'
+    assert similar % (200, 3) in text
+    assert similar % (404, 1) in text
+    assert 'recsys_http_requests_total{method="GET",route="other",status="404"} 2.0' in text
+    assert 'recsys_http_request_seconds_count{route="/v1/products/{id}/similar"} 4.0' in text
+    assert 'recsys_search_step_seconds_count{step="find"} 3.0' in text
+    assert 'recsys_live_info{collection="products__e1' in text
+    assert "recsys_ready 1.0" in text
+    assert "recsys_encoder_loaded 1.0" in text
+    age = re.search(r"^recsys_live_age_seconds (\S+)$", text, re.MULTILINE)
+    assert age
+    assert 0 <= float(age[1]) < 3600
+
+
+def test_a_route_never_met_before_does_not_grow_the_metrics(client: TestClient) -> None:
+    for i in range(20):
+        client.get(f"/unknown/{i}")
+    assert "unknown" not in client.get("/metrics").text
+
+
+def test_too_much_waiting_is_refused_at_once(shop: Shop) -> None:
+    app: FastAPI = shop.app()
+    app.state.service.threads._given = app.state.service.threads._most
+    with TestClient(app, base_url="http://localhost") as client:
+        response = client.post("/v1/search", json={"text": "red"})
+        refused(response, 503, "waiting")
+        assert response.headers["retry-after"] == "1"
+        assert client.get("/v1/products/p00/similar").status_code == 200  # by id it is still answered
+
+
+def test_problems_are_json_whatever_was_sent(client: TestClient) -> None:
+    response = client.post("/v1/search", json={"like": ["\U0001f600 \"'<b>\u0007 ä"]})
+    body = refused(response, 404)
+    assert json.loads(response.content) == body
+    assert "<b>" in body["detail"]
+
+
+@pytest.mark.parametrize("path", ["/", "/v1/products/p00", "/healthz", "/static/any/theme.js"])
+def test_head_answers_as_get_without_a_body(client: TestClient, path: str) -> None:
+    head, get = client.head(path), client.get(path)
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["content-type"] == get.headers["content-type"]
+    assert int(head.headers["content-length"]) > 0
+
+
+def test_long_answers_are_packed_for_those_who_take_it(client: TestClient) -> None:
+    path = "/v1/products/p00/similar"
+    plain = client.get(path, headers={"Accept-Encoding": "identity"})
+    packed = client.get(path, headers={"Accept-Encoding": "gzip"})
+    assert "content-encoding" not in plain.headers
+    assert packed.headers["content-encoding"] == "gzip"
+    assert packed.json()["items"] == plain.json()["items"]
+    assert int(packed.headers["content-length"]) < len(plain.content) / 3
+    assert "accept-encoding" in packed.headers["vary"].lower()
+    assert packed.headers["x-content-type-options"] == "nosniff"
+    picture = packed.json()["items"][0]["product"]["picture"]
+    assert "content-encoding" not in client.get(picture, headers={"Accept-Encoding": "gzip"}).headers

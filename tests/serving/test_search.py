@@ -1,0 +1,205 @@
+"""Searching through HTTP: what is asked comes back, as the document says, and from one collection."""
+
+import base64
+import json
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+import numpy as np
+import pytest
+from pydantic import BaseModel
+from starlette.testclient import TestClient
+
+from recsys.search.query import SearchQuery
+from recsys.search.rules import Rule
+from recsys.serving.responses import AnswerOut, BatchAnswer
+from tests.embedding.catalogs import picture
+from tests.serving.conftest import Shop
+
+
+def ids(answer: dict[str, Any]) -> list[str]:
+    return [item["id"] for item in answer["items"]]
+
+
+def good(response: httpx.Response, model: type[BaseModel] = AnswerOut) -> dict[str, Any]:
+    """Return the body; it says exactly what its model documents."""
+    assert response.status_code == 200, response.text
+    body: dict[str, Any] = response.json()
+    assert model.model_validate(body, strict=True).model_dump(mode="json", exclude_unset=True) == body
+    return body
+
+
+def search(client: TestClient, **body: Any) -> dict[str, Any]:
+    return good(client.post("/v1/search", json=body))
+
+
+def test_similar_to_a_product(client: TestClient, shop: Shop) -> None:
+    answer = good(client.get("/v1/products/p00/similar", params={"limit": 5, "image_weight": 0.3}))
+    view = shop.live.view()
+    assert answer["encoder"] == view.encoder_ref == "encoders/e1"
+    assert (answer["snapshot"], answer["collection"]) == (view.snapshot_ref, view.collection.name)
+    assert answer["image_weight"] == 0.3
+    assert len(answer["items"]) == 5
+    assert "p00" not in ids(answer)
+    for item in answer["items"]:
+        assert item["score"] == pytest.approx(0.3 * item["image_score"] + 0.7 * item["text_score"], abs=1e-4)
+        assert "explain" not in item
+        assert {"id", "brand", "price", "product_type", "attributes", "link"} <= item["product"].keys()
+        assert {"embedding_key", "row_hash", "image", "modalities"}.isdisjoint(item["product"])
+    assert "explain" not in answer
+
+
+def test_both_routes_say_the_same(client: TestClient) -> None:
+    options: dict[str, Any] = {"limit": 4, "diversity": 0.4, "fold": False, "offset": 2, "image_weight": 0.8}
+    conditions = {"availability": "in_stock", "price": {"lte": 30}, "not": {"brand": ["Bolt"]}}
+    by_get = good(
+        client.get("/v1/products/p00/similar", params={**options, "filter": json.dumps(conditions)})
+    )
+    by_post = search(client, like=["p00"], filter=conditions, **options)
+    assert by_get["items"]
+    assert by_get | {"took_ms": 0} == by_post | {"took_ms": 0}
+    assert {i["product"]["brand"] for i in by_get["items"]} == {"Acme"}
+    assert all(i["product"]["price"] <= 30 for i in by_get["items"])
+
+
+def test_pages_follow_one_another(client: TestClient) -> None:
+    whole = search(client, like=["p00"], limit=23, fold=False)
+    assert whole["next_offset"] is None
+    pages: list[dict[str, Any]] = []
+    offset = 0
+    while offset is not None:
+        page = search(client, like=["p00"], limit=7, offset=offset, fold=False)
+        pages += page["items"]
+        offset = page["next_offset"]
+    assert [i["id"] for i in pages] == [i["id"] for i in whole["items"]]
+
+
+def test_variants_fold_with_a_count(client: TestClient) -> None:
+    folded = search(client, like=["p00"])
+    assert all(i["num_variants"] == 1 + len(i["variants"]) for i in folded["items"])
+    assert any(i["num_variants"] == 2 for i in folded["items"])
+    assert all(i["num_variants"] == 1 for i in search(client, like=["p00"], fold=False)["items"])
+
+
+def test_words_and_pictures_in_every_form(client: TestClient) -> None:
+    raw = picture(3)
+    encoded = base64.b64encode(raw).decode()
+    plain = search(client, images=[encoded], text="red thing", limit=3)
+    as_url = search(client, images=[f"data:image/jpeg;base64,{encoded}"], text="red thing", limit=3)
+    file = ("mug.jpg", raw, "application/octet-stream")
+    form = {"query": json.dumps({"text": "red thing", "limit": 3})}
+    as_form = good(client.post("/v1/search", data=form, files={"images": file}))
+    assert plain["items"]
+    assert ids(plain) == ids(as_url) == ids(as_form)
+    alone = good(client.post("/v1/search", files=[("images", file), ("images", file)]))
+    assert alone["image_weight"] > 0.5
+    assert max(i["image_score"] for i in alone["items"]) == pytest.approx(1, abs=1e-3)
+
+
+def test_a_picture_part_without_a_file_name(client: TestClient) -> None:
+    body = b"--x\r\nContent-Disposition: form-data; name=images\r\n\r\n" + picture(3) + b"\r\n--x--\r\n"
+    response = client.post(
+        "/v1/search", content=body, headers={"content-type": "multipart/form-data; boundary=x"}
+    )
+    assert max(i["image_score"] for i in good(response)["items"]) == pytest.approx(1, abs=1e-3)
+
+
+def test_liked_and_disliked(client: TestClient) -> None:
+    liked = search(client, like=["p00", "p01"], limit=24)
+    away = ids(liked)[0]
+    moved = search(client, like=["p00", "p01"], unlike=[away], limit=24)
+    assert away not in ids(moved)
+    assert {"p00", "p01"}.isdisjoint(ids(moved))
+
+
+def test_explanations(client: TestClient, shop: Shop) -> None:
+    answer = search(client, like=["p00"], explain=True, limit=5)
+    assert answer["explain"] == {"without_rules": ids(answer), "rules": [], "blocked": []}
+    for place, item in enumerate(answer["items"]):
+        assert item["explain"]["rank_without_rules"] == place
+        for shared in item["explain"]["shared"]:
+            assert shared.keys() == {"column", "value"}
+    assert any(i["explain"]["shared"] for i in answer["items"])
+
+
+def test_a_kept_collection_answers_with_its_own_encoder(client: TestClient, shop: Shop) -> None:
+    old = search(client, text="red thing", collection=shop.old)
+    assert (old["collection"], old["encoder"]) == (shop.old, "encoders/e0")
+    assert search(client, text="red thing")["encoder"] == "encoders/e1"
+    again = good(client.get("/v1/products/p00/similar", params={"collection": shop.old}))
+    assert again["encoder"] == "encoders/e0"
+
+
+def test_scores_are_those_of_the_named_encoders_vectors(client: TestClient, shop: Shop) -> None:
+    for name in (None, shop.old):
+        answer = search(client, like=["p00"], collection=name, image_weight=0.4, limit=6)
+        collection = shop.live.view(name).collection
+        rows = collection.retrieve(["p00", *ids(answer)], with_vectors=True)
+        halves = np.stack([r.vector for r in rows if r.vector is not None]).reshape(len(rows), 2, -1)
+        parts = 2 * np.einsum("nmd,md->nm", halves[1:], halves[0])
+        for item, (image, text) in zip(answer["items"], parts.tolist(), strict=True):
+            assert item["image_score"] == pytest.approx(image, abs=1e-4)
+            assert item["text_score"] == pytest.approx(text, abs=1e-4)
+
+
+def test_many_products_at_once(client: TestClient, shop: Shop) -> None:
+    asked = {"ids": ["p03", "nope", "p00", "p03"], "limit": 3, "filter": {"brand": "Acme"}}
+    answer = good(client.post("/v1/batch", json=asked), BatchAnswer)
+    assert list(answer["answers"]) == ["p03", "nope", "p00"]
+    assert answer["answers"]["nope"] is None
+    assert answer["missing"] == ["nope"]
+    alone = search(client, like=["p03"], limit=3, filter={"brand": "Acme"})
+    assert ids(answer["answers"]["p03"]) == ids(alone)
+    assert answer["collection"] == shop.live.view().collection.name
+
+
+def test_an_answer_is_what_the_finder_found(client: TestClient, shop: Shop) -> None:
+    found = shop.app().state.service.finder.search(SearchQuery(like=("p07",), limit=4))
+    answer = search(client, like=["p07"], limit=4)
+    assert [(i.id, i.score) for i in found.items] == [(i["id"], i["score"]) for i in answer["items"]]
+    picture_of = {i.id: i.payload.get("image") for i in found.items}
+    for item in answer["items"]:
+        sha256 = picture_of[item["id"]]
+        assert item["product"].get("picture") == (f"/pictures/{sha256}" if sha256 else None)
+
+
+def test_an_id_may_hold_anything(client: TestClient) -> None:
+    for id in ("a/b", "ä b", "x?y#z", "similar", "/similar"):
+        response = client.get(f"/v1/products/{quote(id, safe='')}/similar")
+        assert response.status_code == 404
+        assert repr(id) in response.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("light", "body"),
+    [
+        (True, {"like": ["p00"]}),
+        (True, {"like": ["p00"], "limit": 50, "filter": {"brand": "Acme"}, "image_weight": 1.0}),
+        (False, {"like": ["p00"], "limit": 51}),
+        (False, {"like": ["p00"], "offset": 100}),
+        (False, {"like": ["p00"], "diversity": 0.1}),
+        (False, {"like": ["p00"], "explain": True}),
+        (False, {"like": ["p00", "p01"]}),
+        (False, {"like": ["p00"], "unlike": ["p01"]}),
+        (False, {"text": "red"}),
+    ],
+)
+def test_only_light_questions_are_answered_in_the_event_loop(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, light: bool, body: dict[str, Any]
+) -> None:
+    app = shop.app()
+    threads = app.state.service.threads
+    given: list[Any] = []
+    run = threads.run
+    monkeypatch.setattr(threads, "run", lambda work: given.append(work) or run(work))
+    with TestClient(app, base_url="http://localhost") as client:
+        search(client, **body)
+        assert bool(given) is not light
+        for i in range(3):  # rules that boost make each question more than one
+            shop.store.add_rule(Rule(action="boost", target="brand", target_value=f"brand {i}"), "maria")
+        given.clear()
+        search(client, **body)
+        assert given
+    elsewhere = shop.app(database="postgresql+psycopg://nowhere/x").state.service
+    assert not elsewhere.quick  # rules are read over a network

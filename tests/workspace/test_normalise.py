@@ -1,0 +1,230 @@
+"""A picture of any kind comes out upright, opaque, sRGB and within bounds, or is refused with a reason."""
+
+import hashlib
+import io
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageCms
+
+from recsys.workspace.normalise import Normalisation, PictureError, check, decode, normalise, pixels
+from recsys.workspace.phash import perceptual_hash
+from tests.catalog.pictures import encode, jpeg
+from tests.catalog.pictures import pixels as made
+
+SMALL = Normalisation(max_side=64, min_side=4)
+
+
+def _refusal(source: bytes, bounds: Normalisation = SMALL) -> PictureError:
+    with pytest.raises(PictureError) as caught:
+        normalise(source, bounds)
+    assert str(caught.value).count("to fix:") == 1
+    return caught.value
+
+
+@given(st.integers(20, 900), st.integers(20, 900))
+@settings(max_examples=25, deadline=None)
+def test_size_keeps_the_shape_and_never_grows(width: int, height: int) -> None:
+    source = jpeg(width, height)
+    picture = normalise(source, SMALL)
+    scale = min(1, 64 / max(width, height))
+    assert (picture.width, picture.height) == (max(1, round(width * scale)), max(1, round(height * scale)))
+    with Image.open(io.BytesIO(picture.jpeg)) as stored:
+        assert stored.size == (picture.width, picture.height)
+        assert (stored.format, stored.mode) == ("JPEG", "RGB")
+    assert picture.sha256 == hashlib.sha256(source).digest()
+
+
+@pytest.mark.parametrize("side", [65, 70, 80, 100, 128, 150, 190, 256, 300, 511, 640, 1000])
+def test_scaled_decode_is_the_same_picture_as_a_full_one(side: int) -> None:
+    source = jpeg(side, side * 3 // 4, seed=side, quality=95)
+    with Image.open(io.BytesIO(source)) as image:
+        expected = image.convert("RGB").resize(
+            (64, round(64 * (side * 3 // 4) / side)), Image.Resampling.LANCZOS
+        )
+    difference = np.abs(decode(source, SMALL).astype(int) - np.asarray(expected).astype(int))
+    assert difference.mean() < 1.0
+    assert np.percentile(difference, 99) <= 4
+
+
+def test_a_picture_that_is_right_already_is_kept_byte_for_byte() -> None:
+    source = jpeg(64, 48)
+    assert normalise(source, SMALL).jpeg == source
+    assert normalise(source, SMALL).phash == perceptual_hash(pixels(source))
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        jpeg(64, 48, progressive=True),
+        jpeg(64, 48) + b"\0" * 100_000,
+        encode(Image.fromarray(made()).convert("L")),
+    ],
+    ids=["progressive", "cargo", "grey"],
+)
+def test_anything_else_is_encoded_again(source: bytes) -> None:
+    kept = normalise(source, SMALL).jpeg
+    assert kept != source
+    with Image.open(io.BytesIO(kept)) as image:
+        assert image.mode == "RGB"
+        assert not image.info.get("progressive")
+
+
+def _oriented(orientation: int) -> bytes:
+    """Return a JPEG stored so that this EXIF orientation shows it as ``made(120, 80)``."""
+    undo = [None, None, 0, 3, 1, 5, 2, 6, 4][orientation]
+    image = Image.fromarray(made(120, 80))
+    stored = image if undo is None else image.transpose(Image.Transpose(undo))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return encode(stored, quality=95, exif=exif)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_is_applied_and_gone(orientation: int) -> None:
+    picture = normalise(_oriented(orientation), SMALL)
+    expected = Image.fromarray(made(120, 80)).resize((64, 43), Image.Resampling.LANCZOS)
+    assert np.abs(pixels(picture.jpeg).astype(int) - np.asarray(expected).astype(int)).mean() < 3
+    with Image.open(io.BytesIO(picture.jpeg)) as stored:
+        assert 0x0112 not in stored.getexif() or stored.getexif()[0x0112] == 1
+
+
+def test_transparency_is_flattened_on_white() -> None:
+    rgba = np.dstack([made(100, 100), np.zeros((100, 100), np.uint8)])
+    rgba[:, 50:, 3] = 255
+    for format in ("PNG", "WEBP"):
+        shown = decode(encode(Image.fromarray(rgba), format, lossless=True), SMALL)
+        assert (shown[:, :30] > 250).all()
+        assert (shown[:, 36:] < 250).any()
+
+
+def test_palette_with_a_transparent_colour() -> None:
+    image = Image.new("P", (40, 40), 0)
+    image.putpalette([255, 0, 0, 0, 0, 255])
+    image.paste(1, (20, 0, 40, 40))
+    shown = decode(encode(image, "PNG", transparency=0), SMALL)
+    assert shown[20, 5].tolist() == [255, 255, 255]
+    assert shown[20, 35].tolist() == [0, 0, 255]
+
+
+def test_first_frame_of_an_animation() -> None:
+    frames = [Image.new("RGB", (40, 40), colour) for colour in ("red", "blue")]
+    for format in ("GIF", "WEBP"):
+        source = encode(frames[0], format, save_all=True, append_images=frames[1:])
+        red, green, blue = decode(source, SMALL)[20, 20].tolist()
+        assert red > 200
+        assert max(green, blue) < 50
+
+
+def test_sixteen_bit_grey_is_scaled_not_clipped() -> None:
+    deep = np.linspace(0, 65535, 64 * 64).reshape(64, 64).astype(np.uint16)
+    shown = decode(encode(Image.fromarray(deep), "PNG"), SMALL)
+    assert np.abs(shown[..., 0].astype(int) - (deep >> 8)).max() <= 1
+
+
+@pytest.mark.parametrize("format", ["PNG", "WEBP", "BMP", "TIFF", "GIF", "AVIF"])
+def test_other_formats_are_read(format: str) -> None:
+    source = encode(
+        Image.fromarray(made(100, 80)), format, **({"lossless": True} if format == "WEBP" else {})
+    )
+    expected = Image.fromarray(made(100, 80)).resize((64, 51), Image.Resampling.LANCZOS)
+    difference = np.abs(decode(source, SMALL).astype(int) - np.asarray(expected).astype(int))
+    assert difference.mean() < (8 if format == "GIF" else 3)
+
+
+def test_cmyk_jpeg_shows_its_colours() -> None:
+    image = Image.fromarray(made(200, 200))
+    shown = decode(encode(image.convert("CMYK"), quality=95), SMALL)
+    expected = np.asarray(image.resize((64, 64), Image.Resampling.LANCZOS))
+    assert np.abs(shown.astype(int) - expected.astype(int)).mean() < 4
+
+
+def test_colours_are_converted_by_the_embedded_profile() -> None:
+    """In a Lab-like wide space the stored numbers are duller than what they mean."""
+    swapped = _profile_with_swapped_primaries()
+    image = Image.new("RGB", (100, 100), (200, 30, 30))
+    plain = decode(encode(image, quality=95), SMALL)
+    converted = decode(encode(image, quality=95, icc_profile=swapped), SMALL)
+    assert plain[30, 30, 0] > plain[30, 30, 1]
+    assert converted[30, 30, 1] > converted[30, 30, 0]
+
+
+def _profile_with_swapped_primaries() -> bytes:
+    """Return an RGB profile whose first channel means green and second red: unmistakable when applied."""
+    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    count = int.from_bytes(profile[128:132], "big")
+    tags = {bytes(profile[132 + 12 * i : 136 + 12 * i]): 132 + 12 * i for i in range(count)}
+    red, green = tags[b"rXYZ"], tags[b"gXYZ"]
+    entries = bytes(profile[red + 4 : red + 12]), bytes(profile[green + 4 : green + 12])
+    profile[red + 4 : red + 12], profile[green + 4 : green + 12] = entries[1], entries[0]
+    return bytes(profile).replace("sRGB".encode("utf-16-be"), "abcd".encode("utf-16-be"))
+
+
+def test_a_broken_profile_is_ignored() -> None:
+    image = Image.fromarray(made())
+    with_broken = decode(encode(image, quality=95, icc_profile=b"not a profile" * 20), SMALL)
+    assert (with_broken == decode(encode(image, quality=95), SMALL)).all()
+
+
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.9, 0.999])
+@pytest.mark.parametrize("options", [{}, {"progressive": True}], ids=["baseline", "progressive"])
+def test_truncated_jpegs_are_noticed(share: float, options: dict[str, bool]) -> None:
+    for width in (64, 640):
+        source = jpeg(width, width, quality=95, **options)
+        assert _refusal(source[: int(len(source) * share)]).reason == "image_truncated"
+
+
+def test_truncated_png_and_webp_are_noticed() -> None:
+    for format in ("PNG", "WEBP", "GIF"):
+        source = encode(
+            Image.fromarray(np.random.default_rng(0).integers(0, 256, (80, 80, 3), np.uint8)), format
+        )
+        assert _refusal(source[: len(source) * 2 // 3]).reason in ("image_truncated", "image_unreadable")
+
+
+def test_stray_bytes_between_segments_do_not_cost_the_picture() -> None:
+    source = jpeg(200, 100, quality=95)
+    at = source.index(b"\xff\xda")
+    assert decode(source[:at] + b"abc" + source[at:], SMALL).shape == (32, 64, 3)
+
+
+def test_bounds() -> None:
+    assert _refusal(b"").reason == "image_empty"
+    assert _refusal(b"\0" * 200).reason == "image_unreadable"
+    page = _refusal(b"<!DOCTYPE html><title>404</title>")
+    assert (page.reason, "HTML" in page.message) == ("image_unreadable", True)
+    assert _refusal(jpeg(3, 90)).reason == "image_too_small"
+    assert _refusal(jpeg(), Normalisation(max_bytes=100)).reason == "image_oversized"
+    assert "64 × 48" in _refusal(jpeg(), Normalisation(max_pixels=1000)).message
+    bomb = encode(Image.new("1", (20_000, 20_000)), "PNG")
+    assert len(bomb) < 100_000
+    assert _refusal(bomb).reason == "image_oversized"
+    with pytest.raises(PictureError):
+        check(bomb, SMALL)
+    check(jpeg(), SMALL)
+
+
+def test_names_of_settings_tell_pictures_apart() -> None:
+    ids = {Normalisation().id, Normalisation(max_side=512).id, Normalisation(quality=80).id}
+    assert len(ids) == 3
+    assert Normalisation(min_side=99).id == Normalisation().id
+
+
+@given(st.binary(max_size=300), st.integers(0, 2000))
+@settings(max_examples=60, deadline=None)
+def test_any_bytes_give_a_picture_or_a_reason(noise: bytes, at: int) -> None:
+    source = bytearray(jpeg(200, 150))
+    source[at : at + len(noise)] = noise
+    for candidate in (noise, bytes(source)):
+        reason, longest = _outcome(candidate)
+        assert (reason is None and 0 < longest <= 64) or str(reason).startswith("image_")
+
+
+def _outcome(source: bytes) -> tuple[str | None, int]:
+    try:
+        picture = normalise(source, SMALL)
+    except PictureError as error:
+        return error.reason, 0
+    return None, max(picture.width, picture.height)

@@ -28,7 +28,7 @@ from recsys.feedback import validation
 from recsys.feedback.audit import record, values_of
 from recsys.feedback.database import Database, audit, judgements, rules
 from recsys.feedback.rule_cache import InForce
-from recsys.search.rules import Rule
+from recsys.feedback.rules import Rule
 from recsys.workspace import Workspace
 
 logger = logging.getLogger(__name__)

@@ -14,13 +14,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from recsys.errors import InputError
+from recsys.feedback.rules import Rule, Subject
 from recsys.index.base import Collection, Hit, Query, Record
 from recsys.index.filters import Filter, Ids, Not
 from recsys.index.query import parts
 from recsys.search.query import SearchQuery
 from recsys.search.query_vector import Float32
 from recsys.search.rank import Candidate, Ranking, rank
-from recsys.search.rules import Rule, Subject
 from recsys.workspace.embeddings import query_vector
 
 MAX_POOL = 5000

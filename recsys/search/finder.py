@@ -14,6 +14,7 @@ import numpy as np
 
 from recsys.config import Config
 from recsys.errors import InputError, NotFoundError
+from recsys.feedback.rules import Rule, Subject
 from recsys.index.base import Collection, Record
 from recsys.index.filters import AnyOf, Filter
 from recsys.index.points import NUMBERS
@@ -22,7 +23,6 @@ from recsys.search.explain import compose
 from recsys.search.live_index import Live, View
 from recsys.search.query import Answer, SearchQuery
 from recsys.search.query_vector import Float32, aim, usual_weight
-from recsys.search.rules import Rule, Subject
 from recsys.workspace.embeddings import halves
 
 _FACETS = ("product_type", "brand", "color", "availability", "gender", "material", "size")

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys.feedback.rules import Rule
 from recsys.search.query import Effect
-from recsys.search.rules import Rule
 from recsys.workspace.embeddings import halves
 
 Float32 = NDArray[np.float32]

@@ -13,10 +13,10 @@ from typing import TypeVar
 from starlette.requests import Request
 
 from recsys.config import Config
+from recsys.feedback.rules import Rule
 from recsys.feedback.store import FeedbackStore
 from recsys.search.finder import Finder
 from recsys.search.live_index import Live
-from recsys.search.rules import Rule
 from recsys.serving.auth import Identity, Keys
 from recsys.serving.images import Pictures
 from recsys.serving.problems import UNAVAILABLE, Problem

@@ -22,10 +22,10 @@ from pydantic import (
 )
 
 from recsys.errors import InputError
+from recsys.feedback.rules import Action, Rule, Scope, Target
 from recsys.feedback.store import Label
 from recsys.index.filters import Condition
 from recsys.search.query import MAX_DEPTH, MAX_EXAMPLES, MAX_PICTURES, MAX_TEXT, SearchQuery
-from recsys.search.rules import Action, Rule, Scope, Target
 from recsys.serving.filtering import FilterValues, read
 
 MAX_LIMIT = 200
@@ -214,7 +214,7 @@ _UNSENT: Any = Field(default_factory=lambda: None)
 
 
 def _what_fits(schema: dict[str, Any]) -> None:
-    """Say in JSON Schema what :class:`recsys.search.rules.Rule` refuses."""
+    """Say in JSON Schema what :class:`recsys.feedback.rules.Rule` refuses."""
     known = {"type": "string", "pattern": _SAYS}
     product = {"maxLength": MAX_RULE_ID}
     schema["allOf"] = [

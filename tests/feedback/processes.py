@@ -10,8 +10,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from recsys.feedback.database import Database, rules
+from recsys.feedback.rules import Rule
 from recsys.feedback.store import FeedbackStore
-from recsys.search.rules import Rule
 
 _DEADLINE_S = 120.0
 

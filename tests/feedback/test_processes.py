@@ -4,8 +4,8 @@ import time
 from collections.abc import Callable
 
 from recsys.feedback.database import Database
+from recsys.feedback.rules import Rule
 from recsys.feedback.store import FeedbackStore
-from recsys.search.rules import Rule
 from tests.feedback.processes import Worker, open_it, stop_in_the_middle, write, write_until_killed
 
 PIN = Rule(action="pin", target="product", target_value="P1", reason="whole")

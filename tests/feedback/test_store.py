@@ -11,8 +11,8 @@ from recsys.config import Config
 from recsys.errors import ConfigError, InputError, NotFoundError, TransientError
 from recsys.feedback import rule_cache
 from recsys.feedback.database import Database, audit, parsed
+from recsys.feedback.rules import Rule
 from recsys.feedback.store import FILE, FeedbackStore, url_of
-from recsys.search.rules import Rule
 from recsys.workspace import Workspace
 from tests.feedback.conftest import Clock
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from recsys.config import Config
 from recsys.errors import InputError
+from recsys.feedback.rules import Rule, Subject
 from recsys.index import Collection, open_index
 from recsys.index.base import Hit, Query
 from recsys.index.filters import AnyOf, Not, category
@@ -18,7 +19,6 @@ from recsys.index.run import run
 from recsys.search.candidates import Aim, candidates_of, check_filter, collect
 from recsys.search.query import SearchQuery
 from recsys.search.rank import Ranking, rank
-from recsys.search.rules import Rule, Subject
 from recsys.workspace import Workspace
 from recsys.workspace.embeddings import query_vector
 from tests.index.catalogs import products, publish_inputs

@@ -9,11 +9,11 @@ import pytest
 
 from recsys.config import Config
 from recsys.errors import InputError, NotFoundError
+from recsys.feedback.rules import Rule
 from recsys.index.filters import AnyOf, category
 from recsys.search.finder import Finder
 from recsys.search.live_index import Live
 from recsys.search.query import Answer, SearchQuery
-from recsys.search.rules import Rule
 from recsys.workspace import Workspace
 from tests.embedding.catalogs import picture
 from tests.search import shops

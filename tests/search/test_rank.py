@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from recsys.feedback.rules import Rule
 from recsys.search.rank import Candidate, Ranking, mmr, rank
-from recsys.search.rules import Rule
 
 
 def candidate(id: str, score: float, *, group: str | None = None, vector: Any = None, **payload: Any) -> Any:

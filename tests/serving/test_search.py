@@ -11,8 +11,8 @@ import pytest
 from pydantic import BaseModel
 from starlette.testclient import TestClient
 
+from recsys.feedback.rules import Rule
 from recsys.search.query import SearchQuery
-from recsys.search.rules import Rule
 from recsys.serving.responses import AnswerOut, BatchAnswer
 from tests.embedding.catalogs import picture
 from tests.serving.conftest import Shop

@@ -11,8 +11,8 @@ from fastapi import Path
 from starlette.requests import Request
 from starlette.responses import Response
 
+from recsys.feedback.rules import Rule
 from recsys.search.query import MAX_PICTURES, SearchQuery
-from recsys.search.rules import Rule
 from recsys.serving import parameters, serialization
 from recsys.serving.bodies import FORM, JSON, described, read, read_search
 from recsys.serving.dependencies import service

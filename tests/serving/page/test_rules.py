@@ -6,7 +6,7 @@ from typing import Any
 
 from playwright.sync_api import expect
 
-from recsys.search.rules import Rule
+from recsys.feedback.rules import Rule
 from tests.serving.page.conftest import Open, Shop
 from tests.serving.page.looks import BAG, act, cards, ids, messages
 

@@ -57,7 +57,7 @@ def test_a_reader_sees_everything_and_changes_nothing(open_page: Open, keyed_sit
 def test_somebody_elses_rule_is_read_not_changed(
     open_page: Open, keyed_site: str, watch: Any, shop: Shop
 ) -> None:
-    from recsys.search.rules import Rule
+    from recsys.feedback.rules import Rule
 
     watch.expected.append("401")
     rule = Rule(

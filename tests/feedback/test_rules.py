@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from recsys.errors import InputError
+from recsys.feedback.rules import Rule, Subject
 from recsys.index.filters import AnyOf, Ids
-from recsys.search.rules import Rule, Subject
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 LAMP = {"product_type": ["Home", "Home > Lamps"], "brand": "Acme"}

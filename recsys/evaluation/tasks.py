@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 from recsys.config import EvaluationConfig
 from recsys.config.evaluation import TaskConfig
 from recsys.errors import ConfigError
+from recsys.evaluation.ground_truth import relevance_of
 from recsys.evaluation.products import Positions, Products, sample
-from recsys.evaluation.relevance import Relevance, relevance_of, totals
+from recsys.evaluation.relevance import Relevance, totals
 from recsys.metrics.retrieval import depth_of, needs_r
 from recsys.workspace.splits import HOLDOUT, TRAIN, VALIDATION
 

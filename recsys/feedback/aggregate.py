@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-from recsys.feedback.store import Judgement
+from recsys.feedback.records import Judgement
 
 
 def verdicts(judgements: Iterable[Judgement]) -> tuple[list[dict[str, Any]], dict[str, int]]:

@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from recsys.feedback.database import audit
-from recsys.feedback.store import Judgement, StoredRule
+from recsys.feedback.records import Judgement, StoredRule
 
 
 def record(

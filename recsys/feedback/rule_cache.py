@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from recsys.errors import TransientError
 from recsys.feedback.database import Database, revision, rules
-from recsys.feedback.store import StoredRule
+from recsys.feedback.records import StoredRule
 
 logger = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, get_args
 
 from recsys.errors import InputError, NotFoundError
-from recsys.feedback.store import Label
+from recsys.feedback.records import Label
 
 MAX_ID = 1_000
 """Bytes (UTF-8) of a product id: an entry of PostgreSQL's index holds 2,700, and here that is two ids and an

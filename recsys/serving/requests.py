@@ -22,8 +22,8 @@ from pydantic import (
 )
 
 from recsys.errors import InputError
+from recsys.feedback.records import Label
 from recsys.feedback.rules import Action, Rule, Scope, Target
-from recsys.feedback.store import Label
 from recsys.index.filters import Condition
 from recsys.search.query import MAX_DEPTH, MAX_EXAMPLES, MAX_PICTURES, MAX_TEXT, SearchQuery
 from recsys.serving.filtering import FilterValues, read

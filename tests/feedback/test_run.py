@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from recsys.cli import main
 from recsys.config import Config
 from recsys.feedback.aggregate import verdicts
+from recsys.feedback.records import Judgement
 from recsys.feedback.run import run
-from recsys.feedback.store import FILE, FeedbackStore, Judgement
+from recsys.feedback.store import FILE, FeedbackStore
 from recsys.workspace import Workspace
 from recsys.workspace.judgements import latest, read_judgements
 

@@ -2,7 +2,7 @@
 
     python -m benchmarks.decode
 
-Plain Pillow is ``Image.open → convert("RGB") → resize(LANCZOS)``; ours is ``pictures.decode``, header
+Plain Pillow is ``Image.open → convert("RGB") → resize(LANCZOS)``; ours is ``images.decode``, header
 checks included, to the same size. Both on one thread, CPU time; the two take turns.
 """
 

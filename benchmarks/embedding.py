@@ -1,4 +1,4 @@
-"""Embedding end to end against the forward passes alone: the same model, pictures and texts in one run.
+"""Embedding end to end against the forward passes alone: the same model, images and texts in one run.
 
     python -m benchmarks.embedding [--products 512] [--repeats 5]
 
@@ -24,7 +24,7 @@ from typing import Any
 import torch
 
 from benchmarks.record import record, summary
-from benchmarks.shop import PICTURES_PER_PRODUCT, make_shop
+from benchmarks.shop import IMAGES_PER_PRODUCT, make_shop
 from recsys.config import Config
 from recsys.config.embedding import EmbeddingConfig
 from recsys.config.encoder import EncoderConfig, ImageTowerConfig
@@ -154,7 +154,7 @@ def main() -> None:
         snapshot_ref = make_shop(workspace, arguments.products)
         figures: dict[str, Any] = {
             "products": arguments.products,
-            "pictures_per_product": PICTURES_PER_PRODUCT,
+            "images_per_product": IMAGES_PER_PRODUCT,
         }
         for name, model in MODELS.items():
             figures[name] = compare(model, workspace, snapshot_ref, arguments.repeats)

@@ -1,10 +1,10 @@
-"""CPU per picture of a whole ingest from an HTTP server: fetch, check, decode, store.
+"""CPU per image of a whole ingest from an HTTP server: fetch, check, decode, store.
 
     python -m benchmarks.fetch
 
 An HTTP server in a process of its own serves distinct 1000 × 1000 JPEGs; ``catalog.run`` ingests feeds of
 two sizes, each in a fresh process. The difference of their CPU times over the difference of their sizes
-is what one more picture costs: start-up is in both and falls out.
+is what one more image costs: start-up is in both and falls out.
 """
 
 import asyncio

@@ -1,10 +1,10 @@
-"""From following a link to the first row of pictures on the merchandiser's page, in a real browser.
+"""From following a link to the first row of images on the merchandiser's page, in a real browser.
 
     python -m benchmarks.first_grid [--config conf/demo.toml] [--repeats 10]
 
 Over a published workspace, by default what `make demo` left; the service is a process of its own, the
 browser another, on the same machine. ``first visit`` is a browser that has nothing; ``return`` has the page's
-files, and the pictures that it has seen.
+files, and the images that it has seen.
 """
 
 import argparse
@@ -46,7 +46,7 @@ def service(config: str) -> Iterator[str]:
 
 
 def measure(browser: Any, address: str, paths: list[str], repeats: int) -> dict[str, Any]:
-    """Return milliseconds from navigation to pictures, per kind of visit and of view."""
+    """Return milliseconds from navigation to images, per kind of visit and of view."""
     taken: dict[str, list[float]] = {}
     for _ in range(repeats):
         for name, path in zip(("start", "product", "words"), paths, strict=True):

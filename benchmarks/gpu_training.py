@@ -1,6 +1,6 @@
 """Training on a GPU: the pipeline against a bare loop with the same loader, and against compute alone.
 
-ViT-B/32 with its text tower, both trained, bf16 autocast; pictures decoded and augmented in workers.
+ViT-B/32 with its text tower, both trained, bf16 autocast; images decoded and augmented in workers.
 ``of_compute`` is the pipeline's rate over that of forward, loss, backward and optimiser on one batch that
 stays on the device: what decoding, augmentation and copies cost.
 

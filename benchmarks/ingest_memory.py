@@ -1,9 +1,9 @@
-"""Peak memory of an ingest of 10,000 and of 100,000 sample products, each with a picture of its own.
+"""Peak memory of an ingest of 10,000 and of 100,000 sample products, each with an image of its own.
 
     python -m benchmarks.ingest_memory [--sizes 10000 100000]
 
 The rows are the sample catalog's; its photographs would take hours to draw, so every product gets a small
-picture made here, all distinct. Each ingest runs in a fresh process; its peak is the largest resident set
+image made here, all distinct. Each ingest runs in a fresh process; its peak is the largest resident set
 the kernel saw (``VmHWM``). Two nights are measured: the first, when everything is new, and the second,
 when 1% of the products changed and the diff reads the snapshot before.
 """
@@ -44,7 +44,7 @@ def main() -> None:
 
 
 def _write_feed(folder: Path, size: int, night: int) -> None:
-    """Write the sample feed of a night, with a small picture for every row."""
+    """Write the sample feed of a night, with a small image for every row."""
     draw(folder / "sample", num_products=size, night=night + 1, max_images=0)
     rng = np.random.default_rng(0)
     bases = [_jpeg(rng) for _ in range(50)]

@@ -1,6 +1,6 @@
 """Synthetic photographs for benchmarks: the statistics of real ones, no file needed.
 
-Natural pictures have amplitudes that fall with 1/frequency (Field 1987) and hard edges between objects;
+Natural images have amplitudes that fall with 1/frequency (Field 1987) and hard edges between objects;
 a lens softens both (here to half contrast at 0.3 cycles per pixel, a good one), a sensor adds grain. At
 quality 90 a JPEG of them has 2.0 to 2.5 bits per pixel; real photographs measured with the same encoder
 had 1.0 (a white background) to 2.9 (a street).

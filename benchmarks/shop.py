@@ -1,6 +1,6 @@
 """A catalog snapshot of made-up photographs and words, for benchmarks of what reads snapshots.
 
-Pictures are as the catalog stage normalises them: longest side 384, quality 90. Every photograph is unique
+Images are as the catalog stage normalises them: longest side 384, quality 90. Every photograph is unique
 in its bytes; they are crops of a few large ones, which are slow to make.
 
 Does not know: what is measured.
@@ -19,7 +19,7 @@ from recsys.workspace.image_store import FILE, KIND, ImageShardWriter
 from recsys.workspace.product import PRODUCTS, REJECTED
 from recsys.workspace.snapshot import PRODUCTS_FILE, REJECTED_FILE
 
-PICTURES_PER_PRODUCT = 1.5
+IMAGES_PER_PRODUCT = 1.5
 SIDE, QUALITY = 384, 90
 _WORDS = (
     "shirt", "shoe", "lamp", "table", "oak", "cotton", "wool", "blue", "green", "red", "soft", "warm",
@@ -30,13 +30,13 @@ _WORDS = (
 
 
 def make_shop(workspace: Workspace, num_products: int, *, seed: int = 0) -> str:
-    """Write pictures and a snapshot of ``num_products``; return the snapshot's ref."""
+    """Write images and a snapshot of ``num_products``; return the snapshot's ref."""
     rng = np.random.default_rng(seed)
     sources = [photo(640, seed + i) for i in range(6)]
     hashes = []
     with workspace.create(KIND, f"shop-{num_products}") as draft:
         writer = ImageShardWriter(draft.path / FILE)
-        for i in range(int(num_products * PICTURES_PER_PRODUCT)):
+        for i in range(int(num_products * IMAGES_PER_PRODUCT)):
             top, left = rng.integers(0, 640 - SIDE, 2)
             crop = np.ascontiguousarray(sources[i % len(sources)][top : top + SIDE, left : left + SIDE])
             jpeg = simplejpeg.encode_jpeg(crop, QUALITY, colorsubsampling="420")
@@ -55,7 +55,7 @@ def make_shop(workspace: Workspace, num_products: int, *, seed: int = 0) -> str:
             "material": str(words[10]),
             "description": " ".join(words[11 : 11 + int(rng.integers(5, 45))]),
             "attributes": [],
-            "images": hashes[int(i * PICTURES_PER_PRODUCT) : int((i + 1) * PICTURES_PER_PRODUCT)],
+            "images": hashes[int(i * IMAGES_PER_PRODUCT) : int((i + 1) * IMAGES_PER_PRODUCT)],
             "content_hash": i.to_bytes(16, "big"),
             "payload_hash": bytes(16),
         }

@@ -61,7 +61,7 @@ CASES: dict[str, dict[str, Any]] = {
 
 
 def shop(workspace: Workspace, products: int = 400) -> Snapshot:
-    """Write a catalog of smooth random pictures in forty categories."""
+    """Write a catalog of smooth random images in forty categories."""
     rng = np.random.default_rng(0)
     rows = []
     with workspace.create("images", "bench") as draft:

@@ -2,7 +2,7 @@
 
     RecsysError
     ├── ConfigError      a setting is wrong; nothing ran
-    ├── InputError       something a person gave us (a feed, a file, an id, a picture) is wrong
+    ├── InputError       something a person gave us (a feed, a file, an id, an image) is wrong
     │   └── NotFoundError   nothing goes by the id that was asked for
     ├── GuardError       a guard stopped the run before harm; the message says how to override it
     ├── ArtifactError    an artifact is missing, incomplete or not what its manifest says
@@ -36,7 +36,7 @@ class ConfigError(RecsysError):
 
 
 class InputError(RecsysError):
-    """Something a person gave us (a feed, a file, an id, a picture) is wrong."""
+    """Something a person gave us (a feed, a file, an id, an image) is wrong."""
 
 
 class NotFoundError(InputError):

@@ -7,7 +7,7 @@
     vocabulary  brands, colours, collections, phrases
     words       titles, descriptions, prices: the columns of the feed
     broken      deliberate mistakes
-    studio      background, light and viewpoint of each picture
+    studio      background, light and viewpoint of each image
     render      the camera;  light, backdrop: what it sees
     shapes/     one function per category
     mesh        surfaces in three dimensions

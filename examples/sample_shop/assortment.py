@@ -45,7 +45,7 @@ class Category:
     period: tuple[float, float]
     """Period of a pattern, in units of the object."""
     sizes: tuple[str, ...] = ()
-    """Values of the ``size`` column, where variants differ in size; their pictures do not."""
+    """Values of the ``size`` column, where variants differ in size; their images do not."""
     worn: bool = False
     """Whether ``gender`` and ``age_group`` are given."""
 

@@ -1,6 +1,6 @@
 """What stands behind and under an object: a studio cove, a table before a wall, the shadows on them.
 
-    S = picture size in pixels; V, F = vertices, triangles
+    S = image size in pixels; V, F = vertices, triangles
 
 Does not know: the object, beyond the shadow it throws.
 """
@@ -44,7 +44,7 @@ class Frame:
     size: int
     focal: float
     """Pixels."""
-    center: Array  # [2]: direction (x/-z, y/-z) of the middle of the picture
+    center: Array  # [2]: direction (x/-z, y/-z) of the middle of the image
     middle: Array  # [3]: world point that the camera turns about
     look: Array  # [3, 3]: world to camera
     eye: Array  # [3]: shift of the turned world in front of the camera

@@ -1,4 +1,4 @@
-"""Who is who: from a product's number to its group, form, colours and pictures.
+"""Who is who: from a product's number to its group, form, colours and images.
 
 Products are numbered from 0. Numbers fall into blocks of twelve, a block into groups of variants of one
 design; a product's every trait is a function of the seed and its number, never of how many there are.
@@ -50,7 +50,7 @@ class Product:
     """Which colour, an index into ``design.hues``."""
     size: str
     owner: int
-    """Number of the product whose pictures this one shows: variants in size share them."""
+    """Number of the product whose images this one shows: variants in size share them."""
 
     @property
     def id(self) -> str:

@@ -5,7 +5,7 @@
 
 Only ``random.Random.random`` is used, the one method whose sequence Python promises to keep.
 
-Does not know: products or pictures.
+Does not know: products or images.
 """
 
 import hashlib

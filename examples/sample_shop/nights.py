@@ -11,7 +11,7 @@ from examples.sample_shop.design import product
 from examples.sample_shop.dice import Dice
 
 SHARE = 0.01
-_TURNS = ("offer", "picture", "wording", "new", "offer", "gone")
+_TURNS = ("offer", "image", "wording", "new", "offer", "gone")
 """What happens to the products that a night changes, in turn; each night starts one further."""
 
 
@@ -22,8 +22,8 @@ class State:
     count: int
     """Products are numbered 0 to ``count - 1``, less those that are gone."""
     gone: set[int] = field(default_factory=set)
-    pictures: dict[int, int] = field(default_factory=dict)
-    """Owner of pictures → how often they were taken anew."""
+    photo_revisions: dict[int, int] = field(default_factory=dict)
+    """Owner of images → how often they were taken anew."""
     wording: dict[int, int] = field(default_factory=dict)
     offer: dict[int, int] = field(default_factory=dict)
     changed_on: dict[int, int] = field(default_factory=dict)
@@ -40,7 +40,7 @@ def state(seed: int, num_products: int, night: int) -> State:
     """Return the catalog of the ``night``-th night; the first has ``num_products`` products."""
     result = State(num_products)
     for n in range(2, night + 1):
-        result.tonight = dict.fromkeys(("new", "gone", "picture", "wording", "offer"), 0)
+        result.tonight = dict.fromkeys(("new", "gone", "image", "wording", "offer"), 0)
         dice = Dice(seed, "night", n)
         for turn in range(max(1, round(SHARE * (result.count - len(result.gone))))):
             _change(result, seed, n, _TURNS[(turn + n) % len(_TURNS)], dice)
@@ -57,9 +57,9 @@ def _change(catalog: State, seed: int, night: int, kind: str, dice: Dice) -> Non
             number = (number + 1) % catalog.count
         if kind == "gone":
             catalog.gone.add(number)
-        elif kind == "picture":
+        elif kind == "image":
             owner = product(seed, number).owner
-            catalog.pictures[owner] = catalog.pictures.get(owner, 0) + 1
+            catalog.photo_revisions[owner] = catalog.photo_revisions.get(owner, 0) + 1
         else:
             revisions = catalog.wording if kind == "wording" else catalog.offer
             revisions[number] = revisions.get(number, 0) + 1

@@ -1,6 +1,6 @@
 """OpenCV's software rasteriser behind two functions.
 
-    V, F = vertices, triangles; H, W = size of the picture in pixels
+    V, F = vertices, triangles; H, W = size of the image in pixels
 
 Does not know: what is drawn.
 """
@@ -24,7 +24,7 @@ def rasterise(
     """Draw ``values`` ``[V, 3]``, interpolated; return them ``[H, W, 3]`` and the depth ``[H, W]``.
 
     ``seen`` are points ``[V, 3]`` as the camera sees them (z negative ahead); ``center`` is the direction
-    (x/-z, y/-z) of the middle of the picture; ``focal`` in pixels; ``size`` is (W, H).
+    (x/-z, y/-z) of the middle of the image; ``focal`` in pixels; ``size`` is (W, H).
     """
     wide, high = size
     color, depth = np.zeros((high, wide, 3), np.float32), np.full((high, wide), FAR, np.float32)
@@ -53,7 +53,7 @@ def covered(depth: Array) -> Array:
 
 
 def _shifted(seen: Array, center: Array) -> Array:
-    """Apply a shift lens: the middle of the picture moves, the perspective stays."""
+    """Apply a shift lens: the middle of the image moves, the perspective stays."""
     points = seen.astype(np.float32)
     points[:, :2] += (center * seen[:, 2:]).astype(np.float32)
     return points

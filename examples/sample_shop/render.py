@@ -1,9 +1,9 @@
-"""The camera: turns a shape, its materials and a scene into a picture.
+"""The camera: turns a shape, its materials and a scene into an image.
 
 One pass of the rasteriser gives light, highlight and material per pixel; a second one texture
 coordinates where a pattern needs them. Drawn at 1.5 times the size and averaged down.
 
-    S = picture size in pixels; V, F = vertices, triangles; H, W = the object's box, supersampled
+    S = image size in pixels; V, F = vertices, triangles; H, W = the object's box, supersampled
 
 Does not know: what is being photographed.
 """
@@ -22,7 +22,7 @@ from examples.sample_shop.raster import Triangles, covered, rasterise
 from examples.sample_shop.surface import PATTERNS, Material
 from examples.sample_shop.triangles import Mesh, assemble, visible
 
-Picture = NDArray[np.uint8]
+Image = NDArray[np.uint8]
 _SUPERSAMPLE = 1.5
 _SLOTS = 16
 _RANGE = 4.0  # light up to this is kept: the rasteriser interpolates values in [0, 1]
@@ -30,7 +30,7 @@ _RANGE = 4.0  # light up to this is kept: the rasteriser interpolates values in 
 
 @dataclass(frozen=True)
 class Scene:
-    """How one picture is taken."""
+    """How one image is taken."""
 
     yaw: float = 0.0
     """Turn of the object, degrees."""
@@ -53,8 +53,8 @@ class Scene:
     backdrop: Backdrop = field(default_factory=Backdrop)
 
 
-def render(shape: Shape, materials: Mapping[str, Material], scene: Scene, size: int = 512) -> Picture:
-    """Return the picture ``[S, S, 3]``, display RGB."""
+def render(shape: Shape, materials: Mapping[str, Material], scene: Scene, size: int = 512) -> Image:
+    """Return the image ``[S, S, 3]``, display RGB."""
     mesh = assemble(shape, list(materials))
     covers = list(materials.values())
     turned = rotation("y", scene.yaw)

@@ -3,8 +3,8 @@
     run(Path("catalog"), num_products=600)            # the first night
     run(Path("catalog"), num_products=600, night=2)   # the next: 1 % of the products changed
 
-Product k looks and reads the same whatever ``num_products`` is. Pictures that are there already are not
-drawn again; the feed is replaced in one step, after its pictures.
+Product k looks and reads the same whatever ``num_products`` is. Images that are there already are not
+drawn again; the feed is replaced in one step, after its images.
 
 Does not know: the pipeline that reads it.
 """
@@ -29,7 +29,7 @@ import cv2
 from examples.sample_shop import broken
 from examples.sample_shop.design import product
 from examples.sample_shop.nights import State, state
-from examples.sample_shop.studio import num_pictures, photograph
+from examples.sample_shop.studio import num_photos, photograph
 from examples.sample_shop.words import COLUMNS, row
 from recsys.errors import InputError
 from recsys.progress import track
@@ -38,14 +38,14 @@ from recsys.workspace.store import write_atomic
 logger = logging.getLogger(__name__)
 
 VERSION = 1
-"""Raised when the drawing changes, so that pictures of an older version are drawn anew."""
+"""Raised when the drawing changes, so that images of an older version are drawn anew."""
 FEED = "feed.csv"
 _STAMP = "sample.json"
 _NIGHT = "night.txt"
 _FIRST_NIGHT = datetime(2025, 1, 6, 1, tzinfo=UTC)
 _BROKEN_EVERY = 40
 _QUALITY = 90
-_ALONE = 24  # fewer pictures than this are drawn without starting workers
+_ALONE = 24  # fewer images than this are drawn without starting workers
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
@@ -85,7 +85,9 @@ def run(
     if max_images and not (out / broken.FOLDER / "turned.jpg").exists():
         first = catalog.numbers()[0]
         owner = product(seed, first).owner
-        broken.write_files(out, (out / _path(seed, owner, 0, catalog.pictures.get(owner, 0))).read_bytes())
+        broken.write_files(
+            out, (out / _path(seed, owner, 0, catalog.photo_revisions.get(owner, 0))).read_bytes()
+        )
     num_rows, num_images = _write_feed(out, seed, catalog, max_images)
     write_atomic(out / _NIGHT, f"{night}\n")
     result = {
@@ -116,40 +118,40 @@ def last_night(out: Path) -> int:
 
 
 def _forget_others(out: Path, stamp: dict[str, int]) -> None:
-    """Remove pictures that another seed, size or version drew: names alone do not tell them apart."""
+    """Remove images that another seed, size or version drew: names alone do not tell them apart."""
     path = out / _STAMP
     text = json.dumps(stamp, sort_keys=True) + "\n"
     if path.exists() and path.read_text(encoding="utf-8") != text:
-        for picture in (out / "images").glob("*/*"):
-            picture.unlink()
+        for image in (out / "images").glob("*/*"):
+            image.unlink()
     write_atomic(path, text)
 
 
 def _path(seed: int, owner: int, index: int, revision: int) -> str:
-    """Return where a picture lies, relative to the folder."""
+    """Return where an image lies, relative to the folder."""
     take = f"-take{revision + 1}" if revision else ""
     return f"images/{product(seed, owner).design.category}/P{owner:06d}-{index + 1}{take}.jpg"
 
 
-def _pictures(seed: int, owner: int, catalog: State, max_images: int) -> list[Task]:
-    """Return the pictures of an owner. A new take replaces the first picture only."""
-    revisions = [catalog.pictures.get(owner, 0), 0, 0]
-    count = min(max_images, num_pictures(seed, owner))
+def _images(seed: int, owner: int, catalog: State, max_images: int) -> list[Task]:
+    """Return the images of an owner. A new take replaces the first image only."""
+    revisions = [catalog.photo_revisions.get(owner, 0), 0, 0]
+    count = min(max_images, num_photos(seed, owner))
     return [(owner, i, revisions[i], _path(seed, owner, i, revisions[i])) for i in range(count)]
 
 
 def _missing(out: Path, seed: int, catalog: State, max_images: int) -> Iterator[Task]:
     there = {f"images/{p.parent.name}/{p.name}" for p in (out / "images").glob("*/*.jpg")}
     for owner in sorted({product(seed, n).owner for n in catalog.numbers()}):
-        yield from (task for task in _pictures(seed, owner, catalog, max_images) if task[3] not in there)
+        yield from (task for task in _images(seed, owner, catalog, max_images) if task[3] not in there)
 
 
 def _draw(out: str, seed: int, size: int, task: Task) -> int:
-    """Draw one picture and put it in place; return its size in bytes."""
+    """Draw one image and put it in place; return its size in bytes."""
     owner, index, revision, name = task
-    picture = photograph(seed, product(seed, owner), index, revision, size)
+    image = photograph(seed, product(seed, owner), index, revision, size)
     done, data = cv2.imencode(
-        ".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, _QUALITY]
+        ".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, _QUALITY]
     )
     assert done
     path = Path(out, name)
@@ -163,13 +165,13 @@ def _draw(out: str, seed: int, size: int, task: Task) -> int:
 def _draw_all(draw: "partial[int]", tasks: list[Task]) -> None:
     workers = min(_cores(), len(tasks) // _ALONE + 1)
     if workers == 1:
-        for task in track(tasks, label="drawing pictures", total=len(tasks)):
+        for task in track(tasks, label="drawing images", total=len(tasks)):
             draw(task)
         return
     # Fresh interpreters: forking a process that runs threads (OpenCV, Arrow) can deadlock.
     with multiprocessing.get_context("spawn").Pool(workers, _prepare_worker) as pool:
         for _ in track(
-            pool.imap_unordered(draw, tasks, chunksize=8), label="drawing pictures", total=len(tasks)
+            pool.imap_unordered(draw, tasks, chunksize=8), label="drawing images", total=len(tasks)
         ):
             pass
 
@@ -177,7 +179,7 @@ def _draw_all(draw: "partial[int]", tasks: list[Task]) -> None:
 def _prepare_worker() -> None:
     cv2.setNumThreads(1)
     with contextlib.suppress(OSError, AttributeError, TypeError):  # glibc only; elsewhere it is just slower
-        # Keep freed picture buffers: fetching them from the kernel each time costs a third of the drawing.
+        # Keep freed image buffers: fetching them from the kernel each time costs a third of the drawing.
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(_M_MMAP_THRESHOLD, 1 << 28)
         mallopt(_M_TRIM_THRESHOLD, 1 << 29)
@@ -188,7 +190,7 @@ def _cores() -> int:
 
 
 def _write_feed(out: Path, seed: int, catalog: State, max_images: int) -> tuple[int, int]:
-    """Write the feed, broken rows strewn in; return how many rows and pictures it has."""
+    """Write the feed, broken rows strewn in; return how many rows and images it has."""
     partial_path = out / f".{FEED}.{os.getpid()}"
     num_rows = 0
     images: set[str] = set()
@@ -222,13 +224,13 @@ def _write_some(writer: "csv.DictWriter[str]", entries: Iterator[dict[str, str]]
 def _rows(seed: int, catalog: State, max_images: int) -> Iterator[dict[str, str]]:
     for number in catalog.numbers():
         one = product(seed, number)
-        pictures = [task[3] for task in _pictures(seed, one.owner, catalog, max_images)]
+        photos = [task[3] for task in _images(seed, one.owner, catalog, max_images)]
         night = max(
             catalog.changed_on.get(number, 1),
-            catalog.changed_on.get(one.owner, 1) if one.owner in catalog.pictures else 1,
+            catalog.changed_on.get(one.owner, 1) if one.owner in catalog.photo_revisions else 1,
         )
         yield row(seed, one, wording=catalog.wording.get(number, 0), offer=catalog.offer.get(number, 0)) | {
-            "image_link": pictures[0] if pictures else "",
-            "additional_image_link": ",".join(pictures[1:]),
+            "image_link": photos[0] if photos else "",
+            "additional_image_link": ",".join(photos[1:]),
             "updated_at": (_FIRST_NIGHT + timedelta(days=night - 1)).isoformat(),
         }

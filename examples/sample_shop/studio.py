@@ -1,6 +1,6 @@
-"""The photographer: chooses background, light and viewpoint of each picture, and takes it.
+"""The photographer: chooses background, light and viewpoint of each image, and takes it.
 
-The first picture of a product is a packshot: a light cove, a view from slightly above. The others are
+The first image of a product is a packshot: a light cove, a view from slightly above. The others are
 taken anywhere.
 
 Does not know: words, prices, nights.
@@ -9,7 +9,7 @@ Does not know: words, prices, nights.
 from examples.sample_shop.backdrop import Backdrop
 from examples.sample_shop.design import Product, materials
 from examples.sample_shop.dice import Dice
-from examples.sample_shop.render import Picture, Scene, render
+from examples.sample_shop.render import Image, Scene, render
 from examples.sample_shop.shapes import SHAPES
 from examples.sample_shop.surface import linear
 
@@ -36,13 +36,13 @@ _LIGHTS = (  # direction, key, ambient, tint, softness of shadows
 )
 
 
-def num_pictures(seed: int, owner: int) -> int:
-    """Return how many pictures a product has, 1 to 3."""
-    return Dice(seed, "pictures", owner).weighted(((1, 35), (2, 40), (3, 25)))
+def num_photos(seed: int, owner: int) -> int:
+    """Return how many images a product has, 1 to 3."""
+    return Dice(seed, "images", owner).weighted(((1, 35), (2, 40), (3, 25)))
 
 
-def photograph(seed: int, product: Product, index: int, revision: int, size: int) -> Picture:
-    """Return picture ``index`` (0 the first) ``[size, size, 3]``, RGB; a new revision is a new take."""
+def photograph(seed: int, product: Product, index: int, revision: int, size: int) -> Image:
+    """Return image ``index`` (0 the first) ``[size, size, 3]``, RGB; a new revision is a new take."""
     shape = SHAPES[product.design.category](Dice(*product.design.form), product.design.kind.name, 1.0)
     dice = Dice(seed, "scene", product.owner, index, revision)
     packshot = index == 0 and dice.chance(0.8)

@@ -1,6 +1,6 @@
 """What the shop writes about a product: title, description, price and the other columns of the feed.
 
-Does not know: pictures, nights, files.
+Does not know: images, nights, files.
 """
 
 from examples.sample_shop.assortment import ASSORTMENT
@@ -37,7 +37,7 @@ COLUMNS = (
 
 
 def row(seed: int, product: Product, *, wording: int = 0, offer: int = 0) -> dict[str, str]:
-    """Return the product's feed row without pictures and date.
+    """Return the product's feed row without images and date.
 
     ``wording`` and ``offer`` count how often its text and its price or stock have been changed.
     """

@@ -1,6 +1,6 @@
-"""Fetches one picture over HTTP: conditional, bounded, retried, never from a private address.
+"""Fetches one image over HTTP: conditional, bounded, retried, never from a private address.
 
-Does not know: what a picture is, or where it is kept.
+Does not know: what an image is, or where it is kept.
 """
 
 import logging
@@ -19,7 +19,7 @@ import httpx
 from recsys.catalog.links import oversized
 from recsys.catalog.ssrf import GuardedBackend, GuardedTransport, RefusedAddressError
 from recsys.config.catalog import ImagesConfig
-from recsys.workspace.normalise import PictureError
+from recsys.workspace.normalise import ImageError
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ class Validators:
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """The answer: the bytes, or ``None`` where the picture has not changed since the validators."""
+    """The answer: the bytes, or ``None`` where the image has not changed since the validators."""
 
     data: bytes | None
     validators: Validators
@@ -53,7 +53,7 @@ class _RetryError(Exception):
 
 
 class Fetcher:
-    """Fetches pictures over HTTP with one pool of connections. Thread-safe."""
+    """Fetches images over HTTP with one pool of connections. Thread-safe."""
 
     def __init__(self, config: ImagesConfig) -> None:
         self._config = config
@@ -72,7 +72,7 @@ class Fetcher:
             },
         )
         self._client.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        logging.getLogger("httpx").setLevel(logging.WARNING)  # else a line per picture
+        logging.getLogger("httpx").setLevel(logging.WARNING)  # else a line per image
         self._failures: Counter[str] = Counter()
         self._lock = threading.Lock()
         self._random = random.Random(0)
@@ -84,15 +84,15 @@ class Fetcher:
         self._client.close()
 
     def fetch(self, url: str, validators: Validators | None = None) -> Fetched:
-        """Return the picture at ``url``, or that it has not changed since ``validators``.
+        """Return the image at ``url``, or that it has not changed since ``validators``.
 
-        Raises :class:`PictureError` with reason ``image_not_found``, ``image_http_error``,
+        Raises :class:`ImageError` with reason ``image_not_found``, ``image_http_error``,
         ``image_oversized``, ``refused_address``, ``too_many_redirects``, ``bad_link`` or
         ``image_unavailable``; only the last can be otherwise the next time.
         """
         host = urllib.parse.urlsplit(url).hostname or ""
         if self._failures[host] >= self._config.host_failures:
-            raise PictureError(
+            raise ImageError(
                 "image_unavailable", f"Not asked for: {host} failed {self._failures[host]} times in a row."
             )
         for attempt in range(self._config.retries + 1):
@@ -101,7 +101,7 @@ class Fetcher:
             except (_RetryError, httpx.RequestError) as error:
                 if attempt == self._config.retries or self._stop.is_set():
                     self._count(host, failed=True)
-                    raise PictureError(
+                    raise ImageError(
                         "image_unavailable", f"{url} could not be fetched in {attempt + 1} attempts: {error}."
                     ) from None
                 self._wait(attempt, error.wait_s if isinstance(error, _RetryError) else 0.0)
@@ -121,14 +121,14 @@ class Fetcher:
                         return self._read(response, url, validators, deadline)
                     url = _next_hop(response, url)
             except RefusedAddressError as error:
-                raise PictureError(
+                raise ImageError(
                     "refused_address",
                     f"{url} was not fetched: {error}.",
                     fix="Use a public address, or name the host in catalog.images.private_hosts.",
                 ) from None
             except (httpx.InvalidURL, httpx.UnsupportedProtocol, UnicodeError) as error:
-                raise PictureError("bad_link", f"{url} is not a valid address: {error}.") from None
-        raise PictureError(
+                raise ImageError("bad_link", f"{url} is not a valid address: {error}.") from None
+        raise ImageError(
             "too_many_redirects", f"{url} is still a redirect after {self._config.max_redirects}."
         )
 
@@ -141,9 +141,9 @@ class Fetcher:
                 f"the server answered {status}", _retry_after_s(response.headers.get("Retry-After"))
             )
         if status in (404, 410):
-            raise PictureError("image_not_found", f"{url} answered {status}.")
+            raise ImageError("image_not_found", f"{url} answered {status}.")
         if status != 200:
-            raise PictureError("image_http_error", f"{url} answered {status}.")
+            raise ImageError("image_http_error", f"{url} answered {status}.")
         limit = self._config.max_bytes
         length = response.headers.get("Content-Length", "")
         if length.isdigit() and int(length) > limit:
@@ -177,13 +177,13 @@ class Fetcher:
 def _next_hop(response: httpx.Response, url: str) -> str:
     location = response.headers.get("Location")
     if not location:
-        raise PictureError("image_http_error", f"{url} answered {response.status_code} without a Location.")
+        raise ImageError("image_http_error", f"{url} answered {response.status_code} without a Location.")
     try:
         target: str = urllib.parse.urljoin(url, str(location))
     except ValueError:
         target = str(location)
     if not target.startswith(("http://", "https://")):
-        raise PictureError("bad_link", f"{url} redirects to {target[:200]}, which is not HTTP.")
+        raise ImageError("bad_link", f"{url} redirects to {target[:200]}, which is not HTTP.")
     return target
 
 

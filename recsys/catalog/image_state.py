@@ -1,9 +1,9 @@
-"""What earlier nights know of pictures: which are stored where, and what each link held.
+"""What earlier nights know of images: which are stored where, and what each link held.
 
-Two tables in one SQLite file, a cache that may be deleted at any time: the index of stored pictures is
+Two tables in one SQLite file, a cache that may be deleted at any time: the index of stored images is
 rebuilt from the image shards of the workspace, the links are asked again.
 
-Does not know: how pictures are fetched or decoded.
+Does not know: how images are fetched or decoded.
 """
 
 import contextlib
@@ -34,7 +34,7 @@ CREATE TABLE IF NOT EXISTS links(
 
 @dataclass(frozen=True, slots=True)
 class LinkState:
-    """What a link held when it was last looked at: a picture, or what was wrong with it."""
+    """What a link held when it was last looked at: an image, or what was wrong with it."""
 
     signature: str | None = None
     """Of a file: size and modification time."""
@@ -66,12 +66,12 @@ def open_database(path: Path) -> sqlite3.Connection:
 
 
 class ImageState:
-    """The index of stored pictures of one normalisation, and the links seen. Thread-safe."""
+    """The index of stored images of one normalisation, and the links seen. Thread-safe."""
 
     def __init__(self, workspace: Workspace, settings: Normalisation) -> None:
         """Open the cache and bring the index up to date with the workspace's image shards.
 
-        Other bounds or another size judge every picture anew, so they have a cache of their own.
+        Other bounds or another size judge every image anew, so they have a cache of their own.
         """
         name = f"images-{settings.id}-{content_id(asdict(settings))}.sqlite"
         self._connection = open_database(workspace.state(name))
@@ -94,13 +94,13 @@ class ImageState:
             self._connection.execute("BEGIN")
 
     def is_stored(self, sha256: bytes) -> bool:
-        """Whether a shard holds, or the one being written will hold, this picture."""
+        """Whether a shard holds, or the one being written will hold, this image."""
         with self._lock:
             row = self._connection.execute("SELECT 1 FROM stored WHERE sha256 = ?", (sha256,)).fetchone()
         return row is not None
 
     def link(self, link: str) -> LinkState | None:
-        """Return what ``link`` held; ``None`` where it is new or its picture is not stored any more."""
+        """Return what ``link`` held; ``None`` where it is new or its image is not stored any more."""
         with self._lock:
             row = self._connection.execute(
                 "SELECT signature, etag, last_modified, sha256, reason, message FROM links WHERE link = ?",
@@ -124,7 +124,7 @@ class ImageState:
             self._connection.execute("INSERT OR REPLACE INTO links VALUES (?, ?, ?, ?, ?, ?, ?)", values)
 
     def add(self, sha256: bytes, shard: int) -> None:
-        """Note that a picture is in the shard of this number."""
+        """Note that an image is in the shard of this number."""
         with self._lock:
             self._connection.execute("INSERT OR IGNORE INTO stored VALUES (?, ?)", (sha256, shard))
 
@@ -144,7 +144,7 @@ class ImageState:
                 self._connection.execute("INSERT INTO shards VALUES (?, ?)", (ref, number))
 
     def shard_numbers(self, sha256s: Iterator[bytes]) -> Iterator[int]:
-        """Yield the shard number of each stored picture."""
+        """Yield the shard number of each stored image."""
         for sha256 in sha256s:
             with self._lock:
                 row = self._connection.execute(
@@ -178,7 +178,7 @@ class ImageState:
                 hashes = _hashes(workspace.path(present[ref]) / image_store.FILE)
                 rows = ((sha256, number) for sha256 in hashes)
                 self._connection.executemany("INSERT OR IGNORE INTO stored VALUES (?, ?)", rows)
-                logger.info("indexed the pictures of %s", ref)
+                logger.info("indexed the images of %s", ref)
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:

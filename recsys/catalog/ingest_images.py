@@ -1,7 +1,7 @@
-"""The picture phase of an ingest: every link of the spool gets an outcome, new pictures are stored.
+"""The image phase of an ingest: every link of the spool gets an outcome, new images are stored.
 
 Files are decoded by a few threads, downloads wait in many; only so many are on their way at a time.
-Outcomes are kept together with the shard that holds their pictures, so a kill costs one shard at most.
+Outcomes are kept together with the shard that holds their images, so a kill costs one shard at most.
 
 The image-store shard that an ingest is writing.
 """
@@ -33,13 +33,13 @@ from recsys.progress import track
 from recsys.workspace import Workspace, content_id
 from recsys.workspace import image_store as image_store
 from recsys.workspace.image_store import ImageShardWriter
-from recsys.workspace.normalise import Normalisation, Picture, PictureError, check, normalise
+from recsys.workspace.normalise import ImageError, Normalisation, NormalisedImage, check, normalise
 
 logger = logging.getLogger(__name__)
 
 
 class ShardInHand:
-    """The shard that new pictures go into; begun with the first, committed when full or at the end."""
+    """The shard that new images go into; begun with the first, committed when full or at the end."""
 
     def __init__(self, workspace: Workspace, state: ImageState, normalisation_id: str) -> None:
         self._workspace, self._state, self._normalisation = workspace, state, normalisation_id
@@ -50,30 +50,30 @@ class ShardInHand:
 
     @property
     def num_images(self) -> int:
-        """Number of pictures in it so far."""
+        """Number of images in it so far."""
         return self._writer.num_images if self._writer else 0
 
     @property
     def _path(self) -> Path:
         return self._folder / image_store.FILE
 
-    def add(self, picture: Picture) -> None:
-        """Write one picture and note it as stored."""
+    def add(self, image: NormalisedImage) -> None:
+        """Write one image and note it as stored."""
         if self._writer is None:
             self._writer, self._hashes = ImageShardWriter(self._path), []
             self._number = self._state.next_shard()
         self._writer.add(
-            sha256=picture.sha256,
-            phash=picture.phash,
-            width=picture.width,
-            height=picture.height,
-            jpeg=picture.jpeg,
+            sha256=image.sha256,
+            phash=image.phash,
+            width=image.width,
+            height=image.height,
+            jpeg=image.jpeg,
         )
-        self._hashes.append(picture.sha256.hex())
-        self._state.add(picture.sha256, self._number)
+        self._hashes.append(image.sha256.hex())
+        self._state.add(image.sha256, self._number)
 
     def commit(self) -> None:
-        """Make what was written an artifact; nothing where there is no picture."""
+        """Make what was written an artifact; nothing where there is no image."""
         if self._writer is None:
             return
         num_images = self._writer.num_images
@@ -97,20 +97,20 @@ UNAVAILABLE = "image_unavailable"
 """The one reason that another attempt can change without anybody changing anything."""
 
 _AHEAD = 4
-"""Pictures on their way, per download at a time."""
+"""Images on their way, per download at a time."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Looked:
-    """What one look at a link gave: a new picture, a picture we have, or a reason."""
+    """What one look at a link gave: a new image, an image we have, or a reason."""
 
     link: str
     key: str | None
     """Names what the link leads to in the state; ``None`` where it leads nowhere."""
     state: LinkState
     how: str
-    """downloaded, not_modified, read, unchanged, rejected; kept: the server failed, the old picture stays."""
-    picture: Picture | None = None
+    """downloaded, not_modified, read, unchanged, rejected; kept: the server failed, the old image stays."""
+    image: NormalisedImage | None = None
 
 
 class ImageIngest:
@@ -132,11 +132,11 @@ class ImageIngest:
         self._spool.reopen(UNAVAILABLE)
         counts: Counter[str] = Counter()
         total = self._spool.num_open_links()
-        for looked in track(self._looks(), label="pictures", total=total, unit="pictures"):
+        for looked in track(self._looks(), label="images", total=total, unit="images"):
             counts[looked.how] += 1
             self._keep(looked)
         self._commit()
-        logger.info("pictures: %s", dict(counts))
+        logger.info("images: %s", dict(counts))
         return dict(counts)
 
     def close(self) -> None:
@@ -166,7 +166,7 @@ class ImageIngest:
         """Settle a link at once where earlier nights know it; otherwise start the work."""
         try:
             target = self._resolver.resolve(link)
-        except PictureError as error:
+        except ImageError as error:
             return _rejected(link, None, LinkState(), error)
         known = self.state.link(_key(target))
         if isinstance(target, FileTarget):
@@ -183,7 +183,7 @@ class ImageIngest:
         state = LinkState(signature=target.signature)
         try:
             return self._look_at(link, target, state, read_file(target, self._config.max_bytes))
-        except PictureError as error:
+        except ImageError as error:
             return _rejected(link, target, state, error)
 
     def _look_at_object(self, link: str, target: StoreTarget, known: LinkState | None) -> _Looked:
@@ -194,7 +194,7 @@ class ImageIngest:
                 return _Looked(link, _key(target), known, "unchanged" if known.sha256 else "rejected")
             data = read_object(target, self._config.max_bytes)
             return self._decoders.submit(self._look_at, link, target, state, data).result()
-        except PictureError as error:
+        except ImageError as error:
             return _rejected(link, target, state, error, known)
 
     def _look_at_address(self, link: str, target: HttpTarget, known: LinkState | None) -> _Looked:
@@ -207,7 +207,7 @@ class ImageIngest:
                 return _Looked(link, _key(target), known, "not_modified" if known.sha256 else "rejected")
             state = LinkState(etag=fetched.validators.etag, last_modified=fetched.validators.last_modified)
             return self._decoders.submit(self._look_at, link, target, state, fetched.data or b"").result()
-        except PictureError as error:
+        except ImageError as error:
             return _rejected(link, target, state, error, known)
 
     def _look_at(self, link: str, target: Target, state: LinkState, data: bytes) -> _Looked:
@@ -219,14 +219,14 @@ class ImageIngest:
                 check(data, self._settings)
                 return _Looked(link, _key(target), state, how)
             return _Looked(link, _key(target), state, how, normalise(data, self._settings))
-        except PictureError as error:
+        except ImageError as error:
             return _rejected(link, target, state, error)
 
     # -- in the calling thread ---------------------------------------------------------------------
 
     def _keep(self, looked: _Looked) -> None:
-        if looked.picture is not None and not self.state.is_stored(looked.picture.sha256):
-            self._shard.add(looked.picture)
+        if looked.image is not None and not self.state.is_stored(looked.image.sha256):
+            self._shard.add(looked.image)
         state = looked.state
         if looked.key and state.reason != UNAVAILABLE:
             self.state.note_link(looked.key, state)
@@ -246,9 +246,9 @@ def _key(target: Target) -> str:
 
 
 def _rejected(
-    link: str, target: Target | None, state: LinkState, error: PictureError, known: LinkState | None = None
+    link: str, target: Target | None, state: LinkState, error: ImageError, known: LinkState | None = None
 ) -> _Looked:
-    """Return a rejection; where only the server failed, the picture of an earlier night stays."""
+    """Return a rejection; where only the server failed, the image of an earlier night stays."""
     key = _key(target) if target else None
     if error.reason == UNAVAILABLE and known and known.sha256:
         return _Looked(link, key, known, "kept")

@@ -1,6 +1,6 @@
 """One feed record to one product row: the column map, the type checks, the hashes.
 
-Does not know: other rows, files, pictures.
+Does not know: other rows, files, images.
 """
 
 import hashlib
@@ -44,7 +44,7 @@ class Rejection:
 
 @dataclass(frozen=True, slots=True)
 class ImageLink:
-    """A picture a product asks for."""
+    """An image a product asks for."""
 
     column: str
     link: str
@@ -52,7 +52,7 @@ class ImageLink:
 
 @dataclass(slots=True)
 class ProductRow:
-    """A product as its record says it, before its pictures are looked at."""
+    """A product as its record says it, before its images are looked at."""
 
     row: int
     id: str
@@ -161,7 +161,7 @@ class _RowReader:
         return {name: text for name, text in sorted(texts.items()) if text is not None}
 
     def images(self, found: Mapping[str, Any]) -> list[ImageLink]:
-        """Return the pictures asked for, the main one first."""
+        """Return the images asked for, the main one first."""
         further = split_values(found.get("additional_image_link"), self._config.separators)
         links = [("image_link", link) for link in single_values(found.get("image_link"))]
         links += [("additional_image_link", link) for link in further]
@@ -193,7 +193,7 @@ class _RowReader:
 
 
 def content_hash(values: Mapping[str, Any], attributes: Mapping[str, str], images: Sequence[bytes]) -> bytes:
-    """Return 16 bytes that change when what the product is changes: texts, attributes, pictures."""
+    """Return 16 bytes that change when what the product is changes: texts, attributes, images."""
     texts = {name: values[name] for name in TEXT_COLUMNS if values.get(name) is not None}
     return _digest([texts, dict(attributes), [image.hex() for image in images]])
 

@@ -1,7 +1,7 @@
 """The door of the catalog stage: feed in, catalog snapshot out.
 
     rows       the feed's records, mapped and checked, into a spool (SQLite)
-    pictures   every link looked at; new pictures into image shards, each committed when full
+    images   every link looked at; new images into image shards, each committed when full
     snapshot   products in id order, what was rejected, guards, the change against the snapshot in service
 
 Does not know: what is done with a snapshot.
@@ -44,7 +44,7 @@ _MANNERS = {
     "shard_size", "concurrency", "decode_workers", "timeout_s", "retries", "backoff_s", "max_backoff_s",
     "max_redirects", "host_failures", "user_agent",
 }  # fmt: skip
-"""Settings of how pictures are fetched: they do not change what a picture is."""
+"""Settings of how images are fetched: they do not change what an image is."""
 
 _LOCK_TIMEOUT_S = 600.0
 _SPOOL_LIFE_S = 24 * 3600.0
@@ -53,7 +53,7 @@ _SPOOL_LIFE_S = 24 * 3600.0
 def run(config: Config, workspace: Workspace) -> Manifest:
     """Ingest the feed; return the manifest of the catalog snapshot (kind ``snapshots``).
 
-    The id comes from the content, so an unchanged feed with unchanged pictures gives the same snapshot.
+    The id comes from the content, so an unchanged feed with unchanged images gives the same snapshot.
     The returned manifest's ``info`` is of this run, also where the snapshot existed before: its ``diff`` is
     the change to the catalog in service. A run that was killed goes on where it was.
 
@@ -129,7 +129,7 @@ class _Ingest:
             yield mapper.map(record)
 
     def _look_at_images(self, spool: Spool) -> tuple[dict[str, int], list[str]]:
-        """Give every picture an outcome; return what was done and the shards that hold them."""
+        """Give every image an outcome; return what was done and the shards that hold them."""
         ingest = ImageIngest(self._workspace, self._catalog.images, spool, base=self._base)
         try:
             done = ingest.run()

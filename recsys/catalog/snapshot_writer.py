@@ -1,6 +1,6 @@
 """From the spool to ``products.parquet`` and ``rejected.parquet``, streamed in id order.
 
-Does not know: feeds, links, how pictures were had.
+Does not know: feeds, links, how images were had.
 """
 
 import hashlib
@@ -34,7 +34,7 @@ class SnapshotWriter:
     """Writes one snapshot's files from a spool."""
 
     def __init__(self, spool: Spool, *, max_images: int) -> None:
-        """``max_images`` bounds the pictures of one product."""
+        """``max_images`` bounds the images of one product."""
         self._spool, self._max_images = spool, max_images
         self._digest = hashlib.sha256()
         self._counts: Counter[str] = Counter()
@@ -77,7 +77,7 @@ class SnapshotWriter:
         }
 
     def _images(self, product: SpooledProduct) -> tuple[list[bytes], list[Rejection]]:
-        """Return the distinct pictures of a product in feed order, and what is wrong with the others."""
+        """Return the distinct images of a product in feed order, and what is wrong with the others."""
         images: list[bytes] = []
         rejections = []
         for use in product.uses:
@@ -89,11 +89,11 @@ class SnapshotWriter:
                     outcome.message or "It was not looked at.",
                 )
             elif outcome.sha256 in images:
-                reason, message = "duplicate_image", "The product has this very picture already."
+                reason, message = "duplicate_image", "The product has this very image already."
             elif len(images) >= self._max_images:
                 reason = "too_many_images"
                 message = (
-                    f"The product has more than {self._max_images} pictures (catalog.images.max_per_product)."
+                    f"The product has more than {self._max_images} images (catalog.images.max_per_product)."
                 )
             else:
                 images.append(outcome.sha256)

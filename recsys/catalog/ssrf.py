@@ -4,7 +4,7 @@ The check is made at the connection itself: a name is resolved once, the address
 the checked addresses is connected to. There is no second resolution that could answer differently (DNS
 rebinding), and redirects go through here again. TLS still verifies the certificate against the name.
 
-Does not know: pictures.
+Does not know: images.
 """
 
 import ipaddress

@@ -2,7 +2,7 @@
 
 The file lives in the workspace's scratch: a run that was killed goes on from it.
 
-Does not know: how rows are read, pictures fetched or snapshots written.
+Does not know: how rows are read, images fetched or snapshots written.
 """
 
 import json
@@ -41,7 +41,7 @@ _COMMIT_ROWS = 5000
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one link: a stored picture, or the reason why not."""
+    """What became of one link: a stored image, or the reason why not."""
 
     sha256: bytes | None = None
     reason: str | None = None
@@ -50,7 +50,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """One picture of one product, and what became of it."""
+    """One image of one product, and what became of it."""
 
     column: str
     link: str
@@ -59,7 +59,7 @@ class Use:
 
 @dataclass(frozen=True, slots=True)
 class SpooledProduct:
-    """A product with the outcomes of its pictures."""
+    """A product with the outcomes of its images."""
 
     row: int
     id: str
@@ -135,7 +135,7 @@ class Spool:
         rows = ((r.row, r.id, r.column, r.value, r.reason, r.message, r.scope) for r in rejections)
         self._connection.executemany("INSERT INTO rejections VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
 
-    # -- pictures ----------------------------------------------------------------------------------
+    # -- images ----------------------------------------------------------------------------------
 
     def num_open_links(self) -> int:
         """Return how many links have no outcome yet."""
@@ -171,7 +171,7 @@ class Spool:
         self._connection.execute("DELETE FROM notes")
 
     def stored_images(self) -> Iterator[bytes]:
-        """Yield the sha256 of every picture that some product uses, each once, ascending."""
+        """Yield the sha256 of every image that some product uses, each once, ascending."""
         query = (
             "SELECT DISTINCT sha256 FROM outcomes JOIN links USING (link) "
             "WHERE sha256 IS NOT NULL ORDER BY sha256"
@@ -181,7 +181,7 @@ class Spool:
     # -- results -----------------------------------------------------------------------------------
 
     def products(self) -> Iterator[SpooledProduct]:
-        """Yield products ascending by id (as UTF-8 bytes), each with its pictures in feed order."""
+        """Yield products ascending by id (as UTF-8 bytes), each with its images in feed order."""
         uses = self._connection.execute(
             "SELECT id, column_name, link, sha256, reason, message FROM uses "
             "JOIN links ON links.number = link_number LEFT JOIN outcomes USING (link) ORDER BY id, position"

@@ -12,8 +12,8 @@ from recsys.errors import InputError
 weight_option = click.option(
     "--image-weight",
     type=click.FloatRange(0, 1),
-    help="1 is pictures only, 0 text only. By default: products as encoders are judged, words alone mostly "
-    "by text, a picture alone mostly by pictures.",
+    help="1 is images only, 0 text only. By default: products as encoders are judged, words alone mostly "
+    "by text, an image alone mostly by images.",
 )
 limit_option = click.option("--limit", type=click.IntRange(1, 1000), default=10, show_default=True)
 
@@ -51,7 +51,7 @@ def similar(session: Session, product_id: str, image_weight: float | None, limit
 @main.command()
 @click.option("--text", help="Words to look for.")
 @click.option(
-    "--image", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A picture to look for."
+    "--image", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="An image to look for."
 )
 @weight_option
 @limit_option
@@ -65,7 +65,7 @@ def search(
     limit: int,
     machine: bool,
 ) -> None:
-    """Find products by words, by a picture, or both."""
+    """Find products by words, by an image, or both."""
     if text is None and image is None:
         raise InputError("Nothing to search for.", fix="Give --text, --image, or both.")
     from recsys import index

@@ -26,7 +26,7 @@ def _made(manifest: Any, *, machine: bool, text: str) -> None:
     "--night", default=1, show_default=True, help="The catalog of this night: 1 % changes each night."
 )
 @click.option("--next-night", is_flag=True, help="The night after the one in the folder.")
-@click.option("--image-size", default=512, show_default=True, help="Side of a picture, pixels.")
+@click.option("--image-size", default=512, show_default=True, help="Side of an image, pixels.")
 @as_json
 @pass_session
 def sample(session: Session, out: Path | None, products: int, seed: int, night: int, next_night: bool,
@@ -49,7 +49,7 @@ def sample(session: Session, out: Path | None, products: int, seed: int, night: 
 @as_json
 @pass_session
 def ingest(session: Session, machine: bool) -> None:
-    """Read the feed and its pictures into a catalog snapshot."""
+    """Read the feed and its images into a catalog snapshot."""
     from recsys.catalog import run
 
     manifest = run.run(*session.open())

@@ -31,26 +31,26 @@ Source = Annotated[ColumnSource, BeforeValidator(_short)]
 
 
 class ImagesConfig(Section):
-    """How pictures are fetched, checked and normalised."""
+    """How images are fetched, checked and normalised."""
 
     base: str | None = None
     """Folder or URL that relative image paths start from; unset means the feed's own folder. A local
     path outside it, symlinks included, is refused."""
     max_side: int = Field(default=384, ge=32, le=4096)
-    """Longest side of a normalised picture in pixels; smaller pictures are never enlarged. 256 to 512 suits
+    """Longest side of a normalised image in pixels; smaller images are never enlarged. 256 to 512 suits
     encoders that look at 160 to 384 pixels."""
     quality: int = Field(default=90, ge=50, le=100)
-    """JPEG quality of a normalised picture."""
+    """JPEG quality of a normalised image."""
     min_side: int = Field(default=16, ge=1)
-    """A picture with a side under this many pixels is rejected: it is a tracking pixel or a placeholder."""
+    """An image with a side under this many pixels is rejected: it is a tracking pixel or a placeholder."""
     max_pixels: int = Field(default=50_000_000, ge=10_000, le=170_000_000)
-    """A picture with more pixels is rejected before it is decoded."""
+    """An image with more pixels is rejected before it is decoded."""
     max_bytes: int = Field(default=20_000_000, ge=10_000)
     """A larger file is rejected; a download stops there."""
     max_per_product: int = Field(default=10, ge=1, le=1000)
-    """Pictures taken of one product; further ones are rejected, and said so."""
+    """Images taken of one product; further ones are rejected, and said so."""
     shard_size: int = Field(default=4096, ge=1)
-    """Pictures per image-store shard: what a kill can cost."""
+    """Images per image-store shard: what a kill can cost."""
     concurrency: int = Field(default=16, ge=1, le=256)
     """Downloads at a time."""
     decode_workers: int | None = Field(default=None, ge=1)
@@ -65,9 +65,9 @@ class ImagesConfig(Section):
     max_backoff_s: float = Field(default=30.0, ge=0)
     """Longest wait between attempts, also when the server's Retry-After asks for more."""
     max_redirects: int = Field(default=5, ge=0, le=20)
-    """Redirects followed for one picture; every address on the way is checked."""
+    """Redirects followed for one image; every address on the way is checked."""
     host_failures: int = Field(default=20, ge=1)
-    """After so many pictures of one host failed in a row the others of that host are not asked for."""
+    """After so many images of one host failed in a row the others of that host are not asked for."""
     allow_private_addresses: bool = False
     """Fetch from loopback, private and link-local addresses. Off, because a feed is written by others and
     could reach into your network; prefer ``private_hosts``."""

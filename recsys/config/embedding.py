@@ -13,10 +13,10 @@ class EmbeddingConfig(Section):
     shard_size: int = Field(default=20_000, ge=1)
     """Products per shard: the unit of work that a kill can cost, and that a worker takes."""
     batch_size: int | None = Field(default=None, ge=1, le=8192)
-    """Pictures, or texts, per forward pass; unset takes 32 on a CPU and 256 on a GPU."""
+    """Images, or texts, per forward pass; unset takes 32 on a CPU and 256 on a GPU."""
     chunk_size: int = Field(default=1024, ge=1, le=65_536)
     """Products that are read, sorted by text length and written together; bounds the memory."""
     num_workers: int | None = Field(default=None, ge=0, le=256)
-    """Threads that decode pictures and, on a CPU, encode them; unset takes one per core, 0 none."""
+    """Threads that decode images and, on a CPU, encode them; unset takes one per core, 0 none."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where the model runs; ``auto`` takes a GPU where there is one."""

@@ -37,7 +37,7 @@ class ProjectionConfig(Section):
 
 
 class ImageTowerConfig(Section):
-    """What reads pictures."""
+    """What reads images."""
 
     kind: Literal["open_clip", "timm", "small"] = "small"
     """``open_clip``: the image half of an open_clip model. ``timm``: any timm backbone. ``small``: a compact
@@ -61,7 +61,7 @@ class ImageTowerConfig(Section):
     std: tuple[float, float, float] | None = None
     """Standard deviation of the RGB input in [0, 1]; unset takes the model's own."""
     resize_mode: Literal["crop", "squash", "pad"] = "pad"
-    """How a picture becomes square: ``crop`` the middle, ``squash`` both sides, or ``pad`` with white."""
+    """How an image becomes square: ``crop`` the middle, ``squash`` both sides, or ``pad`` with white."""
     frozen: bool = False
     """Whether training leaves this tower as it is."""
     projection: ProjectionConfig = ProjectionConfig()
@@ -143,7 +143,7 @@ class EncoderConfig(Section):
     every value is missing is left out. Name only what describes the product: a column that holds what you
     evaluate against (a label, a group) would leak it."""
     max_images: int = Field(default=8, ge=1, le=64)
-    """Pictures of one product that are read, in feed order; their vectors are averaged."""
+    """Images of one product that are read, in feed order; their vectors are averaged."""
     logit_scale: float = Field(default=2.6593, ge=0.0, le=4.6052)
     """Start of the learned log temperature of the contrastive loss; 2.6593 is ln(1 / 0.07)."""
     logit_bias: float | None = None

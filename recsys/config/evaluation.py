@@ -31,7 +31,7 @@ class TaskConfig(Section):
     title: str | None = None
     """What the task asks, in words, for the report."""
     kind: Literal["item", "text_to_image"] = "item"
-    """``item``: a product finds products (itself excluded). ``text_to_image``: its text finds pictures."""
+    """``item``: a product finds products (itself excluded). ``text_to_image``: its text finds images."""
     modality: Literal["image", "text", "fused"] = "fused"
     """Which half of the product vector an ``item`` task compares; ``fused`` weighs both."""
     image_weight: float | None = Field(default=None, ge=0, le=1)

@@ -49,7 +49,7 @@ class SearchConfig(Section):
     threads: int = Field(default=8, ge=1, le=128)
     """Requests worked on at the same time; more wait."""
     max_body_bytes: int = Field(default=25_000_000, ge=1000)
-    """Bytes of one request's body at most, pictures included."""
+    """Bytes of one request's body at most, images included."""
     max_batch: int = Field(default=256, ge=1, le=10_000)
     """Product ids in one batch call at most."""
     thumbnail_cache_mb: int = Field(default=64, ge=0, le=4096)

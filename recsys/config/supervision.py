@@ -18,17 +18,17 @@ class SplitConfig(Section):
     holdout_share: float = Field(default=0.1, ge=0, le=0.5)
     """Share of components that only the evaluation sees; 0.1 to 0.2 is usual."""
     phash_distance: int = Field(default=4, ge=-1, le=8)
-    """Pictures whose 64-bit perceptual hashes differ in at most this many bits may be near-equal; -1: only
-    byte-equal sources count as the same picture."""
+    """Images whose 64-bit perceptual hashes differ in at most this many bits may be near-equal; -1: only
+    byte-equal sources count as the same image."""
     phash_difference: float = Field(default=0.08, ge=0, le=1)
     """And they are if small colour versions differ by at most this share of their contrast. Saving anew or
     at half the size makes 0.01 to 0.07, another product in the same pose 0.1 and more (measured on studio
     photographs, where the hash alone joins any two shoes)."""
     phash_max_products: int = Field(default=20, ge=2)
     """A perceptual hash shared by more item groups than this says nothing (a placeholder, a plain
-    picture) and joins nobody."""
+    image) and joins nobody."""
     max_component: int = Field(default=100, ge=2)
-    """Near-equal pictures never join products into a component larger than this many products."""
+    """Near-equal images never join products into a component larger than this many products."""
     column: str | None = None
     """Column or attribute whose value names the split; unset: by hash of the component."""
     train: tuple[str, ...] = ()
@@ -92,7 +92,7 @@ class SamplerConfig(Section):
     """How a batch is put together: P classes of K items, the rest at random."""
 
     batch_size: int = Field(default=64, ge=2)
-    """Items per forward pass; an item is one product with one of its pictures."""
+    """Items per forward pass; an item is one product with one of its images."""
     items_per_class: int = Field(default=4, ge=1)
     """K: items of a class that enter a batch together; 4 is usual, at least 2 to have positives."""
     random_share: float = Field(default=0.0, ge=0, le=1)

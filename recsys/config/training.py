@@ -43,10 +43,10 @@ BUILT_IN_LABELS = ("product", "group")
 
 
 class AugmentConfig(Section):
-    """What is done to a training picture; all random choices follow (seed, batch, position)."""
+    """What is done to a training image; all random choices follow (seed, batch, position)."""
 
     crop_scale: tuple[float, float] = (0.5, 1.0)
-    """Share of the area that a random resized crop keeps, from-to; (1, 1) keeps the whole picture."""
+    """Share of the area that a random resized crop keeps, from-to; (1, 1) keeps the whole image."""
     crop_ratio: tuple[float, float] = (0.75, 1.3333)
     """Aspect ratio of the crop, from-to."""
     flip: float = Field(default=0.5, ge=0, le=1)
@@ -64,7 +64,7 @@ class AugmentConfig(Section):
     blur: float = Field(default=0.0, ge=0, le=1)
     """Probability of a Gaussian blur of sigma 0.1 to 2 pixels."""
     rotate_degrees: float = Field(default=0.0, ge=0, le=180)
-    """The picture is turned by up to ± this; up to 15 for hand-held photographs."""
+    """The image is turned by up to ± this; up to 15 for hand-held photographs."""
     erase: float = Field(default=0.0, ge=0, le=1)
     """Probability that a rectangle of 2 to 20% of the area is replaced by the mean colour."""
 
@@ -177,27 +177,27 @@ class TrainingConfig(Section):
     """Epochs at most; 0 trains nothing and hands on what it would have started from."""
     epoch_steps: int | None = Field(default=None, ge=1)
     """Batches per epoch, that is between two validations; unset: as many as it takes to see every
-    training picture once."""
+    training image once."""
     budget_minutes: float | None = Field(default=None, gt=0)
     """Wall clock for decoding, training and validation together, kills included; the learning rate
     reaches its end by then. Unset: only ``max_epochs`` counts."""
     checkpoint_minutes: float = Field(default=5.0, gt=0)
     """A kill costs at most this much work; every epoch's end is a checkpoint too."""
     image_size: int | None = Field(default=None, ge=16, le=1024)
-    """Pixels of a training picture's side; unset: what the encoder's preprocessing says. Training
+    """Pixels of a training image's side; unset: what the encoder's preprocessing says. Training
     smaller than testing is quicker, and often better."""
     cache_decoded: bool = True
-    """Keep the decoded pictures of the training products in the scratch folder, memory-mapped, as long
+    """Keep the decoded images of the training products in the scratch folder, memory-mapped, as long
     as they fit ``cache_max_gb``; otherwise each is decoded anew each time."""
     frozen_features: bool = True
-    """Where the image tower is frozen, compute its features once, from the pictures as they are served,
+    """Where the image tower is frozen, compute its features once, from the images as they are served,
     instead of from random views in every batch: training the projections then takes seconds."""
     cache_max_gb: float = Field(default=8.0, ge=0)
-    """Largest cache of decoded pictures, in GB."""
+    """Largest cache of decoded images, in GB."""
     cache_scale: float = Field(default=1.15, ge=1, le=2)
-    """Side of a cached picture over the training size, so that crops have pixels to spare."""
+    """Side of a cached image over the training size, so that crops have pixels to spare."""
     num_workers: int | None = Field(default=None, ge=0)
-    """Processes that load pictures; unset: none on a machine without a GPU when they are cached, one
+    """Processes that load images; unset: none on a machine without a GPU when they are cached, one
     when they are not, as many as cores (at most 16) beside a GPU."""
     batch_norm: Literal["train", "freeze"] = "train"
     """``freeze`` keeps the running statistics of pretrained batch norms, as small or class-balanced
@@ -205,7 +205,7 @@ class TrainingConfig(Section):
     precision: Literal["auto", "32", "bf16"] = "auto"
     """``auto``: bf16 autocast on a GPU, 32 bit on a CPU."""
     channels_last: bool = True
-    """Memory format of pictures and convolutions; quicker on CPUs and tensor cores."""
+    """Memory format of images and convolutions; quicker on CPUs and tensor cores."""
     split: SplitConfig = SplitConfig()
     labels: dict[str, LabelConfig] = Field(
         default_factory=lambda: {"category": LabelConfig(columns=("product_type",))}

@@ -27,7 +27,7 @@ def write_shard(
 ) -> dict[str, Any]:
     """Embed the ``planned`` rows (position, key) of ``inputs["snapshot"]`` into ``path``; return counts.
 
-    Memory is one chunk of ``config.embedding.chunk_size`` rows and the pictures being decoded.
+    Memory is one chunk of ``config.embedding.chunk_size`` rows and the images being decoded.
     """
     encoder = _load(str(workspace.path(workspace.get(inputs["encoder"]))))
     snapshot = Snapshot.open(workspace, inputs["snapshot"])

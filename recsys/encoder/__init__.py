@@ -6,7 +6,7 @@
     towers         open_clip, timm and sentence-transformers behind one interface; saved and loaded
     projection     the maps into the shared space: isometry, PCA, learned
     model          ProductEncoder: encode, build, save, load
-    fusion         several pictures averaged; a missing modality replaced by the other
+    fusion         several images averaged; a missing modality replaced by the other
     interpolation  WiSE-FT: a model between two
     inference      streams products through an encoder
 

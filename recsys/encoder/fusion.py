@@ -1,6 +1,6 @@
-"""Several pictures averaged into one vector; a missing modality replaced by the other.
+"""Several images averaged into one vector; a missing modality replaced by the other.
 
-    N = products, U = different pictures, D = dimensions; vectors are float32 of unit norm
+    N = products, U = different images, D = dimensions; vectors are float32 of unit norm
 
 Does not know: models. Imports no torch.
 """
@@ -22,16 +22,16 @@ def unit(vectors: Float32) -> Float32:
     return scaled
 
 
-def mean_images(pictures: Float32, offsets: NDArray[np.int64], index: NDArray[np.int64]) -> Float32:
-    """Average the pictures of each product and renormalise; ``[N, D]``, zero where a product has none.
+def mean_images(images: Float32, offsets: NDArray[np.int64], index: NDArray[np.int64]) -> Float32:
+    """Average the images of each product and renormalise; ``[N, D]``, zero where a product has none.
 
-    ``pictures [U, D]`` are unit vectors; product n has the rows ``index[offsets[n]:offsets[n + 1]]``.
+    ``images [U, D]`` are unit vectors; product n has the rows ``index[offsets[n]:offsets[n + 1]]``.
     """
     counts = np.diff(offsets)
-    sums = np.zeros((len(counts), pictures.shape[1]), np.float32)
+    sums = np.zeros((len(counts), images.shape[1]), np.float32)
     has = np.flatnonzero(counts)
     if len(has):
-        sums[has] = np.add.reduceat(pictures[index], offsets[:-1][has], axis=0)
+        sums[has] = np.add.reduceat(images[index], offsets[:-1][has], axis=0)
     return unit(sums)
 
 

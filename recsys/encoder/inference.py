@@ -1,7 +1,7 @@
 """Streams products through an encoder: rows in, vectors out, in order, in bounded memory.
 
-Chunks of rows are read ahead; of each chunk, every different picture is decoded and encoded once, in
-batches filled to the brim whatever the number of pictures per product, and every different text once,
+Chunks of rows are read ahead; of each chunk, every different image is decoded and encoded once, in
+batches filled to the brim whatever the number of images per product, and every different text once,
 sorted by length so that little is padded. :mod:`recsys.encoder.stream` says how that is run.
 
     N = rows, D = dimensions of the shared space, F = features of a tower
@@ -40,7 +40,7 @@ def embed_products(
 
     A row maps column names of the product schema to values; at least ``encoder.content.columns`` are there.
     The encoder is moved to the device and switched to use. Raises :class:`~recsys.errors.ArtifactError`
-    for a picture the store lacks.
+    for an image the store lacks.
     """
     contents = (encoder.content.read(row) for row in rows)
     for chunk in Stream(encoder, images, options, text_cache).run(contents):
@@ -79,7 +79,7 @@ def embed_texts(
 def image_features(
     encoder: ProductEncoder, sha256s: Iterable[bytes], images: Images, options: InferenceOptions | None = None
 ) -> Float32:
-    """Return the image tower's features ``[N, F]`` of some pictures, before the projection."""
+    """Return the image tower's features ``[N, F]`` of some images, before the projection."""
     contents = (Content(None, (sha,)) for sha in sha256s)
     chunks = Stream(encoder, images, options).run(contents)
     parts = [chunk.images.numpy()[chunk.image_rows()[1]] for chunk in chunks]
@@ -101,4 +101,4 @@ def text_features(
 
 class _NoImages:
     def jpeg(self, sha256: bytes, /) -> bytes:
-        raise AssertionError("texts have no pictures")
+        raise AssertionError("texts have no images")

@@ -1,6 +1,6 @@
 """The product encoder: build it, encode with it, save it, load it back bit for bit.
 
-    B = batch, S = side of the picture, D = dimensions of the shared space, F = features of a tower
+    B = batch, S = side of the image, D = dimensions of the shared space, F = features of a tower
 
 A saved encoder is a folder that needs nothing else:
 
@@ -122,12 +122,12 @@ class ProductEncoder(nn.Module):
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return the image and the text half ``[D]`` of a query in words, in pixels, or both.
 
-        ``jpeg`` is a normalised picture (:func:`recsys.workspace.normalise.normalise`), so that it is seen as
+        ``jpeg`` is a normalised image (:func:`recsys.workspace.normalise.normalise`), so that it is seen as
         the catalog's are. A half that is not given is a copy of the other, as for products. Raises
-        :class:`~recsys.errors.InputError` for an unreadable picture.
+        :class:`~recsys.errors.InputError` for an unreadable image.
         """
         if text is None and jpeg is None:
-            raise InputError("A query needs words or a picture.", fix="Give text, image, or both.")
+            raise InputError("A query needs words or an image.", fix="Give text, image, or both.")
         halves: dict[str, NDArray[np.float32]] = {}
         device = self.mean.device
         self.eval()

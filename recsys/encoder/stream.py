@@ -13,7 +13,7 @@ Runs an iterator ahead of its reader, in a thread, by a bounded number of items.
 
 What a stream works on: chunks of rows, the jobs they need, and the rows their results go to.
 
-    N = rows of a chunk, U = its different pictures, T = its different texts, F = features of a tower
+    N = rows of a chunk, U = its different images, T = its different texts, F = features of a tower
 """
 
 import hashlib
@@ -136,11 +136,11 @@ class prefetch(Generic[T]):  # noqa: N801 - used like a function, as itertools' 
 
 
 _WINDOW = 16
-"""Earlier chunks in which a picture is looked up before it is encoded again."""
+"""Earlier chunks in which an image is looked up before it is encoded again."""
 
 
 class Results:
-    """Features of U pictures or T texts, filled batch by batch."""
+    """Features of U images or T texts, filled batch by batch."""
 
     def __init__(self) -> None:
         self._parts: list[tuple[list[int], torch.Tensor]] = []
@@ -169,15 +169,15 @@ class Results:
 
 @dataclass(eq=False)
 class Chunk:
-    """Some consecutive rows: which pictures and texts they have and, once finished, their features."""
+    """Some consecutive rows: which images and texts they have and, once finished, their features."""
 
     contents: list[Content]
     slots: dict[bytes, int] = field(default_factory=dict)
-    """Picture → its row in ``images``."""
+    """Image → its row in ``images``."""
     text_slots: dict[str | None, int] = field(default_factory=dict)
     """Text → its row in ``texts``."""
     borrowed: list[tuple[int, "Chunk", int]] = field(default_factory=list)
-    """Own slot, the earlier chunk that has the picture, its slot there."""
+    """Own slot, the earlier chunk that has the image, its slot there."""
     new_texts: list[str] = field(default_factory=list)
     image_results: Results = field(default_factory=Results)
     text_results: Results = field(default_factory=Results)
@@ -215,16 +215,16 @@ class Chunk:
     def vectors(self, encoder: ProductEncoder) -> Vectors:
         """Return both halves of each row ``[N, D]``, the missing ones replaced."""
         with torch.inference_mode():
-            pictures = encoder.project_image(self.images.to(encoder.mean.device)).cpu().numpy()
+            projected = encoder.project_image(self.images.to(encoder.mean.device)).cpu().numpy()
         has_image = np.array([bool(content.images) for content in self.contents])
         has_text = np.array([content.text is not None for content in self.contents])
-        image = fusion.mean_images(pictures, *self.image_rows())
+        image = fusion.mean_images(projected, *self.image_rows())
         return fusion.fuse(image, self.text_vectors(encoder), has_image, has_text)
 
 
 @dataclass(frozen=True)
 class Job:
-    """One forward pass: pictures, or texts, of one chunk."""
+    """One forward pass: images, or texts, of one chunk."""
 
     chunk: Chunk
     sha256s: tuple[bytes, ...] = ()
@@ -243,7 +243,7 @@ def plan_jobs(
 ) -> Iterator[Job | Chunk]:
     """Yield each chunk's jobs and then the chunk itself.
 
-    A picture that one of the last chunks had, and a text that the cache (with the tower's digest) has, is
+    An image that one of the last chunks had, and a text that the cache (with the tower's digest) has, is
     not encoded again. Texts are sorted by length, the longest first: little is padded, and the batch that
     needs the most memory comes before any time was spent.
     """
@@ -251,10 +251,10 @@ def plan_jobs(
     source = iter(contents)
     while some := list(islice(source, chunk_size)):
         chunk = Chunk(some)
-        pictures = _new_pictures(chunk, recent)
+        new_images = _new_images(chunk, recent)
         recent.append(chunk)
-        for start in range(0, len(pictures), batch_size):
-            yield Job(chunk, sha256s=tuple(pictures[start : start + batch_size]))
+        for start in range(0, len(new_images), batch_size):
+            yield Job(chunk, sha256s=tuple(new_images[start : start + batch_size]))
         _find_texts(chunk, cache)
         texts = sorted(chunk.new_texts, key=len, reverse=True)
         for start in range(0, len(texts), batch_size):
@@ -262,7 +262,7 @@ def plan_jobs(
         yield chunk
 
 
-def _new_pictures(chunk: Chunk, recent: deque[Chunk]) -> list[bytes]:
+def _new_images(chunk: Chunk, recent: deque[Chunk]) -> list[bytes]:
     new = []
     for sha in (sha for content in chunk.contents for sha in content.images):
         if sha in chunk.slots:
@@ -294,10 +294,10 @@ def _text(content: Content) -> str | None:
 
 
 class Images(Protocol):
-    """Where pictures come from: :class:`recsys.workspace.image_store.ImageStore`, or a fake."""
+    """Where images come from: :class:`recsys.workspace.image_store.ImageStore`, or a fake."""
 
     def jpeg(self, sha256: bytes, /) -> bytes:
-        """Return the JPEG of one picture; called from several threads."""
+        """Return the JPEG of one image; called from several threads."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -305,7 +305,7 @@ class InferenceOptions:
     """How a stream is run; nothing here changes a vector beyond rounding."""
 
     batch_size: int | None = None
-    """Pictures, or texts, per forward pass; unset takes 32 on a CPU and 256 on a GPU."""
+    """Images, or texts, per forward pass; unset takes 32 on a CPU and 256 on a GPU."""
     chunk_size: int = 1024
     """Rows read, sorted and finished together; bounds the memory."""
     num_workers: int | None = None

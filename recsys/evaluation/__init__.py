@@ -13,7 +13,7 @@
     evidence    what the gate reads of a task
     gate        who challenges, and whether it takes over; pure
     candidates  champion, base, fine-tuned and interpolations; their embeddings, once each
-    features    pictures under a frozen image tower, read once for all candidates
+    features    images under a frozen image tower, read once for all candidates
     judgement   all tasks of all candidates on the same queries
     trial       one evaluation's material, failures included
     decision    a night's decision

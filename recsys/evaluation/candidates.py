@@ -5,12 +5,12 @@
 Embeddings go to a scratch folder as they come and are kept there until the evaluation is committed, so a
 kill costs at most the candidate in hand.
 
-Features of pictures under a frozen image tower: read once, projected once per candidate.
+Features of images under a frozen image tower: read once, projected once per candidate.
 
 The candidates of a night differ in what was trained. Where the image tower was not, they share its
 features, which are nearly all of the work; the text tower's are shared by the encoder's ``TextCache``.
 
-    U = different pictures of the pool, F = features of the image tower, N = rows of a chunk
+    U = different images of the pool, F = features of the image tower, N = rows of a chunk
 """
 
 import json
@@ -220,10 +220,10 @@ _BLOCK = 4096
 
 
 class FrozenFeatures:
-    """The features of some pictures under one image tower, in a file."""
+    """The features of some images under one image tower, in a file."""
 
     def __init__(self, path: Path, sha256s: Iterable[bytes]) -> None:
-        """Name the pictures and the ``.npy`` file that holds, or will hold, their features ``[U, F]``."""
+        """Name the images and the ``.npy`` file that holds, or will hold, their features ``[U, F]``."""
         self._path = path
         self._row = {sha: i for i, sha in enumerate(dict.fromkeys(sha256s))}
 
@@ -257,9 +257,9 @@ class FrozenFeatures:
             used, at = np.unique(index, return_inverse=True)
             with torch.inference_mode():
                 device = encoder.image_projection.weight.device
-                pictures = encoder.project_image(torch.from_numpy(features[used]).to(device)).cpu().numpy()
+                projected = encoder.project_image(torch.from_numpy(features[used]).to(device)).cpu().numpy()
             yield fusion.fuse(
-                fusion.mean_images(pictures, offsets, at),
+                fusion.mean_images(projected, offsets, at),
                 embed_texts(encoder, [c.text or "" for c in contents], options, text_cache=text_cache),
                 np.array([bool(c.images) for c in contents]),
                 np.array([c.text is not None for c in contents]),

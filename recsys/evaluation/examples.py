@@ -2,7 +2,7 @@
 
     P = products embedded (the pool), Q = queries of the task that the examples come from
 
-Does not know: files, pictures, the report.
+Does not know: files, images, the report.
 """
 
 import hashlib

@@ -3,7 +3,7 @@
     Q = queries, G = gallery; positions are of the snapshot's products, ascending by id
 
 First :func:`plan` says which products are queries and gallery, so that only those are embedded. Once the
-candidates' embeddings say who has a picture and who has words, :func:`ready` drops what cannot take part,
+candidates' embeddings say who has an image and who has words, :func:`ready` drops what cannot take part,
 builds the relevance and drops queries without a right answer, all counted.
 
 The retrieval tasks of a catalog for which nobody configured any.
@@ -271,7 +271,7 @@ def default_tasks(products: Products) -> tuple[list[TaskConfig], list[str]]:
         notes.append("No product has a product_type, so there is no task of categories.")
     tasks.append(
         TaskConfig(
-            name="words", title="A product's text finds its picture", kind="text_to_image", relevant=("id",),
+            name="words", title="A product's text finds its image", kind="text_to_image", relevant=("id",),
             metrics=("map@r", "recall@1", "recall@5", "recall@10", "ndcg@10"), main_metric="recall@10",
             gate=True,
         )

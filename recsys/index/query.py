@@ -77,7 +77,7 @@ def search(
 
     ``image`` and ``text`` are unit vectors ``[D]`` from the encoder that ``collection.metadata`` names.
     One that is absent is replaced by the other, as in products that lack one: words then look for
-    matching pictures as well. Raises :class:`InputError` for vectors of the wrong size or no vector.
+    matching images as well. Raises :class:`InputError` for vectors of the wrong size or no vector.
     """
     query = _query_vectors(collection, image, text)
     if not 0 <= image_weight <= 1:
@@ -106,7 +106,7 @@ def parts(hits: Sequence[Hit], query: Float32) -> list[tuple[float, float]]:
 def _query_vectors(collection: Collection, image: Float32 | None, text: Float32 | None) -> Float32:
     halves = [v for v in (image, text) if v is not None]
     if not halves:
-        raise InputError("A search needs something to look for.", fix="Give words, a picture or both.")
+        raise InputError("A search needs something to look for.", fix="Give words, an image or both.")
     query = np.stack([halves[0], halves[-1]]).astype(np.float32, copy=False)
     if query.shape[1] != collection.metadata.dim:
         raise InputError(

@@ -1,6 +1,6 @@
-"""The map of the catalog as the page draws it: points in pixels, a colour per category, pictures on pins.
+"""The map of the catalog as the page draws it: points in pixels, a colour per category, images on pins.
 
-Geometry of the charts: data in, positions in a picture out. The templates draw them.
+Geometry of the charts: data in, positions in an image out. The templates draw them.
 """
 
 import math
@@ -20,7 +20,7 @@ class Tick:
     """One mark of an axis."""
 
     at: float
-    """Position, in the units of the picture or in per cent."""
+    """Position, in the units of the image or in per cent."""
     label: str
 
 
@@ -150,12 +150,12 @@ def _padded(low: float, high: float, share: float) -> tuple[float, float]:
 
 _SIDE = 640
 _COLOURS = 12
-_PICTURE_SIDE = 72
+_IMAGE_SIDE = 72
 _PINS = 44
 
 
 def scatter(found: Mapping[str, Any] | None, shelf: Shelf) -> dict[str, Any] | None:
-    """Return points in pixels, coloured by category, and pictures where there is room for one."""
+    """Return points in pixels, coloured by category, and images where there is room for one."""
     if not found:
         return None
     names = [formatting.last_step(category) for category in found["categories"]]
@@ -189,13 +189,13 @@ def scatter(found: Mapping[str, Any] | None, shelf: Shelf) -> dict[str, Any] | N
 
 
 def _pins(points: list[dict[str, Any]], shelf: Shelf, gap: float = 74.0) -> list[dict[str, Any]]:
-    """Return some points, each with its ``picture``, no two closer than ``gap`` pixels."""
+    """Return some points, each with its ``image``, no two closer than ``gap`` pixels."""
     pins: list[dict[str, Any]] = []
     for point in points:
         if len(pins) == _PINS:
             break
         if all((point["x"] - p["x"]) ** 2 + (point["y"] - p["y"]) ** 2 > gap**2 for p in pins):
-            picture = shelf.picture(point["id"], _PICTURE_SIDE)
-            if picture is not None:
-                pins.append({**point, "picture": picture})
+            image = shelf.thumbnail(point["id"], _IMAGE_SIDE)
+            if image is not None:
+                pins.append({**point, "image": image})
     return pins

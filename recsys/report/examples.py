@@ -2,7 +2,7 @@
 
     Q = examples, B = products of a batch
 
-Does not know: words, pictures, the index.
+Does not know: words, images, the index.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ from recsys.workspace.snapshot import Snapshot
 def choose(snapshot: Snapshot, count: int) -> list[str]:
     """Return ids of ``count`` products, of different categories where there are.
 
-    Those with picture and title go before those that lack one. Always the same ones of the same catalog:
+    Those with image and title go before those that lack one. Always the same ones of the same catalog:
     those whose hashes come first.
     """
     best: dict[str | None, tuple[bool, bytes, str]] = {}

@@ -286,7 +286,7 @@ def training_facts(encoder: Manifest) -> dict[str, Any]:
         "device": fit.get("device"),
         "steps": fit.get("steps"),
         "seconds": fit.get("seconds"),
-        "pictures_per_second": fit.get("pictures_per_second"),
+        "images_per_second": fit.get("images_per_second"),
         "best_epoch": fit.get("best_epoch"),
         "stopped_early": bool(fit.get("stopped_early")),
         "validation": {

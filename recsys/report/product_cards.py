@@ -1,4 +1,4 @@
-"""The products that the report shows: their words, and small copies of their first pictures.
+"""The products that the report shows: their words, and small copies of their first images.
 
 Only rows that are asked for are kept, so memory follows the page and not the catalog.
 
@@ -25,7 +25,7 @@ _QUALITY = 74
 
 @dataclass(frozen=True)
 class Thumbnail:
-    """A small picture that the page holds once and shows as often as it likes."""
+    """A small image that the page holds once and shows as often as it likes."""
 
     name: str
     """Id within the page."""
@@ -39,7 +39,7 @@ class Thumbnail:
 
 
 class Shelf:
-    """Words and pictures of some products of a snapshot."""
+    """Words and images of some products of a snapshot."""
 
     def __init__(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
@@ -75,8 +75,8 @@ class Shelf:
             "link": row.get("link"),
         }
 
-    def picture(self, id: str, side: int = 160) -> Thumbnail | None:
-        """Return the product's first picture, at most ``side`` pixels wide and high, or ``None``."""
+    def thumbnail(self, id: str, side: int = 160) -> Thumbnail | None:
+        """Return the product's first image, at most ``side`` pixels wide and high, or ``None``."""
         if id in self._thumbnails:
             return self._thumbnails[id]
         images = (self._rows.get(id) or {}).get("images")
@@ -93,26 +93,26 @@ class Shelf:
             self._thumbnails[id] = made
         return made
 
-    def pictures(self) -> list[Thumbnail]:
+    def thumbnails(self) -> list[Thumbnail]:
         """Return every thumbnail that was asked for."""
         return list(self._thumbnails.values())
 
 
 def thumbnail(jpeg: bytes, name: str, side: int) -> Thumbnail | None:
-    """Return a WebP copy within ``side`` x ``side`` pixels, or ``None`` where the bytes are no picture."""
+    """Return a WebP copy within ``side`` x ``side`` pixels, or ``None`` where the bytes are no image."""
     flag = cv2.IMREAD_REDUCED_COLOR_2 if side <= 192 else cv2.IMREAD_COLOR
-    picture = cv2.imdecode(np.frombuffer(jpeg, np.uint8), flag)
-    if picture is None:
+    image = cv2.imdecode(np.frombuffer(jpeg, np.uint8), flag)
+    if image is None:
         return None
-    high, wide = picture.shape[:2]
+    high, wide = image.shape[:2]
     factor = min(1.0, side / max(high, wide))
     size = (max(1, round(wide * factor)), max(1, round(high * factor)))
     if factor < 1:
-        picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
-    done, data = cv2.imencode(".webp", picture, [cv2.IMWRITE_WEBP_QUALITY, _QUALITY])
+        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    done, data = cv2.imencode(".webp", image, [cv2.IMWRITE_WEBP_QUALITY, _QUALITY])
     if not done:
         return None
     uri = "data:image/webp;base64," + base64.b64encode(data.tobytes()).decode()
-    border = np.concatenate([picture[0], picture[-1], picture[:, 0], picture[:, -1]])
+    border = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
     blue, green, red = np.median(border, axis=0).astype(int).tolist()
     return Thumbnail(name, uri, *size, edge=f"#{red:02x}{green:02x}{blue:02x}")

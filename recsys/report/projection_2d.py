@@ -2,7 +2,7 @@
 
     N = products sampled, D = dimensions of one modality
 
-Does not know: colours, pictures, pages.
+Does not know: colours, images, pages.
 """
 
 import hashlib

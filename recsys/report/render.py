@@ -32,7 +32,7 @@ def render(facts: Mapping[str, Any], shelf: Shelf) -> str:
         script=script,
         policy=_policy(script),
         view=template_context.views(facts, shelf),
-        pictures=shelf.pictures(),
+        images=shelf.thumbnails(),
     )
 
 

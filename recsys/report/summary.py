@@ -42,8 +42,8 @@ def _section(name: str, lines: list[str]) -> str:
 
 def _catalog(catalog: Mapping[str, Any]) -> list[str]:
     products = formatting.count(catalog["num_products"] or 0, "product")
-    rows, pictures = catalog["num_rows"] or 0, formatting.count(catalog["num_images"] or 0, "picture")
-    lines = [f"{products} accepted of {formatting.count(rows, 'row')}, with {pictures}"]
+    rows, images = catalog["num_rows"] or 0, formatting.count(catalog["num_images"] or 0, "image")
+    lines = [f"{products} accepted of {formatting.count(rows, 'row')}, with {images}"]
     for scope, name in formatting.SCOPES.items():
         reasons = [r for r in catalog["reasons"] if r["scope"] == scope]
         if reasons:

@@ -160,7 +160,7 @@ def _neighbour(facts_products: Mapping[str, Any], shelf: Shelf, found: Mapping[s
     return {
         **found,
         "card": facts_products.get(found["id"]) or shelf.card(found["id"]),
-        "picture": shelf.picture(found["id"]),
+        "image": shelf.thumbnail(found["id"]),
         "image_share": max(0.0, min(100.0, 100 * found["image_score"])),
         "text_share": max(0.0, min(100.0, 100 * found["text_score"])),
     }
@@ -179,7 +179,7 @@ def _judged(evaluation: Mapping[str, Any], products: Mapping[str, Any], shelf: S
         result.append(
             {
                 "card": products.get(example["id"]) or shelf.card(example["id"]),
-                "picture": shelf.picture(example["id"]),
+                "image": shelf.thumbnail(example["id"]),
                 "why": example.get("why"),
                 "change": example.get("change"),
                 "sides": lists,
@@ -192,7 +192,7 @@ def _examples(facts: Mapping[str, Any], shelf: Shelf) -> list[dict[str, Any]]:
     return [
         {
             "card": facts["products"].get(e["id"]) or shelf.card(e["id"]),
-            "picture": shelf.picture(e["id"]),
+            "image": shelf.thumbnail(e["id"]),
             "neighbours": [
                 _neighbour(facts["products"], shelf, n) | {"relevant": None, "new": False}
                 for n in e["neighbours"]
@@ -203,7 +203,7 @@ def _examples(facts: Mapping[str, Any], shelf: Shelf) -> list[dict[str, Any]]:
 
 
 def _rejected(facts: Mapping[str, Any], shelf: Shelf) -> list[dict[str, Any]]:
-    """Return per scope its reasons and rows; a row shows the product's picture where it has one."""
+    """Return per scope its reasons and rows; a row shows the product's image where it has one."""
     catalog = facts["catalog"]
     groups = []
     for scope, name in formatting.SCOPES.items():
@@ -211,7 +211,7 @@ def _rejected(facts: Mapping[str, Any], shelf: Shelf) -> list[dict[str, Any]]:
             {
                 **row,
                 "words": formatting.reason(row["reason"]),
-                "picture": shelf.picture(row["id"]) if row["id"] else None,
+                "image": shelf.thumbnail(row["id"]) if row["id"] else None,
             }
             for row in catalog["rejected"]
             if row["scope"] == scope

@@ -2,7 +2,7 @@
 
     run       serve: the door
     query     what can be asked and answered
-    live      what is live, with its encoder and pictures; follows the alias
+    live      what is live, with its encoder and images; follows the alias
     finder    asks the index, ranks, explains
     rank      folding, diversity, rules: arrays and plain values in, an order out
     rules     what a rule is and when it acts

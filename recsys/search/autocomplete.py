@@ -18,15 +18,15 @@ from recsys.workspace.snapshot import Snapshot
 
 _SCHEMA = """
 create table product(key integer primary key, id text not null, folded text not null, title text, brand text,
-                     picture text);
+                     image text);
 create virtual table words using fts5(id, title, brand, content='', tokenize='unicode61 remove_diacritics 2',
                                       prefix='1 2 3');
 """
 _BY_ID = """
-select id, title, brand, picture from product where folded >= ? and folded < ? order by folded limit ?
+select id, title, brand, image from product where folded >= ? and folded < ? order by folded limit ?
 """
 _BY_WORDS = """
-select product.id, product.title, product.brand, product.picture
+select product.id, product.title, product.brand, product.image
 from (
   select rowid as key, bm25(words, 4.0, 2.0, 1.0) as far from words where words match ? limit 1000
 ) as found
@@ -43,8 +43,8 @@ class Found(NamedTuple):
     id: str
     title: str | None
     brand: str | None
-    picture: str | None
-    """sha256 (hex) of its first picture's source."""
+    image: str | None
+    """sha256 (hex) of its first image's source."""
 
 
 class Lookup:
@@ -82,11 +82,11 @@ class Lookup:
         return list(reversed(found.values()))[:limit]
 
     def some(self, limit: int = 10) -> list[Found]:
-        """Return some products with pictures, spread over the catalog: always the same."""
+        """Return some products with images, spread over the catalog: always the same."""
         count = int(self._db.execute("select count(*) from product").fetchone()[0])
         step = max(1, count // max(1, 2 * limit))
         rows = self._db.execute(
-            "select id, title, brand, picture from product where key % ? = 0 and picture is not null limit ?",
+            "select id, title, brand, image from product where key % ? = 0 and image is not null limit ?",
             (step, limit),
         )
         return [Found(*row) for row in rows]

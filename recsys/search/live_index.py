@@ -1,4 +1,4 @@
-"""What is live, as searches see it: a collection, its encoder, its pictures, its words.
+"""What is live, as searches see it: a collection, its encoder, its images, its words.
 
 A :class:`View` never changes; whoever answers takes one and uses nothing else, so that no answer mixes two
 encoders. :class:`Live` looks at the alias every ``search.follow_s`` seconds and prepares the next view, its
@@ -89,8 +89,8 @@ class View:
         return Snapshot.open(self._workspace, self.snapshot_ref)
 
     @cached_property
-    def pictures(self) -> ImageStore:
-        """The pictures of the snapshot."""
+    def image_store(self) -> ImageStore:
+        """The images of the snapshot."""
         return self.snapshot.images()
 
     @cached_property
@@ -100,14 +100,14 @@ class View:
         return Lookup.open(path, self.snapshot)
 
     def embed(self, text: str | None, images: tuple[bytes, ...]) -> tuple[Float32 | None, Float32 | None]:
-        """Return the image and the text vector ``[D]``, unit norm, of words and pictures, as far as given.
+        """Return the image and the text vector ``[D]``, unit norm, of words and images, as far as given.
 
-        Raises :class:`InputError` for a picture that cannot be used, :class:`TransientError` while the
+        Raises :class:`InputError` for an image that cannot be used, :class:`TransientError` while the
         encoder is not there.
         """
         if not text and not images:
             return None, None
-        bounds = Normalisation.of(self._config.catalog.images)  # seen as the catalog's pictures are
+        bounds = Normalisation.of(self._config.catalog.images)  # seen as the catalog's images are
         jpegs = [normalise(image, bounds).jpeg for image in images]
         encoder = self._encoding.get()
         with self._encoding.turn:
@@ -118,12 +118,12 @@ class View:
         mean = np.mean(seen, axis=0)
         norm = float(np.linalg.norm(mean))
         if norm < 1e-6:
-            raise InputError("The pictures cancel each other out.", fix="Search by fewer of them.")
+            raise InputError("The images cancel each other out.", fix="Search by fewer of them.")
         return (mean / norm).astype(np.float32), words
 
     def prepare(self) -> None:
         """Load everything that is loaded on first use, so that no request waits for it."""
-        _ = self.lookup, self.pictures
+        _ = self.lookup, self.image_store
         try:
             self._encoding.loading.result()
         except RecsysError as error:  # by id it can still be asked

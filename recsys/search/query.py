@@ -13,15 +13,15 @@ from recsys.index.filters import Filter
 MAX_DEPTH = 1000
 """``offset + limit`` at most: deeper answers are similar in name only."""
 MAX_EXAMPLES = 50
-"""Products liked, and disliked, at most; and pictures, :data:`MAX_PICTURES`."""
-MAX_PICTURES = 8
+"""Products liked, and disliked, at most; and images, :data:`MAX_IMAGES`."""
+MAX_IMAGES = 8
 MAX_TEXT = 500
 """Characters of words."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SearchQuery:
-    """One question: any mix of products, words and pictures. Raises :class:`InputError` where it is none."""
+    """One question: any mix of products, words and images. Raises :class:`InputError` where it is none."""
 
     like: tuple[str, ...] = ()
     """Product ids to be near to; they are not answered themselves."""
@@ -29,7 +29,7 @@ class SearchQuery:
     """Product ids to be far from; they are not answered themselves."""
     text: str | None = None
     images: tuple[bytes, ...] = ()
-    """Picture files' bytes."""
+    """Image files' bytes."""
     image_weight: float | None = None
     """w in [0, 1] of ``w · image + (1 − w) · text``; ``None`` lets the kind of question decide."""
     filter: Filter = ()
@@ -49,7 +49,7 @@ class SearchQuery:
         if not (self.like or self.text or self.images):
             raise InputError(
                 "The search says nothing to look for.",
-                fix="Give words, a picture or a product to be like; `unlike` alone is no direction.",
+                fix="Give words, an image or a product to be like; `unlike` alone is no direction.",
             )
         if not (0 <= self.diversity <= 1) or not (self.image_weight is None or 0 <= self.image_weight <= 1):
             raise InputError(
@@ -66,10 +66,10 @@ class SearchQuery:
                 f"{len(self.like)} products are liked and {len(self.unlike)} disliked.",
                 fix=f"Give at most {MAX_EXAMPLES} of each.",
             )
-        if len(self.images) > MAX_PICTURES or len(self.text or "") > MAX_TEXT:
+        if len(self.images) > MAX_IMAGES or len(self.text or "") > MAX_TEXT:
             raise InputError(
-                f"The search has {len(self.images)} pictures and {len(self.text or '')} characters of words.",
-                fix=f"Give at most {MAX_PICTURES} pictures and {MAX_TEXT} characters.",
+                f"The search has {len(self.images)} images and {len(self.text or '')} characters of words.",
+                fix=f"Give at most {MAX_IMAGES} images and {MAX_TEXT} characters.",
             )
 
     @property

@@ -1,7 +1,7 @@
 """From examples to the two vectors that are looked for.
 
-    image half = unit(mean of: liked products' pictures, pictures given; the words where there are neither)
-    text half  = unit(mean of: liked products' text, words given; the pictures where there are neither)
+    image half = unit(mean of: liked products' images, images given; the words where there are neither)
+    text half  = unit(mean of: liked products' text, words given; the images where there are neither)
 
 Each kind counts once, however many examples it has. Then both halves move away from what is disliked, as in
 Rocchio's relevance feedback (1971): ``unit(half - 0.5 * unit(mean of the disliked))``.
@@ -56,8 +56,8 @@ def aim(
 def usual_weight(text: object, image: object, *, products: object = None, judged: float = 0.5) -> float:
     """Return the image weight for a question that names none: by what there is (true) to go by.
 
-    Products, or words and pictures: as encoders are judged. Words alone compare best with words, a picture
-    with pictures; the other half is let in a little, since an encoder that has learnt to match the two
+    Products, or words and images: as encoders are judged. Words alone compare best with words, an image
+    with images; the other half is let in a little, since an encoder that has learnt to match the two
     gains from it, and one that has not loses next to nothing.
     """
     if products or (text and image):

@@ -1,4 +1,4 @@
-"""Thumbnails: the stored pictures at the few widths that the page asks for, the last ones kept ready.
+"""Thumbnails: the stored images at the few widths that the page asks for, the last ones kept ready.
 
 Does not know: HTTP.
 """
@@ -26,19 +26,19 @@ class Thumbnails:
         self._changing = threading.Lock()
 
     def get(self, store: ImageStore, sha256: str, width: int) -> bytes | None:
-        """Return a JPEG at most ``width`` pixels wide and high; ``None`` where there is no such picture.
+        """Return a JPEG at most ``width`` pixels wide and high; ``None`` where there is no such image.
 
         Raises :class:`InputError` for a width that is not offered or something that is no sha256.
         """
         if width not in WIDTHS:
             offered = ", ".join(map(str, WIDTHS))
-            raise InputError(f"Pictures are not offered {width} wide.", fix=f"Ask for one of {offered}.")
+            raise InputError(f"Images are not offered {width} wide.", fix=f"Ask for one of {offered}.")
         try:
             key = (bytes.fromhex(sha256), width)
         except ValueError:
             key = (b"", width)
         if len(key[0]) != 32:
-            raise InputError(f"{sha256[:80]!r} names no picture.", fix="Use the sha256, 64 hex digits.")
+            raise InputError(f"{sha256[:80]!r} names no image.", fix="Use the sha256, 64 hex digits.")
         with self._changing:
             if key in self._kept:
                 self._kept.move_to_end(key)
@@ -56,7 +56,7 @@ class Thumbnails:
 
 
 def shrink(jpeg: bytes, side: int) -> bytes:
-    """Return the picture with its longest side at most ``side`` pixels; as it is where it is no larger."""
+    """Return the image with its longest side at most ``side`` pixels; as it is where it is no larger."""
     height, width = simplejpeg.decode_jpeg_header(jpeg)[:2]
     scale = side / max(height, width)
     if scale >= 1:

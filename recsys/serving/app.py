@@ -17,7 +17,7 @@ from recsys.search.live_index import Live
 from recsys.serving import openapi, problems
 from recsys.serving.auth import Keys, session_secret
 from recsys.serving.dependencies import Service, Threads
-from recsys.serving.images import Pictures
+from recsys.serving.images import LiveImages
 from recsys.serving.middleware import Gate
 from recsys.serving.page import shell
 from recsys.serving.prometheus import Metrics
@@ -69,7 +69,7 @@ def create_app(
         live=live,
         finder=Finder(config, live),
         store=store,
-        pictures=Pictures(workspace, live, cache_bytes=settings.thumbnail_cache_mb * 1_000_000),
+        images=LiveImages(workspace, live, cache_bytes=settings.thumbnail_cache_mb * 1_000_000),
         keys=keys,
         metrics=metrics,
         threads=Threads(settings.threads, metrics),

@@ -14,7 +14,7 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from recsys.search.query import MAX_PICTURES
+from recsys.search.query import MAX_IMAGES
 from recsys.serving.dependencies import service
 from recsys.serving.problems import INVALID, UNSUPPORTED, Problem
 from recsys.serving.requests import SearchBody
@@ -25,7 +25,7 @@ JSON = "application/json"
 FORM = "multipart/form-data"
 _SMALL_BYTES = 100_000
 """Read in a tenth of a millisecond; larger bodies are read in a thread."""
-MAX_FIELDS = MAX_PICTURES + 4
+MAX_FIELDS = MAX_IMAGES + 4
 
 
 def described(model: type[BaseModel], **others: Any) -> dict[str, Any]:
@@ -51,12 +51,12 @@ async def read_search(request: Request) -> tuple[SearchBody, tuple[bytes, ...]]:
         return await service(request).threads.run(lambda: parse(SearchBody, raw)), ()
     if kind != FORM:
         raise _unsupported(request, f"{JSON}, or {FORM} with a field `query` and files `images`")
-    form = await read_form(request, {"query", "images"}, max_files=MAX_PICTURES)
-    pictures = tuple([await _picture(part) for part in form.getlist("images")])
+    form = await read_form(request, {"query", "images"}, max_files=MAX_IMAGES)
+    images = tuple([await _image(part) for part in form.getlist("images")])
     query = form.get("query", "{}")
     text = await query.read() if isinstance(query, UploadFile) else query
     await form.close()
-    return parse(SearchBody, text), pictures
+    return parse(SearchBody, text), images
 
 
 async def read_form(request: Request, fields: set[str], *, max_files: int = 0) -> FormData:
@@ -90,8 +90,8 @@ def parse(model: type[M], raw: bytes | str) -> M:
         raise RequestValidationError(found) from None
 
 
-async def _picture(part: UploadFile | str) -> bytes:
-    """Return a part's bytes; one without a file name was read as text: Latin-1, as no picture is UTF-8."""
+async def _image(part: UploadFile | str) -> bytes:
+    """Return a part's bytes; one without a file name was read as text: Latin-1, as no image is UTF-8."""
     if isinstance(part, UploadFile):
         return await part.read()
     try:

@@ -18,7 +18,7 @@ from recsys.feedback.store import FeedbackStore
 from recsys.search.finder import Finder
 from recsys.search.live_index import Live
 from recsys.serving.auth import Identity, Keys
-from recsys.serving.images import Pictures
+from recsys.serving.images import LiveImages
 from recsys.serving.problems import UNAVAILABLE, Problem
 from recsys.serving.prometheus import Metrics
 from recsys.workspace import Workspace
@@ -69,7 +69,7 @@ class Service:
     live: Live
     finder: Finder
     store: FeedbackStore
-    pictures: Pictures
+    images: LiveImages
     keys: Keys
     metrics: Metrics
     threads: Threads

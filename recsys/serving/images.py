@@ -11,8 +11,8 @@ from recsys.workspace.image_store import ImageStore
 from recsys.workspace.snapshot import Snapshot
 
 
-class Pictures:
-    """Finds pictures by the sha256 of their source. Safe to share between threads."""
+class LiveImages:
+    """Finds images by the sha256 of their source. Safe to share between threads."""
 
     def __init__(self, workspace: Workspace, live: Live, *, cache_bytes: int) -> None:
         self._workspace, self._live = workspace, live
@@ -20,12 +20,12 @@ class Pictures:
         self._kept: dict[str, ImageStore] = {}
 
     def get(self, sha256: str, width: int) -> bytes | None:
-        """Return a picture as a JPEG at most ``width`` wide and high; ``None`` where there is none.
+        """Return an image as a JPEG at most ``width`` wide and high; ``None`` where there is none.
 
         Raises :class:`~recsys.errors.InputError` for a width that is not offered.
         """
         view = self._live.view()
-        found = self._thumbnails.get(view.pictures, sha256, width)
+        found = self._thumbnails.get(view.image_store, sha256, width)
         if found is not None:
             return found
         others = {c.metadata.snapshot for c in self._live.kept()} - {view.snapshot_ref}

@@ -26,12 +26,12 @@ logger = logging.getLogger(__name__)
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _ANY_ADDRESS = ("0.0.0.0", "::", "")
 _OPEN_TO_PROBES = ("/healthz", "/readyz")
-_PROTECTED = ("/v1/", "/pictures/", "/metrics")
-_WITH_PICTURES = ("/v1/search", "/v1/rules/preview")
+_PROTECTED = ("/v1/", "/images/", "/metrics")
+_WITH_IMAGES = ("/v1/search", "/v1/rules/preview")
 _GONE = 499
 """Noted where a client went before it had said everything; nobody is answered."""
 _MAX_PLAIN_BODY = 1_000_000
-"""Bytes of a body that holds no pictures."""
+"""Bytes of a body that holds no images."""
 
 _CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
@@ -130,7 +130,7 @@ class Gate:
             scope["identity"] = self._keys.identify(headers)
             if scope["identity"] is None:
                 raise unauthenticated()
-        most = self._max_body if path in _WITH_PICTURES else min(_MAX_PLAIN_BODY, self._max_body)
+        most = self._max_body if path in _WITH_IMAGES else min(_MAX_PLAIN_BODY, self._max_body)
         if method not in SAFE:
             self._hosts.check_origin(headers)
             length = headers.get(b"content-length", b"0")
@@ -198,7 +198,7 @@ def _too_large(most: int) -> Problem:
     return Problem(
         TOO_LARGE,
         f"The request's body is larger than {most:,} bytes.",
-        fix="Send less, smaller pictures for example, or raise search.max_body_bytes.",
+        fix="Send less, smaller images for example, or raise search.max_body_bytes.",
         headers={"Connection": "close"},
     )
 

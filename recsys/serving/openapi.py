@@ -39,7 +39,7 @@ _BOUNDS = {
 }  # fmt: skip
 _OPEN = ("/healthz", "/readyz")
 DESCRIPTION = """\
-Finds similar products: by product id, by words, by pictures, or by any mix of them.
+Finds similar products: by product id, by words, by images, or by any mix of them.
 
 **Keys.** Where keys are configured, send one as `Authorization: Bearer KEY` or `X-Api-Key: KEY`. Roles:
 `read` asks, `merchandise` also makes rules and judgements, `admin` also changes those of others.
@@ -104,7 +104,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
     schemas[filtering.SCHEMA_NAME] = filtering.schema(parts.config.index.attributes)
     schemas["SearchWithFiles"] = {
         **schemas["SearchBody"],
-        "description": "A search beside pictures as files.",
+        "description": "A search beside images as files.",
     }
     del schemas["SearchWithFiles"]["anyOf"]
     for body in ("SearchBody", "SearchWithFiles", "BatchBody"):

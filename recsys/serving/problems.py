@@ -20,7 +20,7 @@ from starlette.responses import Response
 from starlette.routing import Match
 
 from recsys.errors import ArtifactError, InputError, NotFoundError, RecsysError, TransientError
-from recsys.workspace.normalise import PictureError
+from recsys.workspace.normalise import ImageError
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ KINDS = (
     UNSUPPORTED, HEAD_TOO_LARGE, BROKEN, UNAVAILABLE,
 )  # fmt: skip
 
-_PICTURES = {"image_oversized": TOO_LARGE, "image_unreadable": UNSUPPORTED}
+_IMAGES = {"image_oversized": TOO_LARGE, "image_unreadable": UNSUPPORTED}
 _BY_STATUS = {400: INVALID, 404: NOT_FOUND, 405: NO_METHOD, 413: TOO_LARGE, 415: UNSUPPORTED}
 _FIXES = {
     404: "Look the path up at /docs.",
@@ -94,8 +94,8 @@ def of_error(error: RecsysError) -> Problem:
     headers: dict[str, str] = {}
     if isinstance(error, NotFoundError):
         kind = NOT_FOUND
-    elif isinstance(error, PictureError):
-        kind = _PICTURES.get(error.reason, INVALID)
+    elif isinstance(error, ImageError):
+        kind = _IMAGES.get(error.reason, INVALID)
     elif isinstance(error, InputError):
         kind = INVALID
     elif isinstance(error, TransientError):

@@ -93,7 +93,7 @@ class _LiveCollector(Collector):
         info.add_metric((view.collection.name, view.encoder_ref, view.snapshot_ref), 1)
         yield info
         yield GaugeMetricFamily(
-            "recsys_encoder_loaded", "1 where words and pictures can be answered at once.",
+            "recsys_encoder_loaded", "1 where words and images can be answered at once.",
             float(view.encoder_loaded),
         )  # fmt: skip
         if metadata.updated_at:

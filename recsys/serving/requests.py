@@ -25,7 +25,7 @@ from recsys.errors import InputError
 from recsys.feedback.records import Label
 from recsys.feedback.rules import Action, Rule, Scope, Target
 from recsys.index.filters import Condition
-from recsys.search.query import MAX_DEPTH, MAX_EXAMPLES, MAX_PICTURES, MAX_TEXT, SearchQuery
+from recsys.search.query import MAX_DEPTH, MAX_EXAMPLES, MAX_IMAGES, MAX_TEXT, SearchQuery
 from recsys.serving.filtering import FilterValues, read
 
 MAX_LIMIT = 200
@@ -52,10 +52,10 @@ Limit = Annotated[int, Field(ge=1, le=MAX_LIMIT), WHOLE]
 Offset = Annotated[int, Field(ge=0, le=MAX_OFFSET), WHOLE]
 
 
-Picture = Annotated[
+Image = Annotated[
     str,
     StringConstraints(min_length=1),
-    WithJsonSchema({"type": "string", "minLength": 1, "format": "picture", "contentEncoding": "base64"}),
+    WithJsonSchema({"type": "string", "minLength": 1, "format": "image", "contentEncoding": "base64"}),
 ]
 
 
@@ -74,7 +74,7 @@ def _some_direction(schema: dict[str, Any]) -> None:
 
 
 class SearchBody(Asked):
-    """A search: any mix of words, pictures and products to be like, at least one of them."""
+    """A search: any mix of words, images and products to be like, at least one of them."""
 
     model_config = ConfigDict(json_schema_extra=_some_direction)
 
@@ -84,10 +84,10 @@ class SearchBody(Asked):
     """Product ids to be far from."""
     text: Words | None = None
     """Words."""
-    images: list[Picture] = Field(default=[], max_length=MAX_PICTURES)
-    """Pictures: base64, or data: URLs. Files can be sent as multipart/form-data instead."""
+    images: list[Image] = Field(default=[], max_length=MAX_IMAGES)
+    """Images: base64, or data: URLs. Files can be sent as multipart/form-data instead."""
     image_weight: Share | None = None
-    """How much pictures count against text; left out, the kind of question decides."""
+    """How much images count against text; left out, the kind of question decides."""
     filter: FilterValues = {}
     """What products must be like."""
     diversity: Share = 0.0
@@ -109,7 +109,7 @@ class SearchBody(Asked):
             like=tuple(self.like),
             unlike=tuple(self.unlike),
             text=self.text,
-            images=(*map(picture, self.images), *files),
+            images=(*map(image, self.images), *files),
             image_weight=self.image_weight,
             filter=read(self.filter),
             diversity=self.diversity,
@@ -125,7 +125,7 @@ class SearchBody(Asked):
 class SimilarParameters(Asked):
     """How to list what is similar to a product."""
 
-    image_weight: Share | None = Field(None, description="How much pictures count against text.")
+    image_weight: Share | None = Field(None, description="How much images count against text.")
     diversity: Share = Field(0.0, description="0 ranks by similarity alone; towards 1, variety counts.")
     fold: bool = Field(True, description="Answer one product of each item group, the best.")
     limit: Limit = 24
@@ -183,15 +183,15 @@ class BatchBody(Asked):
         ]
 
 
-def picture(text: str) -> bytes:
-    """Return the bytes of a picture sent as base64 or data: URL; raises :class:`InputError`."""
+def image(text: str) -> bytes:
+    """Return the bytes of an image sent as base64 or data: URL; raises :class:`InputError`."""
     prefix = _DATA_URL.match(text)
     try:
         return base64.b64decode(text[prefix.end() if prefix else 0 :], validate=True)
     except (binascii.Error, ValueError):
         raise InputError(
             f"images: {text[:40]!r}… is not base64.",
-            fix="Send pictures as base64, as data: URLs (data:image/jpeg;base64,…), or as files of a form.",
+            fix="Send images as base64, as data: URLs (data:image/jpeg;base64,…), or as files of a form.",
         ) from None
 
 

@@ -56,8 +56,8 @@ class ProductOut(Answered):
     """Custom attributes."""
     has_image: bool | None = None
     has_text: bool | None = None
-    picture: str | None = None
-    """Address of its picture on this service; ``?w=`` one of 96, 160, 320, 640 chooses the width."""
+    image: str | None = None
+    """Address of its image on this service; ``?w=`` one of 96, 160, 320, 640 chooses the width."""
 
 
 class EffectOut(Answered):
@@ -143,7 +143,7 @@ class FoundOut(Answered):
     id: str
     title: str | None = None
     brand: str | None = None
-    picture: str | None = None
+    image: str | None = None
 
 
 class LookupAnswer(Answered):
@@ -203,7 +203,7 @@ class StatusAnswer(Answered):
     ready: bool
     """Whether questions by product id can be answered."""
     encoder_loaded: bool
-    """Whether words and pictures can be answered at once."""
+    """Whether words and images can be answered at once."""
     version: str
     alias: str
     engine: Literal["qdrant-edge", "qdrant-server"]

@@ -18,7 +18,7 @@ from recsys.search.query import Answer, Effect, Item
 from recsys.serving.dependencies import Service
 
 _INTERNAL = frozenset({"embedding_key", "row_hash", "modalities", "image"})
-"""Columns of a payload that say nothing to a client; the picture is given by its address instead."""
+"""Columns of a payload that say nothing to a client; the image is given by its address instead."""
 
 
 def reply(value: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
@@ -71,7 +71,7 @@ def product(payload: Mapping[str, Any] | Payload) -> dict[str, Any]:
     body = {name: value for name, value in payload.items() if name not in _INTERNAL}
     image = payload.get("image")
     if image:
-        body["picture"] = picture_url(image)
+        body["image"] = image_url(image)
     return body
 
 
@@ -80,15 +80,15 @@ def found(products: list[Found]) -> list[dict[str, Any]]:
     rows = []
     for one in products:
         row = {"id": one.id, "title": one.title, "brand": one.brand}
-        if one.picture:
-            row["picture"] = picture_url(one.picture)
+        if one.image:
+            row["image"] = image_url(one.image)
         rows.append({name: value for name, value in row.items() if value is not None})
     return rows
 
 
-def picture_url(sha256: str) -> str:
-    """Return the address of a picture."""
-    return f"/pictures/{sha256}"
+def image_url(sha256: str) -> str:
+    """Return the address of an image."""
+    return f"/images/{sha256}"
 
 
 def origin(view: View) -> dict[str, str]:

@@ -1,8 +1,8 @@
-"""Random views of a training picture: crop, flip, turn, colour, blur, erase.
+"""Random views of a training image: crop, flip, turn, colour, blur, erase.
 
 Everything is a function of the generator passed in, so the same seed, batch and position give the same
 pixels in any process. Crop, flip and turn are one affine warp; brightness, contrast and saturation one
-3 x 4 colour matrix: two passes over the picture instead of seven.
+3 x 4 colour matrix: two passes over the image instead of seven.
 
     S = side of the result; pixels are uint8 RGB, [H, W, 3]
 

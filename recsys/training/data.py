@@ -1,13 +1,13 @@
-"""The training data: which product has which pictures and text, and batches of tensors made of them.
+"""The training data: which product has which images and text, and batches of tensors made of them.
 
 A batch is a function of (seed, batch number): the plan, the views and the augmentation all are. Batches
 are made in worker processes or in line; either way the same.
 
-    N = products of the snapshot, B = batch size, V = pictures in the batch, T = texts in the batch
+    N = products of the snapshot, B = batch size, V = images in the batch, T = texts in the batch
 
-From a snapshot to what training needs of it: pictures and texts of the products it may look at.
+From a snapshot to what training needs of it: images and texts of the products it may look at.
 
-Rows that are held out or unused get neither: nothing later can reach a picture or a word of theirs.
+Rows that are held out or unused get neither: nothing later can reach an image or a word of theirs.
 
     N = products of the snapshot
 """
@@ -29,7 +29,7 @@ from torch.utils.data import DataLoader, Dataset
 from recsys.config.training import AugmentConfig
 from recsys.encoder.template import ContentReader
 from recsys.training.augment import augment
-from recsys.training.image_cache import Pictures
+from recsys.training.image_cache import ImageCache
 from recsys.training.sampler import Sampler, generator
 from recsys.training.supervision import Pairs, Supervision
 from recsys.workspace.snapshot import Snapshot
@@ -45,15 +45,15 @@ Batch = dict[str, Any]
 class Items:
     """What the products to train and validate on are made of; other rows have nothing."""
 
-    view_starts: Int  # [N + 1], pictures of product i are views[view_starts[i] : view_starts[i + 1]]
-    views: Int  # positions in `Pictures`
+    view_starts: Int  # [N + 1], images of product i are views[view_starts[i] : view_starts[i + 1]]
+    views: Int  # positions in `ImageCache`
     text_codes: Int  # [N], position in `texts`, -1 without text
     texts: list[str]  # distinct texts
     kin: Int  # [N], duplicate-and-variant component
 
     @property
     def num_views(self) -> Int:
-        """Pictures of every product ``[N]``."""
+        """ImageCache of every product ``[N]``."""
         return np.diff(self.view_starts)
 
 
@@ -74,20 +74,20 @@ class TextSource:
 
 @dataclass(frozen=True, kw_only=True)
 class ImageSource:
-    """How the pictures of a batch are given: as random views, or as features of a frozen tower."""
+    """How the images of a batch are given: as random views, or as features of a frozen tower."""
 
-    pictures: Pictures
+    cache: ImageCache
     size: int
     augment: AugmentConfig
-    features: NDArray[np.float32] | None = None  # [len(pictures), F]
+    features: NDArray[np.float32] | None = None  # [len(images), F]
 
     def __call__(self, chosen: Int, rngs: Sequence[Callable[[], np.random.Generator]]) -> dict[str, Tensor]:
         """Return ``image_features`` or ``pixels`` of ``chosen`` ``[V]``, each with its own random numbers."""
         if self.features is not None:
             return {"image_features": torch.from_numpy(self.features[chosen])}
         out = np.empty((len(chosen), self.size, self.size, 3), np.uint8)
-        for i, picture in enumerate(chosen.tolist()):
-            out[i] = augment(self.pictures[picture], self.size, self.augment, rngs[i]())
+        for i, image in enumerate(chosen.tolist()):
+            out[i] = augment(self.cache[image], self.size, self.augment, rngs[i]())
         return {"pixels": torch.from_numpy(out).permute(0, 3, 1, 2)}  # channels last in memory
 
 
@@ -191,10 +191,10 @@ def _one_thread(worker: int) -> None:
 
 
 class Material(NamedTuple):
-    """Items and the pictures they point at."""
+    """Items and the images they point at."""
 
     items: Items
-    sha256: list[bytes]  # [V] distinct pictures; `Items.views` are positions in it
+    sha256: list[bytes]  # [V] distinct images; `Items.views` are positions in it
 
 
 def read(
@@ -207,7 +207,7 @@ def read(
     """Read the content of the products whose split is in ``wanted``.
 
     ``splits`` and ``components`` are those of the snapshot's rows, ``[N]``; memory is the wanted rows'
-    texts and picture hashes.
+    texts and image hashes.
     """
     starts, codes = [0], []
     views: list[int] = []
@@ -232,7 +232,7 @@ def read(
     return Material(items, list(positions))
 
 
-def without_pictures(material: Material) -> Material:
+def without_images(material: Material) -> Material:
     """Return the same for terms that read texts alone."""
     items = material.items
     none = np.zeros(len(items.view_starts), np.int64)

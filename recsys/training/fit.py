@@ -24,8 +24,8 @@ from recsys.encoder.model import ProductEncoder
 from recsys.encoder.preprocess import Preprocess
 from recsys.training import objectives
 from recsys.training.average import Averaging
-from recsys.training.data import Batches, ImageSource, Loader, Material, TextSource, without_pictures
-from recsys.training.image_cache import Pictures, cache_bytes
+from recsys.training.data import Batches, ImageSource, Loader, Material, TextSource, without_images
+from recsys.training.image_cache import ImageCache, cache_bytes
 from recsys.training.memory import keep_freed_memory
 from recsys.training.module import FineTuning
 from recsys.training.objectives import KINDS, Facts
@@ -98,35 +98,35 @@ def fit(job: Job) -> dict[str, Any]:
         "best_epoch": None if validating.best is None else validating.best["epoch"],
         "history": module.recorder.entries,
         "seconds": round(seconds, 1),
-        "pictures_per_second": round(module.num_pictures / seconds, 1) if seconds else None,
+        "images_per_second": round(module.num_images / seconds, 1) if seconds else None,
         "device": str(trainer.strategy.root_device),
         "stopped_early": resumable.stopped,
     }
 
 
 def make_loader(job: Job) -> Loader:
-    """Return the run's batches, decoding pictures into the cache if that is wanted and they fit."""
+    """Return the run's batches, decoding images into the cache if that is wanted and they fit."""
     config, preprocess = job.config, job.encoder.preprocess
     size = config.image_size or preprocess.image_size
     side = round(size * config.cache_scale)
     frozen = job.encoder.config.image.frozen and config.frozen_features
     reads = {name for term in config.terms for name in KINDS[term.kind].reads(term)}
-    items, sha256 = job.material if "image" in reads else without_pictures(job.material)
+    items, sha256 = job.material if "image" in reads else without_images(job.material)
     cached = (
         config.cache_decoded and cache_bytes(len(sha256), side) <= config.cache_max_gb * 1e9 and not frozen
     )
     roomy = Preprocess(side, preprocess.resize_mode)
-    pictures = Pictures(job.images, sha256, roomy, cache=job.folder if cached else None)
+    image_cache = ImageCache(job.images, sha256, roomy, cache=job.folder if cached else None)
     weights = {name: level.weight for name, level in config.labels.items()}
     sampler = Sampler(job.supervision, job.trained, items.num_views, config.sampler, job.seed, weights)
     features = _image_features(job, sha256) if frozen and sha256 else None
-    images = ImageSource(pictures=pictures, size=size, augment=config.augment, features=features)
+    images = ImageSource(cache=image_cache, size=size, augment=config.augment, features=features)
     text = _text_source(job) if "text" in reads else None
     batches = Batches(sampler, items, images, text, job.supervision, job.seed)
     views = int(np.maximum(items.num_views[job.trained], 1).sum())
     epoch_batches = config.epoch_steps or max(1, -(-views // config.sampler.batch_size))
     gpu = torch.cuda.is_available()
-    workers = 0 if features is not None else _num_workers(config, pictures, gpu)
+    workers = 0 if features is not None else _num_workers(config, image_cache, gpu)
     return Loader(batches, epoch_batches, num_workers=workers, pin_memory=gpu)
 
 
@@ -199,7 +199,7 @@ def _text_source(job: Job) -> TextSource:
 
 
 def _image_features(job: Job, sha256: list[bytes]) -> NDArray[np.float32]:
-    """Return the features of a frozen image tower, of the pictures as they are served."""
+    """Return the features of a frozen image tower, of the images as they are served."""
     return _kept(job.folder / "image.npy", lambda: image_features(job.encoder, sha256, job.images))
 
 
@@ -218,10 +218,10 @@ def _frozen_copy(encoder: ProductEncoder) -> ProductEncoder:
     return copy.deepcopy(encoder, shared).requires_grad_(False).eval()
 
 
-def _num_workers(config: TrainingConfig, pictures: Pictures, gpu: bool) -> int:
+def _num_workers(config: TrainingConfig, images: ImageCache, gpu: bool) -> int:
     if config.num_workers is not None:
         return config.num_workers
     cores = torch.get_num_threads()
     if gpu:
         return min(16, max(1, cores))
-    return 0 if pictures.is_cached else 1
+    return 0 if images.is_cached else 1

@@ -1,9 +1,9 @@
-"""Pictures as arrays: decoded once into a memory-mapped cache where they fit, anew each time where not.
+"""Images as arrays: decoded once into a memory-mapped cache where they fit, anew each time where not.
 
 A cache is one file of squares ``[V, S, S, 3]`` uint8 in the scratch folder; its name holds what it was
 made of, and it appears under that name only when it is whole.
 
-    V = pictures, S = side of the square
+    V = images, S = side of the square
 
 Does not know: augmentation, products.
 """
@@ -27,11 +27,11 @@ logger = logging.getLogger(__name__)
 Pixels = NDArray[np.uint8]
 
 _RING = 64
-"""Pictures decoded ahead of the one being written."""
+"""Images decoded ahead of the one being written."""
 
 
-class Pictures:
-    """Random access to the square pixels of some pictures; safe to use from forked workers."""
+class ImageCache:
+    """Random access to the square pixels of some images; safe to use from forked workers."""
 
     def __init__(
         self, store: ImageStore, sha256: Sequence[bytes], preprocess: Preprocess, *, cache: Path | None = None
@@ -45,11 +45,11 @@ class Pictures:
 
     @property
     def is_cached(self) -> bool:
-        """Whether reading a picture costs no decoding."""
+        """Whether reading an image costs no decoding."""
         return self._cached is not None or not self._sha256
 
     def __getitem__(self, i: int) -> Pixels:
-        """Return picture ``i`` as ``[S, S, 3]`` uint8 RGB."""
+        """Return image ``i`` as ``[S, S, 3]`` uint8 RGB."""
         if self._cached is not None:
             pixels: Pixels = self._cached[i]
             return pixels
@@ -58,7 +58,7 @@ class Pictures:
     def _open(self, folder: Path) -> Pixels:
         side = self._preprocess.image_size
         digest = content_id({"sha256": [s.hex() for s in self._sha256], "mode": self._preprocess.resize_mode})
-        path = folder / f"pictures-{side}-{digest}.u8"
+        path = folder / f"images-{side}-{digest}.u8"
         shape = (len(self._sha256), side, side, 3)
         if not path.exists():
             partial = path.with_suffix(".partial")
@@ -70,15 +70,15 @@ class Pictures:
     def _fill(self, target: Pixels) -> None:
         workers = min(16, os.cpu_count() or 1)
         with ThreadPoolExecutor(workers) as pool:  # libjpeg-turbo and OpenCV release the GIL
-            for start in track(range(0, len(target), _RING), label="decoding", unit="batches of pictures"):
+            for start in track(range(0, len(target), _RING), label="decoding", unit="batches of images"):
                 part = self._sha256[start : start + _RING]
                 for i, pixels in enumerate(
                     pool.map(lambda s: self._preprocess.pixels(self._store.jpeg(s)), part)
                 ):
                     target[start + i] = pixels
-        logger.info("decoded %d pictures to %d x %d", len(target), *target.shape[1:3])
+        logger.info("decoded %d images to %d x %d", len(target), *target.shape[1:3])
 
 
-def cache_bytes(num_pictures: int, side: int) -> int:
-    """Return the size of a cache of so many pictures."""
-    return num_pictures * side * side * 3
+def cache_bytes(num_images: int, side: int) -> int:
+    """Return the size of a cache of so many images."""
+    return num_images * side * side * 3

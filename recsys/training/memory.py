@@ -2,7 +2,7 @@
 
 glibc gives every block over 32 MB back to the kernel when it is freed and asks for it anew the next time;
 a network's activations are such blocks, and zeroing their pages again at every step took 48% of the CPU
-time of a MobileNetV2 training step (64 pictures of 160 x 160, measured with one thread).
+time of a MobileNetV2 training step (64 images of 160 x 160, measured with one thread).
 
 Does not know: torch.
 """

@@ -30,7 +30,7 @@ def model_card(config: Config, info: dict[str, Any], inputs: dict[str, str]) -> 
         "## Intended use",
         "",
         "Similar products within this catalog, and search of it by words or a photograph. It is not meant",
-        "for other catalogs without being judged on them, nor for any decision about people in the pictures.",
+        "for other catalogs without being judged on them, nor for any decision about people in the images.",
         "",
         "## Training data",
         "",

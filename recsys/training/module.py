@@ -1,6 +1,6 @@
 """The Lightning module: one batch in, the weighted sum of the terms out; rates follow the schedule.
 
-    B = batch size, V = pictures in the batch, T = texts in the batch, D = dimensions of one modality
+    B = batch size, V = images in the batch, T = texts in the batch, D = dimensions of one modality
 
 Does not know: where batches come from, when training stops, what is kept.
 """
@@ -69,13 +69,13 @@ class FineTuning(L.LightningModule):
             self._left_out.append("encoder.text_tower.")
         if encoder.config.image.frozen:
             self._left_out.append("encoder.image_tower.")
-        self.num_pictures = 0
-        """Pictures trained on since this process began."""
+        self.num_images = 0
+        """Images trained on since this process began."""
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor | None:
         """Return the loss of one batch; ``None`` where no term has anything to say."""
         views = self.views(batch)
-        self.num_pictures += len(batch["image_rows"])
+        self.num_images += len(batch["image_rows"])
         values: dict[str, Tensor] = {}
         total: Tensor | None = None
         with torch.autocast(self.device.type, enabled=False):

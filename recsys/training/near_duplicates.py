@@ -1,7 +1,7 @@
-"""Near-equal pictures: found by perceptual hash, confirmed by looking.
+"""Near-equal images: found by perceptual hash, confirmed by looking.
 
 A 64-bit perceptual hash sees outlines in grey: on white backgrounds any two shoes, shirts or pairs of
-glasses may share it. So what the hash suggests is confirmed on small colour versions of the pictures.
+glasses may share it. So what the hash suggests is confirmed on small colour versions of the images.
 
     N = hashes
 
@@ -24,21 +24,21 @@ logger = logging.getLogger(__name__)
 
 Pixels = NDArray[np.float32]
 Look = Callable[[bytes], Pixels]
-"""sha256 → the picture as ``[32, 32, 3]``."""
+"""sha256 → the image as ``[32, 32, 3]``."""
 
 _SIDE = 32
 _BUCKET = 2048
 """Hashes that agree in a band are compared all with all up to this many, beyond with their neighbours."""
 _KINDS = 8
-"""Different pictures of one hash that are kept to compare further ones with."""
+"""Different images of one hash that are kept to compare further ones with."""
 
 
-def near_pictures(
+def near_images(
     carriers: Mapping[int, Sequence[bytes]], config: SplitConfig, look: Look | None
 ) -> Iterator[tuple[bytes, bytes]]:
-    """Yield pairs of near-equal pictures, enough to join all that are, those of equal hash first.
+    """Yield pairs of near-equal images, enough to join all that are, those of equal hash first.
 
-    ``carriers`` maps a hash to the sha256 of its pictures. ``config`` gives ``phash_distance`` and
+    ``carriers`` maps a hash to the sha256 of its images. ``config`` gives ``phash_distance`` and
     ``phash_difference``.
     """
     seen = None if look is None else lru_cache(maxsize=50_000)(look)
@@ -47,14 +47,14 @@ def near_pictures(
         return seen is None or difference(seen(left), seen(right)) <= config.phash_difference
 
     kinds: dict[int, list[bytes]] = {}
-    for value, pictures in carriers.items():
-        known = kinds.setdefault(value, [pictures[0]])
-        for picture in pictures[1:]:
-            same = next((other for other in known if alike(other, picture)), None)
+    for value, images in carriers.items():
+        known = kinds.setdefault(value, [images[0]])
+        for image in images[1:]:
+            same = next((other for other in known if alike(other, image)), None)
             if same is not None:
-                yield same, picture
+                yield same, image
             elif len(known) < _KINDS:
-                known.append(picture)
+                known.append(image)
     for left, right in near_pairs(np.fromiter(carriers, np.uint64, len(carriers)), config.phash_distance):
         for one, two in itertools.product(kinds[left], kinds[right]):
             if alike(one, two):
@@ -68,10 +68,10 @@ def thumbnail(jpeg: bytes) -> Pixels:
 
 
 def difference(left: Pixels, right: Pixels) -> float:
-    """Return the mean absolute difference of two small pictures over their mean contrast.
+    """Return the mean absolute difference of two small images over their mean contrast.
 
-    0 for equal ones, about 1 for unrelated ones. The contrast is what a picture differs by from its own
-    mean colour, so that a small thing on a large background counts as much as one that fills the picture.
+    0 for equal ones, about 1 for unrelated ones. The contrast is what an image differs by from its own
+    mean colour, so that a small thing on a large background counts as much as one that fills the image.
     """
     contrasts = [float(np.abs(p - p.mean(axis=(0, 1))).mean()) for p in (left, right)]
     return float(np.abs(left - right).mean()) / (sum(contrasts) / 2 + 2.0)

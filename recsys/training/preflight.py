@@ -35,7 +35,7 @@ def nothing_to_learn(
     if not any(_teaches(term, material, supervision, trained) for term in config.terms):
         return (
             "no objective has a positive to learn from: no label class and no judged pair holds two training "
-            "products, and no product has both a picture and a text. Name a label column in training.labels, "
+            "products, and no product has both an image and a text. Name a label column in training.labels, "
             "give item_group_id, or give judged pairs."
         )
     return None

@@ -153,7 +153,7 @@ class Resumable(Checkpoint):
                 self._state[k] for k in ("entries", "sums", "counts")
             )
             recorder.sums = {name: value.to(pl_module.device) for name, value in recorder.sums.items()}
-            pl_module.num_pictures = self._state["num_pictures"]
+            pl_module.num_images = self._state["num_images"]
         trainer.should_stop = self.stopped
 
     def on_train_batch_end(
@@ -184,7 +184,7 @@ class Resumable(Checkpoint):
             "entries": recorder.entries,
             "sums": recorder.sums,
             "counts": recorder.counts,
-            "num_pictures": self._module.num_pictures,
+            "num_images": self._module.num_images,
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

@@ -135,7 +135,7 @@ def _train(
         "counts": {
             "splits": dict(sorted(Counter(names).items())),
             "supervision": known.counts,
-            "training_pictures": len(material.sha256),
+            "training_images": len(material.sha256),
             "training_texts": len(material.items.texts),
         }
     }

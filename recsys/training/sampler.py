@@ -6,7 +6,7 @@ without those before it, so a resumed run sees what the unbroken one would have 
 
     N = products of the snapshot, B = batch size, P = classes of a batch, K = items per class
 
-Does not know: pictures, texts, losses.
+Does not know: images, texts, losses.
 """
 
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ class Plan(NamedTuple):
     """What one batch holds."""
 
     products: Int  # [B], rows of the snapshot
-    views: Int  # [B], which of the product's pictures; 0 for a product without
+    views: Int  # [B], which of the product's images; 0 for a product without
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Sampler:
     ) -> None:  # fmt: skip
         """Prepare the pools.
 
-        ``trained`` are the rows that are trained on, ``num_views`` the pictures of every product ``[N]``,
+        ``trained`` are the rows that are trained on, ``num_views`` the images of every product ``[N]``,
         ``weights`` the label levels that batches are drawn by and how often, relative to each other.
         """
         self.batch_size = config.batch_size
@@ -140,7 +140,7 @@ class Sampler:
         return np.resize(order, self._items_per_class)
 
     def _choose_views(self, rng: np.random.Generator, products: Int) -> Int:
-        """Give every product a picture at random, and another one each time it comes again."""
+        """Give every product an image at random, and another one each time it comes again."""
         first = rng.random(len(products))
         seen: dict[int, int] = {}
         views = np.zeros(len(products), np.int64)
@@ -167,8 +167,8 @@ def _pool(codes: Int, trained: Int, num_views: Int, weight: float, power: float,
     rows = trained[codes[trained] >= 0]
     order = rows[np.argsort(codes[rows], kind="stable")]
     _, starts, sizes = np.unique(codes[order], return_index=True, return_counts=True)
-    pictures = np.add.reduceat(num_views[order], starts) if len(starts) else sizes
-    usable = (sizes > 1) | ((pictures > 1) & (name in ("product", "group")))
+    images = np.add.reduceat(num_views[order], starts) if len(starts) else sizes
+    usable = (sizes > 1) | ((images > 1) & (name in ("product", "group")))
     if not usable.any():
         return None
     members = [order[s : s + n] for s, n in zip(starts[usable], sizes[usable], strict=True)]

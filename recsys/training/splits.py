@@ -1,6 +1,6 @@
 """Who is trained on, who validates, who is held out: by duplicate-and-variant component, stable over nights.
 
-Products that share an item group, a source picture, or a near-equal perceptual hash are one component,
+Products that share an item group, a source image, or a near-equal perceptual hash are one component,
 and a component is never divided. Its split is a hash of its key, the smallest item group or id in it:
 new products do not move old ones, except where they join two components or come with a smaller key; for
 those the assignment that the champion was trained under prevails (``previous``), so that nothing it was
@@ -23,7 +23,7 @@ import pyarrow as pa
 
 from recsys.config import Config
 from recsys.config.supervision import SplitConfig
-from recsys.training.near_duplicates import Look, near_pictures, thumbnail
+from recsys.training.near_duplicates import Look, near_images, thumbnail
 from recsys.training.supervision import column, label_codes
 from recsys.workspace import Manifest, Workspace, content_id
 from recsys.workspace.snapshot import Snapshot
@@ -43,7 +43,7 @@ logger = logging.getLogger(__name__)
 
 
 _FLAT_BITS = 8
-"""A 64-bit hash with fewer ones, or fewer noughts, than this comes of a plain picture."""
+"""A 64-bit hash with fewer ones, or fewer noughts, than this comes of a plain image."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,11 +54,11 @@ class Facts:
     groups: Sequence[str | None]
     """Item group."""
     images: Sequence[Sequence[bytes]]
-    """sha256 of each source picture."""
+    """sha256 of each source image."""
     phashes: Sequence[Sequence[int]]
-    """64-bit perceptual hash of each picture, in the order of ``images``."""
+    """64-bit perceptual hash of each image, in the order of ``images``."""
     look: Look | None = None
-    """Gives a small version of a picture, to confirm what the hashes suggest; ``None``: they are believed."""
+    """Gives a small version of an image, to confirm what the hashes suggest; ``None``: they are believed."""
 
 
 class Forest:
@@ -93,7 +93,7 @@ class Forest:
 def components(facts: Facts, config: SplitConfig) -> tuple[list[str], list[str], dict[str, int]]:
     """Return each product's component key, its key by exact links alone, and counts for the record.
 
-    Exact links are item group and equal source picture; the first answer adds near-equal perceptual
+    Exact links are item group and equal source image; the first answer adds near-equal perceptual
     hashes, held back by ``phash_max_products`` and ``max_component``.
     """
     forest = Forest(len(facts.ids))
@@ -105,7 +105,7 @@ def components(facts: Facts, config: SplitConfig) -> tuple[list[str], list[str],
     exact = _keys(forest, facts)
     joined = refused = 0
     if config.phash_distance >= 0:
-        for left, right in near_pictures(_carriers(facts, exact, config), config, facts.look):
+        for left, right in near_images(_carriers(facts, exact, config), config, facts.look):
             ok = forest.join(first[left], first[right], largest=config.max_component)
             joined += ok
             refused += not ok
@@ -115,7 +115,7 @@ def components(facts: Facts, config: SplitConfig) -> tuple[list[str], list[str],
         "components": len(sizes),
         "components_by_exact_links": len(set(exact)),
         "largest_component": max(sizes.values(), default=0),
-        "near_equal_pictures": joined,
+        "near_equal_images": joined,
         "refused_joins": refused,
     }
     return keys, exact, counts
@@ -156,7 +156,7 @@ def prescribed(
     """Return the split that a column prescribes, and how many products were left out as straddling.
 
     ``values`` is the column, ``[N]``. A product to train or validate on that shares an item group or a
-    source picture with a held-out one is ``unused``: the column decides, but no held-out picture may
+    source image with a held-out one is ``unused``: the column decides, but no held-out image may
     be learnt from. Where no value validates, ``validation_share`` of the training products does, drawn
     by the hash of ``drawn_by`` (default: the component), whole.
     """
@@ -215,11 +215,11 @@ def _join_equal(forest: Forest, values: Sequence[Any]) -> None:
 
 
 def _carriers(facts: Facts, exact: Sequence[str], config: SplitConfig) -> dict[int, list[bytes]]:
-    """Return hash → pictures, without hashes of plain pictures and those of too many unrelated products."""
+    """Return hash → images, without hashes of plain images and those of too many unrelated products."""
     carriers: dict[int, dict[bytes, None]] = {}
     owners: dict[int, set[str]] = {}
-    for pictures, hashes, key in zip(facts.images, facts.phashes, exact, strict=True):
-        for sha256, value in zip(pictures, hashes, strict=True):
+    for images, hashes, key in zip(facts.images, facts.phashes, exact, strict=True):
+        for sha256, value in zip(images, hashes, strict=True):
             if _FLAT_BITS <= value.bit_count() <= 64 - _FLAT_BITS:
                 carriers.setdefault(value, {})[sha256] = None
                 owners.setdefault(value, set()).add(key)

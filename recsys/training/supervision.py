@@ -9,7 +9,7 @@ A new source is one function that returns either, called in :func:`build`.
 
     N = products of the snapshot, M = judged pairs
 
-Does not know: pictures, encoders, losses.
+Does not know: images, encoders, losses.
 """
 
 import logging

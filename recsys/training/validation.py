@@ -1,7 +1,7 @@
 """The figure that chooses the best epoch, on products that are neither trained on nor held out.
 
-Vectors are made exactly as they are served: by the encoder's own inference, every picture of a product
-averaged, at the encoder's own picture size.
+Vectors are made exactly as they are served: by the encoder's own inference, every image of a product
+averaged, at the encoder's own image size.
 
     N = products of the snapshot, Q = queries, G = gallery, D = dimensions
 
@@ -125,13 +125,13 @@ class Validator:
         return self.figure(vectors)
 
     def _vectors(self, encoder: ProductEncoder, options: InferenceOptions) -> Vectors:
-        """Return every product's vectors; what frozen towers make of pictures and words is kept."""
+        """Return every product's vectors; what frozen towers make of images and words is kept."""
         if not encoder.config.image.frozen:
             return embed_all(encoder, self._rows, self._images, options, text_cache=self._texts)
         contents = [encoder.content.read(row) for row in self._rows]
-        pictures = [sha256 for content in contents for sha256 in content.images]
+        hashes = [sha256 for content in contents for sha256 in content.images]
         if self._features is None:
-            self._features = image_features(encoder, pictures, self._images, options)
+            self._features = image_features(encoder, hashes, self._images, options)
         texts = [content.text or "" for content in contents]
         words = embed_texts(encoder, texts, options, text_cache=self._texts)
         with torch.inference_mode():
@@ -139,7 +139,7 @@ class Validator:
                 encoder.project_image(torch.from_numpy(self._features).to(encoder.mean.device)).cpu().numpy()
             )
         counts = np.array([len(content.images) for content in contents])
-        image = mean_images(seen, np.concatenate([[0], np.cumsum(counts)]), np.arange(len(pictures)))
+        image = mean_images(seen, np.concatenate([[0], np.cumsum(counts)]), np.arange(len(hashes)))
         return fuse(image, words, counts > 0, np.array([content.text is not None for content in contents]))
 
     def figure(self, vectors: Vectors) -> float | None:

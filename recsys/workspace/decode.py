@@ -1,15 +1,15 @@
-"""From a picture's source bytes to upright, opaque sRGB pixels of the wanted size.
+"""From an image's source bytes to upright, opaque sRGB pixels of the wanted size.
 
 JPEGs are decoded by libjpeg-turbo at M/8 of their size, the smallest that is a little over the wanted one,
-and resampled from there: the same picture as a full decode and Lanczos for a third of the work. Everything
+and resampled from there: the same image as a full decode and Lanczos for a third of the work. Everything
 else, and every JPEG that libjpeg-turbo complains about, goes through Pillow.
 
 Downscaling by less than about two, as Lanczos does it but several times faster.
 
-A picture that was decoded at M/8 of its size is a little too large. Pillow's Lanczos brings it to size in
+An image that was decoded at M/8 of its size is a little too large. Pillow's Lanczos brings it to size in
 3 ms; here a seven-tap filter and OpenCV's cubic interpolation do in 0.5 ms. The filter's three coefficients
 are those with which the two together come closest to Lanczos: a linear least-squares problem over the
-frequencies of a picture whose amplitudes fall with frequency, as those of photographs do (Field, 1987).
+frequencies of an image whose amplitudes fall with frequency, as those of photographs do (Field, 1987).
 
     f = frequency in cycles per source pixel, r = source size / target size
     error(f) = |f|^-1 · (filter(f) · cubic(f + k) - lanczos(r · f) · [k = 0]),  k = -2 … 2 (its images)
@@ -29,7 +29,7 @@ from PIL import Image, ImageCms, ImageFile
 
 from recsys.errors import InputError
 
-cv2.setNumThreads(1)  # whoever decodes many pictures decodes several at a time; threads in each only collide
+cv2.setNumThreads(1)  # whoever decodes many images decodes several at a time; threads in each only collide
 
 Pixels = NDArray[np.uint8]
 Float64 = NDArray[np.float64]
@@ -45,8 +45,8 @@ _IMAGES = (0, -1, 1, -2, 2)
 def shrink(pixels: Pixels, *, extent: tuple[float, float], size: tuple[int, int]) -> Pixels:
     """Resample the part ``extent`` = (width, height) at the top left of ``pixels`` to ``size``.
 
-    ``extent`` may end inside a pixel, as the true picture in a JPEG decoded at M/8 does: taking the whole
-    for it would shift the picture by up to half a pixel. Ratios extent / size from 1 to
+    ``extent`` may end inside a pixel, as the true image in a JPEG decoded at M/8 does: taking the whole
+    for it would shift the image by up to half a pixel. Ratios extent / size from 1 to
     :data:`MAX_RATIO`. Returns ``[height, width, 3]`` uint8.
     """
     ratios = extent[0] / size[0], extent[1] / size[1]
@@ -108,18 +108,18 @@ _MAX_PROFILE_BYTES = 4_000_000
 _LOST_DATA = re.compile(r"premature end|bad Huffman|invalid|unsupported marker|not a JPEG", re.IGNORECASE)
 
 
-class PictureError(InputError):
-    """A picture cannot be used; ``reason`` is its code in ``rejected.parquet``."""
+class ImageError(InputError):
+    """An image cannot be used; ``reason`` is its code in ``rejected.parquet``."""
 
-    def __init__(self, reason: str, message: str, *, fix: str = "Replace the picture.") -> None:
+    def __init__(self, reason: str, message: str, *, fix: str = "Replace the image.") -> None:
         super().__init__(message, fix=fix)
         self.reason = reason
 
 
 def render(source: bytes, header: ImageFile.ImageFile, max_side: int) -> Pixels:
-    """Return the picture as ``[H, W, 3]`` uint8, longest side at most ``max_side``; never enlarged.
+    """Return the image as ``[H, W, 3]`` uint8, longest side at most ``max_side``; never enlarged.
 
-    ``header`` is ``source`` as Pillow opened it, not loaded yet. Raises :class:`PictureError` with reason
+    ``header`` is ``source`` as Pillow opened it, not loaded yet. Raises :class:`ImageError` with reason
     ``image_truncated`` or ``image_unreadable``.
     """
     width, height = header.size
@@ -150,7 +150,7 @@ def _decode_jpeg(source: bytes, full: tuple[int, int], size: tuple[int, int]) ->
         pixels: Pixels = simplejpeg.decode_jpeg(source, "RGB", min_width=width, min_height=height)
     except ValueError as error:
         if _LOST_DATA.search(str(error)):
-            raise PictureError(
+            raise ImageError(
                 "image_truncated", f"The JPEG is cut off or damaged ({error}); it has {len(source):,} bytes."
             ) from None
         return None
@@ -188,17 +188,17 @@ def _flatten(image: Image.Image) -> Image.Image:
 
 
 def orientation(header: Image.Image) -> Image.Transpose | None:
-    """Return what turns the picture upright; EXIF that cannot be read says nothing."""
+    """Return what turns the image upright; EXIF that cannot be read says nothing."""
     try:
         return _UPRIGHT_BY.get(int(header.getexif().get(_ORIENTATION, 1)))
     except (OSError, ValueError, SyntaxError, TypeError, KeyError, struct.error):
         return None
 
 
-def unreadable(source: bytes, error: Exception) -> PictureError:
-    """Tell a file that stops early from one that never was a picture."""
+def unreadable(source: bytes, error: Exception) -> ImageError:
+    """Tell a file that stops early from one that never was an image."""
     if "truncat" in str(error).lower() or "premature" in str(error).lower():
-        return PictureError("image_truncated", f"The picture ends early, after {len(source):,} bytes.")
+        return ImageError("image_truncated", f"The image ends early, after {len(source):,} bytes.")
     start = source[:48].lstrip().lower()
     if start.startswith((b"<!doctype", b"<html", b"<head")):
         found = "an HTML page"
@@ -206,9 +206,9 @@ def unreadable(source: bytes, error: Exception) -> PictureError:
         found = "SVG or XML"
     else:
         found = f"{len(source):,} bytes that start with {source[:8]!r}"
-    return PictureError(
+    return ImageError(
         "image_unreadable",
-        f"Not a picture we can read: found {found}.",
+        f"Not an image we can read: found {found}.",
         fix="Give a JPEG, PNG, WebP, GIF, AVIF, BMP or TIFF.",
     )
 
@@ -225,7 +225,7 @@ def is_srgb(profile: bytes | None) -> bool:
 
 
 def _to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
-    """Convert colours by the embedded profile; a profile that does not fit the picture is ignored."""
+    """Convert colours by the embedded profile; a profile that does not fit the image is ignored."""
     alpha = image.getchannel("A") if image.mode == "RGBA" else None
     colours = image.convert("RGB") if alpha is not None else image
     try:

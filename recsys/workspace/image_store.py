@@ -1,9 +1,9 @@
 """The image store: normalised JPEGs in Arrow IPC shards, found by the sha256 of their source bytes.
 
 A shard is an artifact of kind ``images`` with one file, ``images.arrow``. Shards are memory-mapped:
-opening a store costs 44 bytes of memory per image, reading one picture copies that picture only.
+opening a store costs 44 bytes of memory per image, reading one image copies that image only.
 
-Does not know: where pictures come from or how they are decoded.
+Does not know: where images come from or how they are decoded.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,7 +22,7 @@ SCHEMA = pa.schema(
     [
         pa.field("sha256", pa.binary(32), nullable=False),  # of the source bytes
         pa.field("phash", pa.uint64(), nullable=False),  # 64-bit DCT perceptual hash
-        pa.field("width", pa.int32(), nullable=False),  # of the normalised picture, pixels
+        pa.field("width", pa.int32(), nullable=False),  # of the normalised image, pixels
         pa.field("height", pa.int32(), nullable=False),
         pa.field("jpeg", pa.binary(), nullable=False),  # sRGB, upright, no alpha
     ]
@@ -40,7 +40,7 @@ class ImageShardWriter:
         self.num_images = 0
 
     def add(self, *, sha256: bytes, phash: int, width: int, height: int, jpeg: bytes) -> None:
-        """Append one picture."""
+        """Append one image."""
         self._rows.append({"sha256": sha256, "phash": phash, "width": width, "height": height, "jpeg": jpeg})
         self.num_images += 1
         if len(self._rows) >= self._batch_rows:
@@ -59,7 +59,7 @@ class ImageShardWriter:
 
 
 class ImageStore:
-    """Random access to the pictures of some shards. Thread-safe; cheap to pass to forked workers."""
+    """Random access to the images of some shards. Thread-safe; cheap to pass to forked workers."""
 
     def __init__(self, paths: Sequence[Path]) -> None:
         """Open shards given by the paths of their ``images.arrow``."""
@@ -90,22 +90,22 @@ class ImageStore:
         return self._find(sha256) is not None
 
     def __iter__(self) -> Iterator[bytes]:
-        """Iterate over the sha256 of every picture, ascending."""
+        """Iterate over the sha256 of every image, ascending."""
         return (bytes(key).ljust(32, b"\0") for key in self._keys)
 
     def jpeg(self, sha256: bytes) -> bytes:
-        """Return the normalised JPEG of the picture whose source has this sha256."""
+        """Return the normalised JPEG of the image whose source has this sha256."""
         batch, row = self._locate(sha256)
         value: bytes = batch.column("jpeg")[row].as_py()
         return value
 
     def phash(self, sha256: bytes) -> int:
-        """Return the 64-bit perceptual hash of the picture."""
+        """Return the 64-bit perceptual hash of the image."""
         batch, row = self._locate(sha256)
         return int(batch.column("phash")[row].as_py())
 
     def size(self, sha256: bytes) -> tuple[int, int]:
-        """Return ``(width, height)`` of the normalised picture, in pixels."""
+        """Return ``(width, height)`` of the normalised image, in pixels."""
         batch, row = self._locate(sha256)
         return batch.column("width")[row].as_py(), batch.column("height")[row].as_py()
 
@@ -118,8 +118,8 @@ class ImageStore:
         i = self._find(sha256)
         if i is None:
             raise ArtifactError(
-                f"The image store has no picture {sha256.hex()}.",
-                fix="Run ingest again: it stores every picture the snapshot refers to.",
+                f"The image store has no image {sha256.hex()}.",
+                fix="Run ingest again: it stores every image the snapshot refers to.",
             )
         batch, row = self._rows[i]
         return self._batches[batch], int(row)

@@ -12,7 +12,7 @@ TEXT_COLUMNS = (
     "title", "description", "brand", "google_product_category", "product_type", "color", "size", "material",
     "pattern", "gender", "age_group",
 )  # fmt: skip
-"""Columns that say what a product is; with the pictures they are its *content*, and may be embedded."""
+"""Columns that say what a product is; with the images they are its *content*, and may be embedded."""
 
 PAYLOAD_COLUMNS = (
     "link", "image_link", "availability", "price", "sale_price", "currency", "gtin", "mpn", "item_group_id",

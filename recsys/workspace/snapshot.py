@@ -1,4 +1,4 @@
-"""Reader of a catalog snapshot: the accepted products of one night and where their pictures are.
+"""Reader of a catalog snapshot: the accepted products of one night and where their images are.
 
 A snapshot is an artifact of kind ``snapshots`` with ``products.parquet`` (:data:`product.PRODUCTS`) and
 ``rejected.parquet`` (:data:`product.REJECTED`). ``manifest.info["image_shards"]`` lists the refs of the

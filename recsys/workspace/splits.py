@@ -16,7 +16,7 @@ FILE = "splits.arrow"
 TRAIN, VALIDATION, HOLDOUT = "train", "validation", "holdout"
 UNUSED = "unused"
 """Neither learnt from nor judged on: its value of the prescribed column is in no list, or it shares a
-picture or item group with a held-out product, or was judged to be the same as one."""
+image or item group with a held-out product, or was judged to be the same as one."""
 SCHEMA = pa.schema(
     [
         pa.field("id", pa.string(), nullable=False),

@@ -13,7 +13,7 @@ import pytest
 
 from recsys.catalog.fetch import Fetched, Fetcher, Validators
 from recsys.config.catalog import ImagesConfig
-from recsys.workspace.normalise import PictureError
+from recsys.workspace.normalise import ImageError
 from tests.catalog.web import Answer, Asked, Web
 
 
@@ -32,12 +32,12 @@ def fetchers() -> Iterator[Any]:
 
 
 def _reason(fetcher: Fetcher, url: str) -> str:
-    with pytest.raises(PictureError) as caught:
+    with pytest.raises(ImageError) as caught:
         fetcher.fetch(url)
     return caught.value.reason
 
 
-def test_a_picture_and_its_validators(web: Web, fetchers: Any) -> None:
+def test_a_image_and_its_validators(web: Web, fetchers: Any) -> None:
     web.pages["/a"] = Answer(
         b"bytes", headers={"ETag": '"1"', "Last-Modified": "Sun, 31 May 2026 04:00:00 GMT"}
     )
@@ -45,7 +45,7 @@ def test_a_picture_and_its_validators(web: Web, fetchers: Any) -> None:
     assert fetchers().fetch(f"{web.url}/a") == Fetched(b"bytes", expected)
 
 
-def test_an_unchanged_picture_is_not_sent_again(web: Web, fetchers: Any) -> None:
+def test_an_unchanged_image_is_not_sent_again(web: Web, fetchers: Any) -> None:
     web.pages["/a"] = Answer(b"bytes", headers={"ETag": '"1"'})
     again = fetchers().fetch(f"{web.url}/a", Validators('"1"', "Sun, 31 May 2026 04:00:00 GMT"))
     assert again.data is None
@@ -169,7 +169,7 @@ def test_a_server_that_drips_is_cut_off(web: Web, fetchers: Any) -> None:
     assert time.monotonic() - started < 2.5
 
 
-def test_answers_that_make_no_sense_cost_their_picture_only(web: Web, fetchers: Any) -> None:
+def test_answers_that_make_no_sense_cost_their_image_only(web: Web, fetchers: Any) -> None:
     web.pages["/gzip"] = Answer(b"not gzip", headers={"Content-Encoding": "gzip"})
     web.pages["/hop"] = Answer(status=302, headers={"Location": "//[::1"})
     fetcher = fetchers(retries=0)

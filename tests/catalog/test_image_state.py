@@ -1,4 +1,4 @@
-"""What is known of pictures survives, is rebuilt from the shards, and is never believed against them."""
+"""What is known of images survives, is rebuilt from the shards, and is never believed against them."""
 
 import contextlib
 import sqlite3
@@ -10,10 +10,10 @@ from recsys.catalog.image_state import ImageState, LinkState
 from recsys.catalog.ingest_images import ShardInHand
 from recsys.workspace import Workspace
 from recsys.workspace.normalise import Normalisation, normalise
-from tests.catalog.pictures import jpeg
+from tests.catalog.made_images import jpeg
 
 SETTINGS = Normalisation()
-PICTURES = [normalise(jpeg(seed=i)) for i in range(4)]
+IMAGES = [normalise(jpeg(seed=i)) for i in range(4)]
 
 
 @pytest.fixture
@@ -32,23 +32,23 @@ def _reopened(state: ImageState, workspace: Workspace) -> ImageState:
 def _store(workspace: Workspace, state: ImageState, *which: int) -> str:
     shard = ShardInHand(workspace, state, SETTINGS.id)
     for i in which:
-        shard.add(PICTURES[i])
+        shard.add(IMAGES[i])
     shard.commit()
     state.commit()
     return workspace.list("images")[-1].ref
 
 
-def test_links_and_pictures_are_remembered(state: ImageState, workspace: Workspace) -> None:
+def test_links_and_images_are_remembered(state: ImageState, workspace: Workspace) -> None:
     _store(workspace, state, 0)
-    known = LinkState(etag='"1"', sha256=PICTURES[0].sha256)
+    known = LinkState(etag='"1"', sha256=IMAGES[0].sha256)
     state.note_link("a", known)
     state.commit()
     state.note_link("lost", known)
     again = _reopened(state, workspace)
     assert again.link("a") == known
     assert again.link("lost") is None  # was not committed
-    assert again.is_stored(PICTURES[0].sha256)
-    assert not again.is_stored(PICTURES[1].sha256)
+    assert again.is_stored(IMAGES[0].sha256)
+    assert not again.is_stored(IMAGES[1].sha256)
     again.close()
 
 
@@ -56,29 +56,29 @@ def test_shards_that_others_wrote_are_found_and_lost_ones_forgotten(
     workspace: Workspace, state: ImageState
 ) -> None:
     first = _store(workspace, state, 0, 1)
-    state.note_link("a", LinkState(sha256=PICTURES[0].sha256))
+    state.note_link("a", LinkState(sha256=IMAGES[0].sha256))
     state.close()
     for path in (workspace.local / "state").iterdir():
         path.unlink()
     rebuilt = ImageState(workspace, SETTINGS)
-    assert rebuilt.is_stored(PICTURES[1].sha256)
+    assert rebuilt.is_stored(IMAGES[1].sha256)
     second = _store(workspace, rebuilt, 2)
-    rebuilt.note_link("b", LinkState(sha256=PICTURES[0].sha256))
+    rebuilt.note_link("b", LinkState(sha256=IMAGES[0].sha256))
     rebuilt.commit()
-    numbers = set(rebuilt.shard_numbers(iter([PICTURES[0].sha256, PICTURES[2].sha256])))
+    numbers = set(rebuilt.shard_numbers(iter([IMAGES[0].sha256, IMAGES[2].sha256])))
     assert set(rebuilt.shard_refs(numbers)) == {first, second}
     workspace.delete(workspace.get(first))
     left = _reopened(rebuilt, workspace)
-    assert not left.is_stored(PICTURES[0].sha256)
-    assert left.link("b") is None  # its picture is gone, so the link must be asked again
-    assert left.is_stored(PICTURES[2].sha256)
+    assert not left.is_stored(IMAGES[0].sha256)
+    assert left.link("b") is None  # its image is gone, so the link must be asked again
+    assert left.is_stored(IMAGES[2].sha256)
     left.close()
 
 
-def test_pictures_of_another_size_are_not_ours(workspace: Workspace, state: ImageState) -> None:
+def test_images_of_another_size_are_not_ours(workspace: Workspace, state: ImageState) -> None:
     _store(workspace, state, 0)
     other = ImageState(workspace, Normalisation(max_side=100))
-    assert not other.is_stored(PICTURES[0].sha256)
+    assert not other.is_stored(IMAGES[0].sha256)
     other.close()
 
 
@@ -90,16 +90,16 @@ def test_a_shard_written_twice_is_one(workspace: Workspace, state: ImageState) -
         path.unlink()
     fresh = ImageState(workspace, SETTINGS)
     assert _store(workspace, fresh, 1, 0) == ref
-    assert fresh.shard_refs(set(fresh.shard_numbers(iter([PICTURES[0].sha256])))) == [ref]
+    assert fresh.shard_refs(set(fresh.shard_numbers(iter([IMAGES[0].sha256])))) == [ref]
     fresh.close()
 
 
 def test_a_shard_that_is_dropped_leaves_nothing(workspace: Workspace, state: ImageState) -> None:
     shard = ShardInHand(workspace, state, SETTINGS.id)
-    shard.add(PICTURES[0])
+    shard.add(IMAGES[0])
     assert shard.num_images == 1
     shard.drop()
     again = _reopened(state, workspace)
     assert workspace.list("images") == []
-    assert not again.is_stored(PICTURES[0].sha256)
+    assert not again.is_stored(IMAGES[0].sha256)
     again.close()

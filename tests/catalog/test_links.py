@@ -13,8 +13,8 @@ from recsys.catalog.links import (
     default_base,
     read_file,
 )
-from recsys.workspace.normalise import PictureError
-from tests.catalog.pictures import write
+from recsys.workspace.normalise import ImageError
+from tests.catalog.made_images import write
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def base(tmp_path: Path) -> Path:
 
 
 def _reason(resolver: LinkResolver, link: str) -> str:
-    with pytest.raises(PictureError) as caught:
+    with pytest.raises(ImageError) as caught:
         resolver.resolve(link)
     return caught.value.reason
 
@@ -78,7 +78,7 @@ def test_a_file_swapped_for_a_symlink_after_the_check_is_not_followed(base: Path
     assert isinstance(target, FileTarget)
     (base / "images/a.jpg").unlink()
     (base / "images/a.jpg").symlink_to(base.parent / "secret.jpg")
-    with pytest.raises(PictureError):
+    with pytest.raises(ImageError):
         read_file(target, 10)
 
 
@@ -130,7 +130,7 @@ def test_a_file_over_the_limit(base: Path) -> None:
     target = LinkResolver(str(base)).resolve("images/a.jpg")
     assert isinstance(target, FileTarget)
     assert len(read_file(target, 100)) == 100
-    with pytest.raises(PictureError) as caught:
+    with pytest.raises(ImageError) as caught:
         read_file(target, 99)
     assert caught.value.reason == "image_oversized"
 

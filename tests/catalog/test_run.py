@@ -18,7 +18,7 @@ from recsys.config import CatalogConfig, Config
 from recsys.errors import GuardError, InputError
 from recsys.workspace import Manifest, Workspace
 from recsys.workspace.snapshot import Snapshot
-from tests.catalog.pictures import encode, jpeg, write
+from tests.catalog.made_images import encode, jpeg, write
 from tests.catalog.web import Answer, Asked, Web
 
 Row = dict[str, Any]
@@ -79,7 +79,7 @@ def test_a_feed_becomes_a_snapshot(shop: Path, workspace: Workspace) -> None:
     store = Snapshot.open(workspace, manifest.ref).images()
     assert [store.jpeg(products["p3"]["images"][0])] == [jpeg(seed=3)]
     assert manifest.info["counts"]["images"] == 10
-    assert len(manifest.info["image_shards"]) == 3  # of at most four pictures each
+    assert len(manifest.info["image_shards"]) == 3  # of at most four images each
     assert manifest.info["diff"]["new"] == 10
     pointer = workspace.read_pointer("catalog")
     assert pointer is not None
@@ -134,7 +134,7 @@ def test_everything_wrong_is_said_and_the_rest_goes_on(shop: Path, workspace: Wo
     assert (counts["rejected_products"], counts["rejected_images"], counts["rejected_values"]) == (3, 8, 1)
 
 
-def test_the_same_feed_again_gives_the_same_snapshot_and_reads_no_picture(
+def test_the_same_feed_again_gives_the_same_snapshot_and_reads_no_image(
     shop: Path, workspace: Workspace
 ) -> None:
     write(shop, "images/cut.jpg", jpeg(300, 300)[:2000])
@@ -206,7 +206,7 @@ def _serve(web: Web, count: int = 6) -> list[Row]:
     return [{"id": f"p{i}", "title": f"Mug {i}", "image_link": f"{web.url}/{i}.jpg"} for i in range(count)]
 
 
-def test_an_unchanged_picture_is_not_downloaded_again(web: Web, shop: Path, workspace: Workspace) -> None:
+def test_an_unchanged_image_is_not_downloaded_again(web: Web, shop: Path, workspace: Workspace) -> None:
     feed = _feed(shop, _serve(web))
     first = run(_config(feed), workspace)
     assert first.info["counts"]["image_work"] == {"downloaded": 6}
@@ -218,7 +218,7 @@ def test_an_unchanged_picture_is_not_downloaded_again(web: Web, shop: Path, work
     assert second.info["counts"]["image_work"] == {"not_modified": 5, "downloaded": 1}
 
 
-def test_a_server_that_is_down_costs_no_picture_we_have(web: Web, shop: Path, workspace: Workspace) -> None:
+def test_a_server_that_is_down_costs_no_image_we_have(web: Web, shop: Path, workspace: Workspace) -> None:
     feed = _feed(shop, _serve(web))
     first = run(_config(feed), workspace)
     for page in web.pages:
@@ -247,7 +247,7 @@ def test_private_addresses_are_refused_by_default(web: Web, shop: Path, workspac
 def test_a_kill_keeps_what_was_stored_and_the_next_run_does_not_fetch_it_again(
     web: Web, shop: Path, tmp_path: Path
 ) -> None:
-    """The server kills the ingest when it is asked for the tenth picture."""
+    """The server kills the ingest when it is asked for the tenth image."""
     rows = _serve(web, 12)
     victim: list[int] = []
 
@@ -307,7 +307,7 @@ def test_lost_shards_are_made_again(shop: Path, workspace: Workspace) -> None:
     assert all(row["images"][0] in store for row in _products(workspace, second).values())
 
 
-def test_another_size_makes_other_pictures_and_another_snapshot(shop: Path, workspace: Workspace) -> None:
+def test_another_size_makes_other_images_and_another_snapshot(shop: Path, workspace: Workspace) -> None:
     feed = _feed(shop, _rows())
     first = run(_config(feed), workspace)
     small = run(_config(feed, images={"max_side": 32}), workspace)
@@ -318,14 +318,14 @@ def test_another_size_makes_other_pictures_and_another_snapshot(shop: Path, work
     assert max(Snapshot.open(workspace, first.ref).images().size(sha256)) == 64
 
 
-def test_tighter_bounds_judge_stored_pictures_anew(shop: Path, workspace: Workspace) -> None:
+def test_tighter_bounds_judge_stored_images_anew(shop: Path, workspace: Workspace) -> None:
     feed = _feed(shop, _rows(2))
     run(_config(feed), workspace)
     strict = run(_config(feed, images={"min_side": 60}, guards={"allow_rejected_images": True}), workspace)
     assert [reason for _, _, reason in _rejected(workspace, strict)] == ["image_too_small"] * 2
 
 
-def test_feed_and_pictures_in_an_object_store_workspace_too(tmp_path: Path) -> None:
+def test_feed_and_images_in_an_object_store_workspace_too(tmp_path: Path) -> None:
     store = fsspec.filesystem("memory")
     for i in range(3):
         store.pipe_file(f"/shop-in/images/{i}.jpg", jpeg(seed=i))

@@ -15,7 +15,7 @@ from recsys.workspace.product import PRODUCTS, REJECTED
 from recsys.workspace.snapshot import PRODUCTS_FILE, REJECTED_FILE
 
 
-def picture(seed: int, *, height: int = 60, width: int = 48) -> bytes:
+def make_image(seed: int, *, height: int = 60, width: int = 48) -> bytes:
     """A JPEG of smooth colours."""
     rng = np.random.default_rng(seed)
     coarse = rng.integers(0, 256, (4, 3, 3), np.uint8)
@@ -24,26 +24,26 @@ def picture(seed: int, *, height: int = 60, width: int = 48) -> bytes:
 
 
 def sha(seed: int) -> bytes:
-    """The source hash of ``picture(seed)``."""
+    """The source hash of ``make_image(seed)``."""
     return hashlib.sha256(str(seed).encode()).digest()
 
 
 def product(
     id: str, *, title: str | None = None, images: Sequence[int] = (), **columns: Any
 ) -> dict[str, Any]:
-    """A row of the product schema; ``images`` are seeds of pictures."""
+    """A row of the product schema; ``images`` are seeds of images."""
     row: dict[str, Any] = dict.fromkeys(PRODUCTS.names)
     row |= {"id": id, "title": title, "attributes": [], "images": [sha(i) for i in images], **columns}
     row |= {"content_hash": bytes(16), "payload_hash": bytes(16)}
     return row
 
 
-def store_images(workspace: Workspace, seeds: Sequence[int], id: str = "pictures") -> str:
-    """Write an image shard that holds some pictures; return its ref."""
+def store_images(workspace: Workspace, seeds: Sequence[int], id: str = "images") -> str:
+    """Write an image shard that holds some images; return its ref."""
     with workspace.create(KIND, id) as draft:
         writer = ImageShardWriter(draft.path / FILE)
         for seed in seeds:
-            writer.add(sha256=sha(seed), phash=seed, width=48, height=60, jpeg=picture(seed))
+            writer.add(sha256=sha(seed), phash=seed, width=48, height=60, jpeg=make_image(seed))
         writer.close()
     return draft.committed().ref
 

@@ -35,7 +35,7 @@ def encoder() -> ProductEncoder:
 
 
 def catalog(**changes: str) -> list[dict[str, Any]]:
-    """Twenty products: pictures shared, missing, several; two of equal content; ``changes``: titles."""
+    """Twenty products: images shared, missing, several; two of equal content; ``changes``: titles."""
     rows = [
         product(
             f"p{i:02d}", title=None if i == 5 else f"shoe {i}", images=[] if i % 6 == 2 else [i % 7, i % 5]
@@ -48,9 +48,9 @@ def catalog(**changes: str) -> list[dict[str, Any]]:
 
 @pytest.fixture
 def shop(workspace: Workspace, encoder: ProductEncoder) -> Workspace:
-    """A workspace with one encoder, the pictures, and the first night's snapshot."""
+    """A workspace with one encoder, the images, and the first night's snapshot."""
     store_images(workspace, range(8))
-    store_snapshot(workspace, catalog(), ["images/pictures"], "night-1")
+    store_snapshot(workspace, catalog(), ["images/images"], "night-1")
     with workspace.create("encoders", "e0") as draft:
         encoder.save(draft.path)
     return workspace
@@ -83,7 +83,7 @@ def test_the_whole_stage(shop: Workspace, encoder: ProductEncoder) -> None:
 def test_nothing_to_do_is_an_empty_plan_and_still_a_set(shop: Workspace) -> None:
     first = run.run(CONFIG, shop, "snapshots/night-1", ENCODER)
     assert run.plan(CONFIG, shop, "snapshots/night-1", ENCODER) == []
-    store_snapshot(shop, catalog()[:10], ["images/pictures"], "night-2")
+    store_snapshot(shop, catalog()[:10], ["images/images"], "night-2")
     assert run.plan(CONFIG, shop, "snapshots/night-2", ENCODER) == []
     second = run.collect(CONFIG, shop, "snapshots/night-2", ENCODER, [])
     assert (second.info["embedded"], second.info["reused"]) == (0, 10)
@@ -93,7 +93,7 @@ def test_nothing_to_do_is_an_empty_plan_and_still_a_set(shop: Workspace) -> None
 def test_only_what_changed_is_embedded(shop: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     run.run(CONFIG, shop, "snapshots/night-1", ENCODER)
     changed = [*catalog(p01="boot", p17="sandal"), product("p50", title="hat")]
-    store_snapshot(shop, changed, ["images/pictures"], "night-2")
+    store_snapshot(shop, changed, ["images/images"], "night-2")
     embedded: list[str] = []
     stream = worker.embed_products
     monkeypatch.setattr(
@@ -117,7 +117,7 @@ def run_set(workspace: Workspace, night: str) -> str:
 def test_a_change_that_is_not_read_embeds_nothing(shop: Workspace) -> None:
     run.run(CONFIG, shop, "snapshots/night-1", ENCODER)
     cheaper = [{**row, "price": 1.0, "content_hash": b"x" * 16} for row in catalog()]
-    store_snapshot(shop, cheaper, ["images/pictures"], "night-2")
+    store_snapshot(shop, cheaper, ["images/images"], "night-2")
     assert run.plan(CONFIG, shop, "snapshots/night-2", ENCODER) == []
 
 
@@ -236,6 +236,6 @@ assert "torch" not in sys.modules
 
 def test_planning_and_collecting_need_no_torch(shop: Workspace) -> None:
     run.run(CONFIG, shop, "snapshots/night-1", ENCODER)
-    store_snapshot(shop, catalog()[:19], ["images/pictures"], "night-2")
-    store_snapshot(shop, catalog(p00="new"), ["images/pictures"], "night-3")
+    store_snapshot(shop, catalog()[:19], ["images/images"], "night-2")
+    store_snapshot(shop, catalog(p00="new"), ["images/images"], "night-3")
     subprocess.run([sys.executable, "-c", LIGHT, shop.root], check=True)

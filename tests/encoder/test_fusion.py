@@ -10,15 +10,15 @@ def vectors(rng: np.random.Generator, count: int, dim: int = 6) -> np.ndarray:
 
 
 @given(st.lists(st.lists(st.integers(0, 4), max_size=4), max_size=8), st.integers(0, 2**32 - 1))
-def test_pictures_of_a_product_are_averaged(lists: list[list[int]], seed: int) -> None:
-    pictures = vectors(np.random.default_rng(seed), 5)
+def test_images_of_a_product_are_averaged(lists: list[list[int]], seed: int) -> None:
+    images = vectors(np.random.default_rng(seed), 5)
     offsets = np.cumsum([0, *map(len, lists)])
     index = np.array([i for some in lists for i in some], np.int64)
-    means = mean_images(pictures, offsets, index)
+    means = mean_images(images, offsets, index)
     assert means.shape == (len(lists), 6)
     for mean, some in zip(means, lists, strict=True):
         if some:
-            expected = pictures[some].mean(0)
+            expected = images[some].mean(0)
             np.testing.assert_allclose(mean, expected / np.linalg.norm(expected), atol=1e-4)
         else:
             assert (mean == 0).all()

@@ -18,13 +18,13 @@ from recsys.encoder.inference import (
 from recsys.encoder.model import ProductEncoder
 from recsys.encoder.stream import Stream
 from recsys.errors import ArtifactError
-from tests.embedding.catalogs import picture, product, sha
+from tests.embedding.catalogs import make_image, product, sha
 
-PICTURES = {sha(i): picture(i) for i in range(20)}
+IMAGES = {sha(i): make_image(i) for i in range(20)}
 
 
 class Store:
-    """Pictures in memory; counts who reads what."""
+    """Images in memory; counts who reads what."""
 
     def __init__(self) -> None:
         self.read: Counter[bytes] = Counter()
@@ -35,13 +35,13 @@ class Store:
         with self._lock:
             self.read[sha256] += 1
             self.threads.add(threading.get_ident())
-        if sha256 not in PICTURES:
-            raise ArtifactError("no such picture", fix="run ingest")
-        return PICTURES[sha256]
+        if sha256 not in IMAGES:
+            raise ArtifactError("no such image", fix="run ingest")
+        return IMAGES[sha256]
 
 
 def rows(count: int = 40) -> list[dict[str, Any]]:
-    """Products with none to three pictures and texts of all lengths; pictures and texts recur."""
+    """Products with none to three images and texts of all lengths; images and texts recur."""
     return [
         product(
             f"p{i:03d}",
@@ -61,7 +61,7 @@ def expected(built: ProductEncoder) -> list[tuple[np.ndarray, np.ndarray]]:
         with torch.inference_mode():
             hashes = list(dict.fromkeys(row["images"]))
             if hashes:
-                pixels = torch.stack([built.preprocess(PICTURES[h]) for h in hashes])
+                pixels = torch.stack([built.preprocess(IMAGES[h]) for h in hashes])
                 mean = built.encode_image(pixels).mean(0)
                 image = (mean / mean.norm()).numpy()
             words = built.render_text(row)
@@ -104,7 +104,7 @@ def test_the_way_of_a_gpu_gives_the_same(
         found = embed_all(built, rows(), Store(), options)
         np.testing.assert_allclose(found.image, [image for image, _ in expected], atol=2e-5)
         np.testing.assert_allclose(found.text, [text for _, text in expected], atol=2e-5)
-    with pytest.raises(ArtifactError, match="no such picture"):
+    with pytest.raises(ArtifactError, match="no such image"):
         embed_all(built, [*rows(10), product("z", images=[99])], Store(), InferenceOptions(num_workers=2))
     assert threading.active_count() == before
 
@@ -119,7 +119,7 @@ def test_a_gpu_gives_nearly_the_same(
         assert cosines.min() > 0.999  # bfloat16
 
 
-def test_equal_pictures_and_texts_are_encoded_once(
+def test_equal_images_and_texts_are_encoded_once(
     built: ProductEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store, texts = Store(), Counter[str]()
@@ -134,14 +134,14 @@ def test_equal_pictures_and_texts_are_encoded_once(
     assert max(texts.values()) <= 5  # once per chunk of eleven, once in the whole
 
 
-def test_batches_are_full_whatever_the_pictures_per_product(
+def test_batches_are_full_whatever_the_images_per_product(
     built: ProductEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes: list[int] = []
     features = built.image_features
     monkeypatch.setattr(built, "image_features", lambda pixels: sizes.append(len(pixels)) or features(pixels))
     embed_all(built, rows(), Store(), InferenceOptions(batch_size=8, num_workers=0))
-    assert sizes == [8, 8, 4]  # 20 different pictures
+    assert sizes == [8, 8, 4]  # 20 different images
 
 
 def test_a_text_cache_saves_the_text_tower_for_every_encoder_that_shares_it(
@@ -175,10 +175,10 @@ def test_a_text_cache_forgets_what_was_used_longest_ago() -> None:
 
 
 @pytest.mark.parametrize("num_workers", [0, 2])
-def test_a_picture_the_store_lacks_stops_the_stream(built: ProductEncoder, num_workers: int) -> None:
+def test_a_image_the_store_lacks_stops_the_stream(built: ProductEncoder, num_workers: int) -> None:
     broken = [*rows(10), product("z", images=[99])]
     threads = torch.get_num_threads()
-    with pytest.raises(ArtifactError, match="no such picture"):
+    with pytest.raises(ArtifactError, match="no such image"):
         embed_all(built, broken, Store(), InferenceOptions(num_workers=num_workers))
     assert torch.get_num_threads() == threads
 
@@ -217,7 +217,7 @@ def test_features_and_texts_come_in_order_and_as_often_as_asked(built: ProductEn
     hashes = [sha(i) for i in (3, 1, 3, 2)]
     features = image_features(built, hashes, Store(), InferenceOptions(chunk_size=3))
     with torch.inference_mode():
-        expected = built.image_features(torch.stack([built.preprocess(PICTURES[h]) for h in hashes])).numpy()
+        expected = built.image_features(torch.stack([built.preprocess(IMAGES[h]) for h in hashes])).numpy()
     np.testing.assert_allclose(features, expected, atol=1e-4)
     texts = ["blue", "a much longer text", "blue", ""]
     found = embed_texts(built, texts, InferenceOptions(chunk_size=3))

@@ -12,14 +12,14 @@ import torch
 from recsys.config.encoder import EncoderConfig, ImageTowerConfig, TextTowerConfig
 from recsys.encoder.model import ProductEncoder, build
 from recsys.errors import ArtifactError, ConfigError, InputError
-from tests.embedding.catalogs import picture, product
+from tests.embedding.catalogs import make_image, product
 from tests.encoder.conftest import SMALL
 
 TEXTS = ["a red shoe", "Ein blaues Hemd aus Baumwolle, très élégant", ""]
 
 
 def outputs(encoder: ProductEncoder) -> tuple[np.ndarray, np.ndarray]:
-    pixels = torch.stack([encoder.preprocess(picture(i)) for i in range(3)])
+    pixels = torch.stack([encoder.preprocess(make_image(i)) for i in range(3)])
     with torch.inference_mode():
         return encoder.encode_image(pixels).numpy(), encoder.encode_text(encoder.tokenize(TEXTS)).numpy()
 
@@ -32,7 +32,7 @@ def test_vectors_are_unit_and_of_the_shared_dimension(built: ProductEncoder) -> 
 
 
 def test_bytes_and_fractions_are_the_same_pixels(built: ProductEncoder) -> None:
-    pixels = built.preprocess(picture(1))[None]
+    pixels = built.preprocess(make_image(1))[None]
     with torch.inference_mode():
         torch.testing.assert_close(built.encode_image(pixels), built.encode_image(pixels.float() / 255))
 
@@ -162,8 +162,8 @@ def test_scale_and_bias_are_saved(tmp_path: Path) -> None:
 
 def test_a_query_in_words_pixels_or_both(built: ProductEncoder) -> None:
     words, pixels, both = (
-        built.embed_query(text="red shoe"), built.embed_query(jpeg=picture(3)),
-        built.embed_query(text="red shoe", jpeg=picture(3)),
+        built.embed_query(text="red shoe"), built.embed_query(jpeg=make_image(3)),
+        built.embed_query(text="red shoe", jpeg=make_image(3)),
     )  # fmt: skip
     assert np.array_equal(*words)
     assert np.array_equal(*pixels)

@@ -10,7 +10,7 @@ from PIL import Image
 
 from recsys.encoder.preprocess import Preprocess
 from recsys.errors import InputError
-from tests.embedding.catalogs import picture
+from tests.embedding.catalogs import make_image
 
 
 def jpeg(pixels: np.ndarray) -> bytes:
@@ -51,7 +51,7 @@ def test_crop_keeps_the_middle_squash_everything_and_pad_adds_white(shape: tuple
     assert padded[16, 16].argmax() == 1
 
 
-def test_decoding_at_a_smaller_scale_gives_nearly_the_same_picture() -> None:
+def test_decoding_at_a_smaller_scale_gives_nearly_the_same_image() -> None:
     rng = np.random.default_rng(0)
     smooth = np.asarray(Image.fromarray(rng.integers(0, 255, (12, 9, 3), np.uint8)).resize((700, 900), 3))
     quick = Preprocess(112, "squash").pixels(jpeg(smooth)).astype(float)
@@ -68,14 +68,14 @@ def test_fine_stripes_average_out_instead_of_aliasing() -> None:
 
 def test_it_is_the_same_from_every_thread_and_after_pickling() -> None:
     preprocess = Preprocess(48, "pad")
-    sources = [picture(i, height=90 + i, width=70) for i in range(16)]
+    sources = [make_image(i, height=90 + i, width=70) for i in range(16)]
     alone = [preprocess.pixels(source) for source in sources]
     with ThreadPoolExecutor(4) as pool:
         together = list(pool.map(pickle.loads(pickle.dumps(preprocess)).pixels, sources))
     assert all(np.array_equal(a, b) for a, b in zip(alone, together, strict=True))
 
 
-@pytest.mark.parametrize("data", [b"", b"not a picture", picture(1)[:200]])
+@pytest.mark.parametrize("data", [b"", b"not an image", make_image(1)[:200]])
 def test_what_is_no_jpeg_is_named(data: bytes) -> None:
     with pytest.raises(InputError, match=f"{len(data)} bytes"):
         Preprocess(32, "pad").pixels(data)

@@ -15,7 +15,7 @@ def test_it_is_compact(model: SmallCNN) -> None:
     assert not list(model.buffers())  # nothing that training gathers on the side
 
 
-def test_training_and_use_agree_and_no_picture_sees_the_others(model: SmallCNN) -> None:
+def test_training_and_use_agree_and_no_image_sees_the_others(model: SmallCNN) -> None:
     pixels = torch.randn(4, 3, 64, 64)
     with torch.no_grad():
         used = model.eval()(pixels)

@@ -1,7 +1,7 @@
-"""A tiny real shop for evaluation: pictures, words, a split, encoders good or bad by construction.
+"""A tiny real shop for evaluation: images, words, a split, encoders good or bad by construction.
 
 Each of 6 types has a colour, each of its item groups a shade and a stripe, each of 3 variants a small change
-of light: pictures and words both say what belongs together.
+of light: images and words both say what belongs together.
 """
 
 import hashlib
@@ -52,7 +52,7 @@ def settings(**evaluation: Any) -> Config:
     )
 
 
-def picture(color: tuple[int, int, int], group: int, variant: int) -> bytes:
+def image(color: tuple[int, int, int], group: int, variant: int) -> bytes:
     """A striped square as JPEG."""
     rng = np.random.default_rng([*color, group])
     base = np.array(color) + rng.integers(-30, 31, 3)
@@ -64,12 +64,12 @@ def picture(color: tuple[int, int, int], group: int, variant: int) -> bytes:
 
 
 def rows(groups_per_type: int = 8) -> list[tuple[dict[str, Any], bytes | None]]:
-    """Products with their pictures, ascending by id; one has no picture, one no words."""
+    """Products with their images, ascending by id; one has no image, one no words."""
     made = []
     for t, (kind, color) in enumerate(TYPES.items()):
         for group in range(groups_per_type):
             for variant in range(3):
-                jpeg: bytes | None = picture(color, group, variant)
+                jpeg: bytes | None = image(color, group, variant)
                 row: dict[str, Any] = dict.fromkeys(PRODUCTS.names)
                 number = (t * groups_per_type + group) * 3 + variant
                 row |= {

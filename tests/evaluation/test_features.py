@@ -32,7 +32,7 @@ def other_tower(model: ProductEncoder) -> None:
     next(model.image_tower.parameters()).mul_(1.01)
 
 
-def test_a_frozen_tower_reads_every_picture_once_for_all_candidates(
+def test_a_frozen_tower_reads_every_image_once_for_all_candidates(
     workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     good = shop.good_encoder(frozen_settings(), tmp_path / "good")
@@ -60,7 +60,7 @@ def test_a_frozen_tower_reads_every_picture_once_for_all_candidates(
         alone = embed_all(model, rows, snapshot.images(), options)
         for one, other in zip(made, alone, strict=True):
             np.testing.assert_allclose(one, other, atol=1e-5)
-    assert runs == [5, 5]  # one of six products has no picture; the third encoder has another tower
+    assert runs == [5, 5]  # one of six products has no image; the third encoder has another tower
 
 
 def test_the_digest_knows_how_pixels_are_made(tmp_path: Path) -> None:

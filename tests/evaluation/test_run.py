@@ -200,7 +200,7 @@ def test_judge_gives_figures_without_a_gate(workspace: Workspace, good: Path) ->
     record = json.loads((workspace.path(manifest) / stage.FILE).read_text())
     assert (record["decision"], record["gate"], record["chosen"]["ref"]) == (None, None, night.base)
     photos, linked = record["tasks"]
-    assert photos["num_queries"] == 95  # 96 photos, of which one has no picture
+    assert photos["num_queries"] == 95  # 96 photos, of which one has no image
     assert photos["num_gallery"] == 48
     assert photos["figures"]["encoder"]["precision@1"]["value"] > 0.5
     assert linked["num_queries"] == 54  # the snapshot's own split, though the base was not trained with it

@@ -182,7 +182,7 @@ def test_judged_pairs_count_either_way(tmp_path: Path) -> None:
     assert answers(made_ready(shop, {"name": "judged", "pairs": str(path)})) == {0: [1, 2]}
 
 
-def test_words_find_their_own_picture_and_only_who_has_one_takes_part() -> None:
+def test_words_find_their_own_image_and_only_who_has_one_takes_part() -> None:
     shop = products(*[{"part": HOLDOUT} for _ in range(3)])
     task = {"name": "words", "kind": "text_to_image", "relevant": ["id"], "metrics": ["recall@1"]}
     fit = made_ready(
@@ -190,7 +190,7 @@ def test_words_find_their_own_picture_and_only_who_has_one_takes_part() -> None:
     )
     assert answers(fit) == {0: [0]}
     assert fit.gallery.tolist() == [0, 2]
-    assert fit.num_without_answer == 1  # p1 has words, but no picture to find
+    assert fit.num_without_answer == 1  # p1 has words, but no image to find
 
 
 @pytest.mark.parametrize(("modality", "queries"), [("image", [0, 2]), ("text", [0, 1]), ("fused", [0, 1, 2])])

@@ -80,8 +80,8 @@ def test_search_by_vectors(collection: Collection) -> None:
         neighbour = by_id[CATALOG[i].id]
         assert neighbour.image_score == pytest.approx(float(MADE.image[i] @ MADE.text[5]), abs=1e-5)
         assert neighbour.text_score == pytest.approx(float(MADE.text[i] @ MADE.text[5]), abs=1e-5)
-    picture = search(collection, image=MADE.image[5], limit=1, image_weight=1.0)
-    assert picture[0].id == CATALOG[5].id
+    by_image = search(collection, image=MADE.image[5], limit=1, image_weight=1.0)
+    assert by_image[0].id == CATALOG[5].id
 
 
 def test_what_cannot_be_asked(collection: Collection) -> None:

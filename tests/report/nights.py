@@ -36,10 +36,10 @@ Change = Callable[[dict[str, Any]], None]
 
 
 def products(count: int) -> list[dict[str, Any]]:
-    """Rows of a catalog; every tenth has no picture."""
+    """Rows of a catalog; every tenth has no image."""
     rows: list[dict[str, Any]] = []
     for n in range(count):
-        image = hashlib.sha256(f"picture {n}".encode()).digest()
+        image = hashlib.sha256(f"image {n}".encode()).digest()
         rows.append(
             dict.fromkeys(PRODUCTS.names)
             | {
@@ -283,7 +283,7 @@ def fit() -> dict[str, Any]:
             "steps": 59,
             "seconds": 61.0,
             "device": "cpu",
-            "pictures_per_second": 120.4,
+            "images_per_second": 120.4,
             "best_epoch": 2,
             "history": history,
             "epochs": [{"epoch": e, "metric": 0.5 + 0.1 * e, "step": 20 * e} for e in range(3)],

@@ -129,7 +129,7 @@ def test_words_for_figures_metrics_and_lists() -> None:
         formatting.count(1, "query", "queries") + formatting.count(1200, "query", "queries")
         == "1 query1,200 queries"
     )
-    assert formatting.reason("image_truncated") == "picture is cut off"
+    assert formatting.reason("image_truncated") == "image is cut off"
     assert formatting.reason("some_new_code") == "some new code"
 
 
@@ -169,11 +169,11 @@ def test_examples_are_of_different_categories_and_always_the_same(
     chosen = choose(shop[0], 3)
     assert chosen == choose(shop[0], 3)
     assert len({int(id[1:]) % 3 for id in chosen}) == 3
-    assert all(int(id[1:]) % 10 != 9 for id in chosen), "they have pictures"
+    assert all(int(id[1:]) % 10 != 9 for id in chosen), "they have images"
     assert len(set(choose(shop[0], 8))) == 8
     lacking = [int(id[1:]) % 10 == 9 for id in choose(shop[0], 1000)]
     assert any(lacking)
-    assert lacking == sorted(lacking), "those without a picture come last"
+    assert lacking == sorted(lacking), "those without an image come last"
 
 
 def test_the_plane_keeps_categories_together_and_is_repeatable(shop: tuple[Snapshot, EmbeddingSet]) -> None:
@@ -205,18 +205,18 @@ def test_planes_of_few_or_equal_products() -> None:
 def test_thumbnails_fit_and_broken_bytes_give_none(shop: tuple[Snapshot, EmbeddingSet]) -> None:
     shelf = Shelf(shop[0])
     shelf.fetch(["P0000", "P0009", "nobody"])
-    made = shelf.picture("P0000", 32)
+    made = shelf.thumbnail("P0000", 32)
     assert made is not None
     assert (made.width, made.height) == (30, 20)
-    assert shelf.picture("P0000", 32) is made
-    assert shelf.picture("P0009") is None
-    assert shelf.picture("nobody") is None
+    assert shelf.thumbnail("P0000", 32) is made
+    assert shelf.thumbnail("P0009") is None
+    assert shelf.thumbnail("nobody") is None
     assert shelf.card("nobody")["title"] == "nobody"
-    assert shelf.pictures() == [made]
-    assert thumbnail(b"not a picture", "x", 32) is None
+    assert shelf.thumbnails() == [made]
+    assert thumbnail(b"not an image", "x", 32) is None
 
 
-def test_a_lost_image_shard_costs_pictures_not_the_report(tmp_path: Path) -> None:
+def test_a_lost_image_shard_costs_images_not_the_report(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
     rows = products(5)
     rows[0]["images"] = [b"\0" * 31 + b"\1"]
@@ -230,5 +230,5 @@ def test_a_lost_image_shard_costs_pictures_not_the_report(tmp_path: Path) -> Non
     pq.write_table(pa.Table.from_pylist(rows, schema=PRODUCTS), rows_path)
     shelf = Shelf(Snapshot(workspace, catalog))
     shelf.fetch(["P0000", "P0001"])
-    assert shelf.picture("P0000") is None
-    assert shelf.picture("P0001") is not None
+    assert shelf.thumbnail("P0000") is None
+    assert shelf.thumbnail("P0001") is not None

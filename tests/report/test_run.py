@@ -115,7 +115,7 @@ def test_nothing_is_fetched_and_no_script_but_ours_may_run(nights: Nights) -> No
     assert not [a for _, a in page.tags if any(name.startswith("on") for name in a)]
 
 
-def test_every_picture_that_is_used_is_there_once(nights: Nights) -> None:
+def test_every_image_that_is_used_is_there_once(nights: Nights) -> None:
     page, _, _, _ = report(nights)
     held = [i["id"] for i in page.all("image")]
     used = {(u["href"] or "").removeprefix("#") for u in page.all("use")}
@@ -215,7 +215,7 @@ def test_products_that_are_gone_or_lack_words_are_shown_by_their_id(nights: Nigh
     assert all(example["id"] in page.text for example in facts["examples"])
 
 
-def test_a_catalog_without_pictures_has_examples_too(nights: Nights) -> None:
+def test_a_catalog_without_images_has_examples_too(nights: Nights) -> None:
     rows = products(30)
     for row in rows:
         row["images"] = []

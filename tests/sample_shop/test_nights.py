@@ -16,7 +16,7 @@ def test_a_night_changes_about_one_product_in_a_hundred(seed: int, count: int, n
 
 
 def test_a_night_of_six_hundred_has_a_change_of_every_kind() -> None:
-    assert state(0, 600, 2).tonight == {"new": 1, "gone": 1, "picture": 1, "wording": 1, "offer": 2}
+    assert state(0, 600, 2).tonight == {"new": 1, "gone": 1, "image": 1, "wording": 1, "offer": 2}
 
 
 def test_the_first_night_has_changed_nothing() -> None:

@@ -29,7 +29,7 @@ def sound(folder: Path) -> dict[str, dict[str, str]]:
     return result
 
 
-def pictures(entry: dict[str, str]) -> list[str]:
+def images(entry: dict[str, str]) -> list[str]:
     return [p for p in (entry["image_link"], *entry["additional_image_link"].split(",")) if p]
 
 
@@ -40,16 +40,16 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_the_feed_names_pictures_that_open(shop: Path) -> None:
+def test_the_feed_names_images_that_open(shop: Path) -> None:
     rows = sound(shop)
     assert len(rows) == 14
     for entry in rows.values():
-        assert 1 <= len(pictures(entry)) <= 3
-        for name in pictures(entry):
-            picture = cv2.imread(str(shop / name))
-            assert picture is not None
-            assert picture.shape == (48, 48, 3)
-            assert picture.std() > 3
+        assert 1 <= len(images(entry)) <= 3
+        for name in images(entry):
+            image = cv2.imread(str(shop / name))
+            assert image is not None
+            assert image.shape == (48, 48, 3)
+            assert image.std() > 3
 
 
 def test_product_k_does_not_depend_on_how_many_there_are(shop: Path, tmp_path: Path) -> None:
@@ -57,7 +57,7 @@ def test_product_k_does_not_depend_on_how_many_there_are(shop: Path, tmp_path: P
     many, few = sound(shop), sound(tmp_path)
     for id, entry in few.items():
         assert entry == many[id]
-        for name in pictures(entry):
+        for name in images(entry):
             assert (tmp_path / name).read_bytes() == (shop / name).read_bytes()
 
 
@@ -83,7 +83,7 @@ def test_the_next_night_touches_one_product_in_a_hundred(tmp_path: Path) -> None
         assert second[id]["updated_at"] > first[id]["updated_at"]
 
 
-def test_a_new_picture_has_a_new_name_and_only_it_is_drawn(tmp_path: Path) -> None:
+def test_a_new_image_has_a_new_name_and_only_it_is_drawn(tmp_path: Path) -> None:
     run(tmp_path, num_products=24, max_images=1, **SMALL)
     first, night, drawn = sound(tmp_path), 1, 0
     while drawn == 0 or set(sound(tmp_path)) != set(first):  # a night of 24 products changes one of them
@@ -115,9 +115,9 @@ def test_the_broken_rows_are_what_they_say(shop: Path) -> None:
         assert sideways.getexif()[0x0112] == 6
 
 
-def test_the_turned_picture_stands_upright_by_its_tag(shop: Path) -> None:
+def test_the_turned_image_stands_upright_by_its_tag(shop: Path) -> None:
     upright = cv2.imread(str(shop / "images/odd/turned.jpg"))
-    original = cv2.imread(str(shop / pictures(next(iter(sound(shop).values())))[0]))
+    original = cv2.imread(str(shop / images(next(iter(sound(shop).values())))[0]))
     assert upright is not None
     assert original is not None
     assert np.abs(upright.astype(int) - original).mean() < 3

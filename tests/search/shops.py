@@ -33,7 +33,7 @@ def settings(text_model: Path, **search: Any) -> Config:
 
 
 def rows(count: int = 24) -> list[dict[str, Any]]:
-    """Products in groups of two, of three types; every seventh lacks a picture, one its title."""
+    """Products in groups of two, of three types; every seventh lacks an image, one its title."""
     made = []
     for i in range(count):
         color = TONES[i % len(TONES)]
@@ -67,7 +67,7 @@ def publish(
 ) -> str:
     """Publish the shop, or another catalog, under the encoder of ``seed``; return the collection's name."""
     catalog = rows() if catalog is None else catalog
-    if workspace.find("images", "pictures") is None:
+    if workspace.find("images", "images") is None:
         store_images(workspace, range(9))
     if workspace.find("encoders", f"e{seed}") is None:
         make_encoder(config, workspace, seed)
@@ -75,7 +75,7 @@ def publish(
     snapshot = (
         f"snapshots/{night}"
         if workspace.find("snapshots", night)
-        else store_snapshot(workspace, catalog, ["images/pictures"], night)
+        else store_snapshot(workspace, catalog, ["images/images"], night)
     )
     embedded = embedding.run(config, workspace, snapshot, f"encoders/e{seed}")
     return str(index.run(config, workspace, snapshot, embedded.ref).info["collection"])

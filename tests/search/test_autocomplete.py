@@ -63,11 +63,11 @@ def test_the_limit_holds_and_a_product_comes_once(lookup: Lookup) -> None:
 
 def test_it_says_what_to_show(lookup: Lookup) -> None:
     best = lookup.find("B-100")[0]
-    assert (best.title, best.brand, best.picture) == ("Écru table lamp", "Höög", sha(1).hex())
-    assert lookup.find("B-101")[0].picture is None
+    assert (best.title, best.brand, best.image) == ("Écru table lamp", "Höög", sha(1).hex())
+    assert lookup.find("B-101")[0].image is None
 
 
-def test_some_have_pictures(lookup: Lookup) -> None:
+def test_some_have_images(lookup: Lookup) -> None:
     assert {f.id for f in lookup.some(10)} <= {"B-100", "c_2%"}
     assert lookup.some(10)
     assert lookup.some(10) == lookup.some(10)

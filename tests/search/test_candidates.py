@@ -163,7 +163,7 @@ def test_only_indexed_columns_can_be_filtered_by(collection: Collection) -> None
         ({"text": "x", "limit": 500, "offset": 501}, "offset 501"),
         ({"like": tuple("a" * 51)}, "51 products are liked"),
         ({"text": "x" * 501}, "501 characters"),
-        ({"images": (b"",) * 9}, "9 pictures"),
+        ({"images": (b"",) * 9}, "9 images"),
     ],
 )
 def test_a_question_that_cannot_be_asked_says_why(wrong: dict[str, Any], says: str) -> None:

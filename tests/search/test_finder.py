@@ -15,7 +15,7 @@ from recsys.search.finder import Finder
 from recsys.search.live_index import Live
 from recsys.search.query import Answer, SearchQuery
 from recsys.workspace import Workspace
-from tests.embedding.catalogs import picture
+from tests.embedding.catalogs import make_image
 from tests.search import shops
 
 
@@ -67,7 +67,7 @@ def test_pages_follow_one_another(finder: Finder) -> None:
 
 
 def test_equal_scores_neither_repeat_nor_drop_a_product(finder: Finder) -> None:
-    """Pictures are shared by several products of the shop, so that whole runs of scores are equal."""
+    """Images are shared by several products of the shop, so that whole runs of scores are equal."""
     for weight in (0.0, 1.0):
         seen: list[str] = []
         for offset in range(0, 23, 4):
@@ -81,21 +81,21 @@ def test_folding_counts_variants(finder: Finder) -> None:
     assert sum(len(i.variants) for i in folded.items) == 23 - 12
 
 
-def test_words_alone_go_by_text_and_a_picture_alone_by_looks(finder: Finder) -> None:
+def test_words_alone_go_by_text_and_a_image_alone_by_looks(finder: Finder) -> None:
     words = ask(finder, text="red thing")
     assert words.image_weight < 0.5
-    seen = ask(finder, images=(picture(3),))
+    seen = ask(finder, images=(make_image(3),))
     assert seen.image_weight > 0.5
     assert len(seen.items) == 5
 
 
 def test_an_encoder_is_asked_what_the_products_were(finder: Finder) -> None:
-    """A picture of a product, sent in, is as near to the product as can be."""
-    for item in ask(finder, images=(picture(3),), image_weight=1.0, limit=3).items:
+    """An image of a product, sent in, is as near to the product as can be."""
+    for item in ask(finder, images=(make_image(3),), image_weight=1.0, limit=3).items:
         assert item.id in ("p03", "p12", "p21")  # the three that show it
         assert item.image_score == pytest.approx(1, abs=1e-3)
-    both = ask(finder, text="red thing 0", images=(picture(0),), image_weight=0.5, limit=1)
-    assert both.items[0].id in ("p00", "p09", "p18")  # they show the same picture
+    both = ask(finder, text="red thing 0", images=(make_image(0),), image_weight=0.5, limit=1)
+    assert both.items[0].id in ("p00", "p09", "p18")  # they show the same image
     assert both.items[0].text_score == pytest.approx(1, abs=1e-3)
 
 
@@ -169,7 +169,7 @@ def test_what_is_not_published_is_named(finder: Finder) -> None:
     assert finder.product("p00")[0].payload["color"] == "red"
 
 
-def test_a_picture_that_is_none_is_refused(finder: Finder) -> None:
+def test_a_image_that_is_none_is_refused(finder: Finder) -> None:
     with pytest.raises(InputError):
         ask(finder, images=(b"<svg/>",))
 

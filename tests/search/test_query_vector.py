@@ -39,7 +39,7 @@ def test_one_liked_product_is_looked_for_as_it_is() -> None:
     np.testing.assert_allclose(aim(liked, NONE), liked[0], atol=1e-6)
 
 
-def test_words_or_a_picture_alone_stand_for_both_halves() -> None:
+def test_words_or_a_image_alone_stand_for_both_halves() -> None:
     vector = halves(1, 4)[0, 0]
     for given_ in ({"words": vector}, {"seen": vector}):
         np.testing.assert_allclose(aim(NONE, NONE, **given_), [vector, vector], atol=1e-6)

@@ -9,7 +9,7 @@ from recsys.errors import InputError
 from recsys.search.thumbnails import Thumbnails
 from recsys.workspace import Workspace
 from recsys.workspace.image_store import FILE, ImageShardWriter, ImageStore
-from tests.embedding.catalogs import picture, sha
+from tests.embedding.catalogs import make_image, sha
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def store(workspace: Workspace, tmp_path: Path) -> ImageStore:
     path = tmp_path / FILE
     writer = ImageShardWriter(path)
     for seed, (height, width) in enumerate([(300, 200), (384, 384), (30, 20)]):
-        jpeg = picture(seed, height=height, width=width)
+        jpeg = make_image(seed, height=height, width=width)
         writer.add(sha256=sha(seed), phash=0, width=width, height=height, jpeg=jpeg)
     writer.close()
     return ImageStore([path])
@@ -53,5 +53,5 @@ def test_what_is_not_there_and_what_is_not_offered(store: ImageStore) -> None:
     with pytest.raises(InputError, match="97 wide"):
         thumbnails.get(store, sha(0).hex(), 97)
     for wrong in ("", "zz" * 32, "ab"):
-        with pytest.raises(InputError, match="names no picture"):
+        with pytest.raises(InputError, match="names no image"):
             thumbnails.get(store, wrong, 96)

@@ -21,7 +21,7 @@ from tests.search import shops
 KEYS = {"rita": "read", "maria": "merchandise", "nils": "merchandise", "ada": "admin"}
 """Names and roles; the key of each is ``key-<name>``."""
 BOUNDS = {"min_side": 1, "max_pixels": 1_000_000, "max_bytes": 1_000_000}
-"""Of pictures."""
+"""Of images."""
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from recsys.search.query import MAX_DEPTH, MAX_EXAMPLES, MAX_PICTURES, MAX_TEXT
+from recsys.search.query import MAX_DEPTH, MAX_EXAMPLES, MAX_IMAGES, MAX_TEXT
 from recsys.serving.filtering import MAX_CONDITIONS, MAX_VALUES
 from recsys.serving.protocol import MAX_HEAD_BYTES
 from recsys.serving.requests import MAX_LIMIT
-from tests.embedding.catalogs import picture
+from tests.embedding.catalogs import make_image
 from tests.serving.conftest import KEYS, Shop
 from tests.serving.servers import served
 
@@ -38,7 +38,7 @@ def code(language: str, url: str) -> str:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    (tmp_path / "photo.jpg").write_bytes(picture(3))
+    (tmp_path / "photo.jpg").write_bytes(make_image(3))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("RECSYS_KEY", "key-ada")
     return tmp_path
@@ -93,7 +93,7 @@ def test_the_page_names_the_bounds_that_hold(shop: Shop) -> None:
     rows = dict(re.findall(r"^\| ([^|]+?) \| ([^|]+?) \|", TEXT, re.MULTILINE))
     assert rows["products answered at once, and in all"] == f"{MAX_LIMIT}; {MAX_DEPTH:,}"
     assert rows["products liked, and disliked"] == f"{MAX_EXAMPLES} each"
-    assert rows["pictures of a search"].startswith(f"{MAX_PICTURES}, ")
+    assert rows["images of a search"].startswith(f"{MAX_IMAGES}, ")
     assert rows["words of a search"] == f"{MAX_TEXT} characters"
     assert rows["a body"].startswith(f"{settings.max_body_bytes // 1_000_000} MB; 1 MB")
     assert rows["address and headers"] == f"{MAX_HEAD_BYTES // 1024} kB"

@@ -25,7 +25,7 @@ ROUTES: list[tuple[str, str, Any, str]] = [
     ("GET", "/v1/status", None, "read"),
     ("GET", "/v1/session", None, "read"),
     ("GET", "/metrics", None, "read"),
-    ("GET", f"/pictures/{'a' * 64}", None, "read"),
+    ("GET", f"/images/{'a' * 64}", None, "read"),
     ("GET", "/v1/rules", None, "merchandise"),
     ("POST", "/v1/rules", RULE, "merchandise"),
     ("POST", "/v1/rules/preview", {"rule": RULE, "query": {"like": ["p00"]}}, "merchandise"),

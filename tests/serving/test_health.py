@@ -45,7 +45,7 @@ def test_before_anything_is_published(
     live, app = unpublished
     with TestClient(app, base_url="http://localhost") as client:
         assert client.get("/healthz").text == "ok\n"
-        for path in ("/readyz", "/v1/products", "/v1/products/p00", "/v1/facets", f"/pictures/{'a' * 64}"):
+        for path in ("/readyz", "/v1/products", "/v1/products/p00", "/v1/facets", f"/images/{'a' * 64}"):
             response = client.get(path)
             refused(response, 503, "Nothing is published" if path == "/readyz" else "Nothing was published")
             assert int(response.headers["retry-after"]) > 0

@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 
 from recsys.serving.filtering import MAX_CONDITIONS, MAX_TEXT, MAX_VALUE, MAX_VALUES
 from recsys.serving.responses import ProblemOut
-from tests.embedding.catalogs import picture
+from tests.embedding.catalogs import make_image
 from tests.serving.conftest import BOUNDS, Shop
 
 
@@ -113,7 +113,7 @@ def test_a_parameter_out_of_bounds(client: TestClient, query: str, words: tuple[
     ["/v1/products?limit=51", "/v1/products?q=" + "x" * 201, "/v1/facets?limit=201",
      "/v1/facets?columns=nope", "/v1/facets?" + "&".join(["columns=brand"] * 41), "/v1/rules?limit=501",
      "/v1/rules/0", "/v1/rules/2147483648", "/v1/judgements?offset=-1", "/v1/audit?before_id=0",
-     "/v1/products/p00?lmit=1", "/pictures/nope", "/pictures/" + "a" * 64 + "?w=100"],
+     "/v1/products/p00?lmit=1", "/images/nope", "/images/" + "a" * 64 + "?w=100"],
 )  # fmt: skip
 def test_what_else_is_out_of_bounds(client: TestClient, path: str) -> None:
     refused(client.get(path), 400)
@@ -164,7 +164,7 @@ def test_a_body_that_turns_out_too_large_is_refused_as_it_comes(narrow: TestClie
     refused(response, 413, "20,000 bytes")
 
 
-def test_bodies_without_pictures_have_a_lower_bound(client: TestClient) -> None:
+def test_bodies_without_images_have_a_lower_bound(client: TestClient) -> None:
     body = json.dumps({"ids": ["x" * 400] * 3000})
     assert len(body) > 1_000_000
     refused(client.post("/v1/batch", content=body, headers={"content-type": "application/json"}), 413)
@@ -200,7 +200,7 @@ def test_a_form_that_cannot_be_read(client: TestClient, body: bytes) -> None:
     refused(client.post("/v1/search", content=body, headers=headers), 400)
 
 
-# -- pictures --------------------------------------------------------------------------------------
+# -- images --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -208,13 +208,13 @@ def test_a_form_that_cannot_be_read(client: TestClient, body: bytes) -> None:
     [
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", 415, ()),
         (b"%PDF-1.7", 415, ()),
-        (b"not a picture", 415, ()),
-        (picture(1)[: len(picture(1)) // 2], 400, ()),
+        (b"not an image", 415, ()),
+        (make_image(1)[: len(make_image(1)) // 2], 400, ()),
         (png(1001, 1000), 413, ("1001 × 1000",)),
-        (picture(1) + b"\0" * BOUNDS["max_bytes"], 413, ("bytes",)),
+        (make_image(1) + b"\0" * BOUNDS["max_bytes"], 413, ("bytes",)),
     ],
 )
-def test_a_picture_that_is_none_or_too_large(
+def test_a_image_that_is_none_or_too_large(
     client: TestClient, raw: bytes, status: int, words: tuple[str, ...]
 ) -> None:
     refused(client.post("/v1/search", json={"images": [b64(raw)]}), status, *words)
@@ -222,6 +222,6 @@ def test_a_picture_that_is_none_or_too_large(
     refused(client.post("/v1/search", files={"images": named}), status, *words)
 
 
-def test_a_picture_that_is_no_base64(client: TestClient) -> None:
+def test_a_image_that_is_no_base64(client: TestClient) -> None:
     for text in ("!!!", "data:image/png;base64,!", "data:text/plain,hello", "AAA"):
         refused(client.post("/v1/search", json={"images": [text]}), 400, "base64")

@@ -202,5 +202,5 @@ def test_long_answers_are_packed_for_those_who_take_it(client: TestClient) -> No
     assert int(packed.headers["content-length"]) < len(plain.content) / 3
     assert "accept-encoding" in packed.headers["vary"].lower()
     assert packed.headers["x-content-type-options"] == "nosniff"
-    picture = packed.json()["items"][0]["product"]["picture"]
-    assert "content-encoding" not in client.get(picture, headers={"Accept-Encoding": "gzip"}).headers
+    image = packed.json()["items"][0]["product"]["image"]
+    assert "content-encoding" not in client.get(image, headers={"Accept-Encoding": "gzip"}).headers

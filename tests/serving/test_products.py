@@ -1,4 +1,4 @@
-"""Products, lookup as one types, facets, pictures."""
+"""Products, lookup as one types, facets, images."""
 
 import hashlib
 import io
@@ -30,8 +30,8 @@ def test_one_product(client: TestClient, shop: Shop) -> None:
         assert product[name] == row[name]
     assert product["product_type"] == ["Home", "Home > Lamps"]
     assert product["attributes"] == {"fit": "slim"}
-    assert product["picture"] == f"/pictures/{row['images'][0].hex()}"
-    assert "picture" not in good(client.get("/v1/products/p06"), ProductAnswer)["product"]
+    assert product["image"] == f"/images/{row['images'][0].hex()}"
+    assert "image" not in good(client.get("/v1/products/p06"), ProductAnswer)["product"]
     assert "title" not in good(client.get("/v1/products/p05"), ProductAnswer)["product"]
     old = good(client.get("/v1/products/p03", params={"collection": shop.old}), ProductAnswer)
     assert (old["collection"], old["encoder"]) == (shop.old, "encoders/e0")
@@ -64,8 +64,8 @@ def test_facets(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_pictures_are_thumbnails(client: TestClient, width: int) -> None:
-    path = good(client.get("/v1/products/p03"), ProductAnswer)["product"]["picture"]
+def test_images_are_thumbnails(client: TestClient, width: int) -> None:
+    path = good(client.get("/v1/products/p03"), ProductAnswer)["product"]["image"]
     response = client.get(path, params={"w": width})
     assert response.headers["content-type"] == "image/jpeg"
     with Image.open(io.BytesIO(response.content)) as thumbnail:
@@ -73,8 +73,8 @@ def test_pictures_are_thumbnails(client: TestClient, width: int) -> None:
         assert max(thumbnail.size) == min(60, width)  # the stored ones are 48 × 60; none is enlarged
 
 
-def test_pictures_are_kept_by_browsers(client: TestClient, as_: Client) -> None:
-    path = f"/pictures/{sha(3).hex()}?w=96"
+def test_images_are_kept_by_browsers(client: TestClient, as_: Client) -> None:
+    path = f"/images/{sha(3).hex()}?w=96"
     first = client.get(path)
     assert first.headers["cache-control"] == "public, max-age=31536000, immutable"
     again = client.get(path, headers={"If-None-Match": first.headers["etag"]})
@@ -84,20 +84,20 @@ def test_pictures_are_kept_by_browsers(client: TestClient, as_: Client) -> None:
     assert as_("rita").get(path).headers["cache-control"].startswith("private")
 
 
-def test_an_unknown_picture_is_not_found(client: TestClient) -> None:
-    refused(client.get(f"/pictures/{hashlib.sha256(b'?').hexdigest()}"), 404)
-    body = refused(client.get(f"/pictures/{sha(3).hex()}?w=97"), 400)
+def test_an_unknown_image_is_not_found(client: TestClient) -> None:
+    refused(client.get(f"/images/{hashlib.sha256(b'?').hexdigest()}"), 404)
+    body = refused(client.get(f"/images/{sha(3).hex()}?w=97"), 400)
     assert "96, 160, 320, 640" in body["fix"]
 
 
-def test_a_kept_collections_pictures_are_there(shop: Shop, workspace: Workspace) -> None:
-    """A product that went has its picture as long as a collection that shows it can be asked."""
+def test_a_kept_collections_images_are_there(shop: Shop, workspace: Workspace) -> None:
+    """A product that went has its image as long as a collection that shows it can be asked."""
     store_images(workspace, range(9))
     store_images(workspace, [20], "others")
     gone = {**shops.rows(1)[0], "id": "gone", "images": [sha(20)]}
     nights = (
-        ([*shops.rows(8), gone], ["images/pictures", "images/others"]),
-        (shops.rows(8), ["images/pictures"]),
+        ([*shops.rows(8), gone], ["images/images", "images/others"]),
+        (shops.rows(8), ["images/images"]),
     )
     for seed, (rows, shards) in enumerate(nights):
         snapshot = store_snapshot(workspace, rows, shards, f"night-{seed}")
@@ -111,6 +111,6 @@ def test_a_kept_collections_pictures_are_there(shop: Shop, workspace: Workspace)
     with TestClient(app, base_url="http://localhost") as client:
         assert live.view().encoder_ref == "encoders/e1"
         refused(client.get("/v1/products/gone"), 404)
-        assert client.get(f"/pictures/{sha(20).hex()}").status_code == 200
-        refused(client.get(f"/pictures/{sha(21).hex()}"), 404)
+        assert client.get(f"/images/{sha(20).hex()}").status_code == 200
+        refused(client.get(f"/images/{sha(21).hex()}"), 404)
     live.close()

@@ -14,15 +14,15 @@ from schemathesis.engine import from_schema
 from schemathesis.engine.events import NonFatalError, ScenarioFinished
 
 from recsys.workspace.normalise import FORMATS
-from tests.embedding.catalogs import picture
+from tests.embedding.catalogs import make_image
 
 EXAMPLES = 15
-PICTURES = [picture(seed) for seed in range(3)]
+IMAGES = [make_image(seed) for seed in range(3)]
 
-# What JSON Schema cannot say: what is a picture, and which years a database keeps.
-schemathesis.openapi.format("picture", st.sampled_from([base64.b64encode(p).decode() for p in PICTURES]))
+# What JSON Schema cannot say: what is an image, and which years a database keeps.
+schemathesis.openapi.format("image", st.sampled_from([base64.b64encode(p).decode() for p in IMAGES]))
 for kind in FORMATS:
-    schemathesis.openapi.media_type(f"image/{kind.lower()}", st.sampled_from(PICTURES))
+    schemathesis.openapi.media_type(f"image/{kind.lower()}", st.sampled_from(IMAGES))
 schemathesis.openapi.format(
     "date-time",
     st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC)).map(datetime.isoformat),

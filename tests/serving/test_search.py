@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 from recsys.feedback.rules import Rule
 from recsys.search.query import SearchQuery
 from recsys.serving.responses import AnswerOut, BatchAnswer
-from tests.embedding.catalogs import picture
+from tests.embedding.catalogs import make_image
 from tests.serving.conftest import Shop
 
 
@@ -82,8 +82,8 @@ def test_variants_fold_with_a_count(client: TestClient) -> None:
     assert all(i["num_variants"] == 1 for i in search(client, like=["p00"], fold=False)["items"])
 
 
-def test_words_and_pictures_in_every_form(client: TestClient) -> None:
-    raw = picture(3)
+def test_words_and_images_in_every_form(client: TestClient) -> None:
+    raw = make_image(3)
     encoded = base64.b64encode(raw).decode()
     plain = search(client, images=[encoded], text="red thing", limit=3)
     as_url = search(client, images=[f"data:image/jpeg;base64,{encoded}"], text="red thing", limit=3)
@@ -97,8 +97,8 @@ def test_words_and_pictures_in_every_form(client: TestClient) -> None:
     assert max(i["image_score"] for i in alone["items"]) == pytest.approx(1, abs=1e-3)
 
 
-def test_a_picture_part_without_a_file_name(client: TestClient) -> None:
-    body = b"--x\r\nContent-Disposition: form-data; name=images\r\n\r\n" + picture(3) + b"\r\n--x--\r\n"
+def test_a_image_part_without_a_file_name(client: TestClient) -> None:
+    body = b"--x\r\nContent-Disposition: form-data; name=images\r\n\r\n" + make_image(3) + b"\r\n--x--\r\n"
     response = client.post(
         "/v1/search", content=body, headers={"content-type": "multipart/form-data; boundary=x"}
     )
@@ -158,10 +158,10 @@ def test_an_answer_is_what_the_finder_found(client: TestClient, shop: Shop) -> N
     found = shop.app().state.service.finder.search(SearchQuery(like=("p07",), limit=4))
     answer = search(client, like=["p07"], limit=4)
     assert [(i.id, i.score) for i in found.items] == [(i["id"], i["score"]) for i in answer["items"]]
-    picture_of = {i.id: i.payload.get("image") for i in found.items}
+    image_of = {i.id: i.payload.get("image") for i in found.items}
     for item in answer["items"]:
-        sha256 = picture_of[item["id"]]
-        assert item["product"].get("picture") == (f"/pictures/{sha256}" if sha256 else None)
+        sha256 = image_of[item["id"]]
+        assert item["product"].get("image") == (f"/images/{sha256}" if sha256 else None)
 
 
 def test_an_id_may_hold_anything(client: TestClient) -> None:

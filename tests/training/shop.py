@@ -57,7 +57,7 @@ def settings(text_model: Path, *, encoder: dict[str, Any] | None = None, **train
     return Config.model_validate({"encoder": small | (encoder or {}), "training": quick | training})
 
 
-def picture(color: str, group: int, variant: int) -> bytes:
+def image(color: str, group: int, variant: int) -> bytes:
     """A striped square as JPEG."""
     pixels = np.broadcast_to(np.array(COLORS[color]), (SIZE, SIZE, 3)).astype(float).copy()
     pixels[:: 2 + group % 5] *= 0.5
@@ -66,20 +66,20 @@ def picture(color: str, group: int, variant: int) -> bytes:
 
 
 def sha(number: int) -> bytes:
-    """The source hash of picture ``number``."""
+    """The source hash of image ``number``."""
     return hashlib.sha256(str(number).encode()).digest()
 
 
 def rows(groups_per_color: int = 10) -> list[tuple[dict[str, Any], list[tuple[bytes, bytes]]]]:
-    """Products and their pictures: two variants per group, the second with two pictures."""
+    """Products and their images: two variants per group, the second with two images."""
     made = []
     for color in COLORS:
         for group in range(groups_per_color):
             for variant in range(2):
                 number = len(made)
                 row: dict[str, Any] = dict.fromkeys(PRODUCTS.names)
-                pictures = [
-                    (sha(10 * number + i), picture(color, group, variant + i)) for i in range(1 + variant)
+                images = [
+                    (sha(10 * number + i), image(color, group, variant + i)) for i in range(1 + variant)
                 ]
                 row |= {
                     "id": f"P{number:04d}",
@@ -92,19 +92,19 @@ def rows(groups_per_color: int = 10) -> list[tuple[dict[str, Any], list[tuple[by
                     ],
                     "content_hash": bytes(16),
                     "payload_hash": bytes(16),
-                    "images": [s for s, _ in pictures],
+                    "images": [s for s, _ in images],
                 }
-                made.append((row, pictures))
+                made.append((row, images))
     return made
 
 
 def store(
     workspace: Workspace, made: list[tuple[dict[str, Any], list[tuple[bytes, bytes]]]], id: str = "night"
 ) -> str:
-    """Write products and pictures as a snapshot; return its ref."""
+    """Write products and images as a snapshot; return its ref."""
     with workspace.create("images", f"{id}-images") as draft:
         writer = ImageShardWriter(draft.path / FILE)
-        for sha256, jpeg in {s: j for _, pictures in made for s, j in pictures}.items():
+        for sha256, jpeg in {s: j for _, images in made for s, j in images}.items():
             phash = int.from_bytes(sha256[:8], "big")
             writer.add(sha256=sha256, phash=phash, width=SIZE, height=SIZE, jpeg=jpeg)
         writer.close()

@@ -11,7 +11,7 @@ from recsys.encoder.preprocess import Preprocess
 from recsys.encoder.template import ContentReader
 from recsys.training.data import Batch, Judged, Loader, read
 from recsys.training.fit import Job, make_loader
-from recsys.training.image_cache import Pictures
+from recsys.training.image_cache import ImageCache
 from recsys.training.initial_encoder import ProductEncoder, build
 from recsys.training.module import encode
 from recsys.training.supervision import Pairs
@@ -147,10 +147,13 @@ def test_the_cache_is_whole_or_not_there(
 
     monkeypatch.setattr(Preprocess, "pixels", fails)
     with pytest.raises(KeyboardInterrupt):
-        Pictures(images, hashes, preprocess, cache=tmp_path)
+        ImageCache(images, hashes, preprocess, cache=tmp_path)
     assert not list(tmp_path.glob("*.u8"))
     monkeypatch.setattr(Preprocess, "pixels", pixels)
-    cached, fresh = Pictures(images, hashes, preprocess, cache=tmp_path), Pictures(images, hashes, preprocess)
+    cached, fresh = (
+        ImageCache(images, hashes, preprocess, cache=tmp_path),
+        ImageCache(images, hashes, preprocess),
+    )
     assert cached.is_cached
     assert not fresh.is_cached
     assert all(np.array_equal(cached[i], fresh[i]) for i in range(len(hashes)))

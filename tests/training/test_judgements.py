@@ -136,7 +136,7 @@ def test_a_duplicate_of_what_is_held_out_is_never_looked_at(
 
     train, holdout = shop.of(TRAIN), shop.of(HOLDOUT)
     same, other = train[0], train[1]
-    pictures = {row["id"]: {sha for sha, _ in p} for row, p in shop.made}
+    hashes = {row["id"]: {sha for sha, _ in p} for row, p in shop.made}
     group = {row["id"]: row["item_group_id"] for row, _ in shop.made}
     siblings = {id for id in group if group[id] == group[same]}
     assert len(siblings) == 2
@@ -147,8 +147,8 @@ def test_a_duplicate_of_what_is_held_out_is_never_looked_at(
     assert {id: split for id, split in splits.items() if id not in siblings} == {
         id: split for id, split in shop.split.items() if id not in siblings
     }
-    assert not seen & set.union(*(pictures[id] for id in siblings))
-    assert pictures[other] <= seen
+    assert not seen & set.union(*(hashes[id] for id in siblings))
+    assert hashes[other] <= seen
     assert manifest.info["counts"]["supervision"]["judgements"]["judging"] == 1
     info = shop.workspace.get(manifest.inputs["splits"]).info
     assert info["counts"]["left_out_as_duplicates"] == 2

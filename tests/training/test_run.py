@@ -71,8 +71,8 @@ def test_nothing_held_out_is_ever_looked_at(
     split = {row["id"]: row["split"] for row in table}
     by_split: dict[str, set[bytes]] = {name: set() for name in (TRAIN, VALIDATION, HOLDOUT)}
     words: dict[str, set[str]] = {name: set() for name in by_split}
-    for row, pictures in made:
-        by_split[split[row["id"]]].update(sha256 for sha256, _ in pictures)
+    for row, images in made:
+        by_split[split[row["id"]]].update(sha256 for sha256, _ in images)
         words[split[row["id"]]].add(row["title"])
     assert all(by_split.values())
     assert by_split[TRAIN] <= seen
@@ -88,11 +88,11 @@ def test_the_projection_is_fitted_on_training_products_alone(workspace: Workspac
     config = settings(text_model, encoder=pca, max_epochs=0)
     first = run(config, workspace, store(workspace, made))
     split = {r["id"]: r["split"] for r in read_splits(workspace, first.inputs["splits"]).to_pylist()}
-    pictures = {sha: jpeg for row, p in made for sha, jpeg in p if split[row["id"]] == TRAIN}
-    some = next(iter(pictures.values()))
+    images = {sha: jpeg for row, p in made for sha, jpeg in p if split[row["id"]] == TRAIN}
+    some = next(iter(images.values()))
     changed = [
         (row, p if split[row["id"]] == TRAIN else [(sha, some) for sha, _ in p]) for row, p in made
-    ]  # other pictures everywhere but in the training products
+    ]  # other images everywhere but in the training products
     second = run(config, workspace, store(workspace, changed, "other"))
     one, two = states(workspace, first.inputs["base"], second.inputs["base"])
     assert first.inputs["base"] != second.inputs["base"]
@@ -124,7 +124,7 @@ def test_the_champion_is_a_start_and_its_split_prevails(workspace: Workspace, te
     new = [
         (row | {"id": f"A{row['id']}", "item_group_id": f"A{row['item_group_id']}"}, p) for row, p in rows(4)
     ]
-    # the new products share pictures with the old ones, so components grow, with smaller keys
+    # the new products share images with the old ones, so components grow, with smaller keys
     tonight = store(workspace, sorted([*made, *new], key=lambda m: m[0]["id"]), "tonight")
     challenger = run(settings(text_model, start_from="champion"), workspace, tonight, champion.ref)
     assert challenger.inputs["start"] == champion.ref
@@ -176,20 +176,20 @@ def test_bf16_autocast_leaves_losses_and_weights_in_float32(workspace: Workspace
     assert {t.dtype for t in state.values() if t.is_floating_point()} == {torch.float32}
 
 
-def test_products_with_words_alone_and_pictures_alone(workspace: Workspace, text_model: Path) -> None:
+def test_products_with_words_alone_and_images_alone(workspace: Workspace, text_model: Path) -> None:
     made = []
-    for i, (row, pictures) in enumerate(rows(6)):
+    for i, (row, images) in enumerate(rows(6)):
         if i % 3 == 0:
-            row, pictures = row | {"images": []}, []
+            row, images = row | {"images": []}, []
         elif i % 3 == 1:
             row = row | {"title": None}
-        made.append((row, pictures))
+        made.append((row, images))
     manifest = run(settings(text_model), workspace, store(workspace, made))
     assert manifest.info["trained"]
     assert all(np.isfinite(e["loss"]) for e in manifest.info["fit"]["history"])
 
 
-def test_a_catalog_without_pictures_trains_on_pairs(
+def test_a_catalog_without_images_trains_on_pairs(
     workspace: Workspace, text_model: Path, tmp_path: Path
 ) -> None:
     made = [(row | {"images": []}, []) for row, _ in rows(6)]

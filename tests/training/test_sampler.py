@@ -71,7 +71,7 @@ def test_p_distinct_classes_of_k_distinct_products() -> None:
         assert set(counts.values()) == {4}
 
 
-def test_a_class_too_small_comes_again_with_another_picture() -> None:
+def test_a_class_too_small_comes_again_with_another_image() -> None:
     made = Sampler(
         supervision([0, 0]),
         np.arange(2),

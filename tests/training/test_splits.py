@@ -19,15 +19,17 @@ CONFIG = SplitConfig(validation_share=0.2, holdout_share=0.2, phash_max_products
 BITS = 0x0F0F_0F0F_0F0F_0F0F
 """A hash with as many ones as noughts."""
 
-Picture = tuple[int, int]
-"""Which picture, and its perceptual hash."""
-Products = dict[str, tuple[str | None, tuple[Picture, ...]]]
+Image = tuple[int, int]
+"""Which image, and its perceptual hash."""
+Products = dict[str, tuple[str | None, tuple[Image, ...]]]
 
-pictures = st.integers(0, 30).map(lambda i: (i, BITS ^ ((1 << 3 * (i % 8)) - 1)))  # neighbours: three bits
+image_hashes = st.integers(0, 30).map(
+    lambda i: (i, BITS ^ ((1 << 3 * (i % 8)) - 1))
+)  # neighbours: three bits
 groups = st.one_of(st.none(), st.sampled_from(["a", "b", "c", "dd", "ee"]))
 products = st.dictionaries(
     st.from_regex(r"[0-9a-z]{1,4}", fullmatch=True),
-    st.tuples(groups, st.lists(pictures, max_size=3).map(tuple)),
+    st.tuples(groups, st.lists(image_hashes, max_size=3).map(tuple)),
     max_size=25,
 )
 
@@ -43,8 +45,8 @@ def facts(made: Products, look: Look | None = None) -> Facts:
     )
 
 
-def alone(*numbers: int) -> tuple[Picture, ...]:
-    """Pictures that look like no other."""
+def alone(*numbers: int) -> tuple[Image, ...]:
+    """Images that look like no other."""
     return tuple((n, int(np.random.default_rng(n).integers(2**63))) for n in numbers)
 
 
@@ -193,7 +195,7 @@ def test_what_the_hash_suggests_is_confirmed_by_looking() -> None:
     assert keys[0] == keys[1] == keys[4]
     assert keys[2] == keys[3]
     assert len(set(keys)) == 2
-    assert counts["near_equal_pictures"] >= 3
+    assert counts["near_equal_images"] >= 3
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -217,7 +219,7 @@ def test_groups_join_whatever_their_number() -> None:
     assert len(set(components(facts(made), CONFIG)[0])) == 1
 
 
-def test_a_column_decides_but_no_held_out_picture_is_learnt_from() -> None:
+def test_a_column_decides_but_no_held_out_image_is_learnt_from() -> None:
     config = SplitConfig(column="fold", train=("a",), validation=("b",), holdout=("c",))
     values = ["a", "a", "b", "b", "c", None, "d"]
     keys = ["1", "shared", "shared", "2", "shared", "3", "4"]

@@ -1,4 +1,4 @@
-"""The image store finds every picture, whatever bytes its hash is made of."""
+"""The image store finds every image, whatever bytes its hash is made of."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ HASHES = st.sets(
 
 @given(HASHES)
 @settings(deadline=None)
-def test_every_picture_is_found_by_its_hash(
+def test_every_image_is_found_by_its_hash(
     tmp_path_factory: pytest.TempPathFactory, hashes: set[bytes]
 ) -> None:
     path: Path = tmp_path_factory.mktemp("store") / "images.arrow"

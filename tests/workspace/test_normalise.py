@@ -1,4 +1,4 @@
-"""A picture of any kind comes out upright, opaque, sRGB and within bounds, or is refused with a reason."""
+"""An image of any kind comes out upright, opaque, sRGB and within bounds, or is refused with a reason."""
 
 import hashlib
 import io
@@ -9,16 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
-from recsys.workspace.normalise import Normalisation, PictureError, check, decode, normalise, pixels
+from recsys.workspace.normalise import ImageError, Normalisation, check, decode, normalise, pixels
 from recsys.workspace.phash import perceptual_hash
-from tests.catalog.pictures import encode, jpeg
-from tests.catalog.pictures import pixels as made
+from tests.catalog.made_images import encode, jpeg
+from tests.catalog.made_images import pixels as made
 
 SMALL = Normalisation(max_side=64, min_side=4)
 
 
-def _refusal(source: bytes, bounds: Normalisation = SMALL) -> PictureError:
-    with pytest.raises(PictureError) as caught:
+def _refusal(source: bytes, bounds: Normalisation = SMALL) -> ImageError:
+    with pytest.raises(ImageError) as caught:
         normalise(source, bounds)
     assert str(caught.value).count("to fix:") == 1
     return caught.value
@@ -28,17 +28,20 @@ def _refusal(source: bytes, bounds: Normalisation = SMALL) -> PictureError:
 @settings(max_examples=25, deadline=None)
 def test_size_keeps_the_shape_and_never_grows(width: int, height: int) -> None:
     source = jpeg(width, height)
-    picture = normalise(source, SMALL)
+    normalised = normalise(source, SMALL)
     scale = min(1, 64 / max(width, height))
-    assert (picture.width, picture.height) == (max(1, round(width * scale)), max(1, round(height * scale)))
-    with Image.open(io.BytesIO(picture.jpeg)) as stored:
-        assert stored.size == (picture.width, picture.height)
+    assert (normalised.width, normalised.height) == (
+        max(1, round(width * scale)),
+        max(1, round(height * scale)),
+    )
+    with Image.open(io.BytesIO(normalised.jpeg)) as stored:
+        assert stored.size == (normalised.width, normalised.height)
         assert (stored.format, stored.mode) == ("JPEG", "RGB")
-    assert picture.sha256 == hashlib.sha256(source).digest()
+    assert normalised.sha256 == hashlib.sha256(source).digest()
 
 
 @pytest.mark.parametrize("side", [65, 70, 80, 100, 128, 150, 190, 256, 300, 511, 640, 1000])
-def test_scaled_decode_is_the_same_picture_as_a_full_one(side: int) -> None:
+def test_scaled_decode_is_the_same_image_as_a_full_one(side: int) -> None:
     source = jpeg(side, side * 3 // 4, seed=side, quality=95)
     with Image.open(io.BytesIO(source)) as image:
         expected = image.convert("RGB").resize(
@@ -49,7 +52,7 @@ def test_scaled_decode_is_the_same_picture_as_a_full_one(side: int) -> None:
     assert np.percentile(difference, 99) <= 4
 
 
-def test_a_picture_that_is_right_already_is_kept_byte_for_byte() -> None:
+def test_a_image_that_is_right_already_is_kept_byte_for_byte() -> None:
     source = jpeg(64, 48)
     assert normalise(source, SMALL).jpeg == source
     assert normalise(source, SMALL).phash == perceptual_hash(pixels(source))
@@ -84,10 +87,10 @@ def _oriented(orientation: int) -> bytes:
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_exif_orientation_is_applied_and_gone(orientation: int) -> None:
-    picture = normalise(_oriented(orientation), SMALL)
+    normalised = normalise(_oriented(orientation), SMALL)
     expected = Image.fromarray(made(120, 80)).resize((64, 43), Image.Resampling.LANCZOS)
-    assert np.abs(pixels(picture.jpeg).astype(int) - np.asarray(expected).astype(int)).mean() < 3
-    with Image.open(io.BytesIO(picture.jpeg)) as stored:
+    assert np.abs(pixels(normalised.jpeg).astype(int) - np.asarray(expected).astype(int)).mean() < 3
+    with Image.open(io.BytesIO(normalised.jpeg)) as stored:
         assert 0x0112 not in stored.getexif() or stored.getexif()[0x0112] == 1
 
 
@@ -184,7 +187,7 @@ def test_truncated_png_and_webp_are_noticed() -> None:
         assert _refusal(source[: len(source) * 2 // 3]).reason in ("image_truncated", "image_unreadable")
 
 
-def test_stray_bytes_between_segments_do_not_cost_the_picture() -> None:
+def test_stray_bytes_between_segments_do_not_cost_the_image() -> None:
     source = jpeg(200, 100, quality=95)
     at = source.index(b"\xff\xda")
     assert decode(source[:at] + b"abc" + source[at:], SMALL).shape == (32, 64, 3)
@@ -201,12 +204,12 @@ def test_bounds() -> None:
     bomb = encode(Image.new("1", (20_000, 20_000)), "PNG")
     assert len(bomb) < 100_000
     assert _refusal(bomb).reason == "image_oversized"
-    with pytest.raises(PictureError):
+    with pytest.raises(ImageError):
         check(bomb, SMALL)
     check(jpeg(), SMALL)
 
 
-def test_names_of_settings_tell_pictures_apart() -> None:
+def test_names_of_settings_tell_images_apart() -> None:
     ids = {Normalisation().id, Normalisation(max_side=512).id, Normalisation(quality=80).id}
     assert len(ids) == 3
     assert Normalisation(min_side=99).id == Normalisation().id
@@ -214,7 +217,7 @@ def test_names_of_settings_tell_pictures_apart() -> None:
 
 @given(st.binary(max_size=300), st.integers(0, 2000))
 @settings(max_examples=60, deadline=None)
-def test_any_bytes_give_a_picture_or_a_reason(noise: bytes, at: int) -> None:
+def test_any_bytes_give_a_image_or_a_reason(noise: bytes, at: int) -> None:
     source = bytearray(jpeg(200, 150))
     source[at : at + len(noise)] = noise
     for candidate in (noise, bytes(source)):
@@ -224,7 +227,7 @@ def test_any_bytes_give_a_picture_or_a_reason(noise: bytes, at: int) -> None:
 
 def _outcome(source: bytes) -> tuple[str | None, int]:
     try:
-        picture = normalise(source, SMALL)
-    except PictureError as error:
+        normalised = normalise(source, SMALL)
+    except ImageError as error:
         return error.reason, 0
-    return None, max(picture.width, picture.height)
+    return None, max(normalised.width, normalised.height)

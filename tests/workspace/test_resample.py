@@ -1,4 +1,4 @@
-"""Shrinking is close to Lanczos, keeps flat areas flat and the picture where it was."""
+"""Shrinking is close to Lanczos, keeps flat areas flat and the image where it was."""
 
 import numpy as np
 import pytest
@@ -40,7 +40,7 @@ def test_flat_stays_flat_at_any_ratio(across: float, down: float, level: int) ->
     assert (result == level).all()
 
 
-def test_an_extent_inside_a_pixel_does_not_shift_the_picture() -> None:
+def test_an_extent_inside_a_pixel_does_not_shift_the_image() -> None:
     source = _natural(300, 1)
     image = Image.fromarray(source)
 

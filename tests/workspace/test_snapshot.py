@@ -1,4 +1,4 @@
-"""A snapshot is read in id order, in parts or whole, with the pictures it refers to."""
+"""A snapshot is read in id order, in parts or whole, with the images it refers to."""
 
 from pathlib import Path
 
@@ -59,7 +59,7 @@ def test_whole_tables(snapshot: Snapshot) -> None:
     assert snapshot.rejected().num_rows == 0
 
 
-def test_pictures_of_all_its_shards(snapshot: Snapshot) -> None:
+def test_images_of_all_its_shards(snapshot: Snapshot) -> None:
     store = snapshot.images()
     assert list(store) == SHA
     assert len(store) == 3

@@ -36,7 +36,7 @@ class Source(NamedTuple):
     image_size: int | None
 
     def same_model(self, other: "Source") -> bool:
-        """Whether both name one model, at whatever picture size."""
+        """Whether both name one model, at whatever image size."""
         return self._replace(image_size=None) == other._replace(image_size=None)
 
 

@@ -1,4 +1,4 @@
-"""Products: one, those that match what is being typed, the values that filters choose from, pictures.
+"""Products: one, those that match what is being typed, the values that filters choose from, images.
 
 Does not know: similarity.
 """
@@ -85,31 +85,31 @@ async def facets(request: Request) -> Response:
 
 
 @routes.get(
-    "/pictures/{sha256}",
+    "/images/{sha256}",
     response_class=Response,
     responses={
         200: {"content": {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}}},
-        304: {"description": "The picture that the client has is this one; pictures never change."},
+        304: {"description": "The image that the client has is this one; images never change."},
         **problems(404),
     },
-    summary="A picture",
+    summary="An image",
 )
-async def picture(
+async def image(
     request: Request,
     sha256: Annotated[str, Path(pattern="^[0-9a-f]{64}$")],
     w: Annotated[int, Query(json_schema_extra={"enum": list(WIDTHS)})] = 320,
 ) -> Response:
-    """Return a picture that a product names, as a JPEG at most ``w`` pixels wide and high."""
+    """Return an image that a product names, as a JPEG at most ``w`` pixels wide and high."""
     parts = service(request)
     visibility = "private" if parts.keys.needed else "public"
     headers = {"ETag": f'"{sha256}-{w}"', "Cache-Control": f"{visibility}, {_IMMUTABLE}"}
     if w in WIDTHS and headers["ETag"] in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
-    jpeg = await parts.threads.run(lambda: parts.pictures.get(sha256, w))
+    jpeg = await parts.threads.run(lambda: parts.images.get(sha256, w))
     if jpeg is None:
         raise Problem(
             NOT_FOUND,
-            f"There is no picture {sha256} in what is published.",
+            f"There is no image {sha256} in what is published.",
             fix="Take the address from a product; it goes when its product goes.",
         )
     return Response(jpeg, 200, headers, "image/jpeg")

@@ -1,4 +1,4 @@
-"""What is similar: to a product, to words and pictures, to many products at once.
+"""What is similar: to a product, to words and images, to many products at once.
 
 Does not know: how anything is found.
 """
@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from recsys.feedback.rules import Rule
-from recsys.search.query import MAX_PICTURES, SearchQuery
+from recsys.search.query import MAX_IMAGES, SearchQuery
 from recsys.serving import parameters, serialization
 from recsys.serving.bodies import FORM, JSON, described, read, read_search
 from recsys.serving.dependencies import service
@@ -37,7 +37,7 @@ _FORM: dict[str, Any] = {
                 "type": "array",
                 "items": {"type": "string", "format": "binary"},
                 "minItems": 1,
-                "maxItems": MAX_PICTURES,
+                "maxItems": MAX_IMAGES,
             },
         },
         "required": ["images"],
@@ -80,13 +80,13 @@ async def similar(request: Request, id: Annotated[ProductId, Path()]) -> Respons
     response_model=AnswerOut,
     responses=problems(404, 413, 415),
     openapi_extra=described(SearchBody, **{FORM: _FORM}),
-    summary="Search by any mix of words, pictures and products",
+    summary="Search by any mix of words, images and products",
 )
 async def search(request: Request) -> Response:
-    """Search by words, pictures, products liked and disliked; words and pictures run the live encoder.
+    """Search by words, images, products liked and disliked; words and images run the live encoder.
 
-    Send JSON with pictures as base64, or ``multipart/form-data``: a field ``query`` with that JSON and the
-    pictures as files ``images``.
+    Send JSON with images as base64, or ``multipart/form-data``: a field ``query`` with that JSON and the
+    images as files ``images``.
     """
     body, files = await read_search(request)
     if not body.images:

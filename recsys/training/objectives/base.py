@@ -38,8 +38,8 @@ from recsys.errors import ConfigError
 class Views:
     """One batch as the encoder sees it; float32 whatever the autocast."""
 
-    image: Tensor  # [B, D] unit; the text's vector where there is no picture
-    text: Tensor  # [B, D] unit; the picture's vector where there is no text
+    image: Tensor  # [B, D] unit; the text's vector where there is no image
+    text: Tensor  # [B, D] unit; the image's vector where there is no text
     has_image: Tensor  # [B] bool
     has_text: Tensor  # [B] bool
     products: Tensor  # [B] int64, the product; one product may come several times

@@ -201,8 +201,8 @@ def open_page(browser: Any, site: str, watch: Watch) -> Iterator[Open]:
 
 @pytest.fixture(scope="package")
 def photo(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The only picture of a product, called by its id, as a person has it on the disk."""
+    """The only image of a product, called by its id, as a person has it on the disk."""
     batch = next(iter(shop.live.view().snapshot.batches(["id", "images", "image_link"])))
     row = next(r for r in batch.to_pylist() if len(r["images"]) == 1)
-    picture = Path(str(shop.config.catalog.feed)).parent / row["image_link"]
-    return Path(shutil.copy(picture, tmp_path_factory.mktemp("photos") / f"{row['id']}.jpg"))
+    image = Path(str(shop.config.catalog.feed)).parent / row["image_link"]
+    return Path(shutil.copy(image, tmp_path_factory.mktemp("photos") / f"{row['id']}.jpg"))

@@ -10,7 +10,7 @@ BAG = "/similar/P000003"
 
 
 def act(page: Any, id: str, name: str) -> None:
-    """Press one of the buttons over a product's picture."""
+    """Press one of the buttons over a product's image."""
     card = page.locator(f".card[data-id={id}]")
     card.hover()
     card.locator(".quick").get_by_role("button", name=re.compile(f"^{name}")).click()

@@ -1,4 +1,4 @@
-"""What the pictures of the page show: each scene is played as a person would, then taken.
+"""What the images of the page show: each scene is played as a person would, then taken.
 
 python -m tests.serving.page.scenes http://127.0.0.1:8000 docs/images    # of `make demo`'s shop, for the docs
 """
@@ -19,7 +19,7 @@ _TOUCH = {"has_touch": True, "is_mobile": True, "device_scale_factor": 2}
 
 @dataclass(frozen=True)
 class Scene:
-    """One picture."""
+    """One image."""
 
     name: str
     path: str
@@ -28,7 +28,7 @@ class Scene:
     context: dict[str, Any] = field(default_factory=dict)
 
     def take(self, page: Any, folder: Path, kept: str = "") -> Path:
-        """Play the scene on an opened page and return the picture taken of it."""
+        """Play the scene on an opened page and return the image taken of it."""
         root = "/".join(page.url.split("/")[:3])
         page.goto(root + self.path.format(kept=kept))
         settle(page)
@@ -112,7 +112,7 @@ SCENES = (
 
 
 def main(address: str, folder: str) -> None:
-    """Take the pictures for the docs of the service at ``address``."""
+    """Take the images for the docs of the service at ``address``."""
     from playwright.sync_api import sync_playwright
 
     from tests.serving.page.conftest import CHROMIUM
@@ -130,7 +130,7 @@ def main(address: str, folder: str) -> None:
 
 
 def shrink(path: Path) -> None:
-    """Make a picture small enough for a repository: fewer shades, but those of the page as they are."""
+    """Make an image small enough for a repository: fewer shades, but those of the page as they are."""
     import numpy as np
     from PIL import Image
 

@@ -28,7 +28,7 @@ def test_a_product_and_its_neighbours_are_shown(open_page: Open) -> None:
 
 def test_everything_the_feed_says_is_a_click_away(open_page: Open) -> None:
     page = open_page(BAG)
-    page.get_by_role("button", name="All details, and the picture in large").click()
+    page.get_by_role("button", name="All details, and the image in large").click()
     sheet = page.get_by_role("dialog", name="Larkmoss & Sons Dune cross-body bag, charcoal")
     for words in (
         "Accessories > Handbags",
@@ -39,12 +39,12 @@ def test_everything_the_feed_says_is_a_click_away(open_page: Open) -> None:
         "CollectionDune",
     ):
         expect(sheet).to_contain_text(words)
-    picture = sheet.get_by_role("img")
+    image = sheet.get_by_role("img")
     until(page, "document.querySelector('.large img').naturalWidth > 0")
-    assert picture.bounding_box()["width"] > 400
+    assert image.bounding_box()["width"] > 400
     page.keyboard.press("Escape")
     expect(sheet).to_have_count(0)
-    expect(page.get_by_role("button", name="All details, and the picture in large")).to_be_focused()
+    expect(page.get_by_role("button", name="All details, and the image in large")).to_be_focused()
 
 
 def test_a_sale_price_stands_before_the_old_one_struck_through(open_page: Open) -> None:
@@ -54,7 +54,7 @@ def test_a_sale_price_stands_before_the_old_one_struck_through(open_page: Open) 
     expect(price.locator("s")).to_have_text("$64.99")
 
 
-def test_pictures_are_right_sized_and_wait_until_they_are_needed(open_page: Open) -> None:
+def test_images_are_right_sized_and_wait_until_they_are_needed(open_page: Open) -> None:
     page = open_page("/similar/P000003?variants=all")
     expect(cards(page)).to_have_count(36)
     images = page.locator(".card img")
@@ -77,14 +77,14 @@ def test_pictures_are_right_sized_and_wait_until_they_are_needed(open_page: Open
     assert shift < 0.1
 
 
-def test_a_product_without_a_picture_has_a_stand_in(open_page: Open, shop: Shop) -> None:
+def test_a_product_without_a_image_has_a_stand_in(open_page: Open, shop: Shop) -> None:
     without = next(
         r["id"] for batch in shop.live.view().snapshot.batches(["id", "images"])
         for r in batch.to_pylist() if not r["images"]
     )  # fmt: skip
     page = open_page(f"/similar/{without}?looks=0")
-    expect(page.locator(".portrait .empty-picture")).to_be_visible()
-    expect(page.locator(".portrait")).to_contain_text("No picture")
+    expect(page.locator(".portrait .empty-image")).to_be_visible()
+    expect(page.locator(".portrait")).to_contain_text("No image")
     expect(cards(page).first).to_be_visible()
     other = ids(page)[0]
     page.goto(page.url.replace(without, other).replace("looks=0", "looks=0&variants=all"))
@@ -94,12 +94,12 @@ def test_a_product_without_a_picture_has_a_stand_in(open_page: Open, shop: Shop)
     )
 
 
-def test_a_picture_that_cannot_be_had_leaves_no_hole(open_page: Open, watch: Any) -> None:
+def test_a_image_that_cannot_be_had_leaves_no_hole(open_page: Open, watch: Any) -> None:
     watch.expected.append("404")
     page = open_page("/")
-    page.route("**/pictures/**", lambda route: route.fulfill(status=404, body=""))
+    page.route("**/images/**", lambda route: route.fulfill(status=404, body=""))
     page.goto(page.url + "similar/P000003")
-    expect(cards(page).first.locator(".empty-picture")).to_be_visible()
+    expect(cards(page).first.locator(".empty-image")).to_be_visible()
     assert page.locator(".card:nth-child(-n+4) img").count() == 0
 
 

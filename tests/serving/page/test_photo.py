@@ -89,8 +89,8 @@ def test_what_is_sent_is_small_and_says_nothing_of_where(
     exif = Image.Exif()
     exif[0x0112] = 6  # turned by the camera
     exif[0x010F] = "a maker who may give somebody away"
-    with Image.open(photo) as picture:
-        picture.resize((3000, 2000)).save(large, exif=exif)
+    with Image.open(photo) as image:
+        image.resize((3000, 2000)).save(large, exif=exif)
     page = open_page("/")
     sent: list[str] = []
     page.on("request", lambda r: sent.append(r.post_data or "") if r.url.endswith("/v1/search") else None)
@@ -101,22 +101,22 @@ def test_what_is_sent_is_small_and_says_nothing_of_where(
     jpeg = base64.b64decode(data.partition(",")[2])
     assert b"may give somebody away" not in jpeg
     (tmp_path / "sent.jpg").write_bytes(jpeg)
-    with Image.open(tmp_path / "sent.jpg") as picture:
-        assert picture.height == 640  # upright
-        assert picture.width == 427
-        assert not picture.getexif()
+    with Image.open(tmp_path / "sent.jpg") as image:
+        assert image.height == 640  # upright
+        assert image.width == 427
+        assert not image.getexif()
 
 
-def test_what_is_no_picture_is_told_and_nothing_changes(open_page: Open, tmp_path: Path) -> None:
+def test_what_is_no_image_is_told_and_nothing_changes(open_page: Open, tmp_path: Path) -> None:
     text = tmp_path / "list.txt"
-    text.write_text("no picture")
+    text.write_text("no image")
     page = open_page("/similar/P000003")
     expect(cards(page).first).to_be_visible()
     give(page, text, "drop", "text/plain")
-    expect(page.get_by_role("region", name="Messages").get_by_text("That is no picture.")).to_be_visible()
+    expect(page.get_by_role("region", name="Messages").get_by_text("That is no image.")).to_be_visible()
     give(page, text, "drop", "image/jpeg")
     expect(
-        page.get_by_role("region", name="Messages").get_by_text("cannot be read as a picture")
+        page.get_by_role("region", name="Messages").get_by_text("cannot be read as an image")
     ).to_be_visible()
     assert page.url.endswith("/similar/P000003")
 
@@ -146,7 +146,7 @@ def test_why_speaks_of_the_photograph(open_page: Open, photo: Path, shop: Shop) 
     panel = page.get_by_role("complementary")
     expect(panel).to_contain_text("Your photograph")
     expect(panel.get_by_role("meter", name="Looks alike")).to_be_visible()
-    expect(panel.get_by_role("meter", name="Description fits the picture")).to_be_visible()
+    expect(panel.get_by_role("meter", name="Description fits the image")).to_be_visible()
     expect(panel.get_by_role("button", name="Similar", exact=True)).to_have_count(
         0
     )  # no two products to judge

@@ -125,7 +125,7 @@ def test_a_shelf_is_searched_from(open_page: Open) -> None:
 def test_what_lies_in_storage_is_not_believed(open_page: Open) -> None:
     page = open_page("/")
     held = [
-        {"id": "x", "title": "<img src=x onerror=alert(1)>", "picture": "javascript:alert(1)"},
+        {"id": "x", "title": "<img src=x onerror=alert(1)>", "image": "javascript:alert(1)"},
         {"title": "no id"},
         None,
         7,
@@ -135,7 +135,7 @@ def test_what_lies_in_storage_is_not_believed(open_page: Open) -> None:
     )
     page.goto(page.url + "shelf")
     assert on_shelf(page) == ["<img src=x onerror=alert(1)>"]
-    expect(page.locator(".shelf-row .empty-picture")).to_be_visible()
+    expect(page.locator(".shelf-row .empty-image")).to_be_visible()
     page.evaluate("for (const k of ['shelf', 'recent', 'theme', 'keys']) localStorage.setItem(k, '{broken')")
     page.goto(page.url.replace("shelf", ""))
     expect(page.locator(".tile").first).to_be_visible()

@@ -56,8 +56,8 @@ def test_a_stand_in_is_told(open_page: Open, shop: Shop) -> None:
     without = next(r for r in rows if not r["images"])
     page = open_page(f"{BAG}?variants=all&in.brand={without['brand']}&panel=why&about={without['id']}")
     panel = page.get_by_role("complementary")
-    expect(panel).to_contain_text("It has no picture; its words stand in for one.")
-    expect(page.locator(f".card[data-id={without['id']}] .empty-picture")).to_be_visible()
+    expect(panel).to_contain_text("It has no image; its words stand in for one.")
+    expect(page.locator(f".card[data-id={without['id']}] .empty-image")).to_be_visible()
 
 
 def test_where_it_would_stand_without_rules(open_page: Open, shop: Shop) -> None:

@@ -1,6 +1,6 @@
-/** One product of an answer: picture, name, price, how alike, and everything that can be done with it. */
+/** One product of an answer: image, name, price, how alike, and everything that can be done with it. */
 import { product as productOf } from "./api.js";
-import { calm, fill, h, icon, iconButton, picture } from "./dom.js";
+import { calm, fill, h, icon, iconButton, image } from "./dom.js";
 import { EMPTY, write } from "./state.js";
 import { brief, shelf } from "./store.js";
 import { ACTIONS, LABELS, alike, categoryOf, count, fits, leaf, money, partNames, percent, stock, titleOf } from "./words.js";
@@ -20,7 +20,7 @@ export function card(item, state, does) {
   const node = h("li.card", { data: { id: item.id } });
   fill(node,
     h("div.shot", {},
-      h("a.picture", { href, tabindex: "-1", "aria-hidden": "true" }, picture(product, { sizes: SIZES, side: 320, eager: state.eager })),
+      h("a.product-image", { href, tabindex: "-1", "aria-hidden": "true" }, image(product, { sizes: SIZES, side: 320, eager: state.eager })),
       badges(item, state),
       shelfButton(product),
       quick(item, state, does)),
@@ -77,7 +77,7 @@ function badges(item, { moved = 0, label }) {
 }
 
 /** Put on the shelf, or take off; follows the shelf wherever it is changed. */
-export function shelfButton(product, classes = "on-picture", { words = false } = {}) {
+export function shelfButton(product, classes = "on-image", { words = false } = {}) {
   const node = iconButton("shelf", "", () => {
     if (shelf.has(product.id)) shelf.drop(product.id);
     else shelf.add(brief(product));
@@ -109,7 +109,7 @@ function quick(item, state, does) {
   ].filter(Boolean);
   return [
     h("div.quick", { role: "group", "aria-label": `Act on ${title}` }, rows.map((row) => h("div", {}, row))),
-    iconButton("dots", `What can be done with ${title}`, () => does.why(item), { class: "on-picture open-actions", tip: "Actions" }),
+    iconButton("dots", `What can be done with ${title}`, () => does.why(item), { class: "on-image open-actions", tip: "Actions" }),
   ];
 }
 
@@ -131,15 +131,15 @@ async function unfold(item, toggle, list) {
   fill(list, found.filter(Boolean).map((p) => h("li.tiny", {}, variantLink(p))));
 }
 
-/** A small picture that leads to a variant and says what it is. */
+/** A small image that leads to a variant and says what it is. */
 export function variantLink(product) {
   const what = [product.color, product.size, product.material].filter(Boolean).join(", ");
-  return h("a", { href: addressOf(product.id), title: titleOf(product), "aria-label": what ? `${titleOf(product)} (${what})` : titleOf(product) }, picture(product, { side: 96, sizes: "52px" }));
+  return h("a", { href: addressOf(product.id), title: titleOf(product), "aria-label": what ? `${titleOf(product)} (${what})` : titleOf(product) }, image(product, { side: 96, sizes: "52px" }));
 }
 
 /** Stand-ins of the size of cards, while an answer is on its way. */
 export function skeletons(n) {
-  return Array.from({ length: n }, () => h("li.card.waiting", { "aria-hidden": "true" }, h("div.shot", {}, h("div.picture.skeleton")),
+  return Array.from({ length: n }, () => h("li.card.waiting", { "aria-hidden": "true" }, h("div.shot", {}, h("div.product-image.skeleton")),
     h("div.about", {}, h("i.skeleton.line"), h("i.skeleton.line.short"), h("i.skeleton.line.shorter"))));
 }
 

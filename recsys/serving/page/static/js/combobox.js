@@ -1,6 +1,6 @@
-/** The search box: words, ids and photographs; products with pictures as one types. */
+/** The search box: words, ids and photographs; products with images as one types. */
 import { lookUp } from "./api.js";
-import { fill, h, icon, iconButton, later, picture, say } from "./dom.js";
+import { fill, h, icon, iconButton, later, image, say } from "./dom.js";
 import { EMPTY, go } from "./state.js";
 import { recent } from "./store.js";
 import { titleOf } from "./words.js";
@@ -11,7 +11,7 @@ let box = null;
 export function searchBox(place, choosePhoto) {
   const input = h("input", {
     id: "q", type: "search", role: "combobox", autocomplete: "off", autocapitalize: "off", spellcheck: "false", enterkeyhint: "search",
-    placeholder: "Find by words, product id or picture", "aria-label": "Find products by words or id", "aria-expanded": "false",
+    placeholder: "Find by words, product id or image", "aria-label": "Find products by words or id", "aria-expanded": "false",
     "aria-controls": "found", "aria-autocomplete": "list", maxlength: "500",
   });
   const list = h("ul.options", { id: "found", role: "listbox", "aria-label": "Products", hidden: true });
@@ -102,11 +102,11 @@ export function focusSearch() {
 function optionNode(entry, index, act) {
   const props = { role: "option", id: `found-${index}`, "aria-selected": "false", on: { pointerdown: (e) => e.preventDefault(), click: act } };
   if (!entry.product) {
-    return h("li.option.by-words", props, h("span.thumb", {}, icon("search")), h("span.what", {}, h("b", {}, `Search for “${entry.words}”`), h("small.quiet", {}, "by meaning, in pictures and descriptions")));
+    return h("li.option.by-words", props, h("span.thumb", {}, icon("search")), h("span.what", {}, h("b", {}, `Search for “${entry.words}”`), h("small.quiet", {}, "by meaning, in images and descriptions")));
   }
   const { product, typed } = entry;
   return h("li.option", props,
-    h("span.thumb.tiny", {}, picture(product, { side: 96, sizes: "44px" })),
+    h("span.thumb.tiny", {}, image(product, { side: 96, sizes: "44px" })),
     h("span.what", {}, h("b", {}, marked(titleOf(product), typed)), h("small.quiet", {}, [product.brand, product.title && product.id].filter(Boolean).join(" · "))));
 }
 

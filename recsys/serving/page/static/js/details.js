@@ -1,5 +1,5 @@
-/** Everything the shop's feed says of a product, beside its picture in large. */
-import { h, iconButton, picture } from "./dom.js";
+/** Everything the shop's feed says of a product, beside its image in large. */
+import { h, iconButton, image } from "./dom.js";
 import { categoryOf, columnName, money, stock, titleOf } from "./words.js";
 
 const ORDER = ["id", "brand", "product_type", "google_product_category", "color", "size", "material", "pattern", "gender", "age_group", "price", "sale_price", "availability", "item_group_id"];
@@ -8,7 +8,7 @@ const ORDER = ["id", "brand", "product_type", "google_product_category", "color"
 export function showDetails(product) {
   const dialog = h("dialog.details", { "aria-labelledby": "details-title", on: { close: () => dialog.remove(), click: (e) => { if (e.target === dialog) dialog.close(); } } },
     h("div.panel-head", {}, h("h2", { id: "details-title" }, titleOf(product)), iconButton("close", "Close", () => dialog.close(), { class: "tip-below tip-left" })),
-    h("div.details-body", {}, h("div.large", {}, picture(product, { sizes: "(max-width: 640px) 90vw, 480px", side: 640, eager: true, alt: titleOf(product) })),
+    h("div.details-body", {}, h("div.large", {}, image(product, { sizes: "(max-width: 640px) 90vw, 480px", side: 640, eager: true, alt: titleOf(product) })),
       h("dl.columns-list", {}, rows(product).map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))))));
   document.body.append(dialog);
   dialog.showModal();

@@ -1,4 +1,4 @@
-/** Elements, icons, pictures, announcements. What comes from data only ever becomes text and checked addresses. */
+/** Elements, icons, images, announcements. What comes from data only ever becomes text and checked addresses. */
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -81,15 +81,15 @@ export function webLink(address) {
 }
 
 const WIDTHS = [96, 160, 320, 640];
-const OURS = /^\/pictures\/[0-9a-f]{64}$/;
+const OURS = /^\/images\/[0-9a-f]{64}$/;
 
 /**
- * Make a product's picture, or a quiet stand-in where there is none or it cannot be had.
+ * Make a product's image, or a quiet stand-in where there is none or it cannot be had.
  * `sizes` as in HTML; `eager` for what is seen first.
  */
-export function picture(product, { sizes, side = 320, eager = false, alt = "" } = {}) {
-  const address = product?.picture;
-  if (!OURS.test(address ?? "")) return noPicture();
+export function image(product, { sizes, side = 320, eager = false, alt = "" } = {}) {
+  const address = product?.image;
+  if (!OURS.test(address ?? "")) return noImage();
   const image = h("img", {
     alt, sizes, width: side, height: side, decoding: "async",
     loading: eager ? "eager" : "lazy",
@@ -97,13 +97,13 @@ export function picture(product, { sizes, side = 320, eager = false, alt = "" } 
     srcset: WIDTHS.map((w) => `${address}?w=${w} ${w}w`).join(", "),
     src: `${address}?w=${WIDTHS.find((w) => w >= side) ?? 640}`,
     draggable: "false",
-    on: { error: () => image.replaceWith(noPicture()) },
+    on: { error: () => image.replaceWith(noImage()) },
   });
   return image;
 }
 
-function noPicture() {
-  return h("span.empty-picture", {}, icon("picture"), h("span", {}, "No picture"));
+function noImage() {
+  return h("span.empty-image", {}, icon("image"), h("span", {}, "No image"));
 }
 
 const TOGETHER_MS = 1200;

@@ -6,15 +6,15 @@ import { complain } from "./toast.js";
 
 const MOST = 8;
 
-/** Search by these files; those that are no pictures are told about. */
+/** Search by these files; those that are no images are told about. */
 export async function searchByPhotos(files) {
-  const pictures = [...files].filter((f) => !f.type || f.type.startsWith("image/")).slice(0, MOST);
-  if (!pictures.length) {
-    complain(new UnreadablePhoto("That is no picture. Drop or paste a JPEG, PNG or WebP."));
+  const images = [...files].filter((f) => !f.type || f.type.startsWith("image/")).slice(0, MOST);
+  if (!images.length) {
+    complain(new UnreadablePhoto("That is no image. Drop or paste a JPEG, PNG or WebP."));
     return;
   }
   try {
-    const photos = await keepPhotos(pictures);
+    const photos = await keepPhotos(images);
     go({ ...EMPTY, page: "find", photos });
   } catch (problem) {
     if (!(problem instanceof UnreadablePhoto)) throw problem;

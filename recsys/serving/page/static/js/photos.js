@@ -11,7 +11,7 @@ const memory = new Map();
 
 export class UnreadablePhoto extends Error {}
 
-/** Take files or blobs; returns their keys. Raises {@link UnreadablePhoto} for what is no picture. */
+/** Take files or blobs; returns their keys. Raises {@link UnreadablePhoto} for what is no image. */
 export async function keepPhotos(files) {
   const keys = [];
   for (const file of files) {
@@ -24,7 +24,7 @@ export async function keepPhotos(files) {
   return keys;
 }
 
-/** The picture behind a key, or null where this device has none. */
+/** The image behind a key, or null where this device has none. */
 export async function photo(key) {
   if (!memory.has(key)) {
     const blob = await take(key).catch(() => null);
@@ -34,7 +34,7 @@ export async function photo(key) {
   return memory.get(key);
 }
 
-/** What the service is sent: data addresses. Keys without a picture are left out. */
+/** What the service is sent: data addresses. Keys without an image are left out. */
 export async function photoData(keys) {
   const blobs = (await Promise.all(keys.map(photo))).filter(Boolean);
   return Promise.all(blobs.map(dataAddress));
@@ -43,7 +43,7 @@ export async function photoData(keys) {
 const shown = new Map();
 
 /** Show a photograph. */
-export function photoPicture(key, alt = "Your photograph") {
+export function photoImage(key, alt = "Your photograph") {
   const image = h("img", { alt, width: 320, height: 320, decoding: "async" });
   photo(key).then((blob) => {
     if (!blob) return;
@@ -78,14 +78,14 @@ async function shrink(file, side, quality = 0.9) {
   try {
     bitmap = await createImageBitmap(file, { imageOrientation: "from-image" });
   } catch {
-    throw new UnreadablePhoto(`${file.name ? `“${file.name}”` : "This"} cannot be read as a picture. Use a JPEG, PNG or WebP.`);
+    throw new UnreadablePhoto(`${file.name ? `“${file.name}”` : "This"} cannot be read as an image. Use a JPEG, PNG or WebP.`);
   }
   const scale = Math.min(1, side / Math.max(bitmap.width, bitmap.height));
   const canvas = document.createElement("canvas");
   canvas.width = Math.max(1, Math.round(bitmap.width * scale));
   canvas.height = Math.max(1, Math.round(bitmap.height * scale));
   const pen = canvas.getContext("2d");
-  pen.fillStyle = "#fff"; // transparent pictures stand on white, as in a shop
+  pen.fillStyle = "#fff"; // transparent images stand on white, as in a shop
   pen.fillRect(0, 0, canvas.width, canvas.height);
   pen.imageSmoothingQuality = "high";
   pen.drawImage(bitmap, 0, 0, canvas.width, canvas.height);

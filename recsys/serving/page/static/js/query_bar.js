@@ -2,8 +2,8 @@
 import { product as productOf } from "./api.js";
 import { prices, shelfButton } from "./card.js";
 import { showDetails } from "./details.js";
-import { button, fill, h, icon, iconButton, picture, webLink } from "./dom.js";
-import { photo, photoFragment, photoPicture } from "./photos.js";
+import { button, fill, h, icon, iconButton, image, webLink } from "./dom.js";
+import { photo, photoFragment, photoImage } from "./photos.js";
 import { sliders } from "./sliders.js";
 import { alter, now, write } from "./state.js";
 import { toast } from "./toast.js";
@@ -51,7 +51,7 @@ function drawProduct(main, view, product) {
   const link = webLink(product.link);
   const path = Array.isArray(product.product_type) ? product.product_type : [];
   fill(main,
-    h("button.portrait", { type: "button", "aria-label": "All details, and the picture in large", on: { click: () => showDetails(product) } }, picture(product, { sizes: "(max-width: 640px) 34vw, 190px", side: 320, eager: true })),
+    h("button.portrait", { type: "button", "aria-label": "All details, and the image in large", on: { click: () => showDetails(product) } }, image(product, { sizes: "(max-width: 640px) 34vw, 190px", side: 320, eager: true })),
     h("div.facts", {},
       h("p.kicker", {}, "Similar to"),
       h("h1", {}, titleOf(product)),
@@ -68,14 +68,14 @@ function drawProduct(main, view, product) {
 
 function drawPhotos(main, view) {
   const many = view.photos.length > 1;
-  fill(main, h("div.portrait.photos", {}, view.photos.slice(0, 4).map((key) => photoPicture(key, "Your photograph"))),
+  fill(main, h("div.portrait.photos", {}, view.photos.slice(0, 4).map((key) => photoImage(key, "Your photograph"))),
     h("div.facts", {}, h("p.kicker", {}, many ? "Looks like your photographs" : "Looks like your photograph"),
       h("h1", {}, view.text ? `and “${view.text}”` : "What looks alike"),
       h("p.quiet", {}, "Turned upright and made small on this device; where it was taken is not sent along."),
       h("div.tools", {}, button("Copy link", copyLink, { icon: "link", kind: "ghost" }))));
   Promise.all(view.photos.map(photo)).then((all) => {
     if (all.every(Boolean)) return;
-    fill(main, h("div.portrait", {}, h("span.empty-picture", {}, icon("camera"))), h("div.facts", {}, h("p.kicker", {}, "A photograph"),
+    fill(main, h("div.portrait", {}, h("span.empty-image", {}, icon("camera"))), h("div.facts", {}, h("p.kicker", {}, "A photograph"),
       h("h1", {}, "The photograph is not on this device"), h("p.quiet", {}, "It stayed where it was chosen. Choose it again, or ask for a link made with “Copy link”: that one carries the photograph along.")));
   });
 }
@@ -112,7 +112,7 @@ function productChip(id, kind, drop) {
     if (!p) return;
     words.textContent = titleOf(p);
     words.title = titleOf(p);
-    node.querySelector(".icon").after(picture(p, { side: 96, sizes: "24px" }));
+    node.querySelector(".icon").after(image(p, { side: 96, sizes: "24px" }));
     node.lastChild.setAttribute("aria-label", `No longer ${kind} like ${titleOf(p)}`);
   }).catch(() => null);
   return node;

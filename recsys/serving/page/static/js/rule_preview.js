@@ -1,6 +1,6 @@
 /** What a rule would do: the list before and after, side by side, with what moves marked. */
 import { previewRule } from "./api.js";
-import { fill, h, later, picture } from "./dom.js";
+import { fill, h, later, image } from "./dom.js";
 import { titleOf } from "./words.js";
 
 const SHOWN = 12;
@@ -33,7 +33,7 @@ function draw(node, before, after, moved, words) {
     const mark = marks.get(item.id);
     const leaves = side === "before" && mark && (mark.after === null || mark.after >= SHOWN);
     const label = !mark ? "" : side === "before" ? (leaves ? "leaves" : "") : mark.before === null ? "new" : mark.after < mark.before ? `▲ ${mark.before - mark.after}` : `▼ ${mark.after - mark.before}`;
-    return h("li.tiny", { class: leaves || (side === "after" && mark && !label.startsWith("▼")) ? "tiny marked" : "tiny", title: titleOf(item.product) }, picture(item.product, { side: 96, sizes: "64px", alt: titleOf(item.product) }), label && h("span.mark", {}, label));
+    return h("li.tiny", { class: leaves || (side === "after" && mark && !label.startsWith("▼")) ? "tiny marked" : "tiny", title: titleOf(item.product) }, image(item.product, { side: 96, sizes: "64px", alt: titleOf(item.product) }), label && h("span.mark", {}, label));
   })));
   fill(node, h("p.hint", {}, n ? `${words} ${n === 1 ? "One product moves" : `${n} products move`}.` : `${words} Nothing moves among the first ${SHOWN}.`), row("Now", before.items, "before"), row("With this rule", after.items, "after"));
 }

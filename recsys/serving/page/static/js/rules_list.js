@@ -2,7 +2,7 @@
 import { endOne } from "./actions.js";
 import { me, mayChange, product as productOf, rules, signOn } from "./api.js";
 import { addressOf } from "./card.js";
-import { button, fill, h, icon, picture } from "./dom.js";
+import { button, fill, h, icon, image } from "./dom.js";
 import { definePanel } from "./panel.js";
 import { alter, now, subject } from "./state.js";
 import { ACTIONS, ruleTime, ruleWords, titleOf } from "./words.js";
@@ -77,7 +77,7 @@ function ruleRow(rule, names, reload, about) {
   const time = ruleTime(rule);
   const mine = me().role === "admin" || rule.author === me().author;
   const thumb = h("span.thumb.tiny.rule-thumb", {}, icon(ACTIONS[rule.action].icon));
-  if (rule.target === "product") productOf(rule.target_value).then((p) => p && fill(thumb, h("a", { href: addressOf(p.id), tabindex: "-1", "aria-hidden": "true" }, picture(p, { side: 96, sizes: "52px" })), h("span.corner", {}, icon(ACTIONS[rule.action].icon)))).catch(() => null);
+  if (rule.target === "product") productOf(rule.target_value).then((p) => p && fill(thumb, h("a", { href: addressOf(p.id), tabindex: "-1", "aria-hidden": "true" }, image(p, { side: 96, sizes: "52px" })), h("span.corner", {}, icon(ACTIONS[rule.action].icon)))).catch(() => null);
   return h("li.rule", { class: `rule ${time.state}`, data: { rule: String(rule.id) } }, thumb,
     h("div.what", {}, h("p", {}, h("b", {}, does), ` ${where}`), rule.reason && h("p.reason", {}, `“${rule.reason}”`), h("small.quiet", {}, `${rule.author} · ${time.words}`)),
     h("div.row-tools", {}, mine && time.state !== "ended" && button("End", () => endOne(rule, `${does} ${where}`, reload), { kind: "ghost plain", "aria-label": `End: ${does} ${where}` }),

@@ -2,7 +2,7 @@
 import { product as productOf } from "./api.js";
 import { addressOf, prices } from "./card.js";
 import { download, toCsv } from "./csv.js";
-import { button, fill, h, icon, iconButton, picture, say } from "./dom.js";
+import { button, fill, h, icon, iconButton, image, say } from "./dom.js";
 import { definePanel } from "./panel.js";
 import { copy } from "./query_bar.js";
 import { EMPTY, go, write } from "./state.js";
@@ -34,7 +34,7 @@ function shelfList(body) {
       button("Copy link", () => copy(location.origin + write({ ...EMPTY, page: "shelf", items: products.slice(0, LINKED).map((p) => p.id) }), "The link"), { icon: "link", kind: "ghost" }),
       button("Search from these", () => go({ ...EMPTY, page: "find", like: products.slice(0, 12).map((p) => p.id) }), { icon: "search", kind: "ghost" }),
       button("Empty", () => { shelf.set([]); toast(`${count(products.length, "product")} taken off the shelf`, { undo: async () => shelf.set(products) }); }, { icon: "trash", kind: "ghost plain" })]);
-    if (!products.length) { fill(list, h("li.notice", {}, icon("shelf"), h("p.strong", {}, "The shelf is empty"), h("p.quiet", {}, "Put products here with the bookmark on their picture. They stay while you search on."))); return; }
+    if (!products.length) { fill(list, h("li.notice", {}, icon("shelf"), h("p.strong", {}, "The shelf is empty"), h("p.quiet", {}, "Put products here with the bookmark on their image. They stay while you search on."))); return; }
     fill(list, products.map((p, i) => row(p, i, products.length)));
   };
   draw();
@@ -47,7 +47,7 @@ function row(product, index, many) {
   const move = (to, words) => { shelf.move(product.id, to); say(`${title}, ${words}: place ${to + 1} of ${many}.`); };
   return h("li.shelf-row", { data: { id: product.id }, draggable: "true" },
     h("span.grip", { "aria-hidden": "true", title: "Drag to reorder" }, icon("grip")),
-    h("a.thumb.tiny", { href: addressOf(product.id), tabindex: "-1", "aria-hidden": "true", draggable: "false" }, picture(product, { side: 96, sizes: "56px" })),
+    h("a.thumb.tiny", { href: addressOf(product.id), tabindex: "-1", "aria-hidden": "true", draggable: "false" }, image(product, { side: 96, sizes: "56px" })),
     h("div.what", {}, h("a.title", { href: addressOf(product.id), draggable: "false" }, title), h("small.quiet", {}, [product.brand, product.id].filter(Boolean).join(" · ")), prices(product)),
     h("div.row-tools", {},
       iconButton("boost", `Move ${title} up`, () => move(index - 1, "moved up"), { class: "small", tip: "Up", disabled: index === 0, data: { act: "up" } }),
@@ -98,7 +98,7 @@ function linked(place, ids) {
     fill(head, h("b", {}, count(products.length, "product")), gone > 0 && h("span.quiet", {}, `${gone} no longer in the shop`),
       button("Add to my shelf", () => { shelf.add(...products); go({ ...EMPTY, page: "shelf" }); }, { icon: "shelf", kind: "button main" }),
       button("CSV", () => exportCsv(products), { icon: "download", "aria-label": "Export as CSV" }));
-    fill(list, products.map((p) => h("li.shelf-row", {}, h("a.thumb.tiny", { href: addressOf(p.id), tabindex: "-1", "aria-hidden": "true" }, picture(p, { side: 96, sizes: "56px" })),
+    fill(list, products.map((p) => h("li.shelf-row", {}, h("a.thumb.tiny", { href: addressOf(p.id), tabindex: "-1", "aria-hidden": "true" }, image(p, { side: 96, sizes: "56px" })),
       h("div.what", {}, h("a.title", { href: addressOf(p.id) }, titleOf(p)), h("small.quiet", {}, [p.brand, p.id].filter(Boolean).join(" · ")), prices(p)))));
   });
 }

@@ -2,7 +2,7 @@
 import { facets, some, status } from "./api.js";
 import { addressOf } from "./card.js";
 import { focusSearch } from "./combobox.js";
-import { button, fill, h, icon, picture } from "./dom.js";
+import { button, fill, h, icon, image } from "./dom.js";
 import { choosePhoto } from "./drop.js";
 import { EMPTY, write } from "./state.js";
 import { recent } from "./store.js";
@@ -23,7 +23,7 @@ export function start(place) {
     h("div.ways", {},
       way("search", "By name, id or words", "Anything: “blue table lamp”", focusSearch),
       way("camera", "By a photograph", "Drop it here, paste it, or choose it", () => choosePhoto()),
-      matchMedia("(pointer: coarse)").matches && way("picture", "Take a photograph", "With this device’s camera", () => choosePhoto({ take: true }))),
+      matchMedia("(pointer: coarse)").matches && way("image", "Take a photograph", "With this device’s camera", () => choosePhoto({ take: true }))),
     within, seen, begin));
   drawRecent(seen);
   drawSome(begin);
@@ -45,15 +45,15 @@ function drawRecent(place) {
   place.hidden = false;
   place.setAttribute("aria-label", "Recently looked at");
   fill(place, h("div.rows-head", {}, h("h2", {}, "Recently looked at"), button("Forget", () => { recent.set([]); drawRecent(place); }, { kind: "ghost plain" })),
-    h("ul.mini-row", {}, list.map((p) => h("li.tiny", {}, h("a", { href: addressOf(p.id) }, picture(p, { side: 160, sizes: "112px", eager: true }), h("span", {}, titleOf(p)))))));
+    h("ul.mini-row", {}, list.map((p) => h("li.tiny", {}, h("a", { href: addressOf(p.id) }, image(p, { side: 160, sizes: "112px", eager: true }), h("span", {}, titleOf(p)))))));
 }
 
 async function drawSome(place) {
-  fill(place, h("h2", {}, "To begin with"), h("ul.tiles", {}, Array.from({ length: 12 }, () => h("li.tile", { "aria-hidden": "true" }, h("div.picture.skeleton"), h("i.skeleton.line.short")))));
+  fill(place, h("h2", {}, "To begin with"), h("ul.tiles", {}, Array.from({ length: 12 }, () => h("li.tile", { "aria-hidden": "true" }, h("div.product-image.skeleton"), h("i.skeleton.line.short")))));
   try {
     const products = await some(SOME);
     fill(place, h("h2", {}, "To begin with"), h("ul.tiles", {}, products.map((p, i) => h("li.tile", {}, h("a", { href: addressOf(p.id) },
-      h("span.picture", {}, picture(p, { side: 320, sizes: "(max-width: 640px) 30vw, 190px", eager: i < 8 })), h("span.title", {}, titleOf(p)), h("small.quiet", {}, p.brand ?? ""))))));
+      h("span.product-image", {}, image(p, { side: 320, sizes: "(max-width: 640px) 30vw, 190px", eager: i < 8 })), h("span.title", {}, titleOf(p)), h("small.quiet", {}, p.brand ?? ""))))));
   } catch (problem) {
     notice(place, { tone: "error", icon: icon("warning"), title: problem.title, words: [problem.message, problem.fix], actions: [button("Try again", () => drawSome(place), { kind: "button main" })] });
   }

@@ -18,7 +18,7 @@ export function remember(key, value) {
   } catch { /* full or forbidden: until the page is closed it is in memory */ }
 }
 
-/** A remembered list of products `{id, title, brand, picture, …}`, with listeners; other tabs are followed. */
+/** A remembered list of products `{id, title, brand, image, …}`, with listeners; other tabs are followed. */
 export function productList(key, most) {
   const listeners = new Set();
   const read = () => {
@@ -54,6 +54,6 @@ export const shelf = productList("shelf", 500);
 
 /** The few columns of a product that a list keeps. */
 export function brief(product) {
-  const { id, title, brand, picture, price, sale_price, currency, availability, color, link, product_type } = product;
-  return { id, title, brand, picture, price, sale_price, currency, availability, color, link, product_type };
+  const { id, title, brand, image, price, sale_price, currency, availability, color, link, product_type } = product;
+  return { id, title, brand, image, price, sale_price, currency, availability, color, link, product_type };
 }

@@ -1,7 +1,7 @@
 /** When an answer cannot be had: what happened, what to do, and trying again by itself where waiting helps. */
 import { lookUp } from "./api.js";
 import { addressOf } from "./card.js";
-import { button, h, icon, picture } from "./dom.js";
+import { button, h, icon, image } from "./dom.js";
 import { alter } from "./state.js";
 import { notice } from "./toast.js";
 import { titleOf } from "./words.js";
@@ -29,7 +29,7 @@ export function showProblem(place, problem, view, again) {
 
 function waitFor(place, problem, again) {
   tries += 1;
-  notice(place, { icon: h("span.spinner", { "aria-hidden": "true" }), title: "One moment", words: ["The service is getting ready to read words and pictures. This page goes on by itself.", problem.message] });
+  notice(place, { icon: h("span.spinner", { "aria-hidden": "true" }), title: "One moment", words: ["The service is getting ready to read words and images. This page goes on by itself.", problem.message] });
   const node = place.firstChild;
   setTimeout(() => { if (node.isConnected) again(); }, Math.min(10, Math.max(1, problem.retryAfter)) * 1000);
 }
@@ -41,5 +41,5 @@ async function suggest(place, id) {
   const found = await lookUp(id.slice(0, Math.max(3, id.length - 2)), { limit: 6 }).catch(() => []);
   if (!found.length) return;
   place.firstChild?.append(h("p.quiet", {}, "Did you mean one of these?"),
-    h("ul.mini-row", {}, found.map((p) => h("li.tiny", {}, h("a", { href: addressOf(p.id) }, picture(p, { side: 96, sizes: "72px" }), h("span", {}, titleOf(p)))))));
+    h("ul.mini-row", {}, found.map((p) => h("li.tiny", {}, h("a", { href: addressOf(p.id) }, image(p, { side: 96, sizes: "72px" }), h("span", {}, titleOf(p)))))));
 }

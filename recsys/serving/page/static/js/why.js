@@ -1,9 +1,9 @@
-/** Why a product is here, in pictures and bars; and everything that can be done with it, in words. */
+/** Why a product is here, in images and bars; and everything that can be done with it, in words. */
 import { labelOf, lessLike, moreLike, setLabel, setRule } from "./actions.js";
 import { mayChange, product as productOf } from "./api.js";
 import { addressOf, prices, shelfButton, variantLink } from "./card.js";
-import { button, fill, h, icon, picture } from "./dom.js";
-import { photoPicture } from "./photos.js";
+import { button, fill, h, icon, image } from "./dom.js";
+import { photoImage } from "./photos.js";
 import { definePanel, shownAnswer } from "./panel.js";
 import { alter, kindOf, now, question, subject } from "./state.js";
 import { ACTIONS, LABELS, alike, columnName, count, fits, ordinal, partNames, percent, titleOf, valueName } from "./words.js";
@@ -40,12 +40,12 @@ function pair(item) {
   const liked = question(view).like;
   const asked = h("div.pair-side");
   if (liked.length) {
-    fill(asked, h("div.frame-picture.skeleton"));
-    productOf(liked[0]).then((p) => fill(asked, h("div.frame-picture", {}, picture(p, { side: 320, sizes: "170px", alt: titleOf(p) })), h("p.title", {}, titleOf(p)), liked.length > 1 && h("p.quiet", {}, `and ${count(liked.length - 1, "more product")}`))).catch(() => null);
-  } else if (view.photos.length) fill(asked, h("div.frame-picture", {}, photoPicture(view.photos[0])), h("p.title", {}, "Your photograph"));
-  else fill(asked, h("div.frame-picture.said", {}, `“${view.text}”`), h("p.title", {}, "Your words"));
+    fill(asked, h("div.frame-image.skeleton"));
+    productOf(liked[0]).then((p) => fill(asked, h("div.frame-image", {}, image(p, { side: 320, sizes: "170px", alt: titleOf(p) })), h("p.title", {}, titleOf(p)), liked.length > 1 && h("p.quiet", {}, `and ${count(liked.length - 1, "more product")}`))).catch(() => null);
+  } else if (view.photos.length) fill(asked, h("div.frame-image", {}, photoImage(view.photos[0])), h("p.title", {}, "Your photograph"));
+  else fill(asked, h("div.frame-image.said", {}, `“${view.text}”`), h("p.title", {}, "Your words"));
   return h("div.pair", {}, asked, h("div.pair-side", {},
-    h("a.frame-picture", { href: addressOf(item.id), "aria-label": `Open ${titleOf(item.product)}` }, picture(item.product, { side: 320, sizes: "170px", alt: titleOf(item.product) })),
+    h("a.frame-image", { href: addressOf(item.id), "aria-label": `Open ${titleOf(item.product)}` }, image(item.product, { side: 320, sizes: "170px", alt: titleOf(item.product) })),
     h("p.title", {}, h("a", { href: addressOf(item.id) }, titleOf(item.product))), prices(item.product)));
 }
 
@@ -54,7 +54,7 @@ function meters(item, answer) {
   const kind = kindOf(now());
   const [looks, text] = partNames(kind);
   const best = Math.max(...shownAnswer().items.map((i) => i.score));
-  const standIn = item.product.has_image === false ? "It has no picture; its words stand in for one." : item.product.has_text === false ? "It has no words; its picture stands in for them." : "";
+  const standIn = item.product.has_image === false ? "It has no image; its words stand in for one." : item.product.has_text === false ? "It has no words; its image stands in for them." : "";
   return h("section.why-part", {},
     h("p.verdict", {}, h("b.number", {}, percent(item.score)), " ", kind === "words" ? fits(item.score, best) : alike(item.score)),
     meter("image", looks, item.image_score, w), meter("text", text, item.text_score, 1 - w),

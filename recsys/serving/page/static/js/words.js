@@ -14,8 +14,8 @@ export function alike(score) {
 
 /** What the two parts of a score say, by what is asked with: products, a photograph, words. */
 export function partNames(kind) {
-  if (kind === "words") return ["Picture fits the words", "Description fits the words"];
-  return kind === "photo" ? ["Looks alike", "Description fits the picture"] : ["Looks alike", "Described alike"];
+  if (kind === "words") return ["Image fits the words", "Description fits the words"];
+  return kind === "photo" ? ["Looks alike", "Description fits the image"] : ["Looks alike", "Described alike"];
 }
 
 /** How well a product fits words: against the best one, since words and products are never the same. */

@@ -1,4 +1,4 @@
-"""Pictures for tests, made on the spot."""
+"""Images for tests, made on the spot."""
 
 import io
 from pathlib import Path
@@ -9,14 +9,14 @@ from PIL import Image
 
 
 def pixels(width: int = 64, height: int = 48, seed: int = 0) -> np.ndarray:
-    """Return a smooth random picture ``[height, width, 3]``."""
+    """Return a smooth random image ``[height, width, 3]``."""
     rng = np.random.default_rng(seed)
     coarse = rng.integers(0, 256, (6, 6, 3), dtype=np.uint8)
     return np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC))
 
 
 def encode(image: Image.Image, format: str = "JPEG", **options: Any) -> bytes:
-    """Return the file of a picture."""
+    """Return the file of an image."""
     buffer = io.BytesIO()
     image.save(buffer, format, **options)
     return buffer.getvalue()
@@ -28,7 +28,7 @@ def jpeg(width: int = 64, height: int = 48, seed: int = 0, **options: Any) -> by
 
 
 def write(folder: Path, name: str, data: bytes) -> Path:
-    """Write a picture file below ``folder``."""
+    """Write an image file below ``folder``."""
     path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)

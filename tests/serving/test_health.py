@@ -7,7 +7,6 @@ from html.parser import HTMLParser
 import pytest
 from fastapi import FastAPI
 from starlette.testclient import TestClient
-from tests.search.test_live import until
 
 from recsys.search.live_index import Live
 from recsys.serving import problems
@@ -15,6 +14,7 @@ from recsys.serving.app import create_app
 from recsys.serving.responses import StatusAnswer
 from recsys.workspace import Workspace
 from tests.search import shops
+from tests.search.test_live_index import until
 from tests.serving.conftest import Shop
 from tests.serving.test_limits import refused
 from tests.serving.test_search import good

@@ -9,7 +9,6 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from tests.search.test_live import until
 
 from recsys.config import Config
 from recsys.encoder import ProductEncoder
@@ -18,6 +17,7 @@ from recsys.search.live_index import Live
 from recsys.serving.run import open_app
 from recsys.workspace import Workspace
 from tests.search import shops
+from tests.search.test_live_index import until
 from tests.serving.servers import served
 
 SWAPS = 6

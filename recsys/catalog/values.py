@@ -13,6 +13,8 @@ from email.utils import parsedate_to_datetime
 from html.parser import HTMLParser
 from typing import Any
 
+from recsys.workspace.product import MAX_ID_LENGTH
+
 AVAILABILITY = {
     "in_stock": ("instock", "available", "instoreonly", "onlineonly", "limitedavailability", "true", "yes"),
     "out_of_stock": ("outofstock", "unavailable", "soldout", "discontinued", "false", "no"),
@@ -64,11 +66,11 @@ def parse_text(value: Any) -> str | None:
     return " ".join(unicodedata.normalize("NFC", text).split()) or None
 
 
-def parse_identifier(value: Any, *, max_chars: int = 256) -> str | None:
+def parse_identifier(value: Any) -> str | None:
     """Return an id as text; raises :class:`ValueProblemError` where it cannot name a product."""
     text = parse_text(value)
-    if text is not None and len(text) > max_chars:
-        raise ValueProblemError("bad_id", f"has {len(text)} characters; an id has at most {max_chars}")
+    if text is not None and len(text) > MAX_ID_LENGTH:
+        raise ValueProblemError("bad_id", f"has {len(text)} characters; an id has at most {MAX_ID_LENGTH}")
     return text
 
 

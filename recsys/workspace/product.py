@@ -2,11 +2,12 @@
 
 Column names are those of the Google Merchant product feed, because shops already export it. The
 catalog stage writes this schema, every later stage reads it.
-
-Does not know: feeds, files, models.
 """
 
 import pyarrow as pa
+
+MAX_ID_LENGTH = 256
+"""Longest product id in characters (Unicode code points), the same for feeds, requests and judgements."""
 
 TEXT_COLUMNS = (
     "title", "description", "brand", "google_product_category", "product_type", "color", "size", "material",

@@ -6,7 +6,7 @@ cd "$root"
 SECONDS=0
 
 prepare_airflow
-recsys sample --next-night
+python -m examples.sample_shop --next-night
 log="$AIRFLOW_HOME/demo.log"
 echo "running the DAG similarity_nightly in Airflow (its whole log: ${log#"$root"/})"
 # Airflow's own log is long; shown here are the lines of the pipeline itself.

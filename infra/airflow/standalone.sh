@@ -5,7 +5,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 cd "$root"
 
 prepare_airflow
-[ -e workspace/demo/catalog/feed.csv ] || recsys sample --next-night
+[ -e workspace/demo/catalog/feed.csv ] || python -m examples.sample_shop --next-night
 cat <<TEXT
 Airflow starts at http://$AIRFLOW__API__HOST:$AIRFLOW__API__PORT (no password, this machine only).
   similarity_nightly runs every night at 01:00 UTC; to run it now, in another terminal:

@@ -1,6 +1,5 @@
 """The verbs that make something: one per stage, in the pipeline's order."""
 
-from pathlib import Path
 from typing import Any
 
 import click
@@ -14,35 +13,6 @@ judgements_option = click.option("--judgements", metavar="REF", help="Default th
 def _made(manifest: Any, *, machine: bool, text: str) -> None:
     value = {"ref": manifest.ref, "inputs": manifest.inputs, **manifest.info}
     answer(value, machine=machine, text=f"{text}\n  {manifest.ref}")
-
-
-@main.command()
-@click.option(
-    "--out", type=click.Path(path_type=Path), help="Folder; default where the config looks for its feed."
-)
-@click.option("--products", default=600, show_default=True, help="How many products to draw.")
-@click.option("--seed", default=0, show_default=True, help="Another seed, another shop.")
-@click.option(
-    "--night", default=1, show_default=True, help="The catalog of this night: 1 % changes each night."
-)
-@click.option("--next-night", is_flag=True, help="The night after the one in the folder.")
-@click.option("--image-size", default=512, show_default=True, help="Side of an image, pixels.")
-@as_json
-@pass_session
-def sample(session: Session, out: Path | None, products: int, seed: int, night: int, next_night: bool,
-           image_size: int, machine: bool) -> None:  # fmt: skip
-    """Draw a sample catalog."""
-    from examples.sample_shop import run
-
-    if out is None:
-        config, _ = session.open()
-        out = Path(config.resolve(config.catalog.feed)).parent
-    if next_night:
-        night = run.last_night(out) + 1
-    made = run.run(out, num_products=products, seed=seed, night=night, image_size=image_size)
-    answer(
-        made, machine=machine, text=f"night {made['night']}: {made['products']} products in {made['feed']}"
-    )
 
 
 @main.command()

@@ -22,7 +22,7 @@ class IndexConfig(Section):
     """Seconds one request may take."""
     retries: int = Field(default=4, ge=0, le=20)
     """Times a request that failed for a passing reason is sent again, with growing pauses."""
-    follow_s: float = Field(default=1.0, ge=0)
+    poll_interval_s: float = Field(default=1.0, ge=0)
     """Seconds a reader of a server trusts what it knows of the alias before it asks again."""
 
     attributes: tuple[str, ...] = ()

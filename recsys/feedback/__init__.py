@@ -6,7 +6,7 @@
     checks      what is refused before it reaches the database
     database    SQLite or PostgreSQL: connections, transactions, errors
     tables      the schema; migrations/ is how databases get there
-    verdicts    what several people said of a pair, put together
+    aggregate    what several people said of a pair, put together
 
 Does not know: HTTP, ranking.
 """

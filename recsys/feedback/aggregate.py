@@ -16,7 +16,7 @@ from typing import Any
 from recsys.feedback.records import Judgement
 
 
-def verdicts(judgements: Iterable[Judgement]) -> tuple[list[dict[str, Any]], dict[str, int]]:
+def aggregate(judgements: Iterable[Judgement]) -> tuple[list[dict[str, Any]], dict[str, int]]:
     """Return one row per pair that something is said of, and counts for the record.
 
     ``judgements`` come by pair. Rows have the columns of :data:`recsys.workspace.judgements.SCHEMA`.

@@ -31,7 +31,7 @@ class _Seen:
     looked_at: float
 
 
-class InForce:
+class RuleCache:
     """Answers without the database, but for one look a second; one thread looks, the others go on."""
 
     def __init__(self, database: Database) -> None:

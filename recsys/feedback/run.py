@@ -8,7 +8,7 @@ import logging
 import time
 
 from recsys.config import Config
-from recsys.feedback.aggregate import verdicts
+from recsys.feedback.aggregate import aggregate
 from recsys.feedback.store import FeedbackStore, file_of
 from recsys.workspace import Manifest, Workspace
 from recsys.workspace.judgements import commit
@@ -28,7 +28,7 @@ def run(config: Config, workspace: Workspace) -> Manifest:
     if _may_hold_any(config, workspace):
         with contextlib.closing(FeedbackStore.open(config, workspace)) as store:
             said = store.all_judgements()
-    rows, counts = verdicts(said)
+    rows, counts = aggregate(said)
     manifest = commit(workspace, rows, {"counts": counts, "duration_s": round(time.monotonic() - started, 3)})
     logger.info("%s: %d judgements of %d pairs", manifest.ref, counts["judgements"], counts["pairs"])
     return manifest

@@ -2,7 +2,7 @@
 
     with contextlib.closing(FeedbackStore.open(config, workspace)) as store:
         rule = store.add_rule(Rule(action="pin", target="product", target_value="P1"), "Maria")
-        store.rules_in_force(datetime.now(UTC))
+        store.active_rules(datetime.now(UTC))
 
 Nothing is ever removed: rules are retired, judgements withdrawn, and the trail keeps every step. Whether
 somebody may do something is the caller's question.
@@ -28,7 +28,7 @@ from recsys.feedback import validation
 from recsys.feedback.audit import record, values_of
 from recsys.feedback.database import Database, audit, judgements, rules
 from recsys.feedback.records import RULE_FIELDS, AuditEntry, Judgement, StoredRule
-from recsys.feedback.rule_cache import InForce
+from recsys.feedback.rule_cache import RuleCache
 from recsys.feedback.rules import Rule
 from recsys.workspace import Workspace
 
@@ -185,7 +185,7 @@ class FeedbackStore(Judgements):
     def __init__(self, database: Database, *, clock: Callable[[], datetime] | None = None) -> None:
         """Keep things in ``database``, stamped by ``clock`` (default: now, in UTC)."""
         super().__init__(database, clock or (lambda: datetime.now(UTC)))
-        self._in_force = InForce(database)
+        self._rule_cache = RuleCache(database)
 
     @classmethod
     def open(cls, config: Config, workspace: Workspace) -> "FeedbackStore":
@@ -239,13 +239,13 @@ class FeedbackStore(Judgements):
         with self._database.reading() as connection:
             return [StoredRule(**row) for row in connection.execute(query).mappings()]
 
-    def rules_in_force(self, now: datetime) -> tuple[Rule, ...]:
+    def active_rules(self, now: datetime) -> tuple[Rule, ...]:
         """Return the rules in force at ``now`` (UTC), oldest first.
 
         Kept in memory: what this process changed shows at once, what another did within a second. Where the
         database falls silent, what was in force before goes on being so, and the log says it.
         """
-        return self._in_force.rules(now)
+        return self._rule_cache.rules(now)
 
     def rule(self, id: int) -> StoredRule:
         """Return one rule, whatever became of it; raises :class:`NotFoundError`."""
@@ -325,7 +325,7 @@ class FeedbackStore(Judgements):
     def _changing_rules(self) -> Iterator[sa.Connection]:
         with self._database.writing() as connection:
             yield connection
-        self._in_force.changed()
+        self._rule_cache.changed()
 
     # -- the trail -------------------------------------------------------------------------------
 

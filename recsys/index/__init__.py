@@ -14,9 +14,9 @@ from recsys.index.base import Collection, Metadata, VectorIndex
 from recsys.index.engines import open_index
 from recsys.index.points import point_id
 from recsys.index.query import Neighbour, search, similar
-from recsys.index.service import audit_live, live_encoder, rollback, status
+from recsys.index.service import live_encoder, rollback, status
 
 __all__ = [
-    "Collection", "Metadata", "Neighbour", "VectorIndex", "audit_live", "live_encoder", "open_index",
+    "Collection", "Metadata", "Neighbour", "VectorIndex", "live_encoder", "open_index",
     "point_id", "rollback", "search", "similar", "status",
 ]  # fmt: skip

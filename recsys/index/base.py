@@ -96,7 +96,7 @@ class Point(NamedTuple):
     payload: Payload
 
 
-class Record(NamedTuple):
+class StoredPoint(NamedTuple):
     """A stored product as it was read."""
 
     id: str
@@ -146,12 +146,12 @@ class Collection(Protocol):
     def count(self, filter: Filter = ()) -> int:
         """Return the exact number of products that pass ``filter``."""
 
-    def records(self, columns: Sequence[str] = (), *, with_vectors: bool = False) -> Iterator[Record]:
+    def records(self, columns: Sequence[str] = (), *, with_vectors: bool = False) -> Iterator[StoredPoint]:
         """Stream every product in the engine's order, with some payload columns; memory is one page."""
 
     def retrieve(
         self, ids: Sequence[str], *, payload: bool = True, with_vectors: bool = False
-    ) -> list[Record]:
+    ) -> list[StoredPoint]:
         """Return the products with these ids, in that order; absent ones are left out.
 
         Without ``payload``, which is empty then, no payload is read: that is most of the time it takes.

@@ -35,7 +35,7 @@ from recsys.index.base import (
     Payload,
     Point,
     Query,
-    Record,
+    StoredPoint,
 )
 from recsys.index.edge_files import (
     EdgeFiles,
@@ -142,10 +142,10 @@ def to_hit(point: Any) -> Hit:
     return Hit(payload["id"], point.score, payload, _vector(point.vector))
 
 
-def to_record(record: Any, id: str | None = None) -> Record:
+def to_record(record: Any, id: str | None = None) -> StoredPoint:
     """Read Edge's record; without ``id`` its payload names the product."""
     payload: Payload = record.payload or {}
-    return Record(id or payload["id"], payload, _vector(record.vector))
+    return StoredPoint(id or payload["id"], payload, _vector(record.vector))
 
 
 def _vector(values: list[float] | None) -> Float32 | None:
@@ -193,7 +193,7 @@ class EdgeCollection:
         """Return the exact number of products that pass ``filter``."""
         return int(_call(self._shard.count, edge.CountRequest(exact=True, filter=to_filter(filter))))
 
-    def records(self, columns: Sequence[str] = (), *, with_vectors: bool = False) -> Iterator[Record]:
+    def records(self, columns: Sequence[str] = (), *, with_vectors: bool = False) -> Iterator[StoredPoint]:
         """Stream every product, with some payload columns."""
         offset = None
         while True:
@@ -207,7 +207,7 @@ class EdgeCollection:
 
     def retrieve(
         self, ids: Sequence[str], *, payload: bool = True, with_vectors: bool = False
-    ) -> list[Record]:
+    ) -> list[StoredPoint]:
         """Return the products with these ids, in that order; absent ones are left out."""
         points = [point_id(i) for i in ids]
         found = {str(r.id): r for r in self._shard.retrieve(points, payload, with_vectors)}

@@ -248,9 +248,6 @@ def _arrived(live: CollectionInfo | None, done: dict[str, Any]) -> bool:
     return seen == (done["collection"], done["snapshot"], done["encoder"])
 
 
-Embed = Callable[[str, str], str]
-
-
 class Publisher:
     """Publishes one source. Every step can be repeated; what is done already is found and skipped."""
 
@@ -260,13 +257,11 @@ class Publisher:
         workspace: Workspace,
         index: VectorIndex,
         journal: Journal,
-        embed: Embed | None = None,
     ) -> None:
         self._config = config
         self._workspace = workspace
         self._index = index
         self._journal = journal
-        self._embed = embed
         self._timings: dict[str, float] = {}
 
     def publish(self, source: Source) -> dict[str, Any]:
@@ -322,11 +317,6 @@ class Publisher:
     def _compare(self, collection: CollectionInfo, source: Source) -> Changes:
         return changes(self._index, self._workspace, collection, source)
 
-    def _embedded(self, snapshot_ref: str, encoder_ref: str) -> str | None:
-        if self._embed is not None:
-            return self._embed(snapshot_ref, encoder_ref)
-        return find_embeddings(self._workspace, snapshot_ref, encoder_ref)
-
     def _find(self, name: str) -> CollectionInfo | None:
         return next((c for c in self._index.collections() if c.name == name), None)
 
@@ -362,7 +352,7 @@ class Publisher:
         newer = newer_snapshot(self._workspace, source, live)
         if newer is None:
             return source, None
-        embeddings = self._embedded(newer, source.encoder_ref)
+        embeddings = find_embeddings(self._workspace, newer, source.encoder_ref)
         if embeddings is None:
             logger.warning("%s is behind %s: it was not embedded under %s", name, newer, source.encoder_ref)
             return source, newer

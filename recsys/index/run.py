@@ -11,7 +11,7 @@ from contextlib import closing
 
 from recsys.config import Config
 from recsys.index.engines import open_index
-from recsys.index.publish import KIND, Embed, Journal, Publisher
+from recsys.index.publish import KIND, Journal, Publisher
 from recsys.index.service import LOCK
 from recsys.index.source import Source
 from recsys.workspace import Manifest, Workspace
@@ -19,27 +19,19 @@ from recsys.workspace import Manifest, Workspace
 __all__ = ["KIND", "run"]
 
 
-def run(
-    config: Config,
-    workspace: Workspace,
-    snapshot_ref: str,
-    embedding_set_ref: str,
-    *,
-    embed: Embed | None = None,
-) -> Manifest:
+def run(config: Config, workspace: Workspace, snapshot_ref: str, embedding_set_ref: str) -> Manifest:
     """Publish an embedding set and return the manifest of the publication.
 
-    ``embed(snapshot_ref, encoder_ref)`` returns the ref of an embedding set. With it, a build catches up
-    with what a refresh published meanwhile before it is switched to. ``info`` says what was done:
-    ``action`` (``build``, ``incremental``, ``payload`` or ``nothing``), ``counts``, ``audit``, ``alias``,
-    ``collection``, ``previous``, ``timings`` and ``duration_s``. Raises
+    A build catches up with what a refresh published meanwhile, where that was embedded under its encoder.
+    ``info`` says what was done: ``action`` (``build``, ``incremental``, ``payload`` or ``nothing``),
+    ``counts``, ``audit``, ``alias``, ``collection``, ``previous``, ``timings`` and ``duration_s``. Raises
     :class:`~recsys.errors.AuditError` with the alias left where it was.
     """
     started = time.monotonic()
     with workspace.lock(LOCK), closing(open_index(config, workspace)) as index:
         source = Source(workspace, snapshot_ref, embedding_set_ref)
         journal = Journal.open(config, workspace, source, index.live())
-        publisher = Publisher(config, workspace, index, journal, embed)
+        publisher = Publisher(config, workspace, index, journal)
         info = journal.done or publisher.publish(source)
         info["collected"] = publisher.collect()
         info["duration_s"] = round(time.monotonic() - started, 3)

@@ -38,7 +38,7 @@ from recsys.index.base import (
     Payload,
     Point,
     Query,
-    Record,
+    StoredPoint,
 )
 from recsys.index.filters import AnyOf, Filter, Ids, Not, Range
 from recsys.index.points import indexed_columns, point_id
@@ -139,10 +139,10 @@ def to_hit(point: models.ScoredPoint) -> Hit:
     return Hit(payload["id"], point.score, payload, _vector(point.vector))
 
 
-def to_record(record: models.Record, id: str | None = None) -> Record:
+def to_record(record: models.Record, id: str | None = None) -> StoredPoint:
     """Read a record; without ``id`` its payload names the product."""
     payload: Payload = record.payload or {}
-    return Record(id or payload["id"], payload, _vector(record.vector))
+    return StoredPoint(id or payload["id"], payload, _vector(record.vector))
 
 
 def _vector(values: Any) -> Float32 | None:
@@ -267,7 +267,7 @@ class ServerCollection:
         count = self._call(self._client.count, count_filter=to_filter(filter), exact=True)
         return count.count
 
-    def records(self, columns: Sequence[str] = (), *, with_vectors: bool = False) -> Iterator[Record]:
+    def records(self, columns: Sequence[str] = (), *, with_vectors: bool = False) -> Iterator[StoredPoint]:
         """Stream every product, with some payload columns."""
         offset = None
         while True:
@@ -284,7 +284,7 @@ class ServerCollection:
 
     def retrieve(
         self, ids: Sequence[str], *, payload: bool = True, with_vectors: bool = False
-    ) -> list[Record]:
+    ) -> list[StoredPoint]:
         """Return the products with these ids, in that order; absent ones are left out."""
         points = [point_id(i) for i in ids]
         records = self._call(
@@ -498,9 +498,9 @@ class ServerIndex:
         return CollectionInfo(name=name, metadata=metadata, num_points=count, live=live)
 
     def open(self, name: str | None = None) -> ServerCollection:
-        """Open a collection; what is known of it is asked for again after ``follow_s`` seconds."""
+        """Open a collection; what is known of it is asked for again after ``poll_interval_s`` seconds."""
         known = self._opened.get(name)
-        if known is not None and time.monotonic() - known[0] < self.config.follow_s:
+        if known is not None and time.monotonic() - known[0] < self.config.poll_interval_s:
             return known[1]
         with self._opening:
             asked_at = time.monotonic()

@@ -9,10 +9,8 @@ from typing import Any
 
 from recsys.config import Config
 from recsys.errors import InputError
-from recsys.index.audit import audit_build
 from recsys.index.base import READY, CollectionInfo, VectorIndex
 from recsys.index.engines import open_index
-from recsys.index.source import Source
 from recsys.workspace import Workspace
 
 LOCK = "index-publish"
@@ -56,21 +54,6 @@ def status(config: Config, workspace: Workspace) -> dict[str, Any]:
         "snapshot_age_s": _age_s(snapshot.created_at) if snapshot else None,
         "pending": live.metadata.pending or None,
     }
-
-
-def audit_live(config: Config, workspace: Workspace) -> dict[str, Any]:
-    """Audit the live collection against the artifacts it names, and return the findings.
-
-    Raises :class:`~recsys.errors.AuditError` with what is wrong, :class:`~recsys.errors.ArtifactError`
-    where nothing is live or its artifacts were collected.
-    """
-    with closing(open_index(config, workspace)) as index:
-        collection = index.open()
-        metadata = collection.metadata
-        source = Source(workspace, metadata.snapshot, metadata.embedding_set)
-        audit = audit_build(collection, source, config.index, seed=config.seed)
-    audit.require(collection.name)
-    return audit.to_json()
 
 
 def rollback(config: Config, workspace: Workspace, to: str | None = None) -> str:

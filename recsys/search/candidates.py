@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from recsys.errors import InputError
 from recsys.feedback.rules import Rule, Subject
-from recsys.index.base import Collection, Hit, Query, Record
+from recsys.index.base import Collection, Hit, Query, StoredPoint
 from recsys.index.filters import Filter, Ids, Not
 from recsys.index.query import parts
 from recsys.search.query import SearchQuery
@@ -36,7 +36,7 @@ class Aim:
     halves: Float32
     """``[2, D]``: image and text, unit vectors."""
     image_weight: float
-    liked: tuple[Record, ...]
+    liked: tuple[StoredPoint, ...]
     without: frozenset[str]
     """Ids that are not answered: the examples."""
     subject: Subject

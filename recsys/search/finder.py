@@ -15,7 +15,7 @@ import numpy as np
 from recsys.config import Config
 from recsys.errors import InputError, NotFoundError
 from recsys.feedback.rules import Rule, Subject
-from recsys.index.base import Collection, Record
+from recsys.index.base import Collection, StoredPoint
 from recsys.index.filters import AnyOf, Filter
 from recsys.index.points import NUMBERS
 from recsys.search.candidates import Aim, check_filter, collect
@@ -91,7 +91,7 @@ class Finder:
             answers[record.id] = compose(view, query, aimed, ranking, None)
         return view, answers
 
-    def product(self, id: str, collection: str | None = None) -> tuple[Record, View]:
+    def product(self, id: str, collection: str | None = None) -> tuple[StoredPoint, View]:
         """Return a published product and the view it was read from; raises :class:`NotFoundError`."""
         view = self.live.view(collection)
         return read_products(view, [id])[0], view
@@ -126,7 +126,7 @@ class Finder:
             self._facets[key] = known
         return view, known
 
-    def _aim(self, view: View, query: SearchQuery, examples: Sequence[Record]) -> Aim:
+    def _aim(self, view: View, query: SearchQuery, examples: Sequence[StoredPoint]) -> Aim:
         liked, unliked = examples[: len(query.like)], examples[len(query.like) :]
         seen, words = view.embed(query.text, query.images)
         aimed = aim(_halves(liked, view), _halves(unliked, view), seen=seen, words=words)
@@ -154,7 +154,7 @@ class Finder:
         )
 
 
-def read_products(view: View, ids: Sequence[str]) -> list[Record]:
+def read_products(view: View, ids: Sequence[str]) -> list[StoredPoint]:
     """Return published products with vectors, in order; raises :class:`NotFoundError` for absent ones."""
     records = view.collection.retrieve(ids, with_vectors=True) if ids else []
     if len(records) < len(ids):
@@ -180,7 +180,7 @@ def _count(collection: Collection, columns: Sequence[str], limit: int, filter: F
     )
 
 
-def _halves(records: Sequence[Record], view: View) -> Float32:
+def _halves(records: Sequence[StoredPoint], view: View) -> Float32:
     rows = [r.vector for r in records if r.vector is not None]
     if not rows:
         return np.empty((0, 2, view.collection.metadata.dim), np.float32)

@@ -80,7 +80,7 @@ class Service:
 
     def rules(self) -> tuple[Rule, ...]:
         """Return the rules in force now."""
-        return self.store.rules_in_force(datetime.now(UTC))
+        return self.store.active_rules(datetime.now(UTC))
 
 
 def service(request: Request) -> Service:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from recsys.cli import main
 from recsys.config import Config
-from recsys.feedback.aggregate import verdicts
+from recsys.feedback.aggregate import aggregate
 from recsys.feedback.records import Judgement
 from recsys.feedback.run import run
 from recsys.feedback.store import FILE, FeedbackStore
@@ -47,7 +47,7 @@ def said(*labels: str, pair: tuple[str, str] = ("a", "b")) -> list[Judgement]:
     ],
 )
 def test_several_people_are_put_together(labels: list[str], verdict: tuple[str, float] | None) -> None:
-    rows, counts = verdicts(said(*labels))
+    rows, counts = aggregate(said(*labels))
     assert [(r["label"], pytest.approx(r["weight"])) for r in rows] == ([verdict] if verdict else [])
     assert counts["judgements"] == len(labels)
     assert counts["ties"] == (verdict is None)
@@ -56,7 +56,7 @@ def test_several_people_are_put_together(labels: list[str], verdict: tuple[str, 
 @given(st.lists(st.lists(st.sampled_from(LABELS), min_size=1, max_size=9), max_size=5))
 def test_weights_lie_between_nothing_and_full_agreement(pairs: list[list[str]]) -> None:
     everything = [j for i, labels in enumerate(pairs) for j in said(*labels, pair=(f"{i}", "x"))]
-    rows, counts = verdicts(everything)
+    rows, counts = aggregate(everything)
     assert len(rows) + counts["ties"] == len(pairs)
     assert sum(counts[label] for label in LABELS) == counts["pairs"] == len(rows)
     for r in rows:

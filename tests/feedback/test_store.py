@@ -36,20 +36,20 @@ def test_a_rule_comes_back_as_it_was_given(store: FeedbackStore, clock: Clock) -
     assert (made.retired_at, made.retired_by) == (None, None)
 
 
-def test_rules_in_force_follow_the_clock_and_what_was_retired(store: FeedbackStore, clock: Clock) -> None:
+def test_active_rules_follow_the_clock_and_what_was_retired(store: FeedbackStore, clock: Clock) -> None:
     tomorrow = clock.now + timedelta(days=1)
     always = store.add_rule(PIN, "Maria")
     coming = store.add_rule(replace(BURY, starts_at=tomorrow), "Maria")
     ending = store.add_rule(replace(BURY, expires_at=tomorrow), "Maria")
-    assert [r.id for r in store.rules_in_force(clock.now)] == [always.id, ending.id]
+    assert [r.id for r in store.active_rules(clock.now)] == [always.id, ending.id]
     assert [r.id for r in store.rules()] == [ending.id, coming.id, always.id]
     clock.forward(days=1)
-    assert [r.id for r in store.rules_in_force(clock.now)] == [always.id, coming.id]
+    assert [r.id for r in store.active_rules(clock.now)] == [always.id, coming.id]
     assert [r.id for r in store.rules()] == [coming.id, always.id]
     assert [r.id for r in store.rules(include_past=True)] == [ending.id, coming.id, always.id]
     clock.forward(hours=1)
     store.retire_rule(always.id, "Tom", "summer is over")
-    assert [r.id for r in store.rules_in_force(clock.now)] == [coming.id]
+    assert [r.id for r in store.active_rules(clock.now)] == [coming.id]
     assert [r.id for r in store.rules(at=tomorrow)] == [coming.id, always.id]
     assert [r.id for r in store.rules(at=clock.now)] == [coming.id]
     assert [r.id for r in store.rules(at=tomorrow - timedelta(hours=1))] == [ending.id, always.id]
@@ -218,27 +218,27 @@ def test_what_this_process_changed_shows_at_once_and_another_within_a_second(
 ) -> None:
     here, there = opened(), opened()
     now = datetime.now(UTC)
-    assert here.rules_in_force(now) == there.rules_in_force(now) == ()
+    assert here.active_rules(now) == there.active_rules(now) == ()
     made = here.add_rule(PIN, "Maria")
-    assert [r.id for r in here.rules_in_force(now)] == [made.id]
+    assert [r.id for r in here.active_rules(now)] == [made.id]
     monkeypatch.setattr(rule_cache, "_EVERY_S", 0.0)
-    assert [r.id for r in there.rules_in_force(now)] == [made.id]
+    assert [r.id for r in there.active_rules(now)] == [made.id]
     there.retire_rule(made.id, "Tom")
-    assert there.rules_in_force(now) == ()
-    assert here.rules_in_force(now) == ()
+    assert there.active_rules(now) == ()
+    assert here.active_rules(now) == ()
 
 
-def test_rules_in_force_ask_the_database_once_a_second(
+def test_active_rules_ask_the_database_once_a_second(
     store: FeedbackStore, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = []
     sa.event.listen(store._database.engine, "before_cursor_execute", lambda *a: asked.append(a[2]))
     monkeypatch.setattr(rule_cache, "_EVERY_S", 1e9)
     store.add_rule(PIN, "Maria")
-    store.rules_in_force(clock.now)
+    store.active_rules(clock.now)
     asked.clear()
     for _ in range(100):
-        assert len(store.rules_in_force(clock.now)) == 1
+        assert len(store.active_rules(clock.now)) == 1
     assert asked == []
 
 
@@ -246,7 +246,7 @@ def test_rules_go_on_where_the_database_falls_silent(
     store: FeedbackStore, clock: Clock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     made = store.add_rule(PIN, "Maria")
-    assert store.rules_in_force(clock.now) == (made,)
+    assert store.active_rules(clock.now) == (made,)
     working = store._database.reading
 
     def silent() -> None:
@@ -254,11 +254,11 @@ def test_rules_go_on_where_the_database_falls_silent(
 
     monkeypatch.setattr(rule_cache, "_EVERY_S", 0.0)
     monkeypatch.setattr(store._database, "reading", silent)
-    assert store.rules_in_force(clock.now) == (made,)
+    assert store.active_rules(clock.now) == (made,)
     assert "out of date" in caplog.text
     monkeypatch.setattr(store._database, "reading", working)
     store.retire_rule(made.id, "Tom")
-    assert store.rules_in_force(clock.now) == ()
+    assert store.active_rules(clock.now) == ()
 
 
 def test_where_the_store_lives(tmp_path: Path, workspace: Workspace) -> None:

@@ -184,19 +184,12 @@ def test_a_build_catches_up_with_what_a_refresh_published_meanwhile(
     refreshed = next_night(catalog)
     refresh = publish_inputs(workspace, refreshed)
     run(config, workspace, *refresh)
-
-    asked = []
-
-    def embed_now(snapshot: str, encoder: str) -> str:
-        asked.append((snapshot, encoder))
-        return embed(workspace, snapshot, refreshed, encoder="e2")
-
-    manifest = run(config, workspace, *nightly, embed=embed_now)
-    assert asked == [(refresh[0], "encoders/e2")]
+    embeddings = embed(workspace, refresh[0], refreshed, encoder="e2")
+    manifest = run(config, workspace, *nightly)
     assert manifest.info["snapshot"] == refresh[0]
     assert manifest.info["behind"] is None
     assert len(contents(config, workspace)) == len(refreshed)
-    assert run(config, workspace, refresh[0], embed_now(refresh[0], "e2")).info["action"] == "nothing"
+    assert run(config, workspace, refresh[0], embeddings).info["action"] == "nothing"
 
 
 def test_a_build_that_cannot_catch_up_says_so(config: Config, workspace: Workspace) -> None:
@@ -375,22 +368,6 @@ def test_recall_below_the_floor_is_refused(
 def _kinds(config: Config) -> tuple[Any, Any]:
     """Return the engine's writer and index classes."""
     return (ServerWriter, ServerIndex) if config.index.url else (EdgeWriter, EdgeIndex)
-
-
-def test_the_live_collection_can_be_audited_at_any_time(config: Config, workspace: Workspace) -> None:
-    with pytest.raises(ArtifactError, match="publish"):
-        public.audit_live(config, workspace)
-    run(config, workspace, *publish_inputs(workspace, products(COUNT)))
-    assert set(public.audit_live(config, workspace)["checks"].values()) == {"ok"}
-    index = open_index(config, workspace)
-    live = index.live()
-    assert live is not None
-    with index.change(live.name, pending="") as writer:
-        writer.delete(["sku-00003"])
-        writer.commit(live.metadata)
-    index.close()
-    with pytest.raises(AuditError, match=r"39 products, expected 40: 1 absent \(sku-00003\)"):
-        public.audit_live(config, workspace)
 
 
 # -- a crash at any step is finished by running again ---------------------------------------------

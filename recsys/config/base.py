@@ -5,6 +5,9 @@ Does not know: any section. The sections are one file per stage beside this one.
 
 from pydantic import BaseModel, ConfigDict
 
+ATTRIBUTE_PREFIX = "attributes."
+"""Begins the name of a custom attribute wherever a setting names a column; see workspace/columns.py."""
+
 
 class Section(BaseModel):
     """A frozen group of settings. An unknown key is an error, so a typo never passes silently.

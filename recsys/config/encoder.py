@@ -5,7 +5,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from recsys.config.base import Section
+from recsys.config.base import ATTRIBUTE_PREFIX, Section
 
 TEXT_FIELDS = frozenset(
     ("title", "description", "brand", "google_product_category", "product_type", "color", "size", "material",
@@ -165,12 +165,10 @@ def _check_part(part: str) -> None:
     if not fields:
         raise ValueError(f'the text part {part!r} names no column: write it like "{{title}}"')
     for name, spec in fields:
-        if name not in TEXT_FIELDS and not (
-            name.startswith("attributes.") and len(name) > len("attributes.")
-        ):
-            known = ", ".join(sorted(TEXT_FIELDS))
+        if name not in TEXT_FIELDS and not (name.startswith(ATTRIBUTE_PREFIX) and name != ATTRIBUTE_PREFIX):
             raise ValueError(
-                f"the text part {part!r} names {name!r}, which is none of {known}, attributes.<name>"
+                f"the text part {part!r} names {name!r}, which is none of {', '.join(sorted(TEXT_FIELDS))}; "
+                f"a custom attribute is written {ATTRIBUTE_PREFIX}<name>"
             )
         if spec and not (spec.isdigit() and int(spec) > 0):
             raise ValueError(

@@ -2,7 +2,7 @@
 
 from pydantic import Field, field_validator, model_validator
 
-from recsys.config.base import Section
+from recsys.config.base import ATTRIBUTE_PREFIX, Section
 
 
 class IndexConfig(Section):
@@ -26,7 +26,8 @@ class IndexConfig(Section):
     """Seconds a reader of a server trusts what it knows of the alias before it asks again."""
 
     attributes: tuple[str, ...] = ()
-    """Custom attributes to filter on: each gets a payload index. Without one a filter costs a hundredfold."""
+    """Custom attributes to filter on: each gets a payload index. Without one a filter costs a hundredfold.
+    ``fit`` and ``attributes.fit`` are the same."""
 
     hnsw_m: int = Field(default=16, ge=4, le=128)
     """Links per point in the HNSW graph; 16 to 32 suits up to a few million products."""
@@ -66,6 +67,11 @@ class IndexConfig(Section):
     min_recall: float = Field(default=0.95, ge=0, le=1)
     """Least recall@k against exact search, at each weight of image and text; 0.9 to 0.99. Real catalogs
     reach 0.99 and more with the search settings above; see docs/adr."""
+
+    @field_validator("attributes")
+    @classmethod
+    def _without_prefix(cls, attributes: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(name.removeprefix(ATTRIBUTE_PREFIX) for name in attributes)
 
     @field_validator("alias")
     @classmethod

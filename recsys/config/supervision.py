@@ -59,8 +59,8 @@ class LabelConfig(Section):
     """A label level: products whose values are all equal are positives of each other."""
 
     columns: tuple[str, ...] = Field(default=(), max_length=8)
-    """Columns or attributes; a product that lacks one of them has no label at this level. Empty only
-    for the built-in levels ``product`` and ``group``."""
+    """Columns or attributes (``brand``, ``attributes.fit`` or ``fit`` for short); a product that lacks one
+    of them has no label at this level. Empty only for the built-in levels ``product`` and ``group``."""
     weight: float = Field(default=1.0, ge=0)
     """Share of the batch's classes drawn at this level, relative to the other levels; 0: the label may
     be used by objectives, but no batch is drawn by it."""

@@ -11,8 +11,7 @@ from string import Formatter
 from typing import Any, NamedTuple
 
 from recsys.config.encoder import EncoderConfig
-
-_ATTRIBUTE = "attributes."
+from recsys.workspace.columns import attribute_of
 
 
 class Content(NamedTuple):
@@ -46,7 +45,7 @@ class TextTemplate:
             for part in parts
         ]
         names = [name for part in self._parts for _, name, _ in part if name]
-        columns = ["attributes" if name.startswith(_ATTRIBUTE) else name for name in names]
+        columns = [name if attribute_of(name) is None else "attributes" for name in names]
         self.columns: tuple[str, ...] = tuple(dict.fromkeys(columns))
         """The product columns that are read."""
 
@@ -88,8 +87,9 @@ def _render_part(
         pieces.append(literal)
         if name is None:
             continue
-        source, column = (attributes, name[len(_ATTRIBUTE) :]) if name.startswith(_ATTRIBUTE) else (row, name)
-        value = " ".join(str(source.get(column) or "").split())
+        attribute = attribute_of(name)
+        raw = row.get(name) if attribute is None else attributes.get(attribute)
+        value = " ".join(str(raw or "").split())
         found = found or bool(value)
         pieces.append(_shorten(value, limit))
     return " ".join("".join(pieces).split()) if found else ""

@@ -17,14 +17,12 @@ from numpy.typing import NDArray
 from recsys.errors import ArtifactError, ConfigError
 from recsys.evaluation.relevance import codes
 from recsys.workspace import Workspace
+from recsys.workspace.columns import read_column
 from recsys.workspace.product import PRODUCTS
 from recsys.workspace.snapshot import Snapshot
 from recsys.workspace.splits import read_splits
 
 Positions = NDArray[np.int64]
-
-_ATTRIBUTE = "attributes."
-_NOT_LABELS = {"attributes", "images", "content_hash", "payload_hash"}
 
 
 class Products:
@@ -101,22 +99,8 @@ class Products:
             return False
 
     def _values(self, name: str) -> Sequence[str | None]:
-        """Return a column's or custom attribute's values ``[N]`` as text, empty text as ``None``.
-
-        Raises :class:`ConfigError` where it is no column and no product has such an attribute.
-        """
-        if name in PRODUCTS.names and name not in _NOT_LABELS and name in self._table.column_names:
-            return [v or None for v in self._table.column(name).cast(pa.string()).to_pylist()]
-        attribute = name.removeprefix(_ATTRIBUTE)
-        found = pc.map_lookup(self._table.column("attributes"), pa.scalar(attribute), "first").to_pylist()
-        if all(v is None for v in found):
-            known = sorted({key for row in self._table.column("attributes").to_pylist() for key, _ in row})
-            raise ConfigError(
-                f"evaluation.tasks names {name!r}, which is no product column, and no product has such a "
-                f"custom attribute; the attributes are: {', '.join(known) or 'none'}.",
-                fix="Correct the name, or map the feed's column to it in catalog.",
-            )
-        return [v or None for v in found]
+        """Return a column's or custom attribute's values ``[N]`` as text, blank ones as ``None``."""
+        return read_column(self._table, name, setting="evaluation.tasks")
 
     def labels(self, names: Sequence[str]) -> NDArray[np.int64]:
         """Return one code per product ``[N]``, equal where all named values are; -1 where one is missing."""

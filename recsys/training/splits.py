@@ -24,8 +24,9 @@ import pyarrow as pa
 from recsys.config import Config
 from recsys.config.supervision import SplitConfig
 from recsys.training.near_duplicates import Look, near_images, thumbnail
-from recsys.training.supervision import column, label_codes
+from recsys.training.supervision import label_codes
 from recsys.workspace import Manifest, Workspace, content_id
+from recsys.workspace.columns import read_column
 from recsys.workspace.snapshot import Snapshot
 from recsys.workspace.splits import (
     FILE,
@@ -287,7 +288,7 @@ def make_splits(
     images = products.column("images").to_pylist()
     facts = Facts(
         ids=ids,
-        groups=column(products, "item_group_id"),
+        groups=products.column("item_group_id").to_pylist(),
         images=images,
         phashes=[[store.phash(sha) for sha in row] for row in images],
         look=lambda sha: thumbnail(store.jpeg(sha)),
@@ -300,12 +301,20 @@ def make_splits(
     else:
         drawn = None
         if settings.validation_by:
-            codes = label_codes([column(products, c) for c in settings.validation_by])
+            codes = label_codes(
+                [
+                    read_column(products, c, setting="training.split.validation_by")
+                    for c in settings.validation_by
+                ]
+            )
             drawn = [
                 f"c:{code}" if code >= 0 else key for code, key in zip(codes.tolist(), exact, strict=True)
             ]
         names, counts["straddling"] = prescribed(
-            column(products, settings.column), exact, settings, drawn_by=drawn
+            read_column(products, settings.column, setting="training.split.column"),
+            exact,
+            settings,
+            drawn_by=drawn,
         )
     if same:
         whole = keys if settings.column is None else exact

@@ -20,13 +20,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from recsys.config import TrainingConfig
-from recsys.config.supervision import LabelConfig, LinksConfig
+from recsys.config.supervision import LinksConfig
 from recsys.config.training import ObjectiveConfig
-from recsys.errors import InputError
+from recsys.workspace.columns import read_column
 from recsys.workspace.pairs import JudgedPair, read_pairs
 from recsys.workspace.splits import HOLDOUT, TRAIN, UNUSED, VALIDATION
 
@@ -64,27 +63,6 @@ class Supervision:
     """Factor of ``sampler.links_weight``: below 1 where there are only a few judgements."""
 
 
-def column(products: pa.Table, name: str) -> list[str | None]:
-    """Return a column of the product schema, or a custom attribute, as text ``[N]``; blank is ``None``.
-
-    Raises :class:`InputError` where the catalog has neither.
-    """
-    if name in products.column_names and name != "attributes":
-        values = products.column(name).cast(pa.string()).to_pylist()
-    else:
-        values = pc.map_lookup(products.column("attributes"), pa.scalar(name), "first").to_pylist()
-        if not any(value is not None for value in values):
-            known = sorted(
-                {key for row in products.column("attributes").to_pylist()[:1000] for key, _ in row}
-            )
-            raise InputError(
-                f"No product has a column or attribute {name!r}; "
-                f"attributes seen: {', '.join(known) or 'none'}.",
-                fix="Name one of those in [training], or map the feed's column in [catalog].",
-            )
-    return [value.strip() or None if value is not None else None for value in values]
-
-
 def label_codes(columns: Sequence[Sequence[str | None]]) -> Int:
     """Return one code per product for the combination of its values ``[N]``; -1 where any is missing.
 
@@ -109,7 +87,7 @@ def build(
     anything but training products are left out and counted. ``resolve`` makes paths absolute.
     """
     ids = products.column("id").to_pylist()
-    groups = column(products, "item_group_id")
+    groups = products.column("item_group_id").to_pylist()
     labels = {
         "product": np.arange(len(ids)),
         "group": label_codes(
@@ -118,7 +96,8 @@ def build(
     }
     for name, level in config.labels.items():
         if level.columns:
-            labels[name] = _level(products, name, level)
+            setting = f"training.labels.{name}.columns"
+            labels[name] = label_codes([read_column(products, c, setting=setting) for c in level.columns])
     row = {id: i for i, id in enumerate(ids)}
     judged = [
         pair._replace(weight=pair.weight * source.weight)
@@ -201,13 +180,6 @@ def _share(pairs: Pairs, num_trained: int) -> float:
     return min(1.0, _TIMES * judged / max(num_trained, 1))
 
 
-def _level(products: pa.Table, name: str, level: LabelConfig) -> Int:
-    try:
-        return label_codes([column(products, c) for c in level.columns])
-    except InputError as error:
-        raise InputError(f"labels.{name}: {error.message}", fix=error.fix) from None
-
-
 def _label_counts(codes: Int, trained: NDArray[np.bool_]) -> dict[str, int]:
     sizes = np.unique(codes[trained & (codes >= 0)], return_counts=True)[1]
     return {
@@ -227,7 +199,7 @@ def _links(
                 named.setdefault(group, []).append(i)
     if "id" in links.match:
         named |= {id: [i] for id, i in row.items()}
-    for i, value in enumerate(column(products, links.column)):
+    for i, value in enumerate(read_column(products, links.column, setting="training.links.column")):
         for target in (value or "").split(links.separator):
             for j in named.get(target.strip(), ()):
                 yield i, j, links.weight

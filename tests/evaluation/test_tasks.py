@@ -263,7 +263,7 @@ def test_wrong_names_are_said_before_anything_is_embedded() -> None:
         {"linked": ["related"]},
         {"relevant": ["label"], "grades": [{"relevant": ["grp"], "grade": 2}]},
     ):
-        with pytest.raises(ConfigError, match=r"Task t: .* no product has"):
+        with pytest.raises(ConfigError, match=r"Task t: .* neither a column nor a custom attribute"):
             planned(shop, {"name": "t", **wrong})
 
 

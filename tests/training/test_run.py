@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+from recsys.config import EvaluationConfig
 from recsys.encoder.inference import embed_all
 from recsys.encoder.model import ProductEncoder
 from recsys.errors import ConfigError, InputError
+from recsys.evaluation.run import run as evaluate
 from recsys.training.run import make_splits, run
 from recsys.training.validation import Validator
 from recsys.workspace import Workspace
@@ -42,6 +44,29 @@ def test_trains_a_challenger_and_finds_it_again(workspace: Workspace, text_model
     assert all(torch.equal(tuned[n], base[n]) for n in tuned if n.startswith("text_tower"))
     assert run(config, workspace, snapshot) == manifest
     assert not (workspace.local / "scratch" / "encoders" / manifest.id).exists()
+
+
+def test_a_config_that_names_a_custom_attribute_in_full_trains_and_evaluates(
+    workspace: Workspace, text_model: Path
+) -> None:
+    snapshot = store(workspace, rows())
+    config = settings(
+        text_model,
+        encoder={"text_parts": ["{title}", "{attributes.fold}"]},
+        max_epochs=1,
+        labels={"fold": {"columns": ["attributes.fold", "product_type"]}},
+        links=[{"column": "attributes.alike"}],
+        split={"column": "attributes.fold", "train": ["a", "b"], "holdout": ["c"], "phash_distance": -1},
+        objectives=[{"kind": "metric", "label": "fold", "loss": {"name": "SupConLoss"}}, {"kind": "pairs"}],
+    )
+    manifest = run(config, workspace, snapshot)
+    assert manifest.info["trained"]
+    assert manifest.info["counts"]["supervision"]["pairs"]["positive"] > 0
+    task = {"relevant": ["attributes.fold"], "queries": {"attributes.fold": "c"}, "gate": True}
+    tasks = [{"name": "fold"} | task]
+    evaluated = config.model_copy(update={"evaluation": EvaluationConfig.model_validate({"tasks": tasks})})
+    record = evaluate(evaluated, workspace, snapshot, manifest.ref)
+    assert "fold" in json.dumps(record.info)
 
 
 def test_nothing_held_out_is_ever_looked_at(
@@ -239,7 +264,7 @@ def test_wrong_settings_are_named_before_anything_runs(workspace: Workspace, tex
         run(settings(text_model, objectives=terms), workspace, snapshot)
     with pytest.raises(InputError, match=r"no file of judged pairs"):
         run(settings(text_model, pairs=[{"path": "nowhere.csv"}]), workspace, snapshot)
-    with pytest.raises(InputError, match=r"labels.style: No product has a column or attribute 'style'"):
+    with pytest.raises(ConfigError, match=r"training.labels.style.columns names 'style'"):
         run(settings(text_model, labels={"style": {"columns": ["style"]}}), workspace, snapshot)
     with pytest.raises(ConfigError, match=r"optimizer.freeze names 'image_tower.head'"):
         run(settings(text_model, optimizer={"freeze": ["image_tower.head"]}), workspace, snapshot)

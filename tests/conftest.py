@@ -27,3 +27,11 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip(f"no real catalogs at {SHARED}")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def text_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a sentence-transformers model with random weights, 16 wide."""
+    from tests.training.shop import tiny_text_model
+
+    return tiny_text_model(tmp_path_factory.mktemp("text"))

@@ -37,7 +37,7 @@ _KEPT = 3
 """Cache files left in the folder: the live snapshot's, the one before, and one for whoever is slow."""
 
 
-class Found(NamedTuple):
+class Suggestion(NamedTuple):
     """One product, as shown while typing."""
 
     id: str
@@ -47,7 +47,7 @@ class Found(NamedTuple):
     """sha256 (hex) of its first image's source."""
 
 
-class Lookup:
+class Autocomplete:
     """The products of one snapshot. Safe to share between threads."""
 
     def __init__(self, path: Path) -> None:
@@ -55,7 +55,7 @@ class Lookup:
         self._local = threading.local()
 
     @classmethod
-    def open(cls, path: Path, snapshot: Snapshot) -> "Lookup":
+    def open(cls, path: Path, snapshot: Snapshot) -> "Autocomplete":
         """Open the index at ``path``, built from ``snapshot`` if it is not there yet."""
         if not path.exists():
             _build(path, snapshot)
@@ -65,7 +65,7 @@ class Lookup:
             old.unlink(missing_ok=True)
         return cls(path)
 
-    def find(self, typed: str, limit: int = 10) -> list[Found]:
+    def find(self, typed: str, limit: int = 10) -> list[Suggestion]:
         """Return products whose id begins with what was typed, then those that have all of its words.
 
         The last word may be unfinished. Case and accents do not matter.
@@ -78,10 +78,10 @@ class Lookup:
         if terms and len(rows) < limit:
             query = " ".join(f'"{t}"' for t in terms) + "*"
             rows += self._db.execute(_BY_WORDS, (query, limit)).fetchall()
-        found = {row[0]: Found(*row) for row in reversed(rows)}
+        found = {row[0]: Suggestion(*row) for row in reversed(rows)}
         return list(reversed(found.values()))[:limit]
 
-    def some(self, limit: int = 10) -> list[Found]:
+    def some(self, limit: int = 10) -> list[Suggestion]:
         """Return some products with images, spread over the catalog: always the same."""
         count = int(self._db.execute("select count(*) from product").fetchone()[0])
         step = max(1, count // max(1, 2 * limit))
@@ -89,7 +89,7 @@ class Lookup:
             "select id, title, brand, image from product where key % ? = 0 and image is not null limit ?",
             (step, limit),
         )
-        return [Found(*row) for row in rows]
+        return [Suggestion(*row) for row in rows]
 
     @property
     def _db(self) -> sqlite3.Connection:

@@ -1,7 +1,7 @@
 """Candidates of one question: enough of them that the order shown is the order of everything.
 
-The engine answers by similarity alone. Rules move products and variants fold, so more is fetched than shown,
-and more again until nothing that was not fetched could stand among what is shown:
+The engine answers by similarity alone. Rules move products and variants collapse, so more is fetched than
+shown, and more again until nothing that was not fetched could stand among what is shown:
 
     every product shown has a shifted score above what any product not fetched could have
 
@@ -20,7 +20,7 @@ from recsys.index.filters import Filter, Ids, Not
 from recsys.index.query import parts
 from recsys.search.query import SearchQuery
 from recsys.search.query_vector import Float32
-from recsys.search.rank import Candidate, Ranking, rank
+from recsys.search.rank import Ranking, ScoredProduct, rank
 from recsys.workspace.embeddings import query_vector
 
 MAX_POOL = 5000
@@ -57,7 +57,7 @@ def collect(
     besides = [r.condition for r in rules if r.action == "boost"]
     lift = sum(r.shift for r in rules if r.action == "boost")  # of an unseen product, at most
     pinned = tuple(dict.fromkeys(r.target_value for r in rules if r.action == "pin"))
-    pool = need + len(aim.without) + (need if query.fold else _SLACK)
+    pool = need + len(aim.without) + (need if query.collapse_variants else _SLACK)
     while True:
         asked = [_ask(vector, pool, [*query.filter, *blocks])]
         asked += [_ask(vector, pool, [*query.filter, condition]) for condition in besides]
@@ -67,7 +67,7 @@ def collect(
         ranking = rank(
             candidates_of(list(hits.values()), aim),
             rules,
-            fold=query.fold,
+            collapse_variants=query.collapse_variants,
             diversity=query.diversity,
             among=among,
             count=query.offset + query.limit + 1,
@@ -80,10 +80,10 @@ def collect(
         pool = min(MAX_POOL, 2 * pool)
 
 
-def candidates_of(hits: Sequence[Hit], aim: Aim) -> list[Candidate]:
+def candidates_of(hits: Sequence[Hit], aim: Aim) -> list[ScoredProduct]:
     """Return hits, which have vectors, with both parts of their score."""
     return [
-        Candidate(h.id, h.score, *both, h.vector, h.payload)
+        ScoredProduct(h.id, h.score, *both, h.vector, h.payload)
         for h, both in zip(hits, parts(hits, aim.halves), strict=True)
         if h.vector is not None
     ]

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from recsys.search.candidates import Aim
-from recsys.search.live_index import View
-from recsys.search.query import MAX_DEPTH, Answer, Effect, Item, SearchQuery
-from recsys.search.rank import Ranked, Ranking
+from recsys.search.live_index import IndexView
+from recsys.search.query import MAX_DEPTH, ResultItem, RuleEffect, SearchQuery, SearchResult
+from recsys.search.rank import RankedProduct, Ranking
 
 _COLUMNS = ("brand", "color", "material", "pattern", "gender", "age_group", "size")
 _CATEGORY = "product_type"
@@ -57,7 +57,9 @@ def _plain(payload: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield f"attributes.{name}", str(value)
 
 
-def compose(view: View, query: SearchQuery, aim: Aim, ranking: Ranking, unruled: Ranking | None) -> Answer:
+def compose(
+    view: IndexView, query: SearchQuery, aim: Aim, ranking: Ranking, unruled: Ranking | None
+) -> SearchResult:
     """Return the part of ``ranking`` that was asked for; ``unruled``, the one without rules, explains it."""
     end = query.offset + query.limit
     shown = ranking.order[query.offset : end]
@@ -66,7 +68,7 @@ def compose(view: View, query: SearchQuery, aim: Aim, ranking: Ranking, unruled:
     effects |= {e.rule_id: e for _, e in ranking.blocked}
     would = [r.candidate.id for r in unruled.order[query.offset : end]] if unruled else []
     blocked = {c.id for c, _ in ranking.blocked}
-    return Answer(
+    return SearchResult(
         items=tuple(_item(r, query, aim, before) for r in shown),
         image_weight=aim.image_weight,
         collection=view.collection.name,
@@ -79,14 +81,14 @@ def compose(view: View, query: SearchQuery, aim: Aim, ranking: Ranking, unruled:
     )
 
 
-def _item(ranked: Ranked, query: SearchQuery, aim: Aim, before: dict[str, int]) -> Item:
+def _item(ranked: RankedProduct, query: SearchQuery, aim: Aim, before: dict[str, int]) -> ResultItem:
     candidate = ranked.candidate
-    effects: tuple[Effect, ...] = ranked.effects
+    effects: tuple[RuleEffect, ...] = ranked.effects
     common: tuple[tuple[str, str], ...] = ()
     if query.explain:
         common = shared(candidate.payload, [r.payload for r in aim.liked])
         common += tuple(pair for pair in named(candidate.payload, query.text or "") if pair not in common)
-    return Item(
+    return ResultItem(
         id=candidate.id,
         score=candidate.score,
         image_score=candidate.image_score,
@@ -101,7 +103,7 @@ def _item(ranked: Ranked, query: SearchQuery, aim: Aim, before: dict[str, int]) 
 
 
 def _places(unruled: Ranking | None) -> dict[str, int]:
-    """Return where each product stands without rules; a folded one where the first of its group does."""
+    """Return where each product stands without rules; a collapsed one where the first of its group does."""
     if unruled is None:
         return {}
     places = {}

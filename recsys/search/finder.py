@@ -1,6 +1,6 @@
 """Answers questions: what is looked for, candidates from the index, their order, the reasons.
 
-A question asks one :class:`~recsys.search.live_index.View` and nothing else, so that no answer mixes two
+A question asks one :class:`~recsys.search.live_index.IndexView` and nothing else, so that no answer mixes two
 encoders.
 
 Does not know: HTTP, the database.
@@ -20,8 +20,8 @@ from recsys.index.filters import AnyOf, Filter
 from recsys.index.points import NUMBERS
 from recsys.search.candidates import Aim, check_filter, collect
 from recsys.search.explain import compose
-from recsys.search.live_index import Live, View
-from recsys.search.query import Answer, SearchQuery
+from recsys.search.live_index import IndexView, LiveIndex
+from recsys.search.query import SearchQuery, SearchResult
 from recsys.search.query_vector import Float32, aim, usual_weight
 from recsys.workspace.embeddings import halves
 
@@ -41,11 +41,11 @@ class Facets(NamedTuple):
 class Finder:
     """Answers questions over what is live. Safe to share between threads."""
 
-    def __init__(self, config: Config, live: Live) -> None:
+    def __init__(self, config: Config, live: LiveIndex) -> None:
         self._config, self.live = config, live
         self._facets: dict[tuple[str, ...], Facets] = {}
 
-    def search(self, query: SearchQuery, rules: Sequence[Rule] = ()) -> Answer:
+    def search(self, query: SearchQuery, rules: Sequence[Rule] = ()) -> SearchResult:
         """Answer one question; ``rules`` are those in force, of which those that apply act.
 
         Raises :class:`NotFoundError` for a product that is not published, :class:`InputError` for what
@@ -70,7 +70,7 @@ class Finder:
 
     def batch(
         self, queries: Sequence[SearchQuery], rules: Sequence[Rule] = ()
-    ) -> tuple[View, dict[str, Answer | None]]:
+    ) -> tuple[IndexView, dict[str, SearchResult | None]]:
         """Answer many questions about one product each, all from one view; ``None``: not published.
 
         Every query's ``like`` is one id. Returns the view and id → answer, in the order asked.
@@ -80,7 +80,7 @@ class Finder:
             check_filter(view.collection, query.filter)
         wanted = list(dict.fromkeys(q.like[0] for q in queries))
         found = {r.id: r for r in view.collection.retrieve(wanted, with_vectors=True)}
-        answers: dict[str, Answer | None] = dict.fromkeys(wanted)
+        answers: dict[str, SearchResult | None] = dict.fromkeys(wanted)
         for query in queries:
             record = found.get(query.like[0])
             if record is None:
@@ -91,14 +91,14 @@ class Finder:
             answers[record.id] = compose(view, query, aimed, ranking, None)
         return view, answers
 
-    def product(self, id: str, collection: str | None = None) -> tuple[StoredPoint, View]:
+    def product(self, id: str, collection: str | None = None) -> tuple[StoredPoint, IndexView]:
         """Return a published product and the view it was read from; raises :class:`NotFoundError`."""
         view = self.live.view(collection)
         return read_products(view, [id])[0], view
 
     def facets(
         self, columns: Sequence[str] = (), *, limit: int = 20, filter: Filter = ()
-    ) -> tuple[View, Facets]:
+    ) -> tuple[IndexView, Facets]:
         """Return what the products that pass ``filter`` can be narrowed by, ``limit`` values a column.
 
         Without ``columns``: the usual ones, and the attributes that the configuration names.
@@ -126,7 +126,7 @@ class Finder:
             self._facets[key] = known
         return view, known
 
-    def _aim(self, view: View, query: SearchQuery, examples: Sequence[StoredPoint]) -> Aim:
+    def _aim(self, view: IndexView, query: SearchQuery, examples: Sequence[StoredPoint]) -> Aim:
         liked, unliked = examples[: len(query.like)], examples[len(query.like) :]
         seen, words = view.embed(query.text, query.images)
         aimed = aim(_halves(liked, view), _halves(unliked, view), seen=seen, words=words)
@@ -154,7 +154,7 @@ class Finder:
         )
 
 
-def read_products(view: View, ids: Sequence[str]) -> list[StoredPoint]:
+def read_products(view: IndexView, ids: Sequence[str]) -> list[StoredPoint]:
     """Return published products with vectors, in order; raises :class:`NotFoundError` for absent ones."""
     records = view.collection.retrieve(ids, with_vectors=True) if ids else []
     if len(records) < len(ids):
@@ -180,7 +180,7 @@ def _count(collection: Collection, columns: Sequence[str], limit: int, filter: F
     )
 
 
-def _halves(records: Sequence[StoredPoint], view: View) -> Float32:
+def _halves(records: Sequence[StoredPoint], view: IndexView) -> Float32:
     rows = [r.vector for r in records if r.vector is not None]
     if not rows:
         return np.empty((0, 2, view.collection.metadata.dim), np.float32)

@@ -1,8 +1,8 @@
 """What is live, as searches see it: a collection, its encoder, its images, its words.
 
-A :class:`View` never changes; whoever answers takes one and uses nothing else, so that no answer mixes two
-encoders. :class:`Live` looks at the alias every ``search.follow_s`` seconds and prepares the next view, its
-encoder loaded, before it takes over.
+An :class:`IndexView` never changes; whoever answers takes one and uses nothing else, so that no answer mixes
+two encoders. :class:`LiveIndex` looks at the alias every ``search.follow_s`` seconds and prepares the next
+view, its encoder loaded, before it takes over.
 
 Does not know: ranking, HTTP.
 """
@@ -21,7 +21,7 @@ from recsys.config import Config
 from recsys.errors import ArtifactError, InputError, NotFoundError, RecsysError, TransientError
 from recsys.index import Collection, open_index
 from recsys.index.base import READY, CollectionInfo
-from recsys.search.autocomplete import Lookup
+from recsys.search.autocomplete import Autocomplete
 from recsys.workspace import Workspace
 from recsys.workspace.image_store import ImageStore
 from recsys.workspace.normalise import Normalisation, normalise
@@ -59,7 +59,7 @@ class Encoding:
         )
 
 
-class View:
+class IndexView:
     """One collection and what belongs to it. Safe to share between threads."""
 
     def __init__(
@@ -94,10 +94,10 @@ class View:
         return self.snapshot.images()
 
     @cached_property
-    def lookup(self) -> Lookup:
+    def autocomplete(self) -> Autocomplete:
         """Its products by id and words."""
-        path = self._workspace.state(f"lookup/{self.snapshot_ref.partition('/')[2]}.sqlite")
-        return Lookup.open(path, self.snapshot)
+        path = self._workspace.state(f"autocomplete/{self.snapshot_ref.partition('/')[2]}.sqlite")
+        return Autocomplete.open(path, self.snapshot)
 
     def embed(self, text: str | None, images: tuple[bytes, ...]) -> tuple[Float32 | None, Float32 | None]:
         """Return the image and the text vector ``[D]``, unit norm, of words and images, as far as given.
@@ -123,14 +123,14 @@ class View:
 
     def prepare(self) -> None:
         """Load everything that is loaded on first use, so that no request waits for it."""
-        _ = self.lookup, self.image_store
+        _ = self.autocomplete, self.image_store
         try:
             self._encoding.loading.result()
         except RecsysError as error:  # by id it can still be asked
             logger.error("queries in words and pixels cannot be answered: %s", error)
 
 
-class Live:
+class LiveIndex:
     """Follows what is live. Safe to share between threads."""
 
     def __init__(self, config: Config, workspace: Workspace) -> None:
@@ -138,8 +138,8 @@ class Live:
         self._index = open_index(config, workspace)
         self._loader = ThreadPoolExecutor(1, "load-encoder")
         self._encodings: dict[str, Encoding] = {}
-        self._current: View | None = None
-        self._kept: dict[str, View] = {}
+        self._current: IndexView | None = None
+        self._kept: dict[str, IndexView] = {}
         self._changing = threading.Lock()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="follow", daemon=True)
@@ -155,7 +155,7 @@ class Live:
         """Tell whether questions by product id can be answered."""
         return self._current is not None
 
-    def view(self, name: str | None = None) -> View:
+    def view(self, name: str | None = None) -> IndexView:
         """Return what is live, or the kept collection ``name``.
 
         Raises :class:`ArtifactError` where nothing was published, :class:`NotFoundError` for a collection
@@ -183,14 +183,16 @@ class Live:
         self._loader.shutdown(wait=False, cancel_futures=True)
         self._index.close()
 
-    def _open_kept(self, name: str) -> View:
+    def _open_kept(self, name: str) -> IndexView:
         names = [c.name for c in self.kept()]
         if name not in names:
             raise NotFoundError(
                 f"There is no collection {name!r} to ask.", fix=f"Ask one of {', '.join(names)}, or none."
             )
         collection = self._index.open(name)
-        view = View(self._config, self._workspace, collection, self._encoding(collection.metadata.encoder))
+        view = IndexView(
+            self._config, self._workspace, collection, self._encoding(collection.metadata.encoder)
+        )
         self._kept = {name: view}
         self._forget()
         return view
@@ -215,7 +217,9 @@ class Live:
         current = self._current
         if current is not None and _same(current.collection, collection):
             return
-        view = View(self._config, self._workspace, collection, self._encoding(collection.metadata.encoder))
+        view = IndexView(
+            self._config, self._workspace, collection, self._encoding(collection.metadata.encoder)
+        )
         if current is not None and wait:
             view.prepare()
         self._current = view

@@ -35,7 +35,7 @@ class SearchQuery:
     filter: Filter = ()
     diversity: float = 0.0
     """0 ranks by similarity alone; towards 1, products like those already listed come later (MMR)."""
-    fold: bool = True
+    collapse_variants: bool = True
     """Show one product of each item group, the best, with a count."""
     limit: int = 24
     offset: int = 0
@@ -79,7 +79,7 @@ class SearchQuery:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Effect:
+class RuleEffect:
     """A rule that acted on one answer."""
 
     rule_id: int
@@ -91,7 +91,7 @@ class Effect:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Item:
+class ResultItem:
     """One product of an answer."""
 
     id: str
@@ -102,9 +102,9 @@ class Item:
     payload: Mapping[str, Any]
     """As docs/index-contract.md promises it."""
     variants: tuple[str, ...] = ()
-    """Ids of the other variants folded under it, best first."""
+    """Ids of the other variants collapsed under it, best first."""
     pinned: bool = False
-    effects: tuple[Effect, ...] = ()
+    effects: tuple[RuleEffect, ...] = ()
     rank_without_rules: int | None = None
     """Where it would have stood, from 0, among what was looked at; ``None``: nowhere there (or not asked)."""
     shared: tuple[tuple[str, str], ...] = ()
@@ -112,10 +112,10 @@ class Item:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
+class SearchResult:
     """What was found, and by what; every part comes from one collection and its one encoder."""
 
-    items: tuple[Item, ...]
+    items: tuple[ResultItem, ...]
     image_weight: float
     """The weight that was used."""
     collection: str
@@ -123,7 +123,7 @@ class Answer:
     snapshot: str
     next_offset: int | None
     """Where to go on; ``None`` at the end."""
-    effects: tuple[Effect, ...] = ()
+    effects: tuple[RuleEffect, ...] = ()
     """Every rule that acted on what was looked at, blocked products included."""
     without_rules: tuple[str, ...] = ()
     """Ids in the order that would have been shown had no rule acted (if explained)."""

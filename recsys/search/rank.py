@@ -1,4 +1,4 @@
-"""From candidates to an order: rules, folding of variants, diversity. Arrays and plain values only.
+"""From candidates to an order: rules, collapsing of variants, diversity. Arrays and plain values only.
 
     C = candidates, D = dimensions of one half; vectors are ``[C, 2 * D]`` unit, weighted by image and text
 
@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.feedback.rules import Rule
-from recsys.search.query import Effect
+from recsys.search.query import RuleEffect
 from recsys.workspace.embeddings import halves
 
 Float32 = NDArray[np.float32]
 
 
-class Candidate(NamedTuple):
+class ScoredProduct(NamedTuple):
     """A product that may be answered."""
 
     id: str
@@ -37,45 +37,45 @@ class Candidate(NamedTuple):
         return f"group {group}" if group else f"product {self.id}"
 
 
-class Ranked(NamedTuple):
+class RankedProduct(NamedTuple):
     """A candidate in its place."""
 
-    candidate: Candidate
+    candidate: ScoredProduct
     adjusted: float
     """Score, shifted by rules."""
-    effects: tuple[Effect, ...]
+    effects: tuple[RuleEffect, ...]
     pin: int | None
     """Its place among the pins."""
-    variants: list[Candidate]
-    """Folded under it, best first."""
+    variants: list[ScoredProduct]
+    """Collapsed under it, best first."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ranking:
     """The whole order of what was looked at, and what rules took out of it."""
 
-    order: list[Ranked]
-    blocked: list[tuple[Candidate, Effect]]
+    order: list[RankedProduct]
+    blocked: list[tuple[ScoredProduct, RuleEffect]]
 
 
 def rank(
-    candidates: Sequence[Candidate],
+    candidates: Sequence[ScoredProduct],
     rules: Sequence[Rule] = (),
     *,
-    fold: bool,
+    collapse_variants: bool,
     diversity: float = 0.0,
     among: int = 200,
     count: int | None = None,
     image_weight: float = 0.5,
 ) -> Ranking:
-    """Return the order of ``candidates``: pins, then by shifted score, variants folded, diversified.
+    """Return the order of ``candidates``: pins, then by shifted score, variants collapsed, diversified.
 
     ``rules`` are those that apply to the question. Diversity chooses among the first ``among`` products
-    after folding, as far as the first ``count`` (by default all); those after keep their order. Equal
+    after collapsing, as far as the first ``count`` (by default all); those after keep their order. Equal
     inputs give equal orders, however they come.
     """
-    moved: list[Ranked] = []
-    blocked: list[tuple[Candidate, Effect]] = []
+    moved: list[RankedProduct] = []
+    blocked: list[tuple[ScoredProduct, RuleEffect]] = []
     pins = [rule for rule in rules if rule.action == "pin"]
     pins.sort(key=lambda rule: (rule.position, rule.id))
     for candidate in candidates:
@@ -86,7 +86,7 @@ def rank(
             continue
         pin = next((i for i, rule in enumerate(pins) if rule in acting), None)
         moved.append(
-            Ranked(
+            RankedProduct(
                 candidate=candidate,
                 adjusted=candidate.score + sum(rule.shift for rule in acting),
                 effects=tuple(_effect(rule) for rule in acting),
@@ -95,16 +95,16 @@ def rank(
             )
         )
     moved.sort(key=lambda r: (r.pin is None, r.pin or 0, -r.adjusted, r.candidate.id))
-    order = fold_variants(moved) if fold else moved
+    order = collapse(moved) if collapse_variants else moved
     if diversity > 0:
         order = _diversify(order, diversity, (among, count or among), image_weight)
     return Ranking(order=order, blocked=blocked)
 
 
-def fold_variants(ranked: Sequence[Ranked]) -> list[Ranked]:
+def collapse(ranked: Sequence[RankedProduct]) -> list[RankedProduct]:
     """Keep the first of each item group, the others under it; each pin stays, whatever its group."""
-    first: dict[str, Ranked] = {}
-    order: list[Ranked] = []
+    first: dict[str, RankedProduct] = {}
+    order: list[RankedProduct] = []
     for one in ranked:
         leader = first.get(one.candidate.group)
         if leader is None or one.pin is not None:
@@ -138,8 +138,8 @@ def mmr(relevance: Float32, vectors: Float32, *, diversity: float, count: int) -
 
 
 def _diversify(
-    order: list[Ranked], diversity: float, sizes: tuple[int, int], image_weight: float
-) -> list[Ranked]:
+    order: list[RankedProduct], diversity: float, sizes: tuple[int, int], image_weight: float
+) -> list[RankedProduct]:
     among, count = sizes
     pins = [r for r in order if r.pin is not None]
     others = [r for r in order if r.pin is None]
@@ -156,7 +156,7 @@ def _diversify(
     return [*pins, *(pool[i] for i in [*picks, *left]), *rest]
 
 
-def _effect(rule: Rule) -> Effect:
-    return Effect(
+def _effect(rule: Rule) -> RuleEffect:
+    return RuleEffect(
         rule_id=rule.id, action=rule.action, reason=rule.reason, author=rule.author, shift=rule.shift
     )

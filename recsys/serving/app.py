@@ -13,7 +13,7 @@ from starlette.middleware.gzip import GZipMiddleware
 from recsys.config import Config
 from recsys.feedback.store import FeedbackStore
 from recsys.search.finder import Finder
-from recsys.search.live_index import Live
+from recsys.search.live_index import LiveIndex
 from recsys.serving import openapi, problems
 from recsys.serving.auth import Keys, session_secret
 from recsys.serving.dependencies import Service, Threads
@@ -38,7 +38,7 @@ def create_app(
     config: Config,
     workspace: Workspace,
     *,
-    live: Live,
+    live: LiveIndex,
     store: FeedbackStore,
     lifespan: Lifespan | None = None,
 ) -> FastAPI:

@@ -16,7 +16,7 @@ from recsys.config import Config
 from recsys.feedback.rules import Rule
 from recsys.feedback.store import FeedbackStore
 from recsys.search.finder import Finder
-from recsys.search.live_index import Live
+from recsys.search.live_index import LiveIndex
 from recsys.serving.auth import Identity, Keys
 from recsys.serving.images import LiveImages
 from recsys.serving.problems import UNAVAILABLE, Problem
@@ -66,7 +66,7 @@ class Service:
 
     config: Config
     workspace: Workspace
-    live: Live
+    live: LiveIndex
     finder: Finder
     store: FeedbackStore
     images: LiveImages

@@ -4,7 +4,7 @@ Does not know: HTTP.
 """
 
 from recsys.errors import ArtifactError
-from recsys.search.live_index import Live
+from recsys.search.live_index import LiveIndex
 from recsys.search.thumbnails import Thumbnails
 from recsys.workspace import Workspace
 from recsys.workspace.image_store import ImageStore
@@ -14,7 +14,7 @@ from recsys.workspace.snapshot import Snapshot
 class LiveImages:
     """Finds images by the sha256 of their source. Safe to share between threads."""
 
-    def __init__(self, workspace: Workspace, live: Live, *, cache_bytes: int) -> None:
+    def __init__(self, workspace: Workspace, live: LiveIndex, *, cache_bytes: int) -> None:
         self._workspace, self._live = workspace, live
         self._thumbnails = Thumbnails(cache_bytes)
         self._kept: dict[str, ImageStore] = {}

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from recsys.search.live_index import Live
+from recsys.search.live_index import LiveIndex
 
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
@@ -19,7 +19,7 @@ _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5
 class Metrics:
     """The service's own registry; nothing is registered globally."""
 
-    def __init__(self, live: Live) -> None:
+    def __init__(self, live: LiveIndex) -> None:
         self.registry = CollectorRegistry()
         labels = ("route", "method", "status")
         self._requests = Counter("recsys_http_requests", "Requests answered.", labels, registry=self.registry)
@@ -68,7 +68,7 @@ class Metrics:
 class _LiveCollector(Collector):
     """Reads what is live when it is asked."""
 
-    def __init__(self, live: Live) -> None:
+    def __init__(self, live: LiveIndex) -> None:
         self._live = live
 
     def describe(self) -> Iterable[Metric]:

@@ -92,7 +92,7 @@ class SearchBody(Asked):
     """What products must be like."""
     diversity: Share = 0.0
     """0 ranks by similarity alone; towards 1, products like those already listed come later."""
-    fold: bool = True
+    collapse_variants: bool = True
     """Answer one product of each item group, the best."""
     limit: Limit = 24
     offset: Offset = 0
@@ -113,7 +113,7 @@ class SearchBody(Asked):
             image_weight=self.image_weight,
             filter=read(self.filter),
             diversity=self.diversity,
-            fold=self.fold,
+            collapse_variants=self.collapse_variants,
             limit=self.limit,
             offset=self.offset,
             explain=self.explain,
@@ -127,7 +127,7 @@ class SimilarParameters(Asked):
 
     image_weight: Share | None = Field(None, description="How much images count against text.")
     diversity: Share = Field(0.0, description="0 ranks by similarity alone; towards 1, variety counts.")
-    fold: bool = Field(True, description="Answer one product of each item group, the best.")
+    collapse_variants: bool = Field(True, description="Answer one product of each item group, the best.")
     limit: Limit = 24
     offset: Offset = 0
     filter: str = Field("{}", description="What products must be like, as JSON.")
@@ -163,7 +163,7 @@ class BatchBody(Asked):
     ids: list[ProductId] = Field(min_length=1)
     image_weight: Share | None = None
     filter: FilterValues = {}
-    fold: bool = True
+    collapse_variants: bool = True
     limit: Limit = 10
     rules: bool = True
 
@@ -175,7 +175,7 @@ class BatchBody(Asked):
                 like=(id,),
                 image_weight=self.image_weight,
                 filter=conditions,
-                fold=self.fold,
+                collapse_variants=self.collapse_variants,
                 limit=self.limit,
                 apply_rules=self.rules,
             )

@@ -99,7 +99,7 @@ class ItemOut(Answered):
     """Cosine of the text vectors."""
     product: ProductOut
     num_variants: int
-    """Variants found of its item group, itself included; 1 without folding."""
+    """Variants found of its item group, itself included; 1 where variants are not collapsed."""
     variants: list[str]
     """Ids of the others, best first."""
     pinned: bool

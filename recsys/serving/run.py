@@ -17,7 +17,7 @@ from fastapi import FastAPI
 from recsys.config import Config
 from recsys.errors import ConfigError
 from recsys.feedback.store import FeedbackStore
-from recsys.search.live_index import Live
+from recsys.search.live_index import LiveIndex
 from recsys.serving.app import create_app
 from recsys.serving.middleware import is_loopback, shown_host
 from recsys.serving.protocol import BoundedProtocol
@@ -38,7 +38,7 @@ def open_app(config: Config, workspace: Workspace) -> FastAPI:
     Raises :class:`ConfigError` where the feedback store has nowhere to be.
     """
     store = FeedbackStore.open(config, workspace)
-    live = Live(config, workspace)
+    live = LiveIndex(config, workspace)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -98,7 +98,7 @@ def settings(app: FastAPI) -> uvicorn.Config:
     )
 
 
-async def _settle(live: Live) -> None:
+async def _settle(live: LiveIndex) -> None:
     """Once everything is loaded, take it out of the garbage collector's sight.
 
     A full collection over all that torch brings along would stop every request for a quarter of a second.

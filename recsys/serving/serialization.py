@@ -12,9 +12,9 @@ from pydantic_core import to_json
 from starlette.responses import Response
 
 from recsys.index.base import Payload
-from recsys.search.autocomplete import Found
-from recsys.search.live_index import View
-from recsys.search.query import Answer, Effect, Item
+from recsys.search.autocomplete import Suggestion
+from recsys.search.live_index import IndexView
+from recsys.search.query import ResultItem, RuleEffect, SearchResult
 from recsys.serving.dependencies import Service
 
 _INTERNAL = frozenset({"embedding_key", "row_hash", "modalities", "image"})
@@ -26,7 +26,7 @@ def reply(value: Any, *, status: int = 200, headers: Mapping[str, str] | None = 
     return Response(to_json(value), status, headers, "application/json")
 
 
-def answer(found: Answer, *, explain: bool) -> dict[str, Any]:
+def answer(found: SearchResult, *, explain: bool) -> dict[str, Any]:
     """Return an answer as JSON values."""
     body: dict[str, Any] = {
         "encoder": found.encoder,
@@ -46,7 +46,7 @@ def answer(found: Answer, *, explain: bool) -> dict[str, Any]:
     return body
 
 
-def _item(item: Item, explain: bool) -> dict[str, Any]:
+def _item(item: ResultItem, explain: bool) -> dict[str, Any]:
     body: dict[str, Any] = {
         "id": item.id,
         "score": item.score,
@@ -75,7 +75,7 @@ def product(payload: Mapping[str, Any] | Payload) -> dict[str, Any]:
     return body
 
 
-def found(products: list[Found]) -> list[dict[str, Any]]:
+def found(products: list[Suggestion]) -> list[dict[str, Any]]:
     """Return products as they are shown while typing."""
     rows = []
     for one in products:
@@ -91,7 +91,7 @@ def image_url(sha256: str) -> str:
     return f"/images/{sha256}"
 
 
-def origin(view: View) -> dict[str, str]:
+def origin(view: IndexView) -> dict[str, str]:
     """Return where an answer comes from."""
     return {
         "encoder": view.encoder_ref,
@@ -100,13 +100,13 @@ def origin(view: View) -> dict[str, str]:
     }
 
 
-def searched(service: Service, found: Answer, *, explain: bool) -> Response:
+def searched(service: Service, found: SearchResult, *, explain: bool) -> Response:
     """Note what a search took and return it as JSON."""
     service.metrics.search(found.timings_ms)
     return reply(answer(found, explain=explain))
 
 
-def _effect(effect: Effect) -> dict[str, Any]:
+def _effect(effect: RuleEffect) -> dict[str, Any]:
     return {
         "rule_id": effect.rule_id,
         "action": effect.action,

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from recsys.search.autocomplete import Lookup
+from recsys.search.autocomplete import Autocomplete
 from recsys.workspace import Workspace
 from recsys.workspace.snapshot import Snapshot
 from tests.embedding.catalogs import product, sha, store_snapshot
@@ -22,13 +22,13 @@ def snapshot(workspace: Workspace) -> Snapshot:
 
 
 @pytest.fixture
-def lookup(snapshot: Snapshot, tmp_path: Path) -> Lookup:
-    return Lookup.open(tmp_path / "lookup" / "a.sqlite", snapshot)
+def autocomplete(snapshot: Snapshot, tmp_path: Path) -> Autocomplete:
+    return Autocomplete.open(tmp_path / "autocomplete" / "a.sqlite", snapshot)
 
 
 @pytest.fixture(autouse=True)
 def _folder(tmp_path: Path) -> None:
-    (tmp_path / "lookup").mkdir()
+    (tmp_path / "autocomplete").mkdir()
 
 
 @pytest.mark.parametrize(
@@ -50,35 +50,35 @@ def _folder(tmp_path: Path) -> None:
         ("nothing like it", []),
     ],
 )
-def test_what_is_typed_finds(lookup: Lookup, typed: str, ids: list[str]) -> None:
-    found = [f.id for f in lookup.find(typed)]
+def test_what_is_typed_finds(autocomplete: Autocomplete, typed: str, ids: list[str]) -> None:
+    found = [f.id for f in autocomplete.find(typed)]
     assert found[:1] == ids[:1]
     assert sorted(found) == sorted(ids)
 
 
-def test_the_limit_holds_and_a_product_comes_once(lookup: Lookup) -> None:
-    assert len(lookup.find("b", limit=1)) == 1
-    assert [f.id for f in lookup.find("lamp", limit=10)].count("lamp") == 1
+def test_the_limit_holds_and_a_product_comes_once(autocomplete: Autocomplete) -> None:
+    assert len(autocomplete.find("b", limit=1)) == 1
+    assert [f.id for f in autocomplete.find("lamp", limit=10)].count("lamp") == 1
 
 
-def test_it_says_what_to_show(lookup: Lookup) -> None:
-    best = lookup.find("B-100")[0]
+def test_it_says_what_to_show(autocomplete: Autocomplete) -> None:
+    best = autocomplete.find("B-100")[0]
     assert (best.title, best.brand, best.image) == ("Écru table lamp", "Höög", sha(1).hex())
-    assert lookup.find("B-101")[0].image is None
+    assert autocomplete.find("B-101")[0].image is None
 
 
-def test_some_have_images(lookup: Lookup) -> None:
-    assert {f.id for f in lookup.some(10)} <= {"B-100", "c_2%"}
-    assert lookup.some(10)
-    assert lookup.some(10) == lookup.some(10)
+def test_some_have_images(autocomplete: Autocomplete) -> None:
+    assert {f.id for f in autocomplete.some(10)} <= {"B-100", "c_2%"}
+    assert autocomplete.some(10)
+    assert autocomplete.some(10) == autocomplete.some(10)
 
 
 def test_the_file_is_built_once_and_old_ones_go(snapshot: Snapshot, tmp_path: Path) -> None:
-    folder = tmp_path / "lookup"
-    Lookup.open(folder / "a.sqlite", snapshot)
+    folder = tmp_path / "autocomplete"
+    Autocomplete.open(folder / "a.sqlite", snapshot)
     built = (folder / "a.sqlite").stat().st_ino
-    Lookup.open(folder / "a.sqlite", snapshot)
+    Autocomplete.open(folder / "a.sqlite", snapshot)
     assert (folder / "a.sqlite").stat().st_ino == built
     for name in "bcd":
-        Lookup.open(folder / f"{name}.sqlite", snapshot)
+        Autocomplete.open(folder / f"{name}.sqlite", snapshot)
     assert sorted(p.name for p in folder.iterdir()) == ["b.sqlite", "c.sqlite", "d.sqlite"]

@@ -81,7 +81,7 @@ def rules(draw: st.DrawFn) -> list[Rule]:
     id=some_id,
     weight=st.sampled_from([0.0, 0.3, 0.5, 1.0]),
     rules=rules(),
-    fold=st.booleans(),
+    collapse=st.booleans(),
     diversity=st.sampled_from([0.0, 0.0, 0.4]),
     offset=st.integers(0, 30),
     explain=st.booleans(),
@@ -91,18 +91,25 @@ def test_the_answer_is_that_of_ranking_everything(
     id: str,
     weight: float,
     rules: Sequence[Rule],
-    fold: bool,
+    collapse: bool,
     diversity: float,
     offset: int,
     explain: bool,
 ) -> None:
     aim = aim_at(collection, id, weight)
-    query = SearchQuery(like=(id,), fold=fold, diversity=diversity, limit=6, offset=offset, explain=explain)
+    query = SearchQuery(
+        like=(id,),
+        collapse_variants=collapse,
+        diversity=diversity,
+        limit=6,
+        offset=offset,
+        explain=explain,
+    )
     among = 20
     found = collect(collection, query, aim, rules, among=among)
     whole = rank(
-        candidates_of(everything(collection, aim), aim), rules, fold=fold, diversity=diversity,
-        among=among, count=offset + 7, image_weight=weight,
+        candidates_of(everything(collection, aim), aim), rules, collapse_variants=collapse,
+        diversity=diversity, among=among, count=offset + 7, image_weight=weight,
     )  # fmt: skip
     end = offset + 6
     shown = [r.candidate.score for r in found.order[:end]]

@@ -12,8 +12,8 @@ from recsys.errors import InputError, NotFoundError
 from recsys.feedback.rules import Rule
 from recsys.index.filters import AnyOf, category
 from recsys.search.finder import Finder
-from recsys.search.live_index import Live
-from recsys.search.query import Answer, SearchQuery
+from recsys.search.live_index import LiveIndex
+from recsys.search.query import SearchQuery, SearchResult
 from recsys.workspace import Workspace
 from tests.embedding.catalogs import make_image
 from tests.search import shops
@@ -28,18 +28,18 @@ def config(text_model: Path) -> Config:
 def finder(config: Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Finder]:
     workspace = Workspace(tmp_path_factory.mktemp("shop"))
     shops.publish(config, workspace)
-    live = Live(config, workspace)
+    live = LiveIndex(config, workspace)
     live.start()
     yield Finder(config, live)
     live.close()
 
 
-def ids(answer: Answer) -> list[str]:
+def ids(answer: SearchResult) -> list[str]:
     return [item.id for item in answer.items]
 
 
-def ask(finder: Finder, *rules: Rule, **query: Any) -> Answer:
-    return finder.search(SearchQuery(**{"limit": 5, "fold": False, **query}), rules)
+def ask(finder: Finder, *rules: Rule, **query: Any) -> SearchResult:
+    return finder.search(SearchQuery(**{"limit": 5, "collapse_variants": False, **query}), rules)
 
 
 def test_an_answer_names_what_it_comes_from_and_its_scores_add_up(finder: Finder) -> None:
@@ -75,8 +75,8 @@ def test_equal_scores_neither_repeat_nor_drop_a_product(finder: Finder) -> None:
         assert len(seen) == len(set(seen)) == 23
 
 
-def test_folding_counts_variants(finder: Finder) -> None:
-    folded = ask(finder, like=("p00",), fold=True, limit=30)
+def test_collapsing_counts_variants(finder: Finder) -> None:
+    folded = ask(finder, like=("p00",), collapse_variants=True, limit=30)
     assert len(folded.items) == 12
     assert sum(len(i.variants) for i in folded.items) == 23 - 12
 

@@ -13,7 +13,7 @@ from recsys.config import Config
 from recsys.errors import ArtifactError, InputError, TransientError
 from recsys.index import rollback
 from recsys.search.finder import Finder
-from recsys.search.live_index import Live
+from recsys.search.live_index import LiveIndex
 from recsys.search.query import SearchQuery
 from recsys.workspace import Workspace
 from tests.search import shops
@@ -25,8 +25,8 @@ def config(text_model: Path) -> Config:
 
 
 @pytest.fixture
-def live(config: Config, workspace: Workspace) -> Iterator[Live]:
-    opened = Live(config, workspace)
+def live(config: Config, workspace: Workspace) -> Iterator[LiveIndex]:
+    opened = LiveIndex(config, workspace)
     yield opened
     opened.close()
 
@@ -38,7 +38,7 @@ def until(condition: Callable[[], bool], seconds: float = 20) -> None:
         time.sleep(0.02)
 
 
-def test_before_anything_is_published_it_waits(config: Config, workspace: Workspace, live: Live) -> None:
+def test_before_anything_is_published_it_waits(config: Config, workspace: Workspace, live: LiveIndex) -> None:
     live.start()
     assert not live.ready()
     with pytest.raises(ArtifactError, match="Nothing was published"):
@@ -48,7 +48,9 @@ def test_before_anything_is_published_it_waits(config: Config, workspace: Worksp
     assert live.view().encoder_ref == "encoders/e0"
 
 
-def test_it_follows_a_new_encoder_with_it_loaded(config: Config, workspace: Workspace, live: Live) -> None:
+def test_it_follows_a_new_encoder_with_it_loaded(
+    config: Config, workspace: Workspace, live: LiveIndex
+) -> None:
     shops.publish(config, workspace)
     live.start()
     first = live.view()
@@ -62,7 +64,9 @@ def test_it_follows_a_new_encoder_with_it_loaded(config: Config, workspace: Work
     until(lambda: live.view().encoder_ref == "encoders/e0")
 
 
-def test_new_products_show_and_the_encoder_stays(config: Config, workspace: Workspace, live: Live) -> None:
+def test_new_products_show_and_the_encoder_stays(
+    config: Config, workspace: Workspace, live: LiveIndex
+) -> None:
     shops.publish(config, workspace)
     live.start()
     first = live.view()
@@ -70,13 +74,13 @@ def test_new_products_show_and_the_encoder_stays(config: Config, workspace: Work
     shops.publish(config, workspace, catalog=shops.rows(30))
     until(lambda: live.view() is not first)
     assert live.view()._encoding.get() is encoder
-    assert [f.id for f in live.view().lookup.find("p29")] == ["p29"]
-    assert first.lookup.find("p29") == []  # who began with the old view goes on with it
+    assert [f.id for f in live.view().autocomplete.find("p29")] == ["p29"]
+    assert first.autocomplete.find("p29") == []  # who began with the old view goes on with it
     assert first.collection.count() == 24
 
 
 def test_a_kept_collection_can_be_asked_with_its_own_encoder(
-    config: Config, workspace: Workspace, live: Live
+    config: Config, workspace: Workspace, live: LiveIndex
 ) -> None:
     old = shops.publish(config, workspace)
     new = shops.publish(config, workspace, seed=1)
@@ -94,7 +98,7 @@ def test_a_kept_collection_can_be_asked_with_its_own_encoder(
 
 
 def test_a_lost_encoder_leaves_lookups_by_id(
-    config: Config, workspace: Workspace, live: Live, caplog: pytest.LogCaptureFixture
+    config: Config, workspace: Workspace, live: LiveIndex, caplog: pytest.LogCaptureFixture
 ) -> None:
     shops.publish(config, workspace)
     workspace.delete(workspace.get("encoders/e0"))
@@ -108,7 +112,7 @@ def test_a_lost_encoder_leaves_lookups_by_id(
 
 
 def test_no_answer_mixes_encoders_while_the_alias_moves_to_and_fro(
-    config: Config, workspace: Workspace, live: Live
+    config: Config, workspace: Workspace, live: LiveIndex
 ) -> None:
     shops.publish(config, workspace)
     shops.publish(config, workspace, seed=1)

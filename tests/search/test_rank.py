@@ -1,4 +1,4 @@
-"""The order of candidates: rules, folding, diversity."""
+"""The order of candidates: rules, collapsing, diversity."""
 
 from typing import Any
 
@@ -8,13 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recsys.feedback.rules import Rule
-from recsys.search.rank import Candidate, Ranking, mmr, rank
+from recsys.search.rank import Ranking, ScoredProduct, mmr, rank
 
 
 def candidate(id: str, score: float, *, group: str | None = None, vector: Any = None, **payload: Any) -> Any:
     stored = np.array([1, 0, 1, 0], np.float32) / np.sqrt(2) if vector is None else vector
     columns = payload | ({"item_group_id": group} if group else {})
-    return Candidate(id, score, score, score, stored, columns)
+    return ScoredProduct(id, score, score, score, stored, columns)
 
 
 def rule(id: int, action: Any, value: str, **more: Any) -> Rule:
@@ -27,14 +27,18 @@ def ids(ranking: Ranking) -> list[str]:
 
 def test_without_anything_the_order_is_that_of_the_scores() -> None:
     mixed = [candidate("b", 0.5), candidate("a", 0.5), candidate("c", 0.9)]
-    assert ids(rank(mixed, fold=False)) == ["c", "a", "b"]
-    assert ids(rank(mixed[::-1], fold=False)) == ["c", "a", "b"]  # equal scores: by id, however they come
+    assert ids(rank(mixed, collapse_variants=False)) == ["c", "a", "b"]
+    assert ids(rank(mixed[::-1], collapse_variants=False)) == [
+        "c",
+        "a",
+        "b",
+    ]  # equal scores: by id, however they come
 
 
 def test_a_boost_and_a_bury_move_by_their_strength_and_leave_the_score() -> None:
     three = [candidate("a", 0.9), candidate("b", 0.85), candidate("c", 0.8)]
     rules = [rule(1, "boost", "c", strength=0.07), rule(2, "bury", "a", strength=0.2)]
-    ranking = rank(three, rules, fold=True)
+    ranking = rank(three, rules, collapse_variants=True)
     assert ids(ranking) == ["c", "b", "a"]
     top = ranking.order[0]
     assert top.candidate.score == 0.8
@@ -45,12 +49,12 @@ def test_a_boost_and_a_bury_move_by_their_strength_and_leave_the_score() -> None
 def test_rules_add_up() -> None:
     acme = candidate("a", 0.5, brand="Acme")
     rules = [rule(1, "boost", "Acme", target="brand", strength=0.2), rule(2, "bury", "a", strength=0.05)]
-    assert rank([acme], rules, fold=True).order[0].adjusted == pytest.approx(0.65)
+    assert rank([acme], rules, collapse_variants=True).order[0].adjusted == pytest.approx(0.65)
 
 
 def test_what_is_blocked_is_not_there_and_is_accounted_for() -> None:
     rules = [rule(7, "block", "b"), rule(8, "pin", "b"), rule(9, "boost", "b")]
-    ranking = rank([candidate("a", 0.9), candidate("b", 0.8)], rules, fold=True)
+    ranking = rank([candidate("a", 0.9), candidate("b", 0.8)], rules, collapse_variants=True)
     assert ids(ranking) == ["a"]
     assert [(c.id, e.rule_id) for c, e in ranking.blocked] == [("b", 7)]
 
@@ -62,33 +66,36 @@ def test_pins_come_first_by_position_then_age() -> None:
         rule(2, "pin", "d", position=1),
         rule(9, "pin", "b", position=0),
     ]
-    assert ids(rank(four, rules, fold=True)) == ["b", "d", "c", "a"]
+    assert ids(rank(four, rules, collapse_variants=True)) == ["b", "d", "c", "a"]
 
 
-def test_variants_fold_under_the_best_and_are_counted() -> None:
+def test_variants_collapse_under_the_best_and_are_counted() -> None:
     rows = [candidate("a", 0.9, group="g"), candidate("b", 0.95, group="h"), candidate("c", 0.8, group="g")]
-    ranking = rank([*rows, candidate("d", 0.7)], fold=True)
+    ranking = rank([*rows, candidate("d", 0.7)], collapse_variants=True)
     assert ids(ranking) == ["b", "a", "d"]
     assert [[v.id for v in r.variants] for r in ranking.order] == [[], ["c"], []]
-    assert ids(rank(rows, fold=False)) == ["b", "a", "c"]
+    assert ids(rank(rows, collapse_variants=False)) == ["b", "a", "c"]
 
 
 def test_a_product_named_like_a_group_is_no_variant_of_it() -> None:
-    assert ids(rank([candidate("g", 0.9), candidate("x", 0.8, group="g")], fold=True)) == ["g", "x"]
+    assert ids(rank([candidate("g", 0.9), candidate("x", 0.8, group="g")], collapse_variants=True)) == [
+        "g",
+        "x",
+    ]
 
 
 def test_a_pinned_variant_leads_its_group() -> None:
     rows = [candidate("a", 0.9, group="g"), candidate("b", 0.2, group="g")]
-    ranking = rank(rows, [rule(1, "pin", "b")], fold=True)
+    ranking = rank(rows, [rule(1, "pin", "b")], collapse_variants=True)
     assert ids(ranking) == ["b"]
     assert [v.id for v in ranking.order[0].variants] == ["a"]
-    both = rank(rows, [rule(1, "pin", "b"), rule(2, "pin", "a")], fold=True)
+    both = rank(rows, [rule(1, "pin", "b"), rule(2, "pin", "a")], collapse_variants=True)
     assert ids(both) == ["b", "a"]  # whoever pins two variants wants to see two
 
 
 def test_a_boosted_variant_takes_the_lead_of_its_group() -> None:
     rows = [candidate("a", 0.9, group="g"), candidate("b", 0.85, group="g")]
-    assert ids(rank(rows, [rule(1, "boost", "b")], fold=True)) == ["b"]
+    assert ids(rank(rows, [rule(1, "boost", "b")], collapse_variants=True)) == ["b"]
 
 
 def test_mmr_follows_its_equation() -> None:
@@ -128,7 +135,7 @@ def test_a_longer_answer_begins_with_the_shorter(seed: int, shorter: int, more: 
         pool.append(
             candidate(f"p{i}", float(rng.uniform()), group=group, vector=vector.ravel().astype(np.float32))
         )
-    settings = {"fold": True, "diversity": 0.4, "among": 25}
+    settings = {"collapse_variants": True, "diversity": 0.4, "among": 25}
     one = ids(rank(pool, count=shorter, **settings))[:shorter]
     assert ids(rank(pool, count=shorter + more, **settings))[:shorter] == one
 
@@ -142,7 +149,7 @@ def test_diversity_weighs_looks_and_words_as_the_search_does() -> None:
         candidate("same looks", 0.8, vector=stored([1, 0], [0, 1])),
         candidate("same words", 0.8, vector=stored([0, 1], [1, 0])),
     ]
-    looks = rank(rows, fold=False, diversity=0.5, image_weight=1.0)
-    words = rank(rows, fold=False, diversity=0.5, image_weight=0.0)
+    looks = rank(rows, collapse_variants=False, diversity=0.5, image_weight=1.0)
+    words = rank(rows, collapse_variants=False, diversity=0.5, image_weight=0.0)
     assert ids(looks) == ["first", "same words", "same looks"]
     assert ids(words) == ["first", "same looks", "same words"]

@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 
 from recsys.config import Config
 from recsys.feedback.store import FeedbackStore
-from recsys.search.live_index import Live
+from recsys.search.live_index import LiveIndex
 from recsys.serving.app import create_app
 from recsys.serving.auth import digest
 from recsys.workspace import Workspace
@@ -30,7 +30,7 @@ class Shop:
 
     config: Config
     workspace: Workspace
-    live: Live
+    live: LiveIndex
     store: FeedbackStore
     old: str
     """A kept collection, of another encoder."""
@@ -55,7 +55,7 @@ def shop(text_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     workspace = Workspace(tmp_path_factory.mktemp("shop"))
     old = shops.publish(config, workspace)
     shops.publish(config, workspace, seed=1)
-    live = Live(config, workspace)
+    live = LiveIndex(config, workspace)
     live.start()
     live.view().prepare()
     with contextlib.closing(FeedbackStore.open(config, workspace)) as store:

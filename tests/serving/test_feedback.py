@@ -33,12 +33,12 @@ def boost(client: TestClient, **rule: Any) -> dict[str, Any]:
 
 def test_a_rule_acts_on_the_next_answer_and_says_so(as_: Client) -> None:
     maria = as_("maria")
-    before = ids(search(maria, like=["p00"], fold=False))
+    before = ids(search(maria, like=["p00"], collapse_variants=False))
     last, first = before[-1], before[0]
     pin = made(maria, action="pin", target="product", target_value=last, scope="product", scope_value="p00",
                reason="Autumn")  # fmt: skip
     block = made(maria, action="block", target="product", target_value=first)
-    answer = search(maria, like=["p00"], fold=False, explain=True)
+    answer = search(maria, like=["p00"], collapse_variants=False, explain=True)
     assert ids(answer)[0] == last
     assert answer["items"][0]["pinned"]
     assert first not in ids(answer)
@@ -48,9 +48,9 @@ def test_a_rule_acts_on_the_next_answer_and_says_so(as_: Client) -> None:
     assert answer["explain"]["without_rules"] == before
     assert answer["explain"]["blocked"] == [first]
     assert {r["rule_id"] for r in answer["explain"]["rules"]} == {pin["id"], block["id"]}
-    assert ids(search(maria, like=["p00"], fold=False, rules=False)) == before
-    assert ids(search(maria, like=["p01"], fold=False))[0] != last  # the pin is for p00's page
-    batch = maria.post("/v1/batch", json={"ids": ["p00"], "fold": False, "limit": 24}).json()
+    assert ids(search(maria, like=["p00"], collapse_variants=False, rules=False)) == before
+    assert ids(search(maria, like=["p01"], collapse_variants=False))[0] != last  # the pin is for p00's page
+    batch = maria.post("/v1/batch", json={"ids": ["p00"], "collapse_variants": False, "limit": 24}).json()
     assert ids(batch["answers"]["p00"]) == ids(answer)
 
 

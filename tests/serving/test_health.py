@@ -8,7 +8,7 @@ import pytest
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
-from recsys.search.live_index import Live
+from recsys.search.live_index import LiveIndex
 from recsys.serving import problems
 from recsys.serving.app import create_app
 from recsys.serving.responses import StatusAnswer
@@ -32,15 +32,15 @@ def test_status(client: TestClient, shop: Shop) -> None:
 
 
 @pytest.fixture
-def unpublished(shop: Shop, workspace: Workspace) -> Iterator[tuple[Live, FastAPI]]:
-    live = Live(shop.config, workspace)
+def unpublished(shop: Shop, workspace: Workspace) -> Iterator[tuple[LiveIndex, FastAPI]]:
+    live = LiveIndex(shop.config, workspace)
     live.start()
     yield live, create_app(shop.config, workspace, live=live, store=shop.store)
     live.close()
 
 
 def test_before_anything_is_published(
-    unpublished: tuple[Live, FastAPI], shop: Shop, workspace: Workspace
+    unpublished: tuple[LiveIndex, FastAPI], shop: Shop, workspace: Workspace
 ) -> None:
     live, app = unpublished
     with TestClient(app, base_url="http://localhost") as client:

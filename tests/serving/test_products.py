@@ -9,7 +9,7 @@ from starlette.testclient import TestClient
 
 from recsys.embedding import run as embedding
 from recsys.index import run as index
-from recsys.search.live_index import Live
+from recsys.search.live_index import LiveIndex
 from recsys.search.thumbnails import WIDTHS
 from recsys.serving.app import create_app
 from recsys.serving.responses import FacetAnswer, LookupAnswer, ProductAnswer
@@ -105,7 +105,7 @@ def test_a_kept_collections_images_are_there(shop: Shop, workspace: Workspace) -
             shop.config, workspace, snapshot, shops.make_encoder(shop.config, workspace, seed)
         )
         index.run(shop.config, workspace, snapshot, embedded.ref)
-    live = Live(shop.config, workspace)
+    live = LiveIndex(shop.config, workspace)
     live.start()
     app = create_app(shop.config, workspace, live=live, store=shop.store)
     with TestClient(app, base_url="http://localhost") as client:

@@ -46,12 +46,18 @@ def test_similar_to_a_product(client: TestClient, shop: Shop) -> None:
         assert item["score"] == pytest.approx(0.3 * item["image_score"] + 0.7 * item["text_score"], abs=1e-4)
         assert "explain" not in item
         assert {"id", "brand", "price", "product_type", "attributes", "link"} <= item["product"].keys()
-        assert {"embedding_key", "row_hash", "image", "modalities"}.isdisjoint(item["product"])
+        assert {"embedding_key", "row_hash", "modalities"}.isdisjoint(item["product"])
     assert "explain" not in answer
 
 
 def test_both_routes_say_the_same(client: TestClient) -> None:
-    options: dict[str, Any] = {"limit": 4, "diversity": 0.4, "fold": False, "offset": 2, "image_weight": 0.8}
+    options: dict[str, Any] = {
+        "limit": 4,
+        "diversity": 0.4,
+        "collapse_variants": False,
+        "offset": 2,
+        "image_weight": 0.8,
+    }
     conditions = {"availability": "in_stock", "price": {"lte": 30}, "not": {"brand": ["Bolt"]}}
     by_get = good(
         client.get("/v1/products/p00/similar", params={**options, "filter": json.dumps(conditions)})
@@ -64,22 +70,22 @@ def test_both_routes_say_the_same(client: TestClient) -> None:
 
 
 def test_pages_follow_one_another(client: TestClient) -> None:
-    whole = search(client, like=["p00"], limit=23, fold=False)
+    whole = search(client, like=["p00"], limit=23, collapse_variants=False)
     assert whole["next_offset"] is None
     pages: list[dict[str, Any]] = []
     offset = 0
     while offset is not None:
-        page = search(client, like=["p00"], limit=7, offset=offset, fold=False)
+        page = search(client, like=["p00"], limit=7, offset=offset, collapse_variants=False)
         pages += page["items"]
         offset = page["next_offset"]
     assert [i["id"] for i in pages] == [i["id"] for i in whole["items"]]
 
 
-def test_variants_fold_with_a_count(client: TestClient) -> None:
-    folded = search(client, like=["p00"])
-    assert all(i["num_variants"] == 1 + len(i["variants"]) for i in folded["items"])
-    assert any(i["num_variants"] == 2 for i in folded["items"])
-    assert all(i["num_variants"] == 1 for i in search(client, like=["p00"], fold=False)["items"])
+def test_variants_collapse_with_a_count(client: TestClient) -> None:
+    collapsed = search(client, like=["p00"])
+    assert all(i["num_variants"] == 1 + len(i["variants"]) for i in collapsed["items"])
+    assert any(i["num_variants"] == 2 for i in collapsed["items"])
+    assert all(i["num_variants"] == 1 for i in search(client, like=["p00"], collapse_variants=False)["items"])
 
 
 def test_words_and_images_in_every_form(client: TestClient) -> None:

@@ -13,7 +13,7 @@ import pytest
 from recsys.config import Config
 from recsys.encoder import ProductEncoder
 from recsys.index import rollback
-from recsys.search.live_index import Live
+from recsys.search.live_index import LiveIndex
 from recsys.serving.run import open_app
 from recsys.workspace import Workspace
 from tests.search import shops
@@ -30,7 +30,7 @@ Vectors = dict[str, np.ndarray]
 class Truth:
     """What each encoder would say, from the vectors of its collection and from itself."""
 
-    def __init__(self, live: Live, workspace: Workspace) -> None:
+    def __init__(self, live: LiveIndex, workspace: Workspace) -> None:
         self.halves: dict[str, Vectors] = {}
         self.words: dict[str, np.ndarray] = {}
         for info in live.kept():
@@ -68,7 +68,7 @@ def published(text_model: Path, workspace: Workspace) -> tuple[Config, Workspace
 def test_no_request_fails_and_no_answer_mixes_encoders(published: tuple[Config, Workspace]) -> None:
     config, workspace = published
     app = open_app(config, workspace)
-    live: Live = app.state.service.live
+    live: LiveIndex = app.state.service.live
     with served(app) as url:
         until(lambda: live.view().encoder_loaded)
         truth = Truth(live, workspace)

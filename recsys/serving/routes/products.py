@@ -37,7 +37,7 @@ async def lookup(request: Request) -> Response:
     parts, asked = service(request), parameters.read(request, LookupParameters)
 
     def work() -> Response:
-        words = parts.live.view().lookup
+        words = parts.live.view().autocomplete
         rows = words.find(asked.q, asked.limit) if asked.q.strip() else words.some(asked.limit)
         return serialization.reply({"products": serialization.found(rows)})
 

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from recsys.feedback.records import StoredRule
-from recsys.search.query import Answer
+from recsys.search.query import SearchResult
 from recsys.serving import parameters, serialization
 from recsys.serving.bodies import described, read
 from recsys.serving.dependencies import Service, identity, service
@@ -77,7 +77,7 @@ async def preview(request: Request) -> Response:
     body = await read(request, PreviewBody)
     parts, author = service(request), identity(request).name
 
-    def work() -> tuple[Answer, Answer]:
+    def work() -> tuple[SearchResult, SearchResult]:
         query, rule, others = body.query.query(), body.rule.rule(author), parts.rules()
         return parts.finder.search(query, others), parts.finder.search(query, (*others, rule))
 
@@ -187,7 +187,7 @@ async def _on_own(
     return serialization.reply(fields_of(await parts.threads.run(checked)))
 
 
-def _moved(before: Answer, after: Answer) -> list[dict[str, object]]:
+def _moved(before: SearchResult, after: SearchResult) -> list[dict[str, object]]:
     """Return the products that stand elsewhere, those shown afterwards first."""
     old = {item.id: place for place, item in enumerate(before.items)}
     new = {item.id: place for place, item in enumerate(after.items)}

@@ -65,7 +65,7 @@ async def similar(request: Request, id: Annotated[ProductId, Path()]) -> Respons
         image_weight=asked.image_weight,
         filter=read_text(asked.filter),
         diversity=asked.diversity,
-        fold=asked.fold,
+        collapse_variants=asked.collapse_variants,
         limit=asked.limit,
         offset=asked.offset,
         explain=asked.explain,

@@ -20,7 +20,7 @@ from recsys.embedding import run as embedding
 from recsys.encoder import build
 from recsys.feedback.store import FeedbackStore
 from recsys.index import run as index
-from recsys.search.live_index import Live
+from recsys.search.live_index import LiveIndex
 from recsys.serving.app import create_app
 from recsys.serving.auth import digest
 from recsys.serving.run import listen, settings
@@ -43,7 +43,7 @@ class Shop:
 
     config: Config
     workspace: Workspace
-    live: Live
+    live: LiveIndex
     store: FeedbackStore
     kept: str
     """A kept collection, of another encoder."""
@@ -71,7 +71,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     workspace = Workspace(folder / "workspace")
     snapshot = catalog.run(config, workspace).ref
     collections = [_publish(config, workspace, snapshot, seed) for seed in (0, 1)]
-    live = Live(config, workspace)
+    live = LiveIndex(config, workspace)
     live.start()
     live.view().prepare()
     with contextlib.closing(FeedbackStore.open(config, workspace)) as store:

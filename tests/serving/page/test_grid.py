@@ -189,7 +189,7 @@ def test_a_category_holds_everything_below_it(open_page: Open) -> None:
     page.wait_for_url("**in.product_type=Accessories*")
     settled(page)
     count = int(tree.locator("button[aria-pressed=true] .number").inner_text())
-    page.get_by_role("switch", name="Fold variants").click()
+    page.get_by_role("switch", name="Collapse variants").click()
     settled(page)
     expect(cards(page)).to_have_count(count - 1)  # all but the product itself
     handbags.click()
@@ -277,10 +277,10 @@ def test_words_are_added_to_a_product(open_page: Open) -> None:
     assert ids(page) == before
 
 
-def test_variants_are_folded_and_unfold(open_page: Open) -> None:
+def test_variants_are_collapsed_and_listed(open_page: Open) -> None:
     page = open_page(BAG)
     expect(cards(page).first).to_be_visible()
-    folded = len(ids(page))
+    collapsed = len(ids(page))
     toggle = page.get_by_role("button", name=re.compile(r"^\d+ more variants?$")).first
     many = int(toggle.inner_text().split()[0])
     toggle.click()
@@ -291,10 +291,10 @@ def test_variants_are_folded_and_unfold(open_page: Open) -> None:
     assert links.first.get_attribute("aria-label")
     toggle.click()
     expect(links.first).to_be_hidden()
-    page.get_by_role("switch", name="Fold variants").click()
+    page.get_by_role("switch", name="Collapse variants").click()
     page.wait_for_url("**variants=all*")
     expect(page.get_by_role("button", name=re.compile("more variant"))).to_have_count(0)
-    assert len(ids(page)) >= folded
+    assert len(ids(page)) >= collapsed
 
 
 def test_an_address_shows_another_person_the_same(open_page: Open) -> None:

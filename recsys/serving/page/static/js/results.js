@@ -155,7 +155,7 @@ export function results(place) {
       h("h2", {}, done ? count(items.length, "product") : `The ${items.length} closest`, !done && h("span.quiet", {}, " and more below")),
       h("div.results-tools", {},
         button(filterCount(view) ? `Filters (${filterCount(view)})` : "Filters", openFilters, { icon: "filter", kind: "button open-filters" }),
-        h("label.switch", {}, h("input", { type: "checkbox", role: "switch", checked: view.fold, on: { change: (e) => alter({ fold: e.target.checked }) } }), "Fold variants"),
+        h("label.switch", {}, h("input", { type: "checkbox", role: "switch", checked: view.collapse, on: { change: (e) => alter({ collapse: e.target.checked }) } }), "Collapse variants"),
         button(h("span", {}, "Compare"), compare, { icon: "compare", kind: "button compare", "aria-label": "Compare with an earlier version", "aria-pressed": String(Boolean(view.beside)) })),
       chips.length > 0 && h("div.chips", { role: "group", "aria-label": "Filters that are on" }, chips));
   }

@@ -1,11 +1,11 @@
 /** What is shown, as an address and back: every view can be shared, and back and forward work. */
 
 /** @typedef {{page: string, id: string|null, text: string, like: string[], unlike: string[], photos: string[],
- *   weight: number|null, variety: number, fold: boolean, rules: boolean, filter: object, beside: string|null,
+ *   weight: number|null, variety: number, collapse: boolean, rules: boolean, filter: object, beside: string|null,
  *   panel: string, about: string|null, items: string[]}} View */
 
 export const EMPTY = Object.freeze({
-  page: "start", id: null, text: "", like: [], unlike: [], photos: [], weight: null, variety: 0, fold: true,
+  page: "start", id: null, text: "", like: [], unlike: [], photos: [], weight: null, variety: 0, collapse: true,
   rules: true, filter: {}, beside: null, panel: "", about: null, items: [],
 });
 
@@ -25,7 +25,7 @@ export function read(url) {
     text: (all.get("q") ?? "").slice(0, 500),
     like: all.getAll("like"), unlike: all.getAll("unlike"), photos: all.getAll("photo").slice(0, 8),
     weight: share(all.get("looks")), variety: share(all.get("variety")) ?? 0,
-    fold: all.get("variants") !== "all", rules: all.get("rules") !== "off",
+    collapse: all.get("variants") !== "all", rules: all.get("rules") !== "off",
     filter: readFilter(all), beside: all.get("beside"),
     panel: all.get("panel") ?? "", about: all.get("about"), items: all.getAll("item"),
   };
@@ -48,7 +48,7 @@ export function write(view) {
   for (const key of view.photos) all.append("photo", key);
   if (view.weight !== null) all.set("looks", whole(view.weight));
   if (view.variety) all.set("variety", whole(view.variety));
-  if (!view.fold) all.set("variants", "all");
+  if (!view.collapse) all.set("variants", "all");
   if (!view.rules) all.set("rules", "off");
   writeFilter(view.filter, all);
   if (view.beside) all.set("beside", view.beside);
@@ -91,7 +91,7 @@ export function question(view) {
     like: view.id === null ? view.like : [view.id, ...view.like.filter((id) => id !== view.id)],
     unlike: view.unlike,
     ...(view.text && { text: view.text }),
-    image_weight: view.weight, filter: view.filter, diversity: Math.round(500 * view.variety ** 0.6) / 1000, fold: view.fold,
+    image_weight: view.weight, filter: view.filter, diversity: Math.round(500 * view.variety ** 0.6) / 1000, collapse_variants: view.collapse,
     explain: true, rules: view.rules,
   };
 }

@@ -108,5 +108,5 @@ function variantsOf(item) {
   if (!item.variants?.length) return null;
   const list = h("ul.variants", {}, item.variants.slice(0, 24).map(() => h("li.tiny.skeleton")));
   Promise.all(item.variants.slice(0, 24).map((id) => productOf(id).catch(() => null))).then((found) => fill(list, found.filter(Boolean).map((p) => h("li.tiny", {}, variantLink(p)))));
-  return h("section.why-part", {}, h("h3", {}, `${count(item.variants.length, "more variant")} folded under it`), list);
+  return h("section.why-part", {}, h("h3", {}, `${count(item.variants.length, "more variant")} collapsed under it`), list);
 }

@@ -15,6 +15,7 @@ from typing import Any
 from benchmarks.record import RESULTS, record
 from recsys import config
 from recsys.workspace import open_workspace
+from recsys.workspace.evaluations import read_evaluation
 
 CATALOGS = (
     "grocery", "grocery-openset", "fashion", "fashion-openset", "luma", "product_matching_text",
@@ -35,21 +36,21 @@ def figures(name: str) -> dict[str, Any]:
     """Return the main figure of every task of the catalog's newest evaluation."""
     workspace = open_workspace(config.load(f"conf/{name}.toml"))
     evaluation = workspace.list("evaluations")[-1]
-    judged = json.loads((workspace.path(evaluation) / "evaluation.json").read_text())
+    night = read_evaluation(workspace, evaluation)
     challenger = workspace.get(evaluation.inputs["challenger"])
-    chosen = judged["chosen"]["name"]
+    chosen = night["chosen"]["name"]
     tasks = {}
-    for task in judged["tasks"]:
+    for task in night["tasks"]:
         metric = task["main_metric"]
         row = {
-            who: task["figures"][who][metric]
+            who: task["scores"][who][metric]
             for who in dict.fromkeys(("base", chosen))
-            if who in task["figures"]
+            if who in task["scores"]
         }
         held = HELD_AGAINST.get((name, task["name"], metric), {})
         tasks[task["name"]] = {"metric": metric, "num_queries": task["num_queries"], **row, **held}
     return {
-        "decision": judged["decision"],
+        "decision": night["decision"],
         "chosen": chosen,
         "training_s": round(challenger.info["duration_s"]),
         "evaluation": evaluation.ref,

@@ -15,61 +15,62 @@ _METRIC = re.compile(r"^(?:(?:recall|hit|precision|ndcg|agreement)@([1-9]\d{0,3}
 
 
 class GradeConfig(Section):
-    """One rung of graded relevance, for nDCG only."""
+    """One grade of relevance, for nDCG only."""
 
     relevant: tuple[str, ...] = Field(min_length=1)
     """Columns or attributes that must all be equal, such as ``["item_group_id"]``."""
     grade: int = Field(ge=1, le=127)
-    """Gain of a product that meets it; the highest rung met counts. Example: same group 3, same type 1."""
+    """Gain of a product that meets it; the highest grade met counts. Example: same group 3, same type 1."""
 
 
 class TaskConfig(Section):
-    """One retrieval task: for each query product, which products of the gallery ought to come first."""
+    """One retrieval task: for each query product, which products of the gallery should come first."""
 
     name: TaskName
     """Short name, unique: lower-case letters, digits and ``_``."""
     title: str | None = None
-    """What the task asks, in words, for the report."""
+    """One line for the report that says what is searched for."""
     kind: Literal["item", "text_to_image"] = "item"
     """``item``: a product finds products (itself excluded). ``text_to_image``: its text finds images."""
     modality: Literal["image", "text", "fused"] = "fused"
-    """Which half of the product vector an ``item`` task compares; ``fused`` weighs both."""
+    """Which half of the product vector an ``item`` task compares; ``fused`` weights both."""
     image_weight: float | None = Field(default=None, ge=0, le=1)
     """Weight of the image in a fused task, 0 to 1; unset means ``evaluation.image_weight``."""
     split: Literal["held_out", "all"] = "held_out"
-    """``held_out``: queries come from the pipeline's validation split (to select) and holdout (to judge).
-    ``all``: the filters alone decide, for catalogs that bring their own test split as an attribute; queries
-    that were trained on are left out where the task gates, and reported where it does not."""
+    """``held_out``: queries come from the pipeline's validation split (to select a candidate) and holdout (to
+    decide). ``all``: only the filters decide, for catalogs that bring their own test split as an attribute;
+    queries that were trained on are left out where the task gates, and reported where it does not."""
     queries: Filter = Field(default_factory=dict)
-    """Products that query, within ``split``."""
+    """Products that are queries, within ``split``."""
     selection_queries: Filter | None = None
-    """With ``split = "all"``: the queries by which an interpolation is selected; never the judged ones."""
+    """With ``split = "all"``: the queries that select an interpolation; never those that decide."""
     gallery: Filter = Field(default_factory=dict)
     """Products that can be found."""
     gallery_split: Literal["all", "same"] = "all"
-    """``all``: queries are searched among all products. ``same``: among the products of their own split only,
-    to judge on classes that were never trained on."""
+    """``all``: each query is searched among all products. ``same``: among the products of its own split only,
+    to evaluate on classes that were never trained on."""
     relevant: tuple[str, ...] = ()
-    """Columns or attributes that must all be equal for a product to be a right answer."""
+    """Columns or attributes that must all be equal for a product to be relevant."""
     linked: tuple[str, ...] = ()
-    """Attributes that hold ``|``-separated ids or item group ids of right answers."""
+    """Attributes that hold ``|``-separated ids or item group ids of relevant products."""
     pairs: str | None = None
     """Path of judged pairs (CSV, TSV, JSON Lines or Parquet with ``left_id``, ``right_id``, ``label`` 0 or
     1)."""
     grades: tuple[GradeConfig, ...] = ()
-    """Graded relevance for nDCG; unset: every right answer counts 1."""
+    """Graded relevance for nDCG; unset: every relevant product has grade 1."""
     exclude_item_group: bool = False
-    """Leave variants of the query (same ``item_group_id``) out of its results and its right answers."""
+    """Leave variants of the query (same ``item_group_id``) out of its results and its relevant products."""
     collapse_item_groups: bool = False
     """Variants count as one product: one query per item group (the first by id), one result per item group
     (its best variant), the query's own left out. Where shoppers see products and not variants."""
     metrics: tuple[str, ...] = ("map@r", "r_precision", "precision@1", "recall@10", "ndcg@10")
-    """``recall@k`` (share of right answers in the first k), ``hit@k`` (any of them), ``precision@k``,
-    ``ndcg@k``, ``r_precision``, ``map@r``. For ``pairs`` alone also ``agreement@k``: the share of what was
-    judged that the first k agree with, showing what is similar and not what is not."""
+    """``recall@k`` (share of the relevant products in the first k), ``hit@k`` (any of them), ``precision@k``,
+    ``ndcg@k``, ``r_precision``, ``map@r``. A task of ``pairs`` alone may have ``agreement@k`` instead: the
+    share of the query's judgements that the first k agree with, by showing what was judged similar and not
+    showing what was judged not similar."""
     main_metric: str | None = None
-    """The metric that gates and that is broken down ``by``; unset means the first of ``metrics``."""
-    by: str | None = "product_type"
+    """The metric that gates and that is broken down by category; unset means the first of ``metrics``."""
+    breakdown_by: str | None = "product_type"
     """Column or attribute for the per-category breakdown."""
     gate: bool = False
     """Whether the main metric takes part in the gate's decision."""
@@ -80,8 +81,8 @@ class TaskConfig(Section):
         return self.main_metric or self.metrics[0]
 
     @property
-    def counts_wrong(self) -> bool:
-        """Whether pairs judged not similar count: they do for agreement, and only for it."""
+    def counts_not_similar(self) -> bool:
+        """Whether pairs judged not similar count: only agreement uses them."""
         return any(m.startswith("agreement@") for m in self.metrics)
 
     @field_validator("metrics")
@@ -100,10 +101,10 @@ class TaskConfig(Section):
     @model_validator(mode="after")
     def _complete(self) -> Self:
         if not (self.relevant or self.linked or self.pairs):
-            raise ValueError("say what a right answer is: relevant (columns), linked (attributes) or pairs")
+            raise ValueError("say what is relevant: relevant (columns), linked (attributes) or pairs")
         if self.main not in self.metrics:
             raise ValueError(f"main_metric {self.main!r} is not among metrics {self.metrics}")
-        if self.counts_wrong and (
+        if self.counts_not_similar and (
             self.relevant or self.linked or self.grades or not self.pairs
             or any(not m.startswith("agreement@") for m in self.metrics)
         ):  # fmt: skip
@@ -121,8 +122,8 @@ class TaskConfig(Section):
             raise ValueError('selection_queries goes with split = "all"; held_out selects on validation')
         if self.gate and self.split == "all" and self.selection_queries is None:
             raise ValueError(
-                "a gating task needs selection_queries apart from its queries: picking the best of several "
-                "candidates on the queries that judge them would flatter the pick"
+                "a gating task needs selection_queries apart from its queries: the best of several "
+                "candidates looks better than it is on the queries that selected it"
             )
         if self.selection_queries is not None and self.selection_queries == self.queries:
             raise ValueError("selection_queries must differ from queries")
@@ -138,15 +139,15 @@ class GateConfig(Section):
     margin: float = Field(default=0.05, ge=0, le=0.5)
     """Loss tolerated within one gating task or one large category, absolute: 0.03 to 0.1 is sensible. A loss
     counts there once its interval lies below 0 and reaches beyond this."""
-    large_category: int = Field(default=100, ge=2)
-    """Queries from which a category is large enough to be judged alone."""
+    min_category_queries: int = Field(default=100, ge=2)
+    """Queries from which a category is large enough to be compared by itself."""
     min_queries: int = Field(default=30, ge=1)
-    """With fewer judged queries than this in any gating task nothing is concluded, and nothing changes."""
+    """With fewer holdout queries than this in any gating task nothing is concluded, and nothing changes."""
     min_components: int = Field(default=20, ge=2)
     """The same for independent groups of queries (variants and duplicates count once)."""
-    judged_queries: int = Field(default=20, ge=1)
-    """Held-out products with judgements from which these take part in the decision, given ``min_components``
-    too; before that they are only shown. 20 to 50 is sensible."""
+    min_judged_queries: int = Field(default=20, ge=1)
+    """Judgements take part in the decision from this many held-out products that have some, in at least
+    ``min_components`` groups; with fewer they are only shown. 20 to 50 is sensible."""
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
     """Coverage of every interval."""
     resamples: int = Field(default=2000, ge=200, le=100_000)
@@ -157,13 +158,13 @@ class GateConfig(Section):
 
 
 class EvaluationConfig(Section):
-    """How candidates are judged."""
+    """How candidate encoders are evaluated."""
 
     tasks: tuple[TaskConfig, ...] = ()
     """Retrieval tasks; none means the three defaults (variants, category, text to image)."""
     image_weight: float = Field(default=0.5, ge=0, le=1)
     """Weight of the image in fused tasks and examples, 0 to 1."""
-    alphas: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.25, 0.5, 0.75)
+    wise_ft_alphas: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.25, 0.5, 0.75)
     """WiSE-FT interpolations between the base (0) and the fine-tuned encoder (1)."""
     gate: GateConfig = GateConfig()
     """When a challenger takes over."""
@@ -173,7 +174,7 @@ class EvaluationConfig(Section):
     """Most products that are embedded per candidate; more are sampled by component, those of the queries
     first, and the report says so."""
     num_examples: int = Field(default=12, ge=0, le=100)
-    """Held-out products shown with their neighbours under both encoders."""
+    """Held-out products whose neighbours under both encoders are shown."""
     num_neighbours: int = Field(default=5, ge=1, le=50)
     """Neighbours per example."""
 
@@ -187,11 +188,11 @@ class EvaluationConfig(Section):
             raise ValueError("no task gates: set gate = true on at least one, or no challenger can ever win")
         return tasks
 
-    @field_validator("alphas")
+    @field_validator("wise_ft_alphas")
     @classmethod
     def _ascending(cls, alphas: tuple[float, ...]) -> tuple[float, ...]:
         if tuple(sorted(set(alphas))) != alphas:
             raise ValueError(
-                f"alphas must ascend without repeats, such as [0.25, 0.5, 0.75]; found {list(alphas)}"
+                f"wise_ft_alphas must ascend without repeats, such as [0.25, 0.5, 0.75]; found {list(alphas)}"
             )
         return alphas

@@ -110,7 +110,7 @@ class Court:
 
 TITLE = "Merchandisers' judgements"
 METRICS = ("agreement@10", "agreement@5", "agreement@24")
-_NAMES = ("judged", "judgements", "merchandisers")
+_NAMES = ("judgements", "judgements_of_people")
 
 
 def judged_task(

@@ -158,7 +158,7 @@ def _doubt(
                 return f"Task {e.task} has no figures for {name}."
             if not np.isfinite(values).all():
                 return f"Task {e.task} has figures for {name} that are not numbers."
-        least = config.judged_queries if e.judged else config.min_queries
+        least = config.min_judged_queries if e.judged else config.min_queries
         if len(e.components) < least:
             return (
                 f"Task {e.task} has {len(e.components)} held-out queries, fewer than {least}: "
@@ -193,7 +193,7 @@ def _checks(
                 name=e.task, kind="task", num_queries=len(gain), difference=difference, limit=-config.margin
             )
         )
-        for name, rows in _large(e.categories, config.large_category):
+        for name, rows in _large(e.categories, config.min_category_queries):
             draws = resampler.means(gain[rows, None], own[rows])[:, 0]
             difference = interval(float(gain[rows].mean()), draws, config.confidence)
             categories.append(
@@ -346,13 +346,13 @@ def _gating(config: Config, holdout: Sequence[Outcome]) -> tuple[list[str], list
         if not o.task.judged:
             continue
         queries, groups = len(o.task.queries), len(np.unique(o.components))
-        if queries >= gate_config.judged_queries and groups >= gate_config.min_components:
+        if queries >= gate_config.min_judged_queries and groups >= gate_config.min_components:
             named.append(o.task.config.name)
         else:
             notes.append(
-                f"{o.task.config.title}: {queries} held-out products in {groups} independent groups are "
-                f"judged; from {gate_config.judged_queries} in {gate_config.min_components} they take part "
-                "in the decision."
+                f"{o.task.config.title}: {queries} held-out products in {groups} independent groups "
+                f"have judgements; from {gate_config.min_judged_queries} in "
+                f"{gate_config.min_components} they take part in the decision."
             )
     return named, notes
 

@@ -41,7 +41,7 @@ def relevance_of(
     if config.pairs:
         judged = list(read_pairs(Path(resolve(config.pairs))))
         relevant.append(_judged([p for p in judged if p.weight > 0], products, queries, gallery))
-        if config.counts_wrong:
+        if config.counts_not_similar:
             wrong.append(_judged([p for p in judged if p.weight < 0], products, queries, gallery))
     hidden: list[Matcher] = [EqualLabel(queries, gallery)] if config.kind == "item" else []
     if config.exclude_item_group or groups is not None:

@@ -19,8 +19,6 @@ from recsys.evaluation.gate import Check, Decision
 from recsys.evaluation.scores import Evidence, by_category, summarise, weight_of, weights
 from recsys.metrics.bootstrap import Interval, Resampler, interval
 
-VERSION = 1
-
 
 def record_of(
     config: Config, inputs: Mapping[str, str], trial: Trial, decision: Decision | None
@@ -35,7 +33,6 @@ def record_of(
     chosen = next(c for c in trial.candidates if c.name == (decision.chosen if decision else reference))
     shown = _shown(outcomes, gating)
     return {
-        "version": VERSION,
         "snapshot": inputs["snapshot"],
         "splits": inputs.get("splits"),
         "confidence": config.evaluation.gate.confidence,
@@ -79,12 +76,12 @@ def task_record(outcome: Outcome, config: Config, reference: str | None, *, gate
         "gate": gates,
         "metrics": list(task.config.metrics),
         "main_metric": task.config.main,
-        "by": task.config.by,
+        "breakdown_by": task.config.breakdown_by,
         "num_queries": len(task.queries),
         "num_components": len(np.unique(outcome.components)),
-        "num_without_answer": task.num_without_answer,
+        "num_without_relevant": task.num_without_answer,
         "num_gallery": task.num_results,
-        "figures": {c: {m: figure(i) for m, i in v.items()} for c, v in summary.figures.items()},
+        "scores": {c: {m: figure(i) for m, i in v.items()} for c, v in summary.figures.items()},
         "differences": {c: {m: difference(i) for m, i in v.items()} for c, v in summary.differences.items()},
         "categories": by_category(outcome.values, task.config.main, outcome.labels),
     }
@@ -137,7 +134,7 @@ def candidate_record(
         "alpha": candidate.alpha,
         "error": error,
         "validation_score": number(validation_score),
-        "score": figure(score) if score is not None else None,
+        "gate_score": figure(score) if score is not None else None,
         "duration_s": duration_s,
     }
 

@@ -134,7 +134,7 @@ def summarise(
 
 def categories(task: ReadyTask, products: Products) -> list[str | None]:
     """Return the category of every query ``[Q]`` by the task's ``by``; ``None`` where it has none."""
-    name = task.config.by
+    name = task.config.breakdown_by
     if name is None or not products.has(name):
         return [None] * len(task.queries)
     values = products.values(name)
@@ -154,7 +154,7 @@ def by_category(
         {
             "name": name,
             "num_queries": len(at),
-            "figures": {c: float(v[metric][at].mean()) for c, v in values.items()},
+            "scores": {c: float(v[metric][at].mean()) for c, v in values.items()},
         }
         for name, at in ordered
     ]

@@ -220,7 +220,7 @@ def _needs(config: TaskConfig, has_image: Bools, has_text: Bools) -> tuple[Bools
 def _check_names(task: TaskConfig, products: Products) -> None:
     filters = [*task.queries, *(task.selection_queries or {}), *task.gallery]
     rungs = [name for g in task.grades for name in g.relevant]
-    by = [task.by] if task.by and "by" in task.model_fields_set else []
+    by = [task.breakdown_by] if task.breakdown_by and "breakdown_by" in task.model_fields_set else []
     for name in [*filters, *task.relevant, *task.linked, *rungs, *by]:
         try:
             products.values(name)

@@ -11,7 +11,6 @@ Everything the report says, as one JSON value: ``report.json``.
 What came in and what was turned away, from a catalog snapshot.
 """
 
-import json
 import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from recsys.report.examples import examples
 from recsys.report.product_cards import Shelf
 from recsys.workspace import Manifest, Workspace
 from recsys.workspace.embeddings import EmbeddingSet
+from recsys.workspace.evaluations import read_evaluation
 from recsys.workspace.snapshot import Snapshot
 
 VERSION = 1
@@ -252,7 +252,6 @@ def catalog_facts(snapshot: Snapshot) -> dict[str, Any]:
     }
 
 
-_EVALUATION = "evaluation.json"
 _EVALUATION_SAYS: dict[str, Any] = {
     "confidence": 0.95,
     "image_weight": 0.5,
@@ -324,9 +323,7 @@ def _judgements_words(counts: Mapping[str, int] | None) -> str | None:
 
 def evaluation_facts(workspace: Workspace, evaluation: Manifest) -> dict[str, Any]:
     """Return ``evaluation.json``, complete with what it may lack."""
-    path = workspace.path(evaluation) / _EVALUATION
-    facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return _EVALUATION_SAYS | facts
+    return _EVALUATION_SAYS | read_evaluation(workspace, evaluation)
 
 
 def candidate(evaluation: Mapping[str, Any], name: str | None) -> dict[str, Any] | None:

@@ -73,11 +73,11 @@ def _encoders(evaluation: Mapping[str, Any]) -> list[str]:
                 ("challenger", name == challenger), ("in service now", name == chosen),
             ) if holds
         )  # fmt: skip
-        lines.append(f"{found['title']} ({role}): gate score {formatting.interval(found.get('score'))}")
+        lines.append(f"{found['title']} ({role}): gate score {formatting.interval(found.get('gate_score'))}")
         for task in evaluation.get("tasks", []):
-            figures = (task.get("figures", {}).get(name) or {}).get(task["main_metric"])
+            scores = (task.get("scores", {}).get(name) or {}).get(task["main_metric"])
             metric = formatting.metric(task["main_metric"])
-            lines.append(f"  {_short(task['title'], 52):<52} {metric:<11} {formatting.interval(figures)}")
+            lines.append(f"  {_short(task['title'], 52):<52} {metric:<11} {formatting.interval(scores)}")
     return lines
 
 

@@ -21,7 +21,7 @@ def views(facts: Mapping[str, Any], shelf: Shelf) -> dict[str, Any]:
         "losses": _losses(facts["training"]),
         "validation": _validation(facts["training"]),
         "score": _score(evaluation),
-        "tasks": [_task(evaluation, task) for task in evaluation.get("tasks", []) if task.get("figures")],
+        "tasks": [_task(evaluation, task) for task in evaluation.get("tasks", []) if task.get("scores")],
         "checks": _checks(evaluation),
         "judged": _judged(evaluation, facts["products"], shelf),
         "examples": _examples(facts, shelf),
@@ -80,7 +80,7 @@ def _score(evaluation: Mapping[str, Any]) -> dict[str, Any] | None:
             "title": c["title"],
             "roles": _roles(evaluation, c["name"]),
             "error": c.get("error"),
-            **(c.get("score") or {}),
+            **(c.get("gate_score") or {}),
         }
         for c in evaluation.get("candidates", [])
     ]
@@ -90,18 +90,18 @@ def _score(evaluation: Mapping[str, Any]) -> dict[str, Any] | None:
 def _task(evaluation: Mapping[str, Any], task: Mapping[str, Any]) -> dict[str, Any]:
     main, names = task["main_metric"], [c["name"] for c in evaluation["candidates"]]
     titles = {c["name"]: c["title"] for c in evaluation["candidates"]}
-    shown = [name for name in names if name in task["figures"]]
+    shown = [name for name in names if name in task["scores"]]
     rows = [
         {
             "title": titles[n],
             "roles": _roles(evaluation, n),
             "error": None,
-            **task["figures"][n].get(main, {}),
+            **task["scores"][n].get(main, {}),
         }
         for n in shown
     ]
     table = [
-        {"title": titles[n], "figures": [task["figures"][n].get(m) for m in task["metrics"]]} for n in shown
+        {"title": titles[n], "scores": [task["scores"][n].get(m) for m in task["metrics"]]} for n in shown
     ]
     return {**task, "chart": _whiskers(rows), "table": table, "groups": _categories(evaluation, task)}
 
@@ -111,7 +111,7 @@ def _categories(evaluation: Mapping[str, Any], task: Mapping[str, Any]) -> dict[
     before, after = evaluation.get("reference"), evaluation.get("challenger")
     rows = []
     for category in task.get("categories", [])[:_CATEGORIES]:
-        one, other = category["figures"].get(before), category["figures"].get(after)
+        one, other = category["scores"].get(before), category["scores"].get(after)
         if one is not None:
             rows.append(
                 {

@@ -61,7 +61,7 @@ max_epochs = 2
 validation_share = 0.2
 holdout_share = 0.3
 [evaluation]
-alphas = [0.5]
+wise_ft_alphas = [0.5]
 """
 
 Harness = Callable[..., dict[str, Any]]
@@ -124,7 +124,7 @@ def test_the_night_learns_from_what_people_judged_and_asks_the_rest(
     assert judgements.info["num_pairs"] == sum(counts.values()) - counts["similar"] - counts["not_similar"]
     assert counts["learnt"] > 0
     assert counts["judging"] > 0
-    assert "judged" in evaluation.info["figures"]
+    assert "judgements" in evaluation.info["scores"]
     summary = (workspace.path(workspace.list("reports")[-1]) / "summary.txt").read_text()
     assert f"Of what people judged: {counts['learnt']} pairs learnt from" in summary
     assert judgements.ref in (workspace.path(workspace.list("reports")[-1]) / "report.html").read_text()

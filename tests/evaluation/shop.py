@@ -46,7 +46,7 @@ def settings(**evaluation: Any) -> Config:
                 "image": {"kind": "small", "image_size": SIZE},
                 "text_parts": ["{title}", "{material}"],
             },
-            "evaluation": {"alphas": [0.5], "gate": gate, **evaluation},
+            "evaluation": {"wise_ft_alphas": [0.5], "gate": gate, **evaluation},
             "embedding": {"num_workers": 0},
         }
     )

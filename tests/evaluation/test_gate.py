@@ -11,7 +11,7 @@ from recsys.config.evaluation import GateConfig
 from recsys.evaluation.gate import Check, Evidence, Verdict, check_challenger, pick, score
 from recsys.metrics.bootstrap import Interval
 
-GATE = GateConfig(min_queries=20, min_components=10, large_category=40, resamples=400)
+GATE = GateConfig(min_queries=20, min_components=10, min_category_queries=40, resamples=400)
 
 
 def evidence(

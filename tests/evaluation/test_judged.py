@@ -23,6 +23,7 @@ from recsys.evaluation.scores import Evidence, weights
 from recsys.evaluation.tasks import Task, plan, ready
 from recsys.metrics.retrieval import Ranked, compute
 from recsys.workspace import Workspace
+from recsys.workspace.evaluations import FILE
 from recsys.workspace.judgements import commit
 from recsys.workspace.splits import UNUSED
 from tests.evaluation import shop
@@ -88,14 +89,14 @@ def test_without_a_held_out_product_there_is_no_task_but_a_note(tmp_path: Path) 
 def test_its_products_are_embedded_whatever_is_sampled_and_its_name_is_its_own(tmp_path: Path) -> None:
     catalog = products(*({"part": HOLDOUT if i == 0 else TRAIN, "label": f"{i // 2}"} for i in range(300)))
     path = file_of(tmp_path, ("p0", "p77", "similar"), ("p0", "p201", "not_similar"))
-    own = TaskConfig(name="judged", relevant=("label",), gate=True)
+    own = TaskConfig(name="judgements", relevant=("label",), gate=True)
     made = plan(
         EvaluationConfig(tasks=(own,), max_gallery=100), catalog, BOTH,
         lambda taken: judged_task(path, catalog, BOTH, taken=taken, max_queries=9),
     )  # fmt: skip
     assert {0, 77, 201} <= set(made.pool)
     assert len(made.pool) < 110
-    assert [t.config.name for t in made.tasks] == ["judged", "judgements"]
+    assert [t.config.name for t in made.tasks] == ["judgements", "judgements_of_people"]
     assert answers(prepared(made.tasks[1], catalog, HOLDOUT)) == {0: [77]}
 
 
@@ -228,7 +229,7 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_night_with_judgements(workspace: Workspace, good: Path) -> None:
     made = Night(workspace, good, base=shop.blind)
     champion = made.champion(shop.blind)
-    config = shop.settings(alphas=[], gate={"judged_queries": 10, "min_components": 5})
+    config = shop.settings(wise_ft_alphas=[], gate={"min_judged_queries": 10, "min_components": 5})
 
     def run(ref: str | None) -> Any:
         return stage.run(config, workspace, made.snapshot, made.tuned, champion, ref)
@@ -239,22 +240,22 @@ def test_a_night_with_judgements(workspace: Workspace, good: Path) -> None:
     assert manifest.id != without.id
     assert run(judgements_of(workspace, made, "not_similar")).id not in (manifest.id, without.id)
     assert manifest.inputs["judgements"].startswith("judgements/")
-    record = json.loads((workspace.path(manifest) / stage.FILE).read_text())
-    task = next(t for t in record["tasks"] if t["name"] == "judged")
+    record = json.loads((workspace.path(manifest) / FILE).read_text())
+    task = next(t for t in record["tasks"] if t["name"] == "judgements")
     assert (task["title"], task["main_metric"], task["gate"]) == (
         "Merchandisers' judgements", "agreement@10", True,
     )  # fmt: skip
     assert task["num_queries"] == 18
-    assert "judged" in record["gate"]["tasks"]
-    assert "judged" in [c["name"] for c in record["gate"]["checks"]]
-    assert record["tasks"][:-1] == json.loads((workspace.path(without) / stage.FILE).read_text())["tasks"]
+    assert "judgements" in record["gate"]["tasks"]
+    assert "judgements" in [c["name"] for c in record["gate"]["checks"]]
+    assert record["tasks"][:-1] == json.loads((workspace.path(without) / FILE).read_text())["tasks"]
 
 
 def test_a_setting_of_judgements_changes_no_night_without_them(workspace: Workspace, good: Path) -> None:
     made = Night(workspace, good)
     ids = {
         stage.run(
-            shop.settings(alphas=[], gate={"judged_queries": n}),
+            shop.settings(wise_ft_alphas=[], gate={"min_judged_queries": n}),
             workspace,
             made.snapshot,
             made.tuned,

@@ -16,6 +16,7 @@ from recsys.evaluation import run as stage
 from recsys.evaluation.candidates import Candidate, Embedder, candidates_of, save
 from recsys.evaluation.gate import reason_to_change
 from recsys.workspace import Manifest, Workspace
+from recsys.workspace.evaluations import FILE
 from tests.evaluation import shop
 
 Change = Callable[[ProductEncoder], None] | None
@@ -45,14 +46,14 @@ class Night:
     def run(self, champion: str | None = None, **evaluation: Any) -> tuple[Manifest, dict[str, Any]]:
         config = shop.settings(**evaluation)
         manifest = stage.run(config, self.workspace, self.snapshot, self.tuned, champion)
-        path = self.workspace.path(manifest) / stage.FILE
+        path = self.workspace.path(manifest) / FILE
         return manifest, json.loads(path.read_text())
 
 
 def test_a_challenger_worse_by_construction_is_refused(workspace: Workspace, good: Path) -> None:
     night = Night(workspace, good, base=shop.blind, tuned=shop.blind)
     champion = night.champion()
-    manifest, record = night.run(champion, alphas=[])
+    manifest, record = night.run(champion, wise_ft_alphas=[])
     assert manifest.info["decision"] == record["decision"] == "keep"
     assert manifest.info["chosen"] == champion
     assert record["chosen"] == {"name": "champion", "ref": champion}
@@ -66,7 +67,7 @@ def test_a_challenger_worse_by_construction_is_refused(workspace: Workspace, goo
 
 def test_a_challenger_better_by_construction_is_accepted(workspace: Workspace, good: Path) -> None:
     night = Night(workspace, good, base=shop.blind)
-    manifest, record = night.run(night.champion(shop.blind), alphas=[])
+    manifest, record = night.run(night.champion(shop.blind), wise_ft_alphas=[])
     assert manifest.info["decision"] == "promote"
     assert manifest.info["chosen"] == night.tuned
     assert "gains" in record["reasons"][0]
@@ -75,7 +76,7 @@ def test_a_challenger_better_by_construction_is_accepted(workspace: Workspace, g
 
 def test_first_night_a_bad_fine_tuning_leaves_the_base_in_service(workspace: Workspace, good: Path) -> None:
     night = Night(workspace, good, tuned=shop.blind)
-    manifest, record = night.run(alphas=[])
+    manifest, record = night.run(wise_ft_alphas=[])
     assert (record["decision"], record["reference"]) == ("promote", "base")
     assert manifest.info["chosen"] == night.base
     assert "enters service" in record["reasons"][-1]
@@ -91,13 +92,13 @@ def test_an_encoder_that_gives_no_numbers_is_a_refusal_in_words(workspace: Works
     assert failed["champion"] is None
     assert "not numbers" in failed["tuned"]
     assert "not numbers" in failed["wise-0.5"]
-    assert list(record["tasks"][0]["figures"]) == ["champion", "base"]
+    assert list(record["tasks"][0]["scores"]) == ["champion", "base"]
 
 
 def test_first_night_without_a_base_there_is_nothing_to_serve(workspace: Workspace, good: Path) -> None:
     night = Night(workspace, good, base=shop.broken)
     with pytest.raises(ArtifactError, match="not numbers"):
-        night.run(alphas=[])
+        night.run(wise_ft_alphas=[])
 
 
 def test_the_same_night_again_is_the_same_artifact_and_a_kill_costs_one_candidate(
@@ -115,15 +116,15 @@ def test_the_same_night_again_is_the_same_artifact_and_a_kill_costs_one_candidat
 
     monkeypatch.setattr(Embedder, "_make", counted)
     with pytest.raises(TransientError):
-        night.run(alphas=[])
+        night.run(wise_ft_alphas=[])
     assert not workspace.list("evaluations")
-    manifest, record = night.run(alphas=[])
+    manifest, record = night.run(wise_ft_alphas=[])
     assert embedded == ["base", "tuned", "tuned"]
-    again, same = night.run(alphas=[])
+    again, same = night.run(wise_ft_alphas=[])
     assert embedded == ["base", "tuned", "tuned"]
     assert (again.ref, same) == (manifest.ref, record)
     assert not (workspace.local / "scratch" / "evaluations" / manifest.id).exists()
-    other, _ = night.run(alphas=[], num_examples=0)
+    other, _ = night.run(wise_ft_alphas=[], num_examples=0)
     assert other.ref != manifest.ref
 
 
@@ -197,14 +198,14 @@ def test_judge_gives_figures_without_a_gate(workspace: Workspace, good: Path) ->
     ]  # fmt: skip
     config = shop.settings(tasks=tasks)
     manifest = stage.judge(config, workspace, night.snapshot, night.base)
-    record = json.loads((workspace.path(manifest) / stage.FILE).read_text())
+    record = json.loads((workspace.path(manifest) / FILE).read_text())
     assert (record["decision"], record["gate"], record["chosen"]["ref"]) == (None, None, night.base)
     photos, linked = record["tasks"]
     assert photos["num_queries"] == 95  # 96 photos, of which one has no image
     assert photos["num_gallery"] == 48
-    assert photos["figures"]["encoder"]["precision@1"]["value"] > 0.5
+    assert photos["scores"]["encoder"]["precision@1"]["value"] > 0.5
     assert linked["num_queries"] == 54  # the snapshot's own split, though the base was not trained with it
-    assert manifest.info["figures"]["linked"]["metric"] == "recall@10"
+    assert manifest.info["scores"]["linked"]["metric"] == "recall@10"
     assert stage.judge(config, workspace, night.snapshot, night.base) == manifest
     _check_shape(record, num_products=144)
 
@@ -225,25 +226,25 @@ def _check_shape(record: dict[str, Any], *, num_products: int) -> None:
     for task in record["tasks"]:
         assert task["num_gallery"] <= num_products
         assert task["num_components"] <= task["num_queries"]
-        assert list(task["figures"]) == names
+        assert list(task["scores"]) == names
         assert set(task["differences"]) == set(names) - {record["reference"]}
-        for figures in task["figures"].values():
+        for figures in task["scores"].values():
             assert list(figures) == task["metrics"]
             assert all(0 <= f["low"] <= f["value"] <= f["high"] <= 1 for f in figures.values())
         for name, gains in task["differences"].items():
-            one, other = task["figures"][name], task["figures"][record["reference"]]
+            one, other = task["scores"][name], task["scores"][record["reference"]]
             for metric, gain in gains.items():
                 assert gain["difference"] == pytest.approx(one[metric]["value"] - other[metric]["value"])
                 assert gain["low"] <= gain["difference"] <= gain["high"]
         by = task["categories"]
         assert sum(c["num_queries"] for c in by) <= task["num_queries"]
         for name in names if sum(c["num_queries"] for c in by) == task["num_queries"] else []:
-            mean = np.average([c["figures"][name] for c in by], weights=[c["num_queries"] for c in by])
-            assert mean == pytest.approx(task["figures"][name][task["main_metric"]]["value"])
+            mean = np.average([c["scores"][name] for c in by], weights=[c["num_queries"] for c in by])
+            assert mean == pytest.approx(task["scores"][name][task["main_metric"]]["value"])
     gating = [t for t in record["tasks"] if t["gate"]]
     for candidate in record["candidates"]:
-        values = [t["figures"][candidate["name"]][t["main_metric"]]["value"] for t in gating]
-        assert candidate["score"]["value"] == pytest.approx(np.mean(values))
+        values = [t["scores"][candidate["name"]][t["main_metric"]]["value"] for t in gating]
+        assert candidate["gate_score"]["value"] == pytest.approx(np.mean(values))
     sides = {"reference"} | ({"challenger"} if record["challenger"] else set())
     assert 0 < len(record["examples"]) <= 12
     for example in record["examples"]:

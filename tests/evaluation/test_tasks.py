@@ -259,7 +259,7 @@ def test_wrong_names_are_said_before_anything_is_embedded() -> None:
     for wrong in (
         {"relevant": ["lable"]},
         {"relevant": ["label"], "queries": {"knd": "photo"}},
-        {"relevant": ["label"], "by": "typ"},
+        {"relevant": ["label"], "breakdown_by": "typ"},
         {"linked": ["related"]},
         {"relevant": ["label"], "grades": [{"relevant": ["grp"], "grade": 2}]},
     ):
@@ -282,11 +282,11 @@ def test_a_split_of_another_snapshot_is_refused() -> None:
 @pytest.mark.parametrize(
     ("task", "said"),
     [
-        ({}, "right answer"),
+        ({}, "what is relevant"),
         ({"relevant": ["x"], "metrics": ["recall"]}, "unknown metrics"),
         ({"relevant": ["x"], "metrics": ["recall@0"]}, "unknown metrics"),
         ({"relevant": ["x"], "main_metric": "recall@7"}, "not among"),
-        ({"relevant": ["x"], "split": "all", "gate": True}, "flatter"),
+        ({"relevant": ["x"], "split": "all", "gate": True}, "looks better"),
         ({"relevant": ["x"], "selection_queries": {"a": "b"}}, "goes with"),
         ({"relevant": ["x"], "gallery_split": "same", "split": "all"}, "goes with"),
         ({"relevant": ["x"], "collapse_item_groups": True, "kind": "text_to_image"}, "item tasks"),
@@ -309,4 +309,4 @@ def test_settings_that_make_no_sense_are_refused() -> None:
     with pytest.raises(ValueError, match="no task gates"):
         EvaluationConfig(tasks=(task.model_copy(update={"gate": False}),))
     with pytest.raises(ValueError, match="ascend"):
-        EvaluationConfig(alphas=(0.5, 0.25))
+        EvaluationConfig(wise_ft_alphas=(0.5, 0.25))

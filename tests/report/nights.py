@@ -169,7 +169,7 @@ def evaluation_record(ids: list[str]) -> dict[str, Any]:
     ]
     other = [{**found[0], "id": ids[5]}, *found[1:]]
     return {
-        "version": 1,
+        "version": 2,
         "snapshot": "snapshots/s",
         "splits": "splits/s",
         "confidence": 0.95,
@@ -213,7 +213,7 @@ def evaluation_record(ids: list[str]) -> dict[str, Any]:
                 "alpha": None,
                 "error": None,
                 "validation_score": v,
-                "score": interval(v),
+                "gate_score": interval(v),
                 "duration_s": 1.0,
             }
             for n, v in names.items()
@@ -228,16 +228,16 @@ def evaluation_record(ids: list[str]) -> dict[str, Any]:
                 "gate": True,
                 "metrics": ["map@r", "recall@10"],
                 "main_metric": "map@r",
-                "by": "product_type",
+                "breakdown_by": "product_type",
                 "num_queries": 200,
                 "num_components": 90,
-                "num_without_answer": 0,
+                "num_without_relevant": 0,
                 "num_gallery": 300,
-                "figures": {
+                "scores": {
                     n: {"map@r": interval(v), "recall@10": interval(v + 0.1)} for n, v in names.items()
                 },
                 "differences": {},
-                "categories": [{"name": c, "num_queries": 60, "figures": dict(names)} for c in CATEGORIES],
+                "categories": [{"name": c, "num_queries": 60, "scores": dict(names)} for c in CATEGORIES],
             }
         ],
         "examples": [

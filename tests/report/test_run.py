@@ -179,7 +179,7 @@ def test_a_first_night_with_nothing_to_compare(nights: Nights) -> None:
 def test_a_night_on_which_nothing_was_trained_and_nothing_changed(nights: Nights) -> None:
     def keep(record: dict[str, Any]) -> None:
         record |= {"decision": "keep", "chosen": {"name": "champion", "ref": "encoders/c"}}
-        record["candidates"][3] |= {"score": None, "error": "It could not be loaded."}
+        record["candidates"][3] |= {"gate_score": None, "error": "It could not be loaded."}
 
     page, _, summary, _ = report(
         nights,

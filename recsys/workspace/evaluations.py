@@ -1,0 +1,76 @@
+"""``evaluation.json``, the record of a night's evaluation: written by evaluation, read by the report.
+
+An artifact of kind ``evaluations`` with one file. Every score lies in 0 to 1; ``low`` and ``high`` are the
+ends of a bootstrap interval.
+
+    {
+      "version": 2,
+      "snapshot": "snapshots/…", "splits": "splits/…" or null, "confidence": 0.95,
+      "image_weight": 0.5,                        of fused tasks and of the examples
+      "reference": "champion",                    the candidate to beat: champion, or base on the first night
+      "challenger": "wise-0.5" or null,           selected on the validation split; may be base or tuned
+      "decision": "promote" or "keep",            keep: the champion stays
+      "chosen": {"name": "champion", "ref": "encoders/…"},
+      "reasons": ["…"],                           sentences, the decisive one first
+      "notes": ["…"],                             what was sampled, skipped or left out
+      "gate": {
+        "tasks": ["variants", "category", "words"],  the gate score is the mean of their main metrics;
+                                                  judgements weigh less as long as they are fewer
+        "checks": [{"name": "overall", "kind": "overall" | "task" | "category", "num_queries": 812,
+                    "difference": 0.02, "low": 0.01, "high": 0.03, "limit": -0.005, "passed": true}],
+      },
+      "candidates": [{                            champion (if any), base, wise-<alpha> …, tuned
+        "name": "tuned", "title": "Fine-tuned tonight", "ref": "encoders/…", "alpha": null,
+        "error": null or "why it could not be evaluated",
+        "validation_score": 0.41 or null,         gate score on validation, which selects the challenger
+        "gate_score": {"value": 0.40, "low": 0.38, "high": 0.42} or null,   on the holdout
+        "duration_s": 12.3 or null}],
+      "tasks": [{                                 on the holdout
+        "name": "variants", "title": "…", "kind": "item" | "text_to_image",
+        "modality": "image" | "text" | "fused", "image_weight": 0.5 or null, "gate": true,
+        "metrics": ["map@r", …], "main_metric": "map@r", "breakdown_by": "product_type" or null,
+        "num_queries": 812, "num_components": 400, "num_without_relevant": 31, "num_gallery": 6000,
+        "scores": {"tuned": {"map@r": {"value": 0.40, "low": 0.38, "high": 0.42}, …}, …},
+        "differences": {"tuned": {"map@r": {"difference": 0.02, "low": 0.01, "high": 0.03}, …}, …},
+                                                  to the reference, which has no entry itself
+        "categories": [{"name": "Shoes", "num_queries": 40, "scores": {"tuned": 0.44, …}}]}],
+                                                  main metric, most queries first
+      "examples": [{
+        "id": "P0012", "category": "Shoes" or null, "why": "lost most" | "gained most" | "typical",
+        "change": 0.2 or null,                    of the first gating task's main metric for this product
+        "neighbours": {"reference": [{"id": "P0099", "score": 0.91, "image_score": 0.95,
+                                      "text_score": 0.87, "relevant": true}], "challenger": […]}}]
+    }
+
+``relevant`` of a neighbour is by the first gating item task. Where no challenger could be selected,
+``challenger`` is null and ``neighbours`` has ``reference`` only. A task without queries has empty ``scores``.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from recsys.errors import ArtifactError
+from recsys.workspace.store import Manifest, Workspace
+
+KIND = "evaluations"
+FILE = "evaluation.json"
+VERSION = 2
+
+
+def write_evaluation(folder: Path, record: Mapping[str, Any]) -> None:
+    """Write ``evaluation.json`` into ``folder``; :data:`VERSION` is added to ``record``."""
+    text = json.dumps({"version": VERSION, **record}, indent=1, ensure_ascii=False, allow_nan=False)
+    (folder / FILE).write_text(text + "\n", encoding="utf-8")
+
+
+def read_evaluation(workspace: Workspace, manifest: Manifest) -> dict[str, Any]:
+    """Return ``evaluation.json``; raises :class:`ArtifactError` for one of another version."""
+    record: dict[str, Any] = json.loads((workspace.path(manifest) / FILE).read_text(encoding="utf-8"))
+    if record.get("version") != VERSION:
+        raise ArtifactError(
+            f"{manifest.ref} has version {record.get('version')}; this release reads version {VERSION}.",
+            fix="Evaluate again: `recsys evaluate`.",
+        )
+    return record

@@ -44,8 +44,8 @@ class SearchConfig(Section):
     workspace. Give a password by ``RECSYS_DATABASE_URL`` rather than in a file."""
     candidates: int = Field(default=200, ge=10, le=1000)
     """Neighbours that diversity, variants and rules choose from; 100 to 300. More cost time, not much."""
-    follow_s: float = Field(default=1.0, gt=0, le=60)
-    """Seconds between looks at what is live; a new encoder is loaded before it takes over."""
+    poll_interval_s: float = Field(default=1.0, gt=0, le=60)
+    """Seconds between looks at what is live; a new encoder is loaded before it is used."""
     threads: int = Field(default=8, ge=1, le=128)
     """Requests worked on at the same time; more wait."""
     max_body_bytes: int = Field(default=25_000_000, ge=1000)

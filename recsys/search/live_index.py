@@ -1,8 +1,8 @@
 """What is live, as searches see it: a collection, its encoder, its images, its words.
 
 An :class:`IndexView` never changes; whoever answers takes one and uses nothing else, so that no answer mixes
-two encoders. :class:`LiveIndex` looks at the alias every ``search.follow_s`` seconds and prepares the next
-view, its encoder loaded, before it takes over.
+two encoders. :class:`LiveIndex` looks at the alias every ``search.poll_interval_s`` seconds and prepares the
+next view, its encoder loaded, before it takes over.
 
 Does not know: ranking, HTTP.
 """
@@ -198,7 +198,7 @@ class LiveIndex:
         return view
 
     def _follow(self) -> None:
-        while not self._stop.wait(self._config.search.follow_s):
+        while not self._stop.wait(self._config.search.poll_interval_s):
             try:
                 self._look(wait=True)
             except RecsysError as error:

@@ -27,7 +27,7 @@ def settings(text_model: Path, **search: Any) -> Config:
             },
             "embedding": {"device": "cpu", "num_workers": 0},
             "index": {"attributes": ["fit"]},
-            "search": {"follow_s": 0.05, **search},
+            "search": {"poll_interval_s": 0.05, **search},
         }
     )
 

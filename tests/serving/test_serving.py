@@ -42,7 +42,7 @@ def process(text_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
     folder = tmp_path_factory.mktemp("served")
     workspace = Workspace(folder / "workspace")
     shops.publish(shops.settings(text_model), workspace)
-    (folder / "recsys.toml").write_text('[workspace]\nroot = "workspace"\n[search]\nfollow_s = 0.1\n')
+    (folder / "recsys.toml").write_text('[workspace]\nroot = "workspace"\n[search]\npoll_interval_s = 0.1\n')
     with subprocess.Popen(
         [*RECSYS, "--config", str(folder / "recsys.toml"), "serve", "--port", "0"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,

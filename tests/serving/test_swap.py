@@ -59,7 +59,7 @@ class Truth:
 
 @pytest.fixture
 def published(text_model: Path, workspace: Workspace) -> tuple[Config, Workspace]:
-    config = shops.settings(text_model, follow_s=0.02)
+    config = shops.settings(text_model, poll_interval_s=0.02)
     shops.publish(config, workspace)
     shops.publish(config, workspace, seed=1)
     return config, workspace

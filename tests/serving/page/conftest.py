@@ -65,7 +65,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
             },
             "embedding": {"device": "cpu", "num_workers": 0},
             "index": {"attributes": ["collection"]},
-            "search": {"follow_s": 0.2},
+            "search": {"poll_interval_s": 0.2},
         }
     )
     workspace = Workspace(folder / "workspace")

@@ -1,18 +1,25 @@
-"""Examples from the vectors that were published: a few products, each with its most similar ones, exactly.
+"""A few published products, each with its most similar ones by exact search.
 
-    Q = examples, B = products of a batch
-
-Does not know: words, images, the index.
+Q = examples, B = products of a batch
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from recsys.workspace.embeddings import EmbeddingSet
 from recsys.workspace.snapshot import Snapshot
+
+
+def examples(
+    snapshot: Snapshot, embeddings: EmbeddingSet, *, count: int, num_neighbours: int, image_weight: float
+) -> list[dict[str, Any]]:
+    """Return ``count`` products, each ``id`` and ``neighbours``."""
+    chosen = choose(snapshot, count)
+    found = neighbours(embeddings, chosen, count=num_neighbours, image_weight=image_weight)
+    return [{"id": id, "neighbours": found[id]} for id in chosen if id in found]
 
 
 def choose(snapshot: Snapshot, count: int) -> list[str]:
@@ -59,19 +66,5 @@ def neighbours(
             close = [(float(score[q, i]), float(image[q, i]), float(text[q, i]), batch.ids[i]) for i in top]
             merged = found[id] + [entry for entry in close if entry[3] != id]
             found[id] = sorted(merged, key=lambda entry: (-entry[0], entry[3]))[:count]
-    return {id: [_entry(*entry) for entry in entries] for id, entries in found.items()}
-
-
-def _entry(score: float, image: float, text: float, id: str) -> dict[str, Any]:
-    return {"id": id, "score": score, "image_score": image, "text_score": text}
-
-
-def examples(
-    snapshot: Snapshot, embeddings: EmbeddingSet, settings: Mapping[str, Any]
-) -> list[dict[str, Any]]:
-    """Return ``settings["examples"]`` products, each ``id`` and ``neighbours``."""
-    chosen = choose(snapshot, settings["examples"])
-    found = neighbours(
-        embeddings, chosen, count=settings["neighbours"], image_weight=settings["image_weight"]
-    )
-    return [{"id": id, "neighbours": found[id]} for id in chosen if id in found]
+    keys = ("score", "image_score", "text_score", "id")
+    return {id: [dict(zip(keys, entry, strict=True)) for entry in entries] for id, entries in found.items()}

@@ -1,6 +1,4 @@
-"""The night's judgement: how the challenger was trained, how candidates did, what the gate said.
-
-Everything the report says, as one JSON value: ``report.json``.
+"""Everything the report says, as one JSON value: ``report.json``.
 
     {"version", "run_id", "name", "headline": [sentences], "catalog", "training", "evaluation",
      "embedding", "publication", "timings": [{"stage", "title", "seconds"}],
@@ -8,44 +6,37 @@ Everything the report says, as one JSON value: ``report.json``.
      "provenance": [{"what", "ref", "created_at"}], "next": [{"command", "does"}],
      "map": {"ids", "categories", "points", "of"} or null}
 
-What came in and what was turned away, from a catalog snapshot.
+``evaluation`` is ``evaluation.json`` (:mod:`recsys.workspace.evaluations`).
 """
 
 import shlex
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from recsys.config import Config
-from recsys.report import formatting, projection_2d
-from recsys.report.examples import examples
-from recsys.report.product_cards import Shelf
+from recsys.report import examples, formatting, projection_2d
+from recsys.report.cards import ProductCards
 from recsys.workspace import Manifest, Workspace
 from recsys.workspace.embeddings import EmbeddingSet
 from recsys.workspace.evaluations import read_evaluation
 from recsys.workspace.snapshot import Snapshot
 
 VERSION = 1
-NUM_EXAMPLES, NUM_NEIGHBOURS = 3, 5
-
-
+_NUM_EXAMPLES, _NUM_NEIGHBOURS = 3, 5
+_ROWS_PER_SCOPE = 24
+_NOT_LOSSES = {"step", "epoch", "seconds", "lr_factor", "progress"}
 _PUBLICATION: dict[str, Any] = {
-    "action": "nothing",
-    "reason": None,
-    "alias": None,
-    "collection": None,
-    "previous": None,
-    "behind": None,
-    "collected": [],
-    "counts": {},
-    "audit": None,
-}
-"""What a publication says where it has nothing to say."""
+    "action": "nothing", "reason": None, "alias": None, "collection": None, "previous": None, "behind": None,
+    "collected": [], "counts": {}, "audit": None,
+}  # fmt: skip
+"""A publication that changed nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Night:
-    """The artifacts of one run."""
+class RunArtifacts:
+    """What one run made."""
 
     run_id: str
     snapshot: Manifest
@@ -59,315 +50,261 @@ class Night:
     @property
     def inputs(self) -> dict[str, str]:
         """Return role → ref."""
-        made = (self.snapshot, self.challenger, self.evaluation, self.embeddings, self.publication)
         roles = ("snapshot", "challenger", "evaluation", "embeddings", "publication")
-        return {role: manifest.ref for role, manifest in zip(roles, made, strict=True)}
+        return {role: getattr(self, role).ref for role in roles}
 
 
-def gather(config: Config, workspace: Workspace, night: Night, shelf: Shelf) -> dict[str, Any]:
-    """Return the facts; ``shelf`` then holds the words of every product they name."""
-    snapshot = Snapshot(workspace, night.snapshot)
-    evaluation = evaluation_facts(workspace, night.evaluation)
-    embeddings = EmbeddingSet(workspace, night.embeddings.ref)
-    weight = float(evaluation.get("image_weight", 0.5))
-    settings = {"examples": NUM_EXAMPLES, "neighbours": NUM_NEIGHBOURS, "image_weight": weight}
+def gather(config: Config, workspace: Workspace, run: RunArtifacts, cards: ProductCards) -> dict[str, Any]:
+    """Return the facts; ``cards`` then holds every product that they name."""
+    snapshot = Snapshot(workspace, run.snapshot)
+    evaluation = read_evaluation(workspace, run.evaluation)
+    embeddings = EmbeddingSet(workspace, run.embeddings.ref)
     facts: dict[str, Any] = {
         "version": VERSION,
-        "run_id": night.run_id,
+        "run_id": run.run_id,
         "name": config.name,
-        "catalog": catalog_facts(snapshot),
-        "training": training_facts(night.challenger),
+        "catalog": _catalog(snapshot),
+        "training": _training(run.challenger),
         "evaluation": evaluation,
-        "embedding": {
-            k: night.embeddings.info.get(k) for k in ("embedded", "reused", "counts", "duration_s")
-        },
-        "publication": _PUBLICATION | night.publication.info,
-        "timings": _timings(workspace, night),
-        "examples": examples(snapshot, embeddings, settings),
-        "map": _plane(embeddings, config.seed),
-        "provenance": _provenance(workspace, night),
-    }
-    shelf.fetch(_named(facts))
-    facts["products"] = {id: shelf.card(id) for id in sorted(_named(facts)) if id in shelf}
+        "embedding": {k: run.embeddings.info.get(k) for k in ("embedded", "reused", "counts", "duration_s")},
+        "publication": _PUBLICATION | run.publication.info,
+        "timings": _timings(workspace, run),
+        "examples": examples.examples(
+            snapshot, embeddings, count=_NUM_EXAMPLES, num_neighbours=_NUM_NEIGHBOURS,
+            image_weight=evaluation["image_weight"],
+        ),
+        "map": _map(embeddings, config.seed),
+        "provenance": _provenance(workspace, run),
+    }  # fmt: skip
+    named = _ids_named(facts)
+    cards.fetch(named)
+    facts["products"] = {id: cards.card(id) for id in sorted(named) if id in cards}
     if facts["map"]:
-        facts["map"]["categories"] = [shelf.card(id)["category"] for id in facts["map"]["ids"]]
-    facts["headline"] = headline(facts)
+        facts["map"]["categories"] = [cards.card(id)["category"] for id in facts["map"]["ids"]]
+    facts["headline"] = _headline(facts)
     facts["next"] = _next_steps(facts)
     return facts
 
 
-def _timings(workspace: Workspace, night: Night) -> list[dict[str, Any]]:
-    """Return seconds per stage; embedding is the work of tonight's shards, wherever they were made."""
-    seconds = dict(night.timings)
-    shards = [workspace.get(ref) for ref in night.embeddings.info.get("shards", [])]
-    made = [s.info.get("duration_s", 0.0) for s in shards if s.inputs.get("snapshot") == night.snapshot.ref]
-    seconds["embed"] = sum(made) + (night.embeddings.info.get("duration_s") or 0.0)
+def _catalog(snapshot: Snapshot) -> dict[str, Any]:
+    """Return counts, the change since the last snapshot, the reasons of rejections and some rejected rows."""
+    info = snapshot.manifest.info
+    counts = info.get("counts", {})
+    rows: list[dict[str, Any]] = []
+    totals: Counter[tuple[str, str]] = Counter()
+    shown: Counter[str] = Counter()
+    for batch in snapshot.rejected().to_batches(max_chunksize=4096):
+        for row in batch.to_pylist():
+            scope, key = row["scope"], (row["scope"], row["reason"])
+            totals[key] += 1
+            # The page must not grow with the feed: some rows of each scope, and the first of every reason.
+            if shown[scope] < _ROWS_PER_SCOPE or totals[key] == 1:
+                shown[scope] += 1
+                rows.append(
+                    {k: row[k] for k in ("id", "row", "column", "value", "reason", "message", "scope")}
+                )
+    reasons = [
+        {"scope": scope, "reason": reason, "words": formatting.reason(reason), "count": count}
+        for (scope, reason), count in sorted(totals.items(), key=lambda item: (-item[1], item[0]))
+    ]
+    return {
+        "feed": info.get("feed"),
+        "num_rows": counts.get("rows", 0),
+        "num_products": counts.get("products", snapshot.num_products),
+        "num_images": counts.get("images", 0),
+        "num_with_image": counts.get("products_with_image"),
+        "num_with_text": counts.get("products_with_text"),
+        "num_rejected": {s: sum(r["count"] for r in reasons if r["scope"] == s) for s in formatting.SCOPES},
+        "diff": info.get("diff", {}),
+        "reasons": reasons,
+        "rejected": rows,
+        "num_rejected_rows": totals.total(),
+    }
+
+
+def _training(encoder: Manifest) -> dict[str, Any]:
+    """Return how the challenger was trained: loss curves, counts, or why it was not."""
+    info = encoder.info
+    fit = info.get("fit") or {}
+    history = fit.get("history") or []
+    losses = [
+        name for name in dict.fromkeys(k for entry in history for k in entry) if name not in _NOT_LOSSES
+    ]
+    counts = info.get("counts", {})
+    copied = ("device", "steps", "seconds", "images_per_second", "best_epoch")
+    return {
+        "trained": bool(info.get("trained", fit)),
+        "reason": info.get("reason"),
+        **{key: fit.get(key) for key in copied},
+        "stopped_early": bool(fit.get("stopped_early")),
+        "validation": {
+            "metric": info.get("config", {}).get("validation", {}).get("metric"),
+            "label": info.get("validation_label"),
+            "epochs": [{"epoch": e["epoch"], "metric": e.get("metric")} for e in fit.get("epochs") or []],
+        },
+        "splits": counts.get("splits", {}),
+        "judgements": _judgements(counts.get("supervision", {}).get("judgements")),
+        "losses": {
+            name: [[entry["step"], entry[name]] for entry in history if entry.get(name) is not None]
+            for name in losses
+        },
+    }
+
+
+def _judgements(counts: Mapping[str, int] | None) -> str | None:
+    """Return what became of people's judgements, in one sentence; ``None`` where there were none."""
+    if not counts:
+        return None
+    uses = {
+        "selecting": "help to pick the challenger",
+        "judging": "test the candidates",
+        "left_out": "left out",
+        "gone": "of products that are gone",
+    }
+    learnt = f"{formatting.count(counts['learnt'], 'pair')} learnt from"
+    parts = [f"{learnt} ({counts['similar']:,} similar, {counts['not_similar']:,} not)"]
+    parts += [f"{counts[key]:,} {use}" for key, use in uses.items() if counts[key]]
+    return f"Of people's judgements: {formatting.joined(parts)}."
+
+
+def _timings(workspace: Workspace, run: RunArtifacts) -> list[dict[str, Any]]:
+    """Return seconds per stage; embedding counts the shards made in this run, on whichever worker."""
+    shards = [workspace.get(ref) for ref in run.embeddings.info.get("shards", [])]
+    made = [s.info.get("duration_s", 0.0) for s in shards if s.inputs.get("snapshot") == run.snapshot.ref]
+    seconds = {**run.timings, "embed": sum(made) + (run.embeddings.info.get("duration_s") or 0.0)}
     return [
         {"stage": stage, "title": formatting.STAGES.get(stage, stage), "seconds": value}
         for stage, value in seconds.items()
     ]
 
 
-def _plane(embeddings: EmbeddingSet, seed: int) -> dict[str, Any] | None:
+def _map(embeddings: EmbeddingSet, seed: int) -> dict[str, Any] | None:
+    """Return ids, positions and the number of all products; ``None`` where there are too few for a map."""
     ids, vectors = projection_2d.sample(embeddings)
     points = projection_2d.project(vectors, seed=seed)
     if points is None:
         return None
-    return {
-        "ids": ids,
-        "points": [[round(float(c), 4) for c in point] for point in points],
-        "of": len(embeddings),
-    }
+    return {"ids": ids, "points": points.astype(float).round(4).tolist(), "of": len(embeddings)}
 
 
-def _named(facts: Mapping[str, Any]) -> set[str]:
-    """Return the id of every product that the facts speak of."""
+def _provenance(workspace: Workspace, run: RunArtifacts) -> list[dict[str, Any]]:
+    """Return every artifact that the run read or made, with its role and when it was made."""
+    refs = dict(run.inputs)
+    for manifest in (run.challenger, run.evaluation):
+        for role, ref in manifest.inputs.items():
+            refs.setdefault("training started from" if role == "start" else role, ref)
+    chosen, collection = run.evaluation.info.get("chosen"), run.publication.info.get("collection")
+    refs |= {role: ref for role, ref in (("in service now", chosen), ("collection", collection)) if ref}
+    found = []
+    for role, ref in refs.items():
+        kind, _, id = ref.partition("/")
+        artifact = workspace.find(kind, id) if id else None
+        found.append({"what": role, "ref": ref, "created_at": artifact.created_at if artifact else None})
+    return found
+
+
+def _ids_named(facts: Mapping[str, Any]) -> set[str]:
+    """Return the id of every product that the facts name."""
     ids = {row["id"] for row in facts["catalog"]["rejected"] if row["id"]}
-    ids |= set((facts["map"] or {}).get("ids", ()))
+    ids |= set(facts["map"]["ids"] if facts["map"] else ())
     for example in facts["examples"]:
         ids |= {example["id"], *(n["id"] for n in example["neighbours"])}
-    for example in facts["evaluation"].get("examples", []):
-        ids.add(example["id"])
-        ids |= {n["id"] for side in example["neighbours"].values() for n in side}
+    for example in facts["evaluation"]["examples"]:
+        ids |= {example["id"], *(n["id"] for side in example["neighbours"].values() for n in side)}
     return ids
 
 
-def headline(facts: Mapping[str, Any]) -> list[str]:
-    """Return what happened, in two or three sentences."""
-    catalog, index = facts["catalog"], facts["publication"]
-    turned_away = catalog["num_rejected"].get("product", 0)
-    came = formatting.count(catalog["num_products"] or 0, "product") + " came in"
-    came += f" and {formatting.count(turned_away, 'row')} had to be turned away." if turned_away else "."
-    return [verdict(facts["evaluation"]), came, index_words(facts["embedding"], index)]
+def _headline(facts: Mapping[str, Any]) -> list[str]:
+    """Return what happened in three sentences: the encoder, the catalog, the index."""
+    catalog = facts["catalog"]
+    rejected = catalog["num_rejected"]["product"]
+    came = formatting.count(catalog["num_products"], "product") + " came in"
+    came += f" and {formatting.count(rejected, 'row')} had to be turned away." if rejected else "."
+    return [_decision(facts["evaluation"]), came, _index(facts["embedding"], facts["publication"])]
 
 
-def index_words(embedding: Mapping[str, Any], index: Mapping[str, Any]) -> str:
-    """Return what happened to the index in one sentence."""
-    counts = index.get("counts") or {}
-    total = counts.get("total")
-    alias = f"“{index.get('alias', 'products')}”"
-    if index.get("action") == "build":
-        return (
-            f"A new collection of {formatting.count(total or 0, 'product')} was built and audited, "
-            f"and {alias} now points at it; {formatting.count(embedding.get('embedded') or 0, 'product')} "
-            "had to be embedded."
-        )
-    if index.get("action") == "nothing":
+def _decision(evaluation: Mapping[str, Any]) -> str:
+    chosen = title(evaluation, (evaluation["chosen"] or {}).get("name"))
+    if evaluation["reference"] != "champion":
+        return f"There was no champion yet: “{chosen}” is the first encoder in service."
+    return (
+        f"A new encoder takes over: “{chosen}”."
+        if evaluation["decision"] == "promote"
+        else "The champion stays."
+    )
+
+
+def _index(embedding: Mapping[str, Any], publication: Mapping[str, Any]) -> str:
+    counts, alias = publication["counts"] or {}, f"“{publication['alias'] or 'products'}”"
+    embedded = formatting.count(embedding["embedded"] or 0, "product") + " had to be embedded"
+    if publication["action"] == "build":
+        total = formatting.count(counts.get("total") or 0, "product")
+        return f"A new collection of {total} was built and audited, and {alias} now points at it; {embedded}."
+    if publication["action"] == "nothing":
         return f"The index already showed this catalog: {alias} was left as it is."
-    embedded = formatting.count(embedding.get("embedded") or 0, "product")
-    changed = [
-        formatting.count(counts[key], "product") + " " + what
-        for key, what in (
-            ("new", "added"),
-            ("vectors", "changed"),
-            ("payload", "refreshed"),
-            ("gone", "deleted"),
-        )
-        if counts.get(key)
-    ]
-    return f"In {alias}, {formatting.joined(changed) or 'nothing'} – and {embedded} had to be embedded anew."
-
-
-def _provenance(workspace: Workspace, night: Night) -> list[dict[str, Any]]:
-    roles = dict(night.inputs)
-    for manifest in (night.challenger, night.evaluation):
-        for role, ref in manifest.inputs.items():
-            roles.setdefault(
-                {"challenger": "challenger", "start": "training started from"}.get(role, role), ref
-            )
-    chosen = night.evaluation.info.get("chosen")
-    if chosen:
-        roles["in service now"] = chosen
-    if night.publication.info.get("collection"):
-        roles["collection"] = night.publication.info["collection"]
-    return [{"what": role, "ref": ref, "created_at": _created(workspace, ref)} for role, ref in roles.items()]
-
-
-def _created(workspace: Workspace, ref: str) -> str | None:
-    kind, _, id = ref.partition("/")
-    manifest = workspace.find(kind, id) if id else None
-    return manifest.created_at if manifest else None
+    done = {"new": "added", "vectors": "changed", "payload": "refreshed", "gone": "deleted"}
+    numbers = {what: counts[key] for key, what in done.items() if counts.get(key)}
+    changed = [f"{formatting.count(number, 'product')} {what}" for what, number in numbers.items()]
+    return f"In {alias}, {formatting.joined(changed) or 'nothing'} – and {embedded} anew."
 
 
 def _next_steps(facts: Mapping[str, Any]) -> list[dict[str, str]]:
-    example = next(iter(_ids(facts["examples"])), "ID")
-    words_to_try = next((_typeable(facts["products"][id]) for id in list(_ids(facts["examples"]))[::-1]), "")
+    ids = [example["id"] for example in facts["examples"]]
+    words = _shell_safe_words(facts["products"][ids[-1]]) if ids else ""
     return [
-        {"command": f"recsys similar {shlex.quote(example)}", "does": "what is similar to a product"},
-        {"command": f'recsys search --text "{words_to_try or "blue"}"', "does": "find products by words"},
+        {
+            "command": f"recsys similar {shlex.quote(ids[0] if ids else 'ID')}",
+            "does": "what is similar to a product",
+        },
+        {"command": f'recsys search --text "{words or "blue"}"', "does": "find products by words"},
         {"command": "recsys status", "does": "what is in service"},
     ]
 
 
-def _typeable(card: Mapping[str, Any]) -> str:
+def _shell_safe_words(card: Mapping[str, Any]) -> str:
     """Return words of a product that are safe to paste into a shell, whatever the feed says."""
-    text = formatting.last_step(card["category"]) if card.get("category") else str(card["title"])
+    text = formatting.last_step(card["category"]) if card["category"] else str(card["title"])
     plain = "".join(c if c.isalnum() or c in " -" else " " for c in text)
     return " ".join(plain.split()[:4]).lower()
 
 
-def _ids(examples: Iterable[Mapping[str, Any]]) -> Iterable[str]:
-    return (str(example["id"]) for example in examples)
-
-
-_ROWS_PER_SCOPE = 24
-
-
-def catalog_facts(snapshot: Snapshot) -> dict[str, Any]:
-    """Return counts, the change since the last snapshot, reasons and some rejected rows, as JSON."""
-    info = snapshot.manifest.info
-    counts = info.get("counts", {})
-    rejected = snapshot.rejected()
-    rows: list[dict[str, Any]] = []
-    totals: dict[tuple[str, str], int] = {}
-    taken: dict[str, int] = {}
-    for batch in rejected.to_batches(max_chunksize=4096):
-        for row in batch.to_pylist():
-            key = (row["scope"], row["reason"])
-            totals[key] = totals.get(key, 0) + 1
-            # Some of each scope, the first of every reason in any case: the page must not grow with the feed.
-            if taken.get(row["scope"], 0) < _ROWS_PER_SCOPE or totals[key] == 1:
-                taken[row["scope"]] = taken.get(row["scope"], 0) + 1
-                rows.append(
-                    {k: row[k] for k in ("id", "row", "column", "value", "reason", "message", "scope")}
-                )
-    reasons = [
-        {"scope": scope, "reason": reason, "words": formatting.reason(reason), "count": number}
-        for (scope, reason), number in sorted(totals.items(), key=lambda item: (-item[1], item[0]))
-    ]
-    return {
-        "feed": info.get("feed"),
-        "num_rows": counts.get("rows"),
-        "num_products": counts.get("products", snapshot.num_products),
-        "num_images": counts.get("images"),
-        "num_with_image": counts.get("products_with_image"),
-        "num_with_text": counts.get("products_with_text"),
-        "num_rejected": {
-            scope: sum(r["count"] for r in reasons if r["scope"] == scope) for scope in formatting.SCOPES
-        },
-        "diff": info.get("diff", {}),
-        "reasons": reasons,
-        "rejected": rows,
-        "num_rejected_rows": rejected.num_rows,
-    }
-
-
-_EVALUATION_SAYS: dict[str, Any] = {
-    "confidence": 0.95,
-    "image_weight": 0.5,
-    "reference": None,
-    "challenger": None,
-    "decision": None,
-    "chosen": None,
-    "reasons": [],
-    "notes": [],
-    "gate": None,
-    "candidates": [],
-    "tasks": [],
-    "examples": [],
-}
-_NOT_LOSSES = {"step", "epoch", "seconds", "lr_factor", "progress"}
-
-
-def training_facts(encoder: Manifest) -> dict[str, Any]:
-    """Return how the challenger was trained: curves, counts, or why it was not."""
-    info = encoder.info
-    fit = info.get("fit") or {}
-    history = fit.get("history") or []
-    names = [name for name in dict.fromkeys(k for entry in history for k in entry) if name not in _NOT_LOSSES]
-    curves = {
-        name: [[e["step"], e[name]] for e in history if e.get(name) is not None and "step" in e]
-        for name in names
-    }
-    return {
-        "trained": bool(info.get("trained", fit)),
-        "reason": info.get("reason"),
-        "device": fit.get("device"),
-        "steps": fit.get("steps"),
-        "seconds": fit.get("seconds"),
-        "images_per_second": fit.get("images_per_second"),
-        "best_epoch": fit.get("best_epoch"),
-        "stopped_early": bool(fit.get("stopped_early")),
-        "validation": {
-            "metric": info.get("config", {}).get("validation", {}).get("metric"),
-            "label": info.get("validation_label"),
-            "epochs": [
-                {"epoch": e["epoch"], "metric": e.get("metric")}
-                for e in fit.get("epochs") or []
-                if "epoch" in e
-            ],
-        },
-        "splits": info.get("counts", {}).get("splits", {}),
-        "judgements": _judgements_words(info.get("counts", {}).get("supervision", {}).get("judgements")),
-        "losses": curves,
-    }
-
-
-def _judgements_words(counts: Mapping[str, int] | None) -> str | None:
-    """Return what became of people's judgements in one sentence; ``None`` where there were none."""
-    if not counts:
-        return None
-    parts = [
-        f"{formatting.count(counts['learnt'], 'pair')} learnt from "
-        f"({counts['similar']:,} similar, {counts['not_similar']:,} not)"
-    ]
-    others = {
-        "selecting": "help to pick the challenger",
-        "judging": "judge the candidates",
-        "left_out": "left out",
-        "gone": "of products that are gone",
-    }
-    parts += [f"{counts[key]:,} {what}" for key, what in others.items() if counts[key]]
-    return f"Of what people judged: {formatting.joined(parts)}."
-
-
-def evaluation_facts(workspace: Workspace, evaluation: Manifest) -> dict[str, Any]:
-    """Return ``evaluation.json``, complete with what it may lack."""
-    return _EVALUATION_SAYS | read_evaluation(workspace, evaluation)
-
-
-def candidate(evaluation: Mapping[str, Any], name: str | None) -> dict[str, Any] | None:
-    """Return the entry of a candidate, or ``None``."""
-    return next((c for c in evaluation.get("candidates", []) if c["name"] == name), None)
-
-
 def title(evaluation: Mapping[str, Any], name: str | None) -> str:
     """Return what a candidate is called, such as ``Fine-tuned tonight``."""
-    found = candidate(evaluation, name)
-    return str(found["title"]) if found and found.get("title") else str(name or "none")
+    titles = {c["name"]: c["title"] for c in evaluation["candidates"]}
+    return titles.get(name) or name or "none"
 
 
-def verdict(evaluation: Mapping[str, Any]) -> str:
-    """Return the decision in one sentence."""
-    chosen = evaluation.get("chosen") or {}
-    name = title(evaluation, chosen.get("name"))
-    if evaluation.get("reference") != "champion":
-        return f"There was no champion yet: “{name}” is the first encoder in service."
-    if evaluation.get("decision") == "promote":
-        return f"A new encoder takes over: “{name}”."
-    return "The champion stays."
+def roles(evaluation: Mapping[str, Any], name: str) -> list[str]:
+    """Return what a candidate was in this run: ``champion``, ``to beat``, ``challenger``, ``in service``."""
+    is_reference = name == evaluation["reference"]
+    holds = {
+        "champion": name == "champion",
+        "to beat": is_reference and name != "champion",
+        "challenger": name == evaluation["challenger"],
+        "in service": name == (evaluation["chosen"] or {}).get("name"),
+    }
+    return [role for role, held in holds.items() if held]
 
 
 def check_title(evaluation: Mapping[str, Any], check: Mapping[str, Any]) -> str:
-    """Return what one of the gate's comparisons is about."""
-    if check.get("kind") == "overall":
+    """Return what one of the gate's comparisons is about: all tasks, a task, a category."""
+    if check["kind"] == "overall":
         return "All tasks together"
-    tasks = {task["name"]: task["title"] for task in evaluation.get("tasks", [])}
-    return str(tasks.get(check["name"], check["name"]) if check.get("kind") == "task" else check["name"])
+    titles = {task["name"]: task["title"] for task in evaluation["tasks"]}
+    return str(titles.get(check["name"], check["name"]) if check["kind"] == "task" else check["name"])
 
 
-def check_words(evaluation: Mapping[str, Any], check: Mapping[str, Any]) -> str:
+def check_sentence(evaluation: Mapping[str, Any], check: Mapping[str, Any]) -> str:
     """Return one of the gate's comparisons as a sentence."""
-    name = check_title(evaluation, check)
-    subject = {
+    name, signed = check_title(evaluation, check), formatting.signed
+    subjects = {
         "overall": "Over all tasks",
         "task": f"On the task “{name}”",
         "category": f"In the category “{name}”",
-    }.get(str(check.get("kind")), name)
+    }
     return (
-        f"{subject}, the challenger differs by {formatting.signed(check.get('difference'))} "
-        f"({formatting.signed(check.get('low'))} to {formatting.signed(check.get('high'))}, "
-        f"{formatting.count(check.get('num_queries') or 0, 'query', 'queries')}); "
-        f"the interval must lie above {formatting.signed(check.get('limit'))}: "
-        f"{'passed' if check.get('passed') else 'not passed'}."
+        f"{subjects[check['kind']]}, the challenger differs by {signed(check['difference'])} "
+        f"({signed(check['low'])} to {signed(check['high'])}, "
+        f"{formatting.count(check['num_queries'], 'query', 'queries')}); the interval must lie above "
+        f"{signed(check['limit'])}: {'passed' if check['passed'] else 'not passed'}."
     )

@@ -1,7 +1,4 @@
-"""Numbers, durations and names of things, in words for people.
-
-Does not know: artifacts or pages.
-"""
+"""Numbers, durations and names, as people read them."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -98,8 +95,8 @@ def duration(seconds: float | None) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
-def figure(value: float | None) -> str:
-    """Return a figure in 0 to 1 with three digits; a dash where there is none."""
+def score(value: float | None) -> str:
+    """Return a score in 0 to 1 with three digits; a dash where there is none."""
     return "–" if value is None else f"{value:.3f}"
 
 
@@ -108,7 +105,7 @@ def interval(found: Mapping[str, Any] | None) -> str:
     if not found or found.get("value") is None:
         return "not measured"
     if found.get("low") is None or found.get("high") is None:
-        return figure(found["value"])
+        return score(found["value"])
     return f"{found['value']:.3f} ({found['low']:.3f} to {found['high']:.3f})"
 
 

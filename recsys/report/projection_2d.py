@@ -1,8 +1,6 @@
-"""The catalog on a plane: vectors of a sample of products, PCA and then t-SNE (van der Maaten, 2008).
+"""The catalog in two dimensions: a sample of the products, PCA and then t-SNE (van der Maaten, 2008).
 
-    N = products sampled, D = dimensions of one modality
-
-Does not know: colours, images, pages.
+N = products sampled, D = dimensions of one modality
 """
 
 import hashlib
@@ -31,7 +29,7 @@ def sample(embeddings: EmbeddingSet, count: int = MAX_PRODUCTS) -> tuple[list[st
 def project(vectors: Array, *, seed: int) -> Array | None:
     """Return positions ``[N, 2]`` in 0 to 1, neighbours kept together; ``None`` where there are too few.
 
-    ``vectors`` ``[N, 2D]`` are unit vectors. The same vectors and seed give the same plane.
+    ``vectors`` ``[N, 2D]`` are unit vectors. The same vectors and seed give the same positions.
     """
     if len(vectors) < _FEWEST:
         return None
@@ -39,15 +37,13 @@ def project(vectors: Array, *, seed: int) -> Array | None:
     from sklearn.manifold import TSNE
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-    if float(np.ptp(vectors, axis=0).max()) == 0:  # all alike: any plane shows them as one point
+    if float(np.ptp(vectors, axis=0).max()) == 0:  # all alike: one point
         return np.full((len(vectors), 2), 0.5, np.float32)
     reduced = PCA(min(_PCA_DIM, *vectors.shape), random_state=seed).fit_transform(vectors)
     perplexity = float(min(30, (len(vectors) - 1) / 3))
-    with threadpool_limits(
-        1
-    ):  # more threads wait for each other 600 times: many times slower on a busy machine
+    with threadpool_limits(1):  # more threads wait for each other 600 times: far slower on a busy machine
         tsne = TSNE(2, perplexity=perplexity, init="pca", random_state=seed, max_iter=600)
-        plane = tsne.fit_transform(reduced)
-    low, high = plane.min(0), plane.max(0)
-    result: Array = ((plane - low) / np.maximum(high - low, 1e-9)).astype(np.float32)
+        points = tsne.fit_transform(reduced)
+    low, high = points.min(0), points.max(0)
+    result: Array = ((points - low) / np.maximum(high - low, 1e-9)).astype(np.float32)
     return result

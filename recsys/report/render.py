@@ -1,9 +1,7 @@
 """The page: templates, what they are given, and the policy that nothing in it can run or be fetched.
 
-Feed text is untrusted: every value is escaped, links other than http and https are dropped, and the
-page's own policy forbids every request and every script but the one whose hash it names.
-
-Does not know: artifacts.
+Feed text is untrusted: every value is escaped, links other than http and https are dropped, and the page's
+own policy forbids every request and every script but the one whose hash it names.
 """
 
 import base64
@@ -16,23 +14,26 @@ from urllib.parse import urlsplit
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from recsys.report import charts, formatting, template_context
-from recsys.report.product_cards import Shelf
+from recsys.report import charts, formatting
+from recsys.report.cards import ProductCards
+from recsys.report.facts import check_sentence, check_title, roles, title
 
-_PAGE, _STYLE, _SCRIPT = "page.html.j2", "style.css", "page.js"
 
-
-def render(facts: Mapping[str, Any], shelf: Shelf) -> str:
-    """Return the page; ``shelf`` has the words of every product that ``facts`` name."""
+def render(facts: Mapping[str, Any], cards: ProductCards) -> str:
+    """Return the page; ``cards`` holds every product that ``facts`` name."""
     environment = _environment()
-    style, script = (Markup(environment.get_template(name).render()) for name in (_STYLE, _SCRIPT))
-    return environment.get_template(_PAGE).render(
+    style, script = (Markup(environment.get_template(name).render()) for name in ("style.css", "page.js"))
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return environment.get_template("page.html.j2").render(
         facts=facts,
+        cards=cards,
+        losses=_losses(facts["training"]["losses"]),
+        validation=_validation(facts["training"]["validation"]),
+        map=charts.scatter(facts["map"], cards) if facts["map"] else None,
         style=style,
         script=script,
-        policy=_policy(script),
-        view=template_context.views(facts, shelf),
-        images=shelf.thumbnails(),
+        policy="default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
+        f"script-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'",
     )
 
 
@@ -45,32 +46,41 @@ def safe_link(link: str | None) -> str | None:
     return link if parts.scheme in ("http", "https") and parts.netloc else None
 
 
-def _policy(script: str) -> str:
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return (
-        "default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
-        f"script-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
-    )
+def _losses(curves: Mapping[str, list[tuple[float, float]]]) -> dict[str, Any] | None:
+    titles = {"loss": "total", "clip": "image to text (CLIP)"}
+    series = {titles.get(name, name.rpartition(":")[2]): charts.smooth(p) for name, p in curves.items() if p}
+    return charts.line_chart(series, x_label="step")
+
+
+def _validation(validation: Mapping[str, Any]) -> dict[str, Any] | None:
+    points = [(e["epoch"], e["metric"]) for e in validation["epochs"] if e["metric"] is not None]
+    return charts.line_chart({formatting.metric(validation["metric"] or "metric"): points}, x_label="epoch")
 
 
 @functools.cache
 def _environment() -> Environment:
     environment = Environment(
-        loader=PackageLoader("recsys.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+        loader=PackageLoader("recsys.report"), autoescape=True, undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
     environment.filters |= {
-        "figure": formatting.figure,
-        "interval": formatting.interval,
-        "signed": formatting.signed,
+        "commas": "{:,}".format,
         "duration": formatting.duration,
-        "metric": formatting.metric,
-        "safe_link": safe_link,
+        "interval": formatting.interval,
         "last_step": formatting.last_step,
-        "commas": lambda number: f"{number:,}",
+        "metric": formatting.metric,
+        "reason": formatting.reason,
+        "safe_link": safe_link,
+        "score": formatting.score,
+        "signed": formatting.signed,
     }
-    environment.globals |= {"count": formatting.count, "scopes": formatting.SCOPES, "label": charts.label}
+    environment.globals |= {
+        "axis": charts.axis,
+        "check_sentence": check_sentence,
+        "check_title": check_title,
+        "count": formatting.count,
+        "roles": roles,
+        "scopes": formatting.SCOPES,
+        "title": title,
+    }
     return environment

@@ -1,10 +1,9 @@
 """The report's door: one artifact of kind ``reports`` for a run.
 
-    report.html   one self-contained page: no network, no script but its own
-    report.json   the same facts
-    summary.txt   half a page of plain text
+report.html   one self-contained page: no network, no script but its own
+report.json   the same facts
+summary.txt   half a page of plain text
 
-Does not know: how any stage works.
 """
 
 import json
@@ -14,8 +13,8 @@ from collections.abc import Mapping
 
 from recsys.config import Config
 from recsys.report import render, summary
-from recsys.report.facts import Night, gather
-from recsys.report.product_cards import Shelf
+from recsys.report.cards import ProductCards
+from recsys.report.facts import RunArtifacts, gather
 from recsys.workspace import Manifest, Workspace, content_id
 from recsys.workspace.snapshot import Snapshot
 
@@ -48,7 +47,7 @@ def build(
     started = time.monotonic()
     refs = (snapshot_ref, encoder_ref, evaluation_ref, embedding_set_ref, publication_ref)
     snapshot, challenger, evaluation, embeddings, publication = (workspace.get(ref) for ref in refs)
-    night = Night(
+    run = RunArtifacts(
         run_id=run_id,
         snapshot=snapshot,
         challenger=challenger,
@@ -57,19 +56,16 @@ def build(
         publication=publication,
         timings=timings,
     )
-    id = content_id({"version": _VERSION, "run": run_id, "inputs": night.inputs})
+    id = content_id({"version": _VERSION, "run": run_id, "inputs": run.inputs})
     existing = workspace.find(KIND, id)
     if existing is not None:
         return existing
-    shelf = Shelf(Snapshot(workspace, snapshot))
-    facts = gather(config, workspace, night, shelf)
-    html = render.render(facts, shelf)
-    where = (
-        str(workspace.local / KIND / id / PAGE)
-        if workspace.is_local
-        else f"{workspace.root}/{KIND}/{id}/{PAGE}"
-    )
-    with workspace.create(KIND, id, inputs=night.inputs) as draft:
+    cards = ProductCards(Snapshot(workspace, snapshot))
+    facts = gather(config, workspace, run, cards)
+    html = render.render(facts, cards)
+    root = workspace.local if workspace.is_local else workspace.root
+    where = f"{root}/{KIND}/{id}/{PAGE}"
+    with workspace.create(KIND, id, inputs=run.inputs) as draft:
         (draft.path / PAGE).write_text(html, encoding="utf-8")
         text = json.dumps(facts, indent=1, ensure_ascii=False, allow_nan=False, default=str)
         (draft.path / FACTS).write_text(text + "\n", encoding="utf-8")

@@ -1,14 +1,11 @@
-"""The night in a terminal: half a page of plain text.
-
-Does not know: pages.
-"""
+"""A run in a terminal: half a page of plain text."""
 
 import textwrap
 from collections.abc import Mapping
 from typing import Any
 
 from recsys.report import formatting
-from recsys.report.facts import candidate, title
+from recsys.report.facts import roles, title
 
 _WIDTH = 96
 
@@ -18,7 +15,7 @@ def text(facts: Mapping[str, Any], page: str) -> str:
     parts = [
         _heading(facts),
         _section("What came in", _catalog(facts["catalog"])),
-        _section("Encoders", _encoders(facts["evaluation"]) + _judgements(facts["training"])),
+        _section("Encoders", _encoders(facts["evaluation"]) + _wrapped(facts["training"]["judgements"])),
         _section("The gate", _gate(facts["evaluation"])),
         _section("The index", _index(facts)),
         _section("Three products and what is most similar", _examples(facts)),
@@ -26,9 +23,8 @@ def text(facts: Mapping[str, Any], page: str) -> str:
         _section("The whole report", [page]),
     ]
     whole = "\n\n".join(part for part in parts if part) + "\n"
-    return "".join(
-        c if c.isprintable() or c == "\n" else " " for c in whole
-    )  # feed text may hold terminal codes
+    # Feed text may hold terminal codes.
+    return "".join(c if c.isprintable() or c == "\n" else " " for c in whole)
 
 
 def _heading(facts: Mapping[str, Any]) -> str:
@@ -41,9 +37,9 @@ def _section(name: str, lines: list[str]) -> str:
 
 
 def _catalog(catalog: Mapping[str, Any]) -> list[str]:
-    products = formatting.count(catalog["num_products"] or 0, "product")
-    rows, images = catalog["num_rows"] or 0, formatting.count(catalog["num_images"] or 0, "image")
-    lines = [f"{products} accepted of {formatting.count(rows, 'row')}, with {images}"]
+    rows = formatting.count(catalog["num_rows"], "row")
+    products, images = (formatting.count(catalog[f"num_{thing}s"], thing) for thing in ("product", "image"))
+    lines = [f"{products} accepted of {rows}, with {images}"]
     for scope, name in formatting.SCOPES.items():
         reasons = [r for r in catalog["reasons"] if r["scope"] == scope]
         if reasons:
@@ -58,39 +54,25 @@ def _catalog(catalog: Mapping[str, Any]) -> list[str]:
 
 
 def _encoders(evaluation: Mapping[str, Any]) -> list[str]:
-    if not evaluation.get("candidates"):
-        return []
-    chosen = (evaluation.get("chosen") or {}).get("name")
-    reference, challenger = evaluation.get("reference"), evaluation.get("challenger")
     lines = []
-    for name in dict.fromkeys((reference, challenger, chosen)):
-        found = candidate(evaluation, name)
-        if found is None:
+    for candidate in evaluation["candidates"]:
+        held = roles(evaluation, candidate["name"])
+        if not held:
             continue
-        role = " and ".join(
-            word for word, holds in (
-                ("champion" if reference == "champion" else "to beat", name == reference),
-                ("challenger", name == challenger), ("in service now", name == chosen),
-            ) if holds
-        )  # fmt: skip
-        lines.append(f"{found['title']} ({role}): gate score {formatting.interval(found.get('gate_score'))}")
-        for task in evaluation.get("tasks", []):
-            scores = (task.get("scores", {}).get(name) or {}).get(task["main_metric"])
-            metric = formatting.metric(task["main_metric"])
-            lines.append(f"  {_short(task['title'], 52):<52} {metric:<11} {formatting.interval(scores)}")
+        score = formatting.interval(candidate["gate_score"])
+        lines.append(f"{candidate['title']} ({' and '.join(held)}): gate score {score}")
+        for task in evaluation["tasks"]:
+            metric = task["main_metric"]
+            found = formatting.interval(task["scores"].get(candidate["name"], {}).get(metric))
+            lines.append(f"  {_short(task['title'], 52):<52} {formatting.metric(metric):<11} {found}")
     return lines
 
 
-def _judgements(training: Mapping[str, Any]) -> list[str]:
-    return _wrapped(training["judgements"]) if training.get("judgements") else []
-
-
 def _gate(evaluation: Mapping[str, Any]) -> list[str]:
-    reasons = evaluation.get("reasons") or []
-    decision = evaluation.get("decision")
-    chosen = title(evaluation, (evaluation.get("chosen") or {}).get("name"))
-    first = [f"Decision: {decision or 'none'} – “{chosen}” serves from now on"] if decision else []
-    return first + [line for reason in reasons for line in _wrapped("because: " + reason)]
+    chosen = title(evaluation, (evaluation["chosen"] or {}).get("name"))
+    decision = evaluation["decision"]
+    first = [f"Decision: {decision} – “{chosen}” serves from now on"] if decision else []
+    return first + [line for reason in evaluation["reasons"] for line in _wrapped("because: " + reason)]
 
 
 def _index(facts: Mapping[str, Any]) -> list[str]:
@@ -103,9 +85,7 @@ def _index(facts: Mapping[str, Any]) -> list[str]:
         "gone": "deleted",
         "unchanged": "unchanged",
     }
-    numbers = ", ".join(
-        f"{counts[key]:,} {what}" for key, what in names.items() if counts.get(key) is not None
-    )
+    numbers = ", ".join(f"{counts[k]:,} {what}" for k, what in names.items() if counts.get(k) is not None)
     audit = (index.get("audit") or {}).get("checks") or {}
     failed = [name for name, result in audit.items() if result != "ok"]
     seconds = {t["stage"]: t["seconds"] for t in facts["timings"]}
@@ -144,5 +124,5 @@ def _short(text: str, length: int) -> str:
     return text if len(text) <= length else text[: length - 1] + "…"
 
 
-def _wrapped(line: str) -> list[str]:
-    return textwrap.wrap(line, _WIDTH, subsequent_indent="  ")
+def _wrapped(line: str | None) -> list[str]:
+    return textwrap.wrap(line or "", _WIDTH, subsequent_indent="  ")

@@ -2,65 +2,51 @@ import math
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.report import charts, formatting, projection_2d
+from recsys.report import charts, facts, formatting, projection_2d
+from recsys.report.cards import ProductCards, thumbnail
 from recsys.report.examples import choose, neighbours
-from recsys.report.facts import training_facts
-from recsys.report.product_cards import Shelf, thumbnail
-from recsys.workspace import Manifest, Workspace
+from recsys.workspace import Workspace
 from recsys.workspace.embeddings import EmbeddingSet
+from recsys.workspace.product import PRODUCTS
 from recsys.workspace.snapshot import Snapshot
 from tests.report.nights import embeddings, products, snapshot
 
 numbers = st.floats(-1e6, 1e6, allow_nan=False)
 
 
-@given(numbers, st.floats(1e-3, 1e6), st.integers(3, 8))
-def test_ticks_are_round_few_and_within(low: float, span: float, count: int) -> None:
-    found = charts.ticks(low, low + span, count)
-    slack = span * 1e-6
-    assert all(low - slack <= t <= low + span + slack for t in found)
-    assert len(found) <= 2 * count
-    if len(found) > 2:
-        steps = np.diff(found)
-        assert np.allclose(steps, steps[0], rtol=1e-3)
-
-
-def test_ticks_of_whole_numbers_are_whole() -> None:
-    assert charts.ticks(0, 2, whole=True) == [0, 1, 2]
-    assert charts.ticks(3, 3) == [3]
-    assert charts.ticks(0, math.inf) == [0]
-
-
 @given(st.lists(st.tuples(numbers, numbers), min_size=1, max_size=30))
 def test_lines_stay_inside_their_frame_and_keep_order(points: list[tuple[float, float]]) -> None:
     chart = charts.line_chart({"a": points}, x_label="x")
     assert chart is not None
-    placed = [tuple(map(float, pair.split(","))) for pair in chart.lines[0].path[1:].split("L")]
+    placed = [tuple(map(float, pair.split(","))) for pair in chart["lines"][0]["path"][1:].split("L")]
     assert len(placed) == len(points)
     for x, y in placed:
-        assert chart.left - 0.01 <= x <= chart.right + 0.01
-        assert chart.top - 0.01 <= y <= chart.bottom + 0.01
-    higher = max(range(len(points)), key=lambda i: points[i][1])
-    assert placed[higher][1] <= min(y for _, y in placed) + 0.01
+        assert chart["left"] - 0.01 <= x <= chart["right"] + 0.01
+        assert 0 <= y <= chart["bottom"] + 0.01
+    highest = max(range(len(points)), key=lambda i: points[i][1])
+    assert placed[highest][1] <= min(y for _, y in placed) + 0.01
 
 
 def test_what_is_not_finite_is_not_drawn() -> None:
     assert charts.line_chart({"a": [(0, math.nan), (1, math.inf)], "b": []}, x_label="x") is None
     chart = charts.line_chart({"a": [(0, math.nan), (1, 2.0)]}, x_label="x")
     assert chart is not None
-    assert len(chart.lines[0].points) == 1
+    assert len(chart["lines"][0]["points"]) == 1
 
 
 @given(st.lists(numbers, min_size=1, max_size=20))
-def test_a_scale_holds_its_rows(values: list[float]) -> None:
-    scale = charts.scale([{"v": v} for v in values] + [{"v": None}], ("v",))
+def test_an_axis_holds_its_rows_in_order_under_few_ticks(values: list[float]) -> None:
+    scale = charts.axis([{"v": v} for v in values] + [{"v": None}], ("v",))
     at = [scale.at(v) for v in values]
     assert all(0 <= a <= 100 for a in at)
     assert np.all(np.diff(np.asarray(at)[np.argsort(values)]) >= 0)
+    assert 1 <= len(scale.ticks()) <= 10
 
 
 @given(st.lists(st.floats(-100, 100), min_size=1, max_size=60), st.floats(0, 1))
@@ -70,23 +56,7 @@ def test_smoothing_keeps_x_and_stays_within_the_values(ys: list[float], share: f
     assert all(min(ys) - 1e-9 <= y <= max(ys) + 1e-9 for _, y in smoothed)
 
 
-@pytest.mark.parametrize(
-    ("seconds", "said"),
-    [
-        (None, "–"),
-        (0.04, "0.0 s"),
-        (9.9, "9.9 s"),
-        (9.97, "10 s"),
-        (59.6, "1 min 0 s"),
-        (185, "3 min 5 s"),
-        (7800, "2 h 10 min"),
-    ],
-)
-def test_durations(seconds: float | None, said: str) -> None:
-    assert formatting.duration(seconds) == said
-
-
-def test_what_became_of_judgements_is_one_sentence() -> None:
+def test_judgements_are_accounted_for_in_one_sentence() -> None:
     counts = {
         "learnt": 12,
         "similar": 9,
@@ -96,39 +66,23 @@ def test_what_became_of_judgements_is_one_sentence() -> None:
         "left_out": 0,
         "gone": 4,
     }
-
-    def said(judgements: dict[str, int] | None) -> str | None:
-        info = {"counts": {"supervision": {"judgements": judgements} if judgements else {}}}
-        made = Manifest(kind="encoders", id="x", created_at="", inputs={}, files={}, info=info)
-        return training_facts(made)["judgements"]
-
-    assert said(counts) == (
-        "Of what people judged: 12 pairs learnt from (9 similar, 3 not), 2 help to pick the challenger, "
-        "1 judge the candidates and 4 of products that are gone."
+    assert facts._judgements(counts) == (
+        "Of people's judgements: 12 pairs learnt from (9 similar, 3 not), 2 help to pick the challenger, "
+        "1 test the candidates and 4 of products that are gone."
     )
-    assert said(None) is None
+    assert facts._judgements(None) is None
 
 
-def test_words_for_figures_metrics_and_lists() -> None:
+def test_numbers_and_names_as_people_read_them() -> None:
+    durations = [formatting.duration(s) for s in (None, 0.04, 9.97, 59.6, 185, 7800)]
+    assert durations == ["–", "0.0 s", "10 s", "1 min 0 s", "3 min 5 s", "2 h 10 min"]
     assert formatting.interval({"value": 0.61234, "low": 0.58, "high": 0.64}) == "0.612 (0.580 to 0.640)"
     assert formatting.interval({"value": 0.5, "low": None, "high": None}) == "0.500"
     assert formatting.interval(None) == "not measured"
-    assert (formatting.signed(-0.0123), formatting.signed(0.5)) == ("−0.012", "+0.500")
-    names = ["map@r", "ndcg@10", "recall@5", "hit@5", "r_precision", "precision@1"]
-    assert [formatting.metric(n) for n in names] == [
-        "MAP@R",
-        "nDCG@10",
-        "Recall@5",
-        "Hit rate@5",
-        "R-precision",
-        "Precision@1",
-    ]
-    assert formatting.joined(["a", "b", "c"]) == "a, b and c"
-    assert (formatting.joined(["a"]), formatting.joined([])) == ("a", "")
-    assert (
-        formatting.count(1, "query", "queries") + formatting.count(1200, "query", "queries")
-        == "1 query1,200 queries"
-    )
+    names = [formatting.metric(n) for n in ("map@r", "ndcg@10", "recall@5", "hit@5", "r_precision")]
+    assert names == ["MAP@R", "nDCG@10", "Recall@5", "Hit rate@5", "R-precision"]
+    assert [formatting.joined(list(s)) for s in ("", "a", "abc")] == ["", "a", "a, b and c"]
+    assert formatting.count(1200, "query", "queries") == "1,200 queries"
     assert formatting.reason("image_truncated") == "image is cut off"
     assert formatting.reason("some_new_code") == "some new code"
 
@@ -176,7 +130,7 @@ def test_examples_are_of_different_categories_and_always_the_same(
     assert lacking == sorted(lacking), "those without an image come last"
 
 
-def test_the_plane_keeps_categories_together_and_is_repeatable(shop: tuple[Snapshot, EmbeddingSet]) -> None:
+def test_the_map_keeps_categories_together_and_is_repeatable(shop: tuple[Snapshot, EmbeddingSet]) -> None:
     ids, vectors = projection_2d.sample(shop[1])
     points = projection_2d.project(vectors, seed=0)
     assert points is not None
@@ -188,14 +142,14 @@ def test_the_plane_keeps_categories_together_and_is_repeatable(shop: tuple[Snaps
     assert (kinds[distance.argmin(1)] == kinds).mean() > 0.95
 
 
-def test_a_sample_of_the_plane_is_stable_and_ascending(shop: tuple[Snapshot, EmbeddingSet]) -> None:
+def test_the_sample_of_the_map_is_stable_and_ascending(shop: tuple[Snapshot, EmbeddingSet]) -> None:
     ids, vectors = projection_2d.sample(shop[1], 20)
     assert ids == sorted(ids)
     assert set(ids) <= set(projection_2d.sample(shop[1], 40)[0])
     assert np.linalg.norm(vectors, axis=1) == pytest.approx(1, abs=1e-5)
 
 
-def test_planes_of_few_or_equal_products() -> None:
+def test_maps_of_few_or_equal_products() -> None:
     assert projection_2d.project(np.ones((3, 4), np.float32), seed=0) is None
     points = projection_2d.project(np.ones((30, 4), np.float32), seed=0)
     assert points is not None
@@ -203,16 +157,16 @@ def test_planes_of_few_or_equal_products() -> None:
 
 
 def test_thumbnails_fit_and_broken_bytes_give_none(shop: tuple[Snapshot, EmbeddingSet]) -> None:
-    shelf = Shelf(shop[0])
-    shelf.fetch(["P0000", "P0009", "nobody"])
-    made = shelf.thumbnail("P0000", 32)
+    cards = ProductCards(shop[0])
+    cards.fetch(["P0000", "P0009", "nobody"])
+    made = cards.thumbnail("P0000", 32)
     assert made is not None
-    assert (made.width, made.height) == (30, 20)
-    assert shelf.thumbnail("P0000", 32) is made
-    assert shelf.thumbnail("P0009") is None
-    assert shelf.thumbnail("nobody") is None
-    assert shelf.card("nobody")["title"] == "nobody"
-    assert shelf.thumbnails() == [made]
+    assert (made.width, made.height) == (32, 21)
+    assert cards.thumbnail("P0000", 32) is made
+    assert cards.thumbnail("P0009") is None
+    assert cards.thumbnail("nobody") is None
+    assert cards.card("nobody")["title"] == "nobody"
+    assert cards.thumbnails() == [made]
     assert thumbnail(b"not an image", "x", 32) is None
 
 
@@ -222,13 +176,8 @@ def test_a_lost_image_shard_costs_images_not_the_report(tmp_path: Path) -> None:
     rows[0]["images"] = [b"\0" * 31 + b"\1"]
     catalog = snapshot(workspace, rows[1:], [])
     rows_path = workspace.path(catalog) / "products.parquet"
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    from recsys.workspace.product import PRODUCTS
-
     pq.write_table(pa.Table.from_pylist(rows, schema=PRODUCTS), rows_path)
-    shelf = Shelf(Snapshot(workspace, catalog))
-    shelf.fetch(["P0000", "P0001"])
-    assert shelf.thumbnail("P0000") is None
-    assert shelf.thumbnail("P0001") is not None
+    cards = ProductCards(Snapshot(workspace, catalog))
+    cards.fetch(["P0000", "P0001"])
+    assert cards.thumbnail("P0000") is None
+    assert cards.thumbnail("P0001") is not None

@@ -88,7 +88,7 @@ def test_a_promoting_night_is_told_in_every_section(nights: Nights) -> None:
     for words in (
         "60 products accepted of 61 rows",
         "Champion (champion): gate score 0.610 (0.580 to 0.640)",
-        "Fine-tuned tonight (challenger and in service now): gate score 0.660",
+        "Fine-tuned tonight (challenger and in service): gate score 0.660",
         "because: The challenger gains",
         "products → products__a__b (300 products)",
         "3 embedded in 2.5 s, 57 vectors reused",
@@ -173,7 +173,7 @@ def test_a_first_night_with_nothing_to_compare(nights: Nights) -> None:
     assert "Nothing was turned away." in page.text
     assert "No task had queries tonight." in page.text
     assert "There were no held-out products to show." in page.text
-    assert "Zero-shot base (to beat and in service now)" in summary
+    assert "Zero-shot base (to beat and in service)" in summary
 
 
 def test_a_night_on_which_nothing_was_trained_and_nothing_changed(nights: Nights) -> None:

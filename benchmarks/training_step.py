@@ -29,10 +29,10 @@ from recsys.config import Config
 from recsys.encoder.model import build
 from recsys.encoder.template import ContentReader
 from recsys.training.data import Batch, Loader, read
-from recsys.training.fit import Job, make_loader, make_module, make_trainer
+from recsys.training.fit import FitJob, make_loader, make_module, make_trainer
 from recsys.training.memory import keep_freed_memory
 from recsys.training.module import FineTuning
-from recsys.training.resume import Resumable, Validating
+from recsys.training.resume import ResumeCheckpoint, ValidateEachEpoch
 from recsys.training.schedule import Clock, Progress
 from recsys.training.supervision import build as supervise
 from recsys.training.weights import parameter_groups
@@ -82,13 +82,13 @@ def shop(workspace: Workspace, products: int = 400) -> Snapshot:
     return Snapshot(workspace, draft.committed())
 
 
-def make_job(snapshot: Snapshot, folder: Path, case: dict[str, Any], steps: int) -> Job:
+def make_job(snapshot: Snapshot, folder: Path, case: dict[str, Any], steps: int) -> FitJob:
     """Prepare one fine-tuning of ``steps`` steps."""
     training = case["training"] | {"epoch_steps": steps, "max_epochs": 1, "checkpoint_minutes": 1e6}
     config = Config.model_validate({"encoder": case["encoder"], "training": training})
     splits = ["train"] * snapshot.num_products
     folder.mkdir(parents=True, exist_ok=True)
-    return Job(
+    return FitJob(
         config=config.training,
         encoder=build(config.encoder, seed=0),
         material=read(snapshot, ContentReader(config.encoder), splits, splits, {"train"}),
@@ -130,21 +130,21 @@ def since(start: tuple[float, float]) -> tuple[float, float]:
     return end[0] - start[0], end[1] - start[1]
 
 
-def ours(job: Job, loader: Loader, state: dict[str, Any]) -> tuple[float, float]:
+def ours(job: FitJob, loader: Loader, state: dict[str, Any]) -> tuple[float, float]:
     """Train by Lightning as the pipeline does, callbacks and all; return wall and CPU seconds."""
     loader.next_batch = 0
     progress = Progress(len(loader), Clock(job.folder / "clock.json"), None)
     module = make_module(job, progress)
     module.load_state_dict(state, strict=False)
-    validating = Validating(lambda: None, job.folder, job.config, progress, None)
-    resumable = Resumable(job.folder, loader, validating, job.config, progress)
+    validating = ValidateEachEpoch(lambda: None, job.folder, job.config, progress, None)
+    resumable = ResumeCheckpoint(job.folder, loader, validating, job.config, progress)
     watch = Stopwatch(len(loader) - 1)
     trainer = make_trainer(job.config, [validating, resumable, watch], job.folder)
     trainer.fit(module, loader)
     return watch.seconds
 
 
-def bare(job: Job, loader: Loader, state: dict[str, Any]) -> tuple[float, float]:
+def bare(job: FitJob, loader: Loader, state: dict[str, Any]) -> tuple[float, float]:
     """Train by a plain loop; return wall and CPU seconds."""
     loader.next_batch = 0
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -170,8 +170,8 @@ def bare(job: Job, loader: Loader, state: dict[str, Any]) -> tuple[float, float]
 def bare_loss(module: FineTuning, batch: Batch, device: torch.device) -> torch.Tensor:
     """Return the sum of the terms, in bf16 autocast on a GPU as ours is."""
     with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-        views = module.views(batch)
-    values = [term(views) for term in module.objectives]
+        encoded = module.encode_batch(batch)
+    values = [term(encoded) for term in module.objectives]
     return torch.stack([value for value in values if value is not None]).sum()
 
 

@@ -31,14 +31,14 @@ from recsys.encoder.template import ContentReader
 from recsys.training.augment import augment
 from recsys.training.image_cache import ImageCache
 from recsys.training.sampler import Sampler, generator
-from recsys.training.supervision import Pairs, Supervision
+from recsys.training.supervision import LabelledPairs, Supervision
 from recsys.workspace.snapshot import Snapshot
 
 Int = NDArray[np.int64]
 Batch = dict[str, Any]
 """``pixels`` [V, 3, S, S] uint8 or ``image_features`` [V, F], ``image_rows`` [V], ``text_rows`` [T],
-``tokens`` (dict of [T, L]) or ``text_features`` [T, F], ``products`` [B], ``kin`` [B], ``text_codes`` [B],
-``labels`` (level -> [B]), ``judged`` [B, B], ``number`` (int)."""
+``tokens`` (dict of [T, L]) or ``text_features`` [T, F], ``products`` [B], ``components`` [B],
+``text_codes`` [B], ``labels`` (level -> [B]), ``judged`` [B, B], ``number`` (int)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +49,7 @@ class Items:
     views: Int  # positions in `ImageCache`
     text_codes: Int  # [N], position in `texts`, -1 without text
     texts: list[str]  # distinct texts
-    kin: Int  # [N], duplicate-and-variant component
+    components: Int  # [N], duplicate-and-variant component
 
     @property
     def num_views(self) -> Int:
@@ -94,7 +94,7 @@ class ImageSource:
 class Judged:
     """Looks up what was judged of the products in a batch."""
 
-    def __init__(self, pairs: Pairs) -> None:
+    def __init__(self, pairs: LabelledPairs) -> None:
         self._of: dict[int, dict[int, float]] = {}
         for left, right, weight in zip(*(column.tolist() for column in pairs), strict=True):
             self._of.setdefault(left, {})[right] = weight
@@ -143,7 +143,7 @@ class Batches(Dataset[Batch]):
             "text_rows": torch.from_numpy(text_rows),
             **(self._text(self._items, codes[text_rows]) if self._text is not None else {}),
             "products": torch.from_numpy(plan.products),
-            "kin": torch.from_numpy(self._items.kin[plan.products]),
+            "components": torch.from_numpy(self._items.components[plan.products]),
             "text_codes": torch.from_numpy(codes),
             "labels": {name: torch.from_numpy(c[plan.products]) for name, c in self._labels.items()},
             "judged": torch.from_numpy(self._judged.matrix(plan.products)),
@@ -227,7 +227,7 @@ def read(
         views=np.array(views, np.int64),
         text_codes=np.array(codes, np.int64),
         texts=list(texts),
-        kin=np.unique(np.array(components), return_inverse=True)[1].astype(np.int64),
+        components=np.unique(np.array(components), return_inverse=True)[1].astype(np.int64),
     )
     return Material(items, list(positions))
 

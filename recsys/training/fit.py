@@ -28,13 +28,13 @@ from recsys.training.data import Batches, ImageSource, Loader, Material, TextSou
 from recsys.training.image_cache import ImageCache, cache_bytes
 from recsys.training.memory import keep_freed_memory
 from recsys.training.module import FineTuning
-from recsys.training.objectives import KINDS, Facts
-from recsys.training.resume import METRIC, Resumable, Validating
+from recsys.training.objectives import KINDS, ObjectiveContext
+from recsys.training.resume import METRIC, ResumeCheckpoint, ValidateEachEpoch
 from recsys.training.sampler import Sampler
 from recsys.training.schedule import Clock, Progress
 from recsys.training.supervision import Supervision
 from recsys.training.validation import Validator
-from recsys.training.weights import freeze, pretrained_names, run_in_bf16, still_modules, tuned_weights
+from recsys.training.weights import eval_modules_of, freeze, pretrained_names, run_in_bf16, trainable_weights
 from recsys.workspace.image_store import ImageStore
 
 logger = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ Int = NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
+class FitJob:
     """One fine-tuning."""
 
     config: TrainingConfig
@@ -61,7 +61,7 @@ class Job:
     seed: int
 
 
-def fit(job: Job) -> dict[str, Any]:
+def fit(job: FitJob) -> dict[str, Any]:
     """Train ``job.encoder`` and return the record: history, counts, speed.
 
     Going on after a kill gives what an unbroken run would have given, bit for bit on a CPU, unless the
@@ -78,8 +78,8 @@ def fit(job: Job) -> dict[str, Any]:
     averaging = Averaging(config.optimizer.ema_decay) if config.optimizer.ema_decay else None
     validator = job.validator
     measure = (lambda: None) if validator is None else (lambda: validator(module.encoder))
-    validating = Validating(measure, job.folder, config, progress, averaging)
-    resumable = Resumable(job.folder, loader, validating, config, progress)
+    validating = ValidateEachEpoch(measure, job.folder, config, progress, averaging)
+    resumable = ResumeCheckpoint(job.folder, loader, validating, config, progress)
     callbacks: list[L.Callback] = [validating, resumable]
     if averaging is not None:
         callbacks.insert(0, averaging)  # a checkpoint holds the average that includes its last step
@@ -96,7 +96,7 @@ def fit(job: Job) -> dict[str, Any]:
         "steps": trainer.global_step,
         "epochs": validating.epochs,
         "best_epoch": None if validating.best is None else validating.best["epoch"],
-        "history": module.recorder.entries,
+        "history": module.history.entries,
         "seconds": round(seconds, 1),
         "images_per_second": round(module.num_images / seconds, 1) if seconds else None,
         "device": str(trainer.strategy.root_device),
@@ -104,7 +104,7 @@ def fit(job: Job) -> dict[str, Any]:
     }
 
 
-def make_loader(job: Job) -> Loader:
+def make_loader(job: FitJob) -> Loader:
     """Return the run's batches, decoding images into the cache if that is wanted and they fit."""
     config, preprocess = job.config, job.encoder.preprocess
     size = config.image_size or preprocess.image_size
@@ -130,7 +130,7 @@ def make_loader(job: Job) -> Loader:
     return Loader(batches, epoch_batches, num_workers=workers, pin_memory=gpu)
 
 
-def make_module(job: Job, progress: Progress) -> FineTuning:
+def make_module(job: FitJob, progress: Progress) -> FineTuning:
     """Return the module, its terms built and checked."""
     config, encoder = job.config, job.encoder
     frozen = freeze(encoder, config.optimizer.freeze)
@@ -140,16 +140,16 @@ def make_module(job: Job, progress: Progress) -> FineTuning:
         encoder.to(memory_format=torch.contiguous_format)
     pretrained = pretrained_names(encoder)
     codes = {name: np.unique(level[job.trained]) for name, level in job.supervision.labels.items()}
-    facts = Facts(
+    context = ObjectiveContext(
         dim=encoder.dim,
         classes={name: level[level >= 0].tolist() for name, level in codes.items()},
-        tuned=tuned_weights(encoder),
+        tuned=trainable_weights(encoder),
         pretrained=pretrained,
     )
     torch.manual_seed(job.seed)  # proxies start at random
-    terms = objectives.build(config.terms, facts)
+    terms = objectives.build(config.terms, context)
     base = _frozen_copy(encoder) if any(term.needs_base for term in terms) else None
-    still = still_modules(encoder, frozen, batch_norm=config.batch_norm)
+    still = eval_modules_of(encoder, frozen, batch_norm=config.batch_norm)
     module = FineTuning(
         encoder, terms, config, progress, pretrained=pretrained, still=still, base=base, seed=job.seed
     )
@@ -190,7 +190,7 @@ def _early_stopping(config: TrainingConfig) -> EarlyStopping:
     )
 
 
-def _text_source(job: Job) -> TextSource:
+def _text_source(job: FitJob) -> TextSource:
     """Return tokens, or the features of a frozen text tower, computed once and kept for the next attempt."""
     texts = job.material.items.texts
     if not job.encoder.config.text.frozen or not texts:
@@ -198,7 +198,7 @@ def _text_source(job: Job) -> TextSource:
     return TextSource(features=_kept(job.folder / "text.npy", lambda: text_features(job.encoder, texts)))
 
 
-def _image_features(job: Job, sha256: list[bytes]) -> NDArray[np.float32]:
+def _image_features(job: FitJob, sha256: list[bytes]) -> NDArray[np.float32]:
     """Return the features of a frozen image tower, of the images as they are served."""
     return _kept(job.folder / "image.npy", lambda: image_features(job.encoder, sha256, job.images))
 

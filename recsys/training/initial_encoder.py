@@ -67,7 +67,9 @@ def make_base(
     return draft.committed()
 
 
-def choose_start(config: Config, workspace: Workspace, base: Manifest, champion_ref: str | None) -> Manifest:
+def choose_initial(
+    config: Config, workspace: Workspace, base: Manifest, champion_ref: str | None
+) -> Manifest:
     """Return the encoder to begin with; the base where the champion is built differently, or is none."""
     if config.training.start_from == "base" or champion_ref is None:
         return base

@@ -17,7 +17,7 @@ from torch.optim import AdamW
 from recsys.config.training import TrainingConfig
 from recsys.encoder.model import ProductEncoder
 from recsys.training.data import Batch
-from recsys.training.objectives.base import Objective, Views
+from recsys.training.objectives.base import EncodedBatch, Objective
 from recsys.training.schedule import Progress, lr_factor
 from recsys.training.weights import parameter_groups
 
@@ -28,7 +28,7 @@ _ENTRIES = 300
 
 
 @dataclass
-class Recorder:
+class LossHistory:
     """Losses between two entries of the history, summed on the device so that nothing waits for them."""
 
     entries: list[dict[str, float]] = field(default_factory=list)
@@ -41,12 +41,12 @@ class Recorder:
             self.sums[name] = self.sums.get(name, 0) + value.detach()
             self.counts[name] = self.counts.get(name, 0) + 1
 
-    def close(self, step: int, progress: float, **facts: float) -> None:
+    def close(self, step: int, progress: float, **context: float) -> None:
         """Make an entry of the means since the last one, if the run has come far enough since."""
         last = self.entries[-1]["progress"] if self.entries else -1.0
         if self.sums and (progress - last >= 1 / _ENTRIES or progress >= 1):
             means = {name: float(total) / self.counts[name] for name, total in self.sums.items()}
-            self.entries.append({"step": step, "progress": progress, **facts, **means})
+            self.entries.append({"step": step, "progress": progress, **context, **means})
             self.sums, self.counts = {}, {}
 
 
@@ -62,7 +62,7 @@ class FineTuning(L.LightningModule):
         self.encoder, self.objectives, self.base = encoder, objectives, base
         self._config, self._progress, self._seed = config, progress, seed
         self._pretrained, self._still = pretrained, _Unregistered(still)
-        self.recorder = Recorder()
+        self.history = LossHistory()
         self.strict_loading = False
         self._left_out = ["base."]
         if encoder.config.text.frozen:
@@ -74,32 +74,33 @@ class FineTuning(L.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor | None:
         """Return the loss of one batch; ``None`` where no term has anything to say."""
-        views = self.views(batch)
+        encoded = self.encode_batch(batch)
         self.num_images += len(batch["image_rows"])
         values: dict[str, Tensor] = {}
         total: Tensor | None = None
         with torch.autocast(self.device.type, enabled=False):
             for term in self.objectives:
                 assert isinstance(term, Objective)
-                value = term(views)
+                value = term(encoded)
                 if value is not None:
                     values[term.title] = value
                     total = term.config.weight * value + (0 if total is None else total)
         if total is not None:
             values["loss"] = total
-        self.recorder.add(values)
+        self.history.add(values)
         return total
 
-    def views(self, batch: Batch) -> Views:
+    def encode_batch(self, batch: Batch) -> EncodedBatch:
         """Encode a batch."""
         image, text, has_image, has_text = encode(self.encoder, batch)
         base_image, base_text = None, None
         if self.base is not None:
             with torch.no_grad():
                 base_image, base_text, *_ = encode(self.base, batch)
-        return Views(
+        return EncodedBatch(
             image=image, text=text, has_image=has_image, has_text=has_text, products=batch["products"],
-            kin=batch["kin"], text_codes=batch["text_codes"], labels=batch["labels"], judged=batch["judged"],
+            components=batch["components"], text_codes=batch["text_codes"], labels=batch["labels"],
+            judged=batch["judged"],
             logit_scale=self.encoder.logit_scale.float().exp().clamp(max=_MAX_SCALE),
             base_image=base_image, base_text=base_text,
         )  # fmt: skip
@@ -126,7 +127,7 @@ class FineTuning(L.LightningModule):
             group["lr"] = group["peak_lr"] * factor
         super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
         seconds = round(self._progress.clock.elapsed(), 3)
-        self.recorder.close(step, progress, lr_factor=factor, seconds=seconds)
+        self.history.close(step, progress, lr_factor=factor, seconds=seconds)
 
     def configure_gradient_clipping(self, optimizer: Any, *arguments: Any, **named: Any) -> None:
         """Clip by norm; Lightning's own refuses a fused optimizer under autocast, for the sake of fp16."""

@@ -23,7 +23,7 @@ from recsys.config.supervision import SplitConfig
 logger = logging.getLogger(__name__)
 
 Pixels = NDArray[np.float32]
-Look = Callable[[bytes], Pixels]
+LoadThumbnail = Callable[[bytes], Pixels]
 """sha256 → the image as ``[32, 32, 3]``."""
 
 _SIDE = 32
@@ -34,14 +34,14 @@ _KINDS = 8
 
 
 def near_images(
-    carriers: Mapping[int, Sequence[bytes]], config: SplitConfig, look: Look | None
+    carriers: Mapping[int, Sequence[bytes]], config: SplitConfig, load_thumbnail: LoadThumbnail | None
 ) -> Iterator[tuple[bytes, bytes]]:
     """Yield pairs of near-equal images, enough to join all that are, those of equal hash first.
 
     ``carriers`` maps a hash to the sha256 of its images. ``config`` gives ``phash_distance`` and
     ``phash_difference``.
     """
-    seen = None if look is None else lru_cache(maxsize=50_000)(look)
+    seen = None if load_thumbnail is None else lru_cache(maxsize=50_000)(load_thumbnail)
 
     def alike(left: bytes, right: bytes) -> bool:
         return seen is None or difference(seen(left), seen(right)) <= config.phash_difference

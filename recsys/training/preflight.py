@@ -10,12 +10,12 @@ from recsys.config.training import ObjectiveConfig, TrainingConfig
 from recsys.encoder.model import ProductEncoder
 from recsys.training.data import Material
 from recsys.training.supervision import LINKS, Supervision
-from recsys.training.weights import tuned_weights
+from recsys.training.weights import trainable_weights
 
 Int = NDArray[np.int64]
 
 
-def nothing_to_learn(
+def reason_not_to_train(
     config: TrainingConfig,
     encoder: ProductEncoder,
     material: Material,
@@ -27,7 +27,7 @@ def nothing_to_learn(
         return "max_epochs is 0: training is switched off."
     if len(trained) < 2:
         return f"the split leaves {len(trained)} training products; check training.split."
-    if not tuned_weights(encoder):
+    if not trainable_weights(encoder):
         return (
             "every part of the encoder is frozen; "
             "set trained = true for a projection or frozen = false for a tower."
@@ -48,7 +48,7 @@ def _teaches(term: ObjectiveConfig, material: Material, supervision: Supervision
     has_image, has_text = items.num_views[trained] > 0, items.text_codes[trained] >= 0
     if term.kind == "clip":
         both = trained[has_image & has_text]
-        return len(np.unique(items.kin[both])) > 1
+        return len(np.unique(items.components[both])) > 1
     if term.kind == "pairs" or term.label == LINKS:
         return len(supervision.pairs.left) > 0
     if term.kind != "metric":

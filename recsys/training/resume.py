@@ -36,7 +36,7 @@ METRIC = "validation"
 Measure = Callable[[], float | None]
 
 
-class Validating(L.Callback):
+class ValidateEachEpoch(L.Callback):
     """Measures after every epoch, keeps the best weights, logs :data:`METRIC` for early stopping."""
 
     def __init__(
@@ -120,14 +120,19 @@ class Validating(L.Callback):
         self.best = {"epoch": epoch, "metric": metric if metric is not None else float("-inf"), "file": name}
 
 
-class Resumable(Checkpoint):
+class ResumeCheckpoint(Checkpoint):
     """Writes ``last.ckpt`` at every epoch's end and every few minutes; ends the run when time is up.
 
     A subclass of Lightning's ``Checkpoint``, so that it runs after early stopping has made up its mind.
     """
 
     def __init__(
-        self, folder: Path, loader: Loader, validating: Validating, config: TrainingConfig, progress: Progress
+        self,
+        folder: Path,
+        loader: Loader,
+        validating: ValidateEachEpoch,
+        config: TrainingConfig,
+        progress: Progress,
     ) -> None:
         self._path = folder / LAST
         self._loader, self._validating, self._progress = loader, validating, progress
@@ -148,11 +153,11 @@ class Resumable(Checkpoint):
         assert isinstance(pl_module, FineTuning)
         self._module = pl_module
         if self._state:
-            recorder = pl_module.recorder
-            recorder.entries, recorder.sums, recorder.counts = (
+            history = pl_module.history
+            history.entries, history.sums, history.counts = (
                 self._state[k] for k in ("entries", "sums", "counts")
             )
-            recorder.sums = {name: value.to(pl_module.device) for name, value in recorder.sums.items()}
+            history.sums = {name: value.to(pl_module.device) for name, value in history.sums.items()}
             pl_module.num_images = self._state["num_images"]
         trainer.should_stop = self.stopped
 
@@ -177,13 +182,13 @@ class Resumable(Checkpoint):
     def state_dict(self) -> dict[str, Any]:
         """Return where the run stands and its history."""
         assert self._module is not None, "set when fitting starts"
-        recorder = self._module.recorder
+        history = self._module.history
         return {
             "next_batch": self._loader.next_batch,
             "stopped": self.stopped,
-            "entries": recorder.entries,
-            "sums": recorder.sums,
-            "counts": recorder.counts,
+            "entries": history.entries,
+            "sums": history.sums,
+            "counts": history.counts,
             "num_images": self._module.num_images,
         }
 

@@ -23,14 +23,14 @@ from recsys.encoder.model import ProductEncoder
 from recsys.encoder.template import ContentReader
 from recsys.training import data, supervision
 from recsys.training.data import Material
-from recsys.training.fit import Job, fit
-from recsys.training.initial_encoder import KIND, choose_start, make_base
+from recsys.training.fit import FitJob, fit
+from recsys.training.initial_encoder import KIND, choose_initial, make_base
 from recsys.training.model_card import model_card
 from recsys.training.objectives import check_kind
-from recsys.training.preflight import nothing_to_learn
+from recsys.training.preflight import reason_not_to_train
 from recsys.training.splits import make_splits
 from recsys.training.supervision import Supervision, label_codes
-from recsys.training.validation import Question, Validator, ask
+from recsys.training.validation import ValidationTask, Validator, choose_task
 from recsys.workspace import Manifest, Workspace, content_id, judgements
 from recsys.workspace.pairs import digest
 from recsys.workspace.snapshot import Snapshot
@@ -43,7 +43,7 @@ _HARMLESS = {"num_workers", "cache_decoded", "cache_max_gb", "checkpoint_minutes
 """Settings that change how fast an encoder is trained and not which."""
 
 
-class Lesson(NamedTuple):
+class TrainingData(NamedTuple):
     """What a challenger learns from."""
 
     table: pa.Table
@@ -87,7 +87,7 @@ def run(
         return data.read(snapshot, reader, names, components, {TRAIN})
 
     base = make_base(config, workspace, splits_manifest, snapshot, trained_content)
-    start = choose_start(config, workspace, base, champion_ref)
+    start = choose_initial(config, workspace, base, champion_ref)
     parts = {
         "role": "challenger",
         "version": _VERSION,
@@ -108,12 +108,12 @@ def run(
         if found is not None:
             return found
         encoder = ProductEncoder.load(workspace.path(start))
-        lesson = Lesson(
+        training_data = TrainingData(
             table,
             supervision.build(snapshot.table(), names, config.training, config.resolve, judged),
             trained_content(),
         )
-        info = _train(config, snapshot, encoder, lesson, workspace.scratch(KIND, id))
+        info = _train(config, snapshot, encoder, training_data, workspace.scratch(KIND, id))
         info |= {"role": "challenger", "config": parts["config"], "dim": encoder.dim}
         info["duration_s"] = round(time.monotonic() - started, 1)
         with workspace.create(KIND, id, inputs=inputs) as draft:
@@ -125,11 +125,11 @@ def run(
 
 
 def _train(
-    config: Config, snapshot: Snapshot, encoder: ProductEncoder, lesson: Lesson, folder: Path
+    config: Config, snapshot: Snapshot, encoder: ProductEncoder, training_data: TrainingData, folder: Path
 ) -> dict[str, Any]:
     """Fine-tune ``encoder`` in place, resuming in ``folder``, and return the record."""
-    known, material = lesson.known, lesson.material
-    names: list[str] = lesson.table.column("split").to_pylist()
+    known, material = training_data.known, training_data.material
+    names: list[str] = training_data.table.column("split").to_pylist()
     trained = np.flatnonzero(np.array(names) == TRAIN)
     info: dict[str, Any] = {
         "counts": {
@@ -139,12 +139,12 @@ def _train(
             "training_texts": len(material.items.texts),
         }
     }
-    reason = nothing_to_learn(config.training, encoder, material, known, trained)
+    reason = reason_not_to_train(config.training, encoder, material, known, trained)
     if reason is not None:
         logger.warning("nothing is trained: %s", reason)
         return info | {"trained": False, "reason": reason, "fit": None, "validation_label": None}
-    question = _question(config, snapshot, lesson.table, known, encoder)
-    job = Job(
+    question = _question(config, snapshot, training_data.table, known, encoder)
+    job = FitJob(
         config=config.training,
         encoder=encoder,
         material=material,
@@ -163,13 +163,13 @@ def _train(
 
 def _question(
     config: Config, snapshot: Snapshot, table: pa.Table, known: Supervision, encoder: ProductEncoder
-) -> Question | None:
+) -> ValidationTask | None:
     names, ids = (table.column(c).to_pylist() for c in ("split", "id"))
     text_codes = np.empty(0, np.int64)
     if config.training.validation.label == "text_to_image":
         rows = snapshot.table(tuple(encoder.content.columns)).to_pylist()
         text_codes = label_codes([[encoder.render_text(row) for row in rows]])
-    question = ask(names, ids, known, text_codes, config.training.validation)
+    question = choose_task(names, ids, known, text_codes, config.training.validation)
     if question is None:
         logger.warning("no validation product has anything to find; the last epoch is kept")
     return question

@@ -29,7 +29,7 @@ def generator(seed: int, batch: int, stream: int = 0) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(key=key, counter=np.array([0, 0, 0, stream], np.uint64)))
 
 
-class Plan(NamedTuple):
+class BatchPlan(NamedTuple):
     """What one batch holds."""
 
     products: Int  # [B], rows of the snapshot
@@ -37,7 +37,7 @@ class Plan(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Pool:
+class ClassPool:
     """The classes of one level that a batch can draw from."""
 
     members: Int  # products, class after class
@@ -90,7 +90,7 @@ class Sampler:
         links = _neighbours(supervision)
         if config.links_weight > 0 and len(links):
             weight = config.links_weight * supervision.links_share
-            self.pools[LINKS] = Pool(links.members, links.starts, links.cumulative, weight)
+            self.pools[LINKS] = ClassPool(links.members, links.starts, links.cumulative, weight)
         share = config.random_share if self.pools else 1.0
         self.num_random = round(share * config.batch_size)
         self._permutation = lru_cache(maxsize=2)(self._shuffled)
@@ -102,7 +102,7 @@ class Sampler:
         self.__dict__.update(state)
         self._permutation = lru_cache(maxsize=2)(self._shuffled)
 
-    def plan(self, batch: int) -> Plan:
+    def plan(self, batch: int) -> BatchPlan:
         """Return batch number ``batch`` (0-based, over all epochs)."""
         rng = generator(self._seed, batch)
         products: list[Int] = []
@@ -116,7 +116,7 @@ class Sampler:
         missing = self.batch_size - sum(map(len, products))
         products.append(rng.choice(self._trained, missing))
         chosen = np.concatenate(products)
-        return Plan(chosen, self._choose_views(rng, chosen))
+        return BatchPlan(chosen, self._choose_views(rng, chosen))
 
     def _share_out(self, rng: np.random.Generator, num_classes: int) -> dict[str, int]:
         """Give each level its share of the classes; what does not divide goes by lot."""
@@ -162,7 +162,9 @@ class Sampler:
         return generator(self._seed, lap, stream=1).permutation(self._trained)
 
 
-def _pool(codes: Int, trained: Int, num_views: Int, weight: float, power: float, name: str) -> Pool | None:
+def _pool(
+    codes: Int, trained: Int, num_views: Int, weight: float, power: float, name: str
+) -> ClassPool | None:
     """Collect the classes of a level that have something to pull together."""
     rows = trained[codes[trained] >= 0]
     order = rows[np.argsort(codes[rows], kind="stable")]
@@ -175,13 +177,13 @@ def _pool(codes: Int, trained: Int, num_views: Int, weight: float, power: float,
     return _packed(members, np.asarray(sizes[usable], np.float64) ** power, weight)
 
 
-def _packed(members: Sequence[Int], odds: NDArray[np.float64], weight: float) -> Pool:
+def _packed(members: Sequence[Int], odds: NDArray[np.float64], weight: float) -> ClassPool:
     starts = np.concatenate([[0], np.cumsum([len(m) for m in members])]).astype(np.int64)
     flat = np.concatenate(members) if members else np.empty(0, np.int64)
-    return Pool(flat, starts, np.cumsum(odds), weight)
+    return ClassPool(flat, starts, np.cumsum(odds), weight)
 
 
-def _neighbours(supervision: Supervision) -> Pool:
+def _neighbours(supervision: Supervision) -> ClassPool:
     """Return one class per judged product: itself first, then those it was judged with."""
     left, right = supervision.pairs.left, supervision.pairs.right
     ends = np.stack([np.concatenate([left, right]), np.concatenate([right, left])])

@@ -23,7 +23,7 @@ import pyarrow as pa
 
 from recsys.config import Config
 from recsys.config.supervision import SplitConfig
-from recsys.training.near_duplicates import Look, near_images, thumbnail
+from recsys.training.near_duplicates import LoadThumbnail, near_images, thumbnail
 from recsys.training.supervision import label_codes
 from recsys.workspace import Manifest, Workspace, content_id
 from recsys.workspace.columns import read_column
@@ -48,7 +48,7 @@ _FLAT_BITS = 8
 
 
 @dataclass(frozen=True, kw_only=True)
-class Facts:
+class ProductLinks:
     """What the split is decided from, one entry per product, ascending by id."""
 
     ids: Sequence[str]
@@ -58,7 +58,7 @@ class Facts:
     """sha256 of each source image."""
     phashes: Sequence[Sequence[int]]
     """64-bit perceptual hash of each image, in the order of ``images``."""
-    look: Look | None = None
+    load_thumbnail: LoadThumbnail | None = None
     """Gives a small version of an image, to confirm what the hashes suggest; ``None``: they are believed."""
 
 
@@ -91,26 +91,26 @@ class Forest:
         return True
 
 
-def components(facts: Facts, config: SplitConfig) -> tuple[list[str], list[str], dict[str, int]]:
+def components(links: ProductLinks, config: SplitConfig) -> tuple[list[str], list[str], dict[str, int]]:
     """Return each product's component key, its key by exact links alone, and counts for the record.
 
     Exact links are item group and equal source image; the first answer adds near-equal perceptual
     hashes, held back by ``phash_max_products`` and ``max_component``.
     """
-    forest = Forest(len(facts.ids))
-    _join_equal(forest, facts.groups)
+    forest = Forest(len(links.ids))
+    _join_equal(forest, links.groups)
     first: dict[bytes, int] = {}
-    for i, hashes in enumerate(facts.images):
+    for i, hashes in enumerate(links.images):
         for sha256 in hashes:
             forest.join(i, first.setdefault(sha256, i))
-    exact = _keys(forest, facts)
+    exact = _keys(forest, links)
     joined = refused = 0
     if config.phash_distance >= 0:
-        for left, right in near_images(_carriers(facts, exact, config), config, facts.look):
+        for left, right in near_images(_carriers(links, exact, config), config, links.load_thumbnail):
             ok = forest.join(first[left], first[right], largest=config.max_component)
             joined += ok
             refused += not ok
-    keys = _keys(forest, facts)
+    keys = _keys(forest, links)
     sizes = Counter(keys)
     counts = {
         "components": len(sizes),
@@ -175,7 +175,7 @@ def prescribed(
     return splits, len(straddling)
 
 
-def parted(
+def separate_duplicates(
     splits: Sequence[str], keys: Sequence[str], duplicates: Sequence[tuple[int, int]]
 ) -> tuple[list[str], int]:
     """Return the splits ``[N]`` with judged duplicates kept apart, and how many products that left out.
@@ -215,11 +215,11 @@ def _join_equal(forest: Forest, values: Sequence[Any]) -> None:
             forest.join(i, first.setdefault(value, i))
 
 
-def _carriers(facts: Facts, exact: Sequence[str], config: SplitConfig) -> dict[int, list[bytes]]:
+def _carriers(links: ProductLinks, exact: Sequence[str], config: SplitConfig) -> dict[int, list[bytes]]:
     """Return hash → images, without hashes of plain images and those of too many unrelated products."""
     carriers: dict[int, dict[bytes, None]] = {}
     owners: dict[int, set[str]] = {}
-    for images, hashes, key in zip(facts.images, facts.phashes, exact, strict=True):
+    for images, hashes, key in zip(links.images, links.phashes, exact, strict=True):
         for sha256, value in zip(images, hashes, strict=True):
             if _FLAT_BITS <= value.bit_count() <= 64 - _FLAT_BITS:
                 carriers.setdefault(value, {})[sha256] = None
@@ -228,15 +228,15 @@ def _carriers(facts: Facts, exact: Sequence[str], config: SplitConfig) -> dict[i
     return {value: sorted(found) for value, found in sorted(carriers.items()) if len(owners[value]) <= few}
 
 
-def _keys(forest: Forest, facts: Facts) -> list[str]:
+def _keys(forest: Forest, links: ProductLinks) -> list[str]:
     """Return each product's component key: the smallest unit in it, shorter before longer.
 
     A unit is the item group, or the id of a product without one. Numbers that count up keep the oldest
     product's key that way, so a component's key survives its growth.
     """
     smallest: dict[int, str] = {}
-    roots = [forest.find(i) for i in range(len(facts.ids))]
-    for root, id, group in zip(roots, facts.ids, facts.groups, strict=True):
+    roots = [forest.find(i) for i in range(len(links.ids))]
+    for root, id, group in zip(roots, links.ids, links.groups, strict=True):
         unit = f"g:{group}" if group is not None else f"p:{id}"
         kept = smallest.get(root)
         if kept is None or _order(unit) < _order(kept):
@@ -286,14 +286,14 @@ def make_splits(
     products, store = snapshot.table(), snapshot.images()
     ids = products.column("id").to_pylist()
     images = products.column("images").to_pylist()
-    facts = Facts(
+    links = ProductLinks(
         ids=ids,
         groups=products.column("item_group_id").to_pylist(),
         images=images,
         phashes=[[store.phash(sha) for sha in row] for row in images],
-        look=lambda sha: thumbnail(store.jpeg(sha)),
+        load_thumbnail=lambda sha: thumbnail(store.jpeg(sha)),
     )
-    keys, exact, counts = components(facts, settings)
+    keys, exact, counts = components(links, settings)
     if settings.column is None:
         known = read_splits(workspace, previous.ref) if previous is not None else SCHEMA.empty_table()
         was = dict(zip(known.column("id").to_pylist(), known.column("split").to_pylist(), strict=True))
@@ -318,7 +318,7 @@ def make_splits(
         )
     if same:
         whole = keys if settings.column is None else exact
-        names, counts["left_out_as_duplicates"] = parted(names, whole, same)
+        names, counts["left_out_as_duplicates"] = separate_duplicates(names, whole, same)
     record = {**counts, "splits": dict(sorted(Counter(names).items()))}
     inputs = {"snapshot": snapshot_ref} | ({"previous": previous.ref} if previous is not None else {})
     with workspace.create(KIND, id, inputs=inputs) as draft:

@@ -42,7 +42,7 @@ LINKS = "links"
 """Name under which judged and linked pairs are used like a label level."""
 
 
-class Pairs(NamedTuple):
+class LabelledPairs(NamedTuple):
     """Judged pairs of training products; each unordered pair once."""
 
     left: Int  # [M] rows of the snapshot
@@ -56,7 +56,7 @@ class Supervision:
 
     labels: dict[str, Int]
     """Level → code per product ``[N]``, -1 where the product has none."""
-    pairs: Pairs
+    pairs: LabelledPairs
     counts: dict[str, Any]
     """What was found and what was left out, for the record."""
     links_share: float = 1.0
@@ -126,7 +126,7 @@ def build(
     }
     share = 1.0
     if judgements:
-        counts["judgements"] = taught(judgements, ids, splits)
+        counts["judgements"] = count_judgements(judgements, ids, splits)
         if not (config.pairs or config.links):
             share = _share(pairs, int(trained.sum()))
     return Supervision(labels, pairs, counts, share)
@@ -149,7 +149,9 @@ def with_judgements(config: TrainingConfig) -> TrainingConfig:
     return config.model_copy(update={"objectives": tuple(terms)})
 
 
-def taught(judgements: Sequence[JudgedPair], ids: Sequence[str], splits: Sequence[str]) -> dict[str, int]:
+def count_judgements(
+    judgements: Sequence[JudgedPair], ids: Sequence[str], splits: Sequence[str]
+) -> dict[str, int]:
     """Return how many judgements are learnt from, and where the others went.
 
     ``selecting`` touch a validation product, ``judging`` a held-out one, ``left_out`` one that is unused.
@@ -174,7 +176,7 @@ def taught(judgements: Sequence[JudgedPair], ids: Sequence[str], splits: Sequenc
     return counts
 
 
-def _share(pairs: Pairs, num_trained: int) -> float:
+def _share(pairs: LabelledPairs, num_trained: int) -> float:
     """Return the share of ``sampler.links_weight`` that so few pairs deserve."""
     judged = len(np.union1d(pairs.left, pairs.right))
     return min(1.0, _TIMES * judged / max(num_trained, 1))
@@ -205,7 +207,7 @@ def _links(
                 yield i, j, links.weight
 
 
-def _net(found: Iterable[tuple[int, int, float]], trained: NDArray[np.bool_]) -> tuple[Pairs, int]:
+def _net(found: Iterable[tuple[int, int, float]], trained: NDArray[np.bool_]) -> tuple[LabelledPairs, int]:
     """Add up what was said of each unordered pair; what cancels out is dropped."""
     total: dict[tuple[int, int], float] = {}
     outside = 0
@@ -219,4 +221,4 @@ def _net(found: Iterable[tuple[int, int, float]], trained: NDArray[np.bool_]) ->
         total[key] = total.get(key, 0.0) + weight
     kept = sorted((key, weight) for key, weight in total.items() if weight)
     ends = np.array([key for key, _ in kept], np.int64).reshape(-1, 2)
-    return Pairs(ends[:, 0], ends[:, 1], np.array([w for _, w in kept], np.float32)), outside
+    return LabelledPairs(ends[:, 0], ends[:, 1], np.array([w for _, w in kept], np.float32)), outside

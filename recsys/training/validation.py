@@ -93,7 +93,7 @@ Int = NDArray[np.int64]
 _GALLERY_TIMES = 5
 
 
-class Question(NamedTuple):
+class ValidationTask(NamedTuple):
     """Who is looked for among whom."""
 
     queries: Int  # [Q] rows of the snapshot
@@ -106,7 +106,7 @@ class Validator:
     """Measures an encoder on the validation products."""
 
     def __init__(
-        self, question: Question, config: ValidationConfig, snapshot: Snapshot, encoder: ProductEncoder
+        self, question: ValidationTask, config: ValidationConfig, snapshot: Snapshot, encoder: ProductEncoder
     ) -> None:
         """Read the rows once; ``encoder`` says which columns it reads."""
         self.question, self.config = question, config
@@ -166,13 +166,13 @@ class Validator:
         )
 
 
-def ask(
+def choose_task(
     splits: Sequence[str],
     ids: Sequence[str],
     supervision: Supervision,
     text_codes: Int,
     config: ValidationConfig,
-) -> Question | None:
+) -> ValidationTask | None:
     """Choose queries, gallery and relevance; ``None`` where no validation product has anything to find.
 
     Products are chosen by the hash of their id, so the same ones validate every night.
@@ -183,7 +183,7 @@ def ask(
     else:
         gallery = queries
     if config.label == "text_to_image":
-        return Question(queries, gallery, text_codes, config.label) if len(queries) else None
+        return ValidationTask(queries, gallery, text_codes, config.label) if len(queries) else None
     levels = [name for name in supervision.labels if name not in BUILT_IN_LABELS]
     names = [*levels, "group"] if config.label == "auto" else [config.label]
     for name in names:
@@ -192,7 +192,7 @@ def ask(
         findable = known[counts > (1 if gallery is queries else 0)]
         useful = queries[np.isin(codes[queries], findable)]
         if len(useful):
-            return Question(useful, gallery, codes, name)
+            return ValidationTask(useful, gallery, codes, name)
     return None
 
 

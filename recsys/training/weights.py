@@ -51,7 +51,7 @@ def pretrained_names(encoder: ProductEncoder) -> frozenset[str]:
     )
 
 
-def tuned_weights(encoder: nn.Module) -> dict[str, nn.Parameter]:
+def trainable_weights(encoder: nn.Module) -> dict[str, nn.Parameter]:
     """Return name → weight of everything in ``encoder`` that is trained."""
     return {name: weight for name, weight in encoder.named_parameters() if weight.requires_grad}
 
@@ -65,7 +65,7 @@ def parameter_groups(
     temperatures and proxies. ``peak_lr`` of a group is what the schedule scales.
     """
     groups: dict[tuple[str, bool], list[nn.Parameter]] = {}
-    for name, weight in tuned_weights(encoder).items():
+    for name, weight in trainable_weights(encoder).items():
         part = "proxy" if name in _TEMPERATURE else "backbone" if name in pretrained else "head"
         groups.setdefault((part, weight.ndim > 1 and part != "proxy"), []).append(weight)
     for weight in objectives.parameters():
@@ -83,7 +83,7 @@ def parameter_groups(
     ]
 
 
-def still_modules(encoder: ProductEncoder, frozen: list[nn.Module], *, batch_norm: str) -> list[nn.Module]:
+def eval_modules_of(encoder: ProductEncoder, frozen: list[nn.Module], *, batch_norm: str) -> list[nn.Module]:
     """Return the modules that stay in use mode while the rest is trained: no dropout, no new statistics."""
     still = [module for part in frozen for module in part.modules()]
     if batch_norm == "freeze":
@@ -110,7 +110,7 @@ class _Bf16:
 
 def floating_state(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
     """Yield the trained weights and the floating-point buffers of ``module``, by name."""
-    yield from tuned_weights(module).items()
+    yield from trainable_weights(module).items()
     persistent = module.state_dict(keep_vars=True)
     for name, buffer in module.named_buffers():
         if name in persistent and buffer.is_floating_point():

@@ -34,14 +34,14 @@ def die_at(where: str, number: int) -> None:
 
         FineTuning.training_step = training_step  # type: ignore[method-assign]
     else:
-        enter = resume.Validating._enter
+        enter = resume.ValidateEachEpoch._enter
 
-        def _enter(self: resume.Validating, epoch: int, *rest: Any) -> None:
+        def _enter(self: resume.ValidateEachEpoch, epoch: int, *rest: Any) -> None:
             enter(self, epoch, *rest)
             if epoch == number:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-        resume.Validating._enter = _enter  # type: ignore[method-assign]
+        resume.ValidateEachEpoch._enter = _enter  # type: ignore[method-assign]
 
 
 def main() -> None:

@@ -10,18 +10,18 @@ import torch
 from recsys.encoder.preprocess import Preprocess
 from recsys.encoder.template import ContentReader
 from recsys.training.data import Batch, Judged, Loader, read
-from recsys.training.fit import Job, make_loader
+from recsys.training.fit import FitJob, make_loader
 from recsys.training.image_cache import ImageCache
 from recsys.training.initial_encoder import ProductEncoder, build
 from recsys.training.module import encode
-from recsys.training.supervision import Pairs
+from recsys.training.supervision import LabelledPairs
 from recsys.training.supervision import build as supervise
 from recsys.workspace import Workspace
 from recsys.workspace.snapshot import Snapshot
 from tests.training.shop import rows, settings, store
 
 
-def job(workspace: Workspace, text_model: Path, tmp_path: Path, **training: Any) -> Job:
+def job(workspace: Workspace, text_model: Path, tmp_path: Path, **training: Any) -> FitJob:
     made = rows(4)
     if workspace.find("snapshots", "night") is None:
         store(workspace, made)
@@ -29,7 +29,7 @@ def job(workspace: Workspace, text_model: Path, tmp_path: Path, **training: Any)
     snapshot = Snapshot.open(workspace, "snapshots/night")
     splits = ["train" if i % 4 else "holdout" for i in range(len(made))]
     (tmp_path / "scratch").mkdir(exist_ok=True)
-    return Job(
+    return FitJob(
         config=config.training,
         encoder=build(config.encoder, seed=0),
         material=read(
@@ -90,7 +90,7 @@ def test_a_batch_holds_what_the_plan_says(workspace: Workspace, text_model: Path
     assert batch["pixels"].is_contiguous(memory_format=torch.channels_last)
     assert np.isin(batch["products"].numpy(), given.trained).all()
     ids = batch["products"].numpy()
-    assert batch["kin"].tolist() == given.material.items.kin[ids].tolist()
+    assert batch["components"].tolist() == given.material.items.components[ids].tolist()
     assert batch["labels"]["category"].tolist() == given.supervision.labels["category"][ids].tolist()
     texts = [given.material.items.texts[c] for c in batch["text_codes"].tolist()]
     with torch.no_grad():
@@ -124,7 +124,7 @@ def test_a_trained_text_tower_gets_tokens(workspace: Workspace, text_model: Path
         model.image_tower,
         model.text_tower,
     )
-    free = next(iter(make_loader(Job(**{**vars(given), "encoder": thawed}))))
+    free = next(iter(make_loader(FitJob(**{**vars(given), "encoder": thawed}))))
     assert "text_features" not in free
     with torch.no_grad():
         features = thawed.text_features(free["tokens"])
@@ -160,7 +160,7 @@ def test_the_cache_is_whole_or_not_there(
 
 
 def test_judgements_are_symmetric_and_found_for_repeated_products() -> None:
-    judged = Judged(Pairs(np.array([1, 2]), np.array([5, 3]), np.array([2.0, -1.0], np.float32)))
+    judged = Judged(LabelledPairs(np.array([1, 2]), np.array([5, 3]), np.array([2.0, -1.0], np.float32)))
     matrix = judged.matrix(np.array([5, 1, 5, 3]))
     expected = np.zeros((4, 4), np.float32)
     expected[[0, 2], 1] = expected[1, [0, 2]] = 2.0

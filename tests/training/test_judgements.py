@@ -15,10 +15,10 @@ from recsys.config import Config
 from recsys.config.training import TrainingConfig
 from recsys.encoder.inference import embed_all
 from recsys.encoder.model import ProductEncoder
-from recsys.training.objectives.metric import heeded
+from recsys.training.objectives.metric import apply_judgements
 from recsys.training.run import make_splits, run
 from recsys.training.sampler import Sampler
-from recsys.training.splits import parted
+from recsys.training.splits import separate_duplicates
 from recsys.training.supervision import LINKS, build, with_judgements
 from recsys.workspace import Manifest, Workspace
 from recsys.workspace.image_store import ImageStore
@@ -166,7 +166,7 @@ def test_no_duplicate_straddles_and_what_is_held_out_stays(
     splits, keys = [of[key] for _, key in products], [key for _, key in products]
     row = st.integers(0, len(products) - 1)
     duplicates = data.draw(st.lists(st.tuples(row, row), max_size=6))
-    found, moved = parted(splits, keys, duplicates)
+    found, moved = separate_duplicates(splits, keys, duplicates)
     for before, after in zip(splits, found, strict=True):
         assert after in (before, UNUSED)
         assert after == before or before in (TRAIN, VALIDATION)
@@ -182,10 +182,16 @@ def test_no_duplicate_straddles_and_what_is_held_out_stays(
 
 def test_duplicates_are_kept_apart_through_others_too() -> None:
     splits = [TRAIN, TRAIN, HOLDOUT, TRAIN, VALIDATION]
-    found, moved = parted(splits, list("abcde"), [(0, 1), (1, 2)])
+    found, moved = separate_duplicates(splits, list("abcde"), [(0, 1), (1, 2)])
     assert (found, moved) == ([UNUSED, UNUSED, HOLDOUT, TRAIN, VALIDATION], 2)
-    assert parted(splits, list("abcde"), [(3, 4)])[0] == [TRAIN, TRAIN, HOLDOUT, UNUSED, VALIDATION]
-    assert parted(splits, list("abcde"), []) == (splits, 0)
+    assert separate_duplicates(splits, list("abcde"), [(3, 4)])[0] == [
+        TRAIN,
+        TRAIN,
+        HOLDOUT,
+        UNUSED,
+        VALIDATION,
+    ]
+    assert separate_duplicates(splits, list("abcde"), []) == (splits, 0)
 
 
 def test_the_encoder_learns_what_was_judged(shop: Shop) -> None:
@@ -237,12 +243,12 @@ def test_what_was_judged_prevails_over_labels() -> None:
     judged = torch.zeros(4, 4)
     judged[0, 1] = judged[1, 0] = -1.0
     judged[0, 2] = judged[2, 0] = 0.5
-    anchors, positives, others, negatives = heeded(judged, labels, None)
+    anchors, positives, others, negatives = apply_judgements(judged, labels, None)
     assert set(zip(anchors.tolist(), positives.tolist(), strict=True)) == {(0, 2), (2, 0), (2, 3), (3, 2)}
     assert set(zip(others.tolist(), negatives.tolist(), strict=True)) == {
         (0, 1), (1, 0), (0, 3), (3, 0), (1, 2), (2, 1), (1, 3), (3, 1),
     }  # fmt: skip
     triplets = tuple(torch.tensor(t) for t in ([0, 2, 3], [1, 3, 2], [2, 0, 1]))
-    assert [t.tolist() for t in heeded(judged, labels, triplets)] == [[3], [2], [1]]
+    assert [t.tolist() for t in apply_judgements(judged, labels, triplets)] == [[3], [2], [1]]
     mined = tuple(torch.tensor(t) for t in ([0, 2], [1, 3], [0, 1], [2, 3]))
-    assert [t.tolist() for t in heeded(judged, labels, mined)] == [[2], [3], [1], [3]]
+    assert [t.tolist() for t in apply_judgements(judged, labels, mined)] == [[2], [3], [1], [3]]

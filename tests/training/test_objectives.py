@@ -10,15 +10,15 @@ from torch import Tensor, nn
 
 from recsys.config.training import ObjectiveConfig
 from recsys.errors import ConfigError
-from recsys.training.objectives import Facts, Objective, Views, build, register
+from recsys.training.objectives import EncodedBatch, Objective, ObjectiveContext, build, register
 from recsys.training.objectives.base import KINDS
 
-FACTS = Facts(
+CONTEXT = ObjectiveContext(
     dim=8, classes={"category": [2, 5, 7], "product": [0, 1, 2, 3, 4, 5]}, tuned={}, pretrained=frozenset()
 )
 
 
-def views(size: int = 6, *, seed: int = 0, **changes: Any) -> Views:
+def views(size: int = 6, *, seed: int = 0, **changes: Any) -> EncodedBatch:
     torch.manual_seed(seed)
     image, text = (nn.functional.normalize(torch.randn(size, 8), dim=1).requires_grad_() for _ in range(2))
     given: dict[str, Any] = {
@@ -27,28 +27,28 @@ def views(size: int = 6, *, seed: int = 0, **changes: Any) -> Views:
         "has_image": torch.ones(size, dtype=torch.bool),
         "has_text": torch.ones(size, dtype=torch.bool),
         "products": torch.arange(size),
-        "kin": torch.arange(size),
+        "components": torch.arange(size),
         "text_codes": torch.arange(size),
         "labels": {"category": torch.tensor([2, 2, 5, 5, 7, 7])[:size], "product": torch.arange(size)},
         "judged": torch.zeros(size, size),
         "logit_scale": torch.tensor(10.0, requires_grad=True),
     }
-    return Views(**(given | changes))
+    return EncodedBatch(**(given | changes))
 
 
 def term(**config: Any) -> Objective:
-    (made,) = build([ObjectiveConfig.model_validate(config)], FACTS)
+    (made,) = build([ObjectiveConfig.model_validate(config)], CONTEXT)
     assert isinstance(made, Objective)
     return made
 
 
-def slow_clip(v: Views, *, variants_are_positive: bool) -> float:
+def slow_clip(v: EncodedBatch, *, variants_are_positive: bool) -> float:
     """Both directions by loops over rows, sets and exponentials."""
     with torch.no_grad():
         return _slow_clip(v, variants_are_positive=variants_are_positive)
 
 
-def _slow_clip(v: Views, *, variants_are_positive: bool) -> float:
+def _slow_clip(v: EncodedBatch, *, variants_are_positive: bool) -> float:
     rows = [i for i in range(len(v.products)) if v.has_image[i] and v.has_text[i]]
     scale = float(v.logit_scale)
     total = 0.0
@@ -57,7 +57,7 @@ def _slow_clip(v: Views, *, variants_are_positive: bool) -> float:
             positive, negative = [], []
             for j in rows:
                 same = v.products[i] == v.products[j] or v.text_codes[i] == v.text_codes[j]
-                related = v.kin[i] == v.kin[j] or v.judged[i, j] > 0
+                related = v.components[i] == v.components[j] or v.judged[i, j] > 0
                 if same or (related and variants_are_positive):
                     positive.append(j)
                 elif not related:
@@ -76,7 +76,7 @@ flags = st.lists(st.booleans(), min_size=6, max_size=6)
 @given(small, small, small, flags, flags, st.booleans(), st.integers(0, 1000))
 def test_clip_is_the_slow_one(
     products: list[int],
-    kin: list[int],
+    components: list[int],
     codes: list[int],
     image: list[bool],
     text: list[bool],
@@ -88,7 +88,7 @@ def test_clip_is_the_slow_one(
     v = views(
         seed=seed,
         products=torch.tensor(products),
-        kin=torch.tensor([10 * k for k in kin]),
+        components=torch.tensor([10 * k for k in components]),
         text_codes=torch.tensor([c if t else -1 for c, t in zip(codes, text, strict=True)]),
         has_image=torch.tensor(image),
         has_text=torch.tensor(text),
@@ -118,11 +118,12 @@ def test_clip_is_open_clips_where_every_positive_is_unique() -> None:
 
 
 def test_variants_are_not_pushed_apart() -> None:
-    kin = torch.tensor([0, 0, 1, 2, 3, 4])
-    v = views(kin=kin)
+    components = torch.tensor([0, 0, 1, 2, 3, 4])
+    v = views(components=components)
     (gradient,) = torch.autograd.grad(term(kind="clip")(v), [v.image])
     moved = views(
-        kin=kin, text=v.text.detach().index_copy(0, torch.tensor([1]), -v.text[1:2].detach()).requires_grad_()
+        components=components,
+        text=v.text.detach().index_copy(0, torch.tensor([1]), -v.text[1:2].detach()).requires_grad_(),
     )
     (other,) = torch.autograd.grad(term(kind="clip")(moved), [moved.image])
     assert torch.allclose(gradient[0], other[0], atol=1e-7)  # its variant's text means nothing to product 0
@@ -184,12 +185,12 @@ def test_links_are_positives_beside_unrelated_products() -> None:
     judged = torch.zeros(6, 6)
     judged[0, 1] = judged[1, 0] = 1.0
     judged[0, 4] = judged[4, 0] = -1.0
-    v = views(judged=judged, kin=torch.tensor([0, 1, 0, 3, 0, 5]))
+    v = views(judged=judged, components=torch.tensor([0, 1, 0, 3, 0, 5]))
     made = term(kind="metric", label="links", vector="image", loss={"name": "SupConLoss"})
     value = made(v)
     assert value is not None
     (gradient,) = torch.autograd.grad(value, [v.image])
-    assert gradient[2].abs().sum() > 0  # a negative of product 1, though kin of 0
+    assert gradient[2].abs().sum() > 0  # a negative of product 1, though components of 0
     from pytorch_metric_learning.losses import SupConLoss
 
     pairs = [(0, 1), (1, 0)], [(0, 3), (0, 4), (0, 5), (1, 2), (1, 3), (1, 4), (1, 5)]
@@ -228,8 +229,10 @@ def test_distillation_is_nought_at_the_start_and_pulls_back() -> None:
 
 def test_l2sp_is_half_the_squared_way_of_pretrained_weights() -> None:
     old, new = nn.Parameter(torch.ones(2, 2)), nn.Parameter(torch.ones(3))
-    facts = Facts(dim=8, classes={}, tuned={"a": old, "b": new}, pretrained=frozenset({"a", "frozen"}))
-    (made,) = build([ObjectiveConfig(kind="l2sp")], facts)
+    context = ObjectiveContext(
+        dim=8, classes={}, tuned={"a": old, "b": new}, pretrained=frozenset({"a", "frozen"})
+    )
+    (made,) = build([ObjectiveConfig(kind="l2sp")], context)
     with torch.no_grad():
         old += 2
         new += 5
@@ -243,11 +246,11 @@ def test_l2sp_is_half_the_squared_way_of_pretrained_weights() -> None:
 def test_a_loss_is_added_by_one_class() -> None:
     @register("uniformity")
     class Uniformity(Objective):
-        def __init__(self, config: ObjectiveConfig, facts: Facts, *, t: float = 2.0) -> None:
+        def __init__(self, config: ObjectiveConfig, context: ObjectiveContext, *, t: float = 2.0) -> None:
             super().__init__(config)
             self.t = t
 
-        def forward(self, views: Views) -> Tensor | None:
+        def forward(self, views: EncodedBatch) -> Tensor | None:
             vectors, _ = views.vectors(self.config.vector)
             return torch.pdist(vectors).square().mul(-self.t).exp().mean().log()
 

@@ -152,14 +152,14 @@ def test_early_stopping_waits_and_the_best_epoch_is_kept(
     figures = iter([0.1, 0.3, 0.5, 0.4, 0.45, 0.2, 0.9])
     monkeypatch.setattr("recsys.training.validation.Validator.__call__", lambda *_: next(figures))
     kept: dict[int, dict[str, torch.Tensor]] = {}
-    keep = resume.Validating._enter
+    keep = resume.ValidateEachEpoch._enter
 
-    def watched(self: resume.Validating, epoch: int, metric: float | None, trainer: Any) -> None:
+    def watched(self: resume.ValidateEachEpoch, epoch: int, metric: float | None, trainer: Any) -> None:
         keep(self, epoch, metric, trainer)
         state = trainer.lightning_module.encoder.state_dict()
         kept[epoch] = {name: value.clone() for name, value in state.items()}
 
-    monkeypatch.setattr(resume.Validating, "_enter", watched)
+    monkeypatch.setattr(resume.ValidateEachEpoch, "_enter", watched)
     config = settings(text_model, max_epochs=9, validation={"patience": 3})
     manifest = run(config, workspace, store(workspace, rows(4)))
     fit = manifest.info["fit"]

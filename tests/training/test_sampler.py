@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 
 from recsys.config.supervision import SamplerConfig
 from recsys.training.sampler import Sampler
-from recsys.training.supervision import Pairs, Supervision
+from recsys.training.supervision import LabelledPairs, Supervision
 
-NO_PAIRS = Pairs(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))
+NO_PAIRS = LabelledPairs(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))
 LEVEL = {"category": 1.0}
 
 
-def supervision(codes: list[int], pairs: Pairs = NO_PAIRS) -> Supervision:
+def supervision(codes: list[int], pairs: LabelledPairs = NO_PAIRS) -> Supervision:
     labels = {"category": np.array(codes), "product": np.arange(len(codes))}
     return Supervision(labels, pairs, {})
 
@@ -121,7 +121,7 @@ def test_levels_share_the_batch_by_weight() -> None:
 
 
 def test_judged_products_come_with_those_they_were_judged_with() -> None:
-    pairs = Pairs(np.array([0, 0, 5]), np.array([3, 4, 9]), np.array([1, -1, 1], np.float32))
+    pairs = LabelledPairs(np.array([0, 0, 5]), np.array([3, 4, 9]), np.array([1, -1, 1], np.float32))
     config = SamplerConfig(batch_size=4, items_per_class=2)
     made = Sampler(supervision([-1] * 20, pairs), np.arange(20), np.ones(20, np.int64), config, 0, {})
     judged = {(0, 3), (0, 4), (5, 9)}

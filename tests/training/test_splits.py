@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recsys.config.supervision import SplitConfig
-from recsys.training.near_duplicates import Look, difference, near_pairs, thumbnail
-from recsys.training.splits import Facts, assign, components, prescribed
+from recsys.training.near_duplicates import LoadThumbnail, difference, near_pairs, thumbnail
+from recsys.training.splits import ProductLinks, assign, components, prescribed
 from recsys.workspace.splits import HOLDOUT, TRAIN, UNUSED, VALIDATION
 
 CONFIG = SplitConfig(validation_share=0.2, holdout_share=0.2, phash_max_products=100)
@@ -34,14 +34,14 @@ products = st.dictionaries(
 )
 
 
-def facts(made: Products, look: Look | None = None) -> Facts:
+def links_of(made: Products, load_thumbnail: LoadThumbnail | None = None) -> ProductLinks:
     ids = sorted(made)
-    return Facts(
+    return ProductLinks(
         ids=ids,
         groups=[made[i][0] for i in ids],
         images=[[str(number).encode() for number, _ in made[i][1]] for i in ids],
         phashes=[[phash for _, phash in made[i][1]] for i in ids],
-        look=look,
+        load_thumbnail=load_thumbnail,
     )
 
 
@@ -53,7 +53,7 @@ def alone(*numbers: int) -> tuple[Image, ...]:
 def split(
     made: Products, previous: dict[str, str] | None = None, config: SplitConfig = CONFIG
 ) -> dict[str, str]:
-    given = facts(made)
+    given = links_of(made)
     keys, _, _ = components(given, config)
     return dict(zip(given.ids, assign(keys, config, ids=given.ids, previous=previous), strict=True))
 
@@ -94,8 +94,8 @@ def test_near_pairs_are_those_of_the_slow_way(values: set[int], distance: int, d
 
 @given(products)
 def test_components_are_the_connected_products(made: Products) -> None:
-    given_facts = facts(made)
-    keys, exact, counts = components(given_facts, CONFIG)
+    given = links_of(made)
+    keys, exact, counts = components(given, CONFIG)
     pairs = list(itertools.combinations(sorted(made), 2))
     links = {
         (a, b)
@@ -108,18 +108,18 @@ def test_components_are_the_connected_products(made: Products) -> None:
         if any((x ^ y).bit_count() <= 4 for _, x in made[a][1] for _, y in made[b][1])
     }
     for found, expected in (
-        (exact, connected(given_facts.ids, links)),
-        (keys, connected(given_facts.ids, links | near)),
+        (exact, connected(given.ids, links)),
+        (keys, connected(given.ids, links | near)),
     ):
-        of = dict(zip(given_facts.ids, found, strict=True))
+        of = dict(zip(given.ids, found, strict=True))
         assert all((of[a] == of[b]) == (b in expected[a]) for a in of for b in of)
     assert counts["components"] == len(set(keys))
 
 
 @given(products)
 def test_no_component_is_divided(made: Products) -> None:
-    given_facts = facts(made)
-    keys, _, _ = components(given_facts, CONFIG)
+    given = links_of(made)
+    keys, _, _ = components(given, CONFIG)
     splits = assign(keys, CONFIG)
     assert len(set(zip(keys, splits, strict=True))) == len(set(keys))
 
@@ -140,7 +140,7 @@ def test_with_a_champion_only_joined_components_move_and_only_to_training(
     grown = old | {id: made for id, made in new.items() if id not in old}
     before = split(old)
     after = split(grown, previous=before)
-    keys, _, _ = components(facts(grown), CONFIG)
+    keys, _, _ = components(links_of(grown), CONFIG)
     key = dict(zip(sorted(grown), keys, strict=True))
     for id, was in before.items():
         met = {before[other] for other in before if key[other] == key[id]}
@@ -170,7 +170,7 @@ def test_a_larger_holdout_takes_from_the_others_and_gives_nothing_back() -> None
 
 
 def count(made: Products, config: SplitConfig = CONFIG) -> int:
-    return len(set(components(facts(made), config)[0]))
+    return len(set(components(links_of(made), config)[0]))
 
 
 def test_flat_common_and_runaway_hashes_join_nobody() -> None:
@@ -180,7 +180,7 @@ def test_flat_common_and_runaway_hashes_join_nobody() -> None:
     assert count(common, SplitConfig()) == 30
     assert count(common, SplitConfig(phash_max_products=40)) == 1
     chain: Products = {f"P{i:03d}": (None, ((i, BITS ^ ((1 << i) - 1)),)) for i in range(0, 56, 2)}
-    keys, _, counts = components(facts(chain), SplitConfig(max_component=10))
+    keys, _, counts = components(links_of(chain), SplitConfig(max_component=10))
     assert max(keys.count(key) for key in keys) <= 10
     assert counts["refused_joins"] > 0
     assert count(chain) == 1
@@ -189,9 +189,9 @@ def test_flat_common_and_runaway_hashes_join_nobody() -> None:
 def test_what_the_hash_suggests_is_confirmed_by_looking() -> None:
     rng = np.random.default_rng(0)
     shoe, boot = (rng.integers(0, 256, (32, 32, 3)).astype(np.float32) for _ in range(2))
-    looks = {b"0": shoe, b"1": shoe + 1, b"2": boot, b"3": boot - 1, b"4": shoe}
+    thumbnails = {b"0": shoe, b"1": shoe + 1, b"2": boot, b"3": boot - 1, b"4": shoe}
     made: Products = {f"P{i}": (None, ((i, BITS ^ (i % 2)),)) for i in range(5)}
-    keys, _, counts = components(facts(made, looks.__getitem__), CONFIG)
+    keys, _, counts = components(links_of(made, thumbnails.__getitem__), CONFIG)
     assert keys[0] == keys[1] == keys[4]
     assert keys[2] == keys[3]
     assert len(set(keys)) == 2
@@ -216,7 +216,7 @@ def test_saving_anew_is_near_equal_and_another_thing_is_not(seed: int) -> None:
 
 def test_groups_join_whatever_their_number() -> None:
     made: Products = {f"P{i}": ("one", ()) for i in range(500)}
-    assert len(set(components(facts(made), CONFIG)[0])) == 1
+    assert len(set(components(links_of(made), CONFIG)[0])) == 1
 
 
 def test_a_column_decides_but_no_held_out_image_is_learnt_from() -> None:

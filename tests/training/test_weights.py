@@ -12,7 +12,7 @@ from recsys.config.training import OptimizerConfig
 from recsys.encoder.model import ProductEncoder, build
 from recsys.errors import ConfigError
 from recsys.training.average import Average
-from recsys.training.weights import freeze, parameter_groups, pretrained_names, run_in_bf16, still_modules
+from recsys.training.weights import eval_modules_of, freeze, parameter_groups, pretrained_names, run_in_bf16
 
 MOBILE = {"kind": "timm", "name": "mobilenetv2_035", "image_size": 32}
 
@@ -57,7 +57,7 @@ def test_frozen_parts_get_no_gradient_and_no_statistics(encoder: Callable[..., P
         n.startswith(("image_tower.model.conv_stem", "image_tower.model.blocks.0.")) for n in learning
     )
     assert any(n.startswith("image_tower.model.blocks.1") for n in learning)
-    still = still_modules(model, frozen, batch_norm="train")
+    still = eval_modules_of(model, frozen, batch_norm="train")
     model.train()
     for module in still:
         module.training = False
@@ -66,7 +66,7 @@ def test_frozen_parts_get_no_gradient_and_no_statistics(encoder: Callable[..., P
     moved = {n for n, b in model.named_buffers() if not torch.equal(b, before[n])}
     assert not any(n.startswith(("image_tower.model.bn1", "image_tower.model.blocks.0.")) for n in moved)
     assert any(n.startswith("image_tower.model.blocks.1") for n in moved)
-    norms = still_modules(model, [], batch_norm="freeze")
+    norms = eval_modules_of(model, [], batch_norm="freeze")
     assert norms
     assert all(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in norms)
 

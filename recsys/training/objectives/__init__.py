@@ -10,6 +10,14 @@ Does not know: the encoder's insides, the optimiser.
 """
 
 from recsys.training.objectives import clip, metric, pairs, regularization  # noqa: F401  (each registers its kinds)
-from recsys.training.objectives.base import KINDS, Facts, Objective, Views, build, check_kind, register
+from recsys.training.objectives.base import (
+    KINDS,
+    EncodedBatch,
+    Objective,
+    ObjectiveContext,
+    build,
+    check_kind,
+    register,
+)
 
-__all__ = ["KINDS", "Facts", "Objective", "Views", "build", "check_kind", "register"]
+__all__ = ["KINDS", "EncodedBatch", "Objective", "ObjectiveContext", "build", "check_kind", "register"]

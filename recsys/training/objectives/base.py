@@ -4,12 +4,12 @@ A new kind is one class:
 
     @register("uniformity")
     class Uniformity(Objective):
-        def __init__(self, config: ObjectiveConfig, facts: Facts, *, t: float = 2.0) -> None:
+        def __init__(self, config: ObjectiveConfig, context: ObjectiveContext, *, t: float = 2.0) -> None:
             super().__init__(config)
             self.t = t
 
-        def forward(self, views: Views) -> Tensor | None:
-            vectors, _ = views.vectors(self.config.vector)
+        def forward(self, batch: EncodedBatch) -> Tensor | None:
+            vectors, _ = batch.vectors(self.config.vector)
             return torch.pdist(vectors).square().mul(-self.t).exp().mean().log()
 
 and its module named in objectives/__init__.py. ``[[training.objectives]] kind = "uniformity"`` with
@@ -35,7 +35,7 @@ from recsys.errors import ConfigError
 
 
 @dataclass(frozen=True, kw_only=True)
-class Views:
+class EncodedBatch:
     """One batch as the encoder sees it; float32 whatever the autocast."""
 
     image: Tensor  # [B, D] unit; the text's vector where there is no image
@@ -43,7 +43,7 @@ class Views:
     has_image: Tensor  # [B] bool
     has_text: Tensor  # [B] bool
     products: Tensor  # [B] int64, the product; one product may come several times
-    kin: Tensor  # [B] int64, duplicate-and-variant component
+    components: Tensor  # [B] int64, duplicate-and-variant component
     text_codes: Tensor  # [B] int64, equal for equal texts, -1 without text
     labels: Mapping[str, Tensor]  # level -> [B] int64, -1 where the product has no label
     judged: Tensor  # [B, B] signed weight of what was judged of two products, 0 where nothing was
@@ -75,7 +75,7 @@ def product(image: Tensor, text: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Facts:
+class ObjectiveContext:
     """What a term may need to know before the first batch."""
 
     dim: int
@@ -109,7 +109,7 @@ class Objective(nn.Module):
         loss = f":{self.config.loss.name}" if self.config.loss else ""
         return f"{self.config.kind}{loss}"
 
-    def forward(self, views: Views) -> Tensor | None:
+    def forward(self, batch: EncodedBatch) -> Tensor | None:
         """Return the term's value (scalar, without its weight); ``None`` where the batch says nothing."""
         raise NotImplementedError
 
@@ -145,11 +145,11 @@ def check_kind(config: ObjectiveConfig) -> None:
         )
 
 
-def build(configs: Sequence[ObjectiveConfig], facts: Facts) -> nn.ModuleList:
+def build(configs: Sequence[ObjectiveConfig], context: ObjectiveContext) -> nn.ModuleList:
     """Make the terms; raises :class:`ConfigError` before anything is trained."""
     terms = []
     for config in configs:
         check_kind(config)
         make: Callable[..., Objective] = KINDS[config.kind]
-        terms.append(make(config, facts, **config.params))
+        terms.append(make(config, context, **config.params))
     return nn.ModuleList(terms)

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from recsys.config.training import ObjectiveConfig
 from recsys.errors import ConfigError
-from recsys.training.objectives.base import Facts, Objective, Views, register
+from recsys.training.objectives.base import EncodedBatch, Objective, ObjectiveContext, register
 
 
 @register("clip")
@@ -26,7 +26,11 @@ class Clip(Objective):
     """Image to text and text to image within the batch."""
 
     def __init__(
-        self, config: ObjectiveConfig, facts: Facts, *, variants: Literal["ignore", "positive"] = "ignore"
+        self,
+        config: ObjectiveConfig,
+        context: ObjectiveContext,
+        *,
+        variants: Literal["ignore", "positive"] = "ignore",
     ) -> None:
         """``variants``: what another product of the same component is, ignored or a positive."""
         super().__init__(config)
@@ -39,21 +43,21 @@ class Clip(Objective):
         """Return both, whatever ``vector`` says."""
         return {"image", "text"}
 
-    def forward(self, views: Views) -> Tensor | None:
+    def forward(self, batch: EncodedBatch) -> Tensor | None:
         """Return the mean of both directions over the products that have both modalities."""
-        rows = (views.has_image & views.has_text).nonzero().flatten()
+        rows = (batch.has_image & batch.has_text).nonzero().flatten()
         if len(rows) < 2:
             return None
-        positive, ignored = masks(views, rows, variants_are_positive=self.variants == "positive")
-        logits = views.logit_scale * views.image[rows] @ views.text[rows].T
+        positive, ignored = masks(batch, rows, variants_are_positive=self.variants == "positive")
+        logits = batch.logit_scale * batch.image[rows] @ batch.text[rows].T
         return (directed(logits, positive, ignored) + directed(logits.T, positive, ignored)) / 2
 
 
-def masks(views: Views, rows: Tensor, *, variants_are_positive: bool) -> tuple[Tensor, Tensor]:
+def masks(batch: EncodedBatch, rows: Tensor, *, variants_are_positive: bool) -> tuple[Tensor, Tensor]:
     """Return which pairs of ``rows`` ``[R]`` are positives, and which are left out: ``[R, R]`` bool."""
-    products, kin, codes = views.products[rows], views.kin[rows], views.text_codes[rows]
+    products, components, codes = batch.products[rows], batch.components[rows], batch.text_codes[rows]
     positive = (products[:, None] == products) | (codes[:, None] == codes)
-    related = (kin[:, None] == kin) | (views.judged[rows][:, rows] > 0)
+    related = (components[:, None] == components) | (batch.judged[rows][:, rows] > 0)
     if variants_are_positive:
         return positive | related, torch.zeros_like(positive)
     return positive, related & ~positive

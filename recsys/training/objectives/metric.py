@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from recsys.config.training import NamedConfig, ObjectiveConfig
 from recsys.errors import ConfigError
-from recsys.training.objectives.base import Facts, Objective, Views, register
+from recsys.training.objectives.base import EncodedBatch, Objective, ObjectiveContext, register
 from recsys.training.supervision import LINKS
 
 
@@ -33,7 +33,7 @@ class Metric(Objective):
 
     known: Tensor
 
-    def __init__(self, config: ObjectiveConfig, facts: Facts, *, judged: bool = False) -> None:
+    def __init__(self, config: ObjectiveConfig, context: ObjectiveContext, *, judged: bool = False) -> None:
         """``judged``: what was judged of two products prevails over their labels (not with proxy losses)."""
         super().__init__(config)
         if config.loss is None:
@@ -43,8 +43,8 @@ class Metric(Objective):
             )
         linked = config.label == LINKS
         given = {} if config.distance is None else {"distance": made(distances, "distance", config.distance)}
-        codes = list(() if linked else facts.classes[config.label])
-        size = facts.dim * (2 if config.vector == "product" else 1)
+        codes = list(() if linked else context.classes[config.label])
+        size = context.dim * (2 if config.vector == "product" else 1)
         filled = {"num_classes": len(codes), "embedding_size": size}
         self.loss = made(losses, "loss", config.loss, given, filled)
         self.miner = None if config.miner is None else made(miners, "miner", config.miner, given)
@@ -56,20 +56,20 @@ class Metric(Objective):
         self.judged = judged and not any(True for _ in self.loss.parameters())
         self.register_buffer("known", torch.tensor(codes, dtype=torch.int64), persistent=False)
 
-    def forward(self, views: Views) -> Tensor | None:
+    def forward(self, batch: EncodedBatch) -> Tensor | None:
         """Return the library's value on the products that have a label and the vector."""
-        vectors, present = views.vectors(self.config.vector)
+        vectors, present = batch.vectors(self.config.vector)
         if self.config.label == LINKS:
-            pairs = linked_pairs(views, present)
+            pairs = linked_pairs(batch, present)
             return self._value(vectors, None, pairs) if len(pairs[0]) else None
-        rows = (present & (views.labels[self.config.label] >= 0)).nonzero().flatten()
+        rows = (present & (batch.labels[self.config.label] >= 0)).nonzero().flatten()
         if len(rows) < 2:
             return None
         vectors = vectors[rows]
-        labels = torch.searchsorted(self.known, views.labels[self.config.label][rows])
+        labels = torch.searchsorted(self.known, batch.labels[self.config.label][rows])
         mined = None if self.miner is None else self.miner(vectors, labels)
-        if self.judged and views.judged.any():
-            mined = heeded(views.judged[rows][:, rows], labels, mined)
+        if self.judged and batch.judged.any():
+            mined = apply_judgements(batch.judged[rows][:, rows], labels, mined)
         return self._value(vectors, labels, mined)
 
     def _value(self, vectors: Tensor, labels: Tensor | None, mined: Any) -> Tensor | None:
@@ -77,7 +77,7 @@ class Metric(Objective):
         return value if value.requires_grad else None  # the library's nought: nothing to learn in this batch
 
 
-def heeded(judged: Tensor, labels: Tensor, mined: tuple[Tensor, ...] | None) -> tuple[Tensor, ...]:
+def apply_judgements(judged: Tensor, labels: Tensor, mined: tuple[Tensor, ...] | None) -> tuple[Tensor, ...]:
     """Return the library's pairs or triplets with those against what was ``judged`` ``[R, R]`` put right.
 
     ``labels`` is ``[R]``. Without a miner, judged similar are positives and judged not similar negatives,
@@ -95,7 +95,7 @@ def heeded(judged: Tensor, labels: Tensor, mined: tuple[Tensor, ...] | None) -> 
     return mined[0][right], mined[1][right], mined[2][wrong], mined[3][wrong]
 
 
-def linked_pairs(views: Views, present: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def linked_pairs(batch: EncodedBatch, present: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return ``(anchor, positive, anchor, negative)`` indices from what was judged of the batch's products.
 
     Judged similar and the same product are positives; judged not similar and unrelated are negatives;
@@ -103,11 +103,11 @@ def linked_pairs(views: Views, present: Tensor) -> tuple[Tensor, Tensor, Tensor,
     """
     both = present[:, None] & present
     both.fill_diagonal_(False)
-    same = views.products[:, None] == views.products
-    kin = views.kin[:, None] == views.kin
-    positive = both & (same | (views.judged > 0))
-    negative = both & ~positive & (~kin | (views.judged < 0))
-    anchors = (both & (views.judged > 0)).any(dim=1, keepdim=True)
+    same = batch.products[:, None] == batch.products
+    components = batch.components[:, None] == batch.components
+    positive = both & (same | (batch.judged > 0))
+    negative = both & ~positive & (~components | (batch.judged < 0))
+    anchors = (both & (batch.judged > 0)).any(dim=1, keepdim=True)
     return *_indices(positive & anchors), *_indices(negative & anchors)
 
 

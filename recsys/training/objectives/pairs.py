@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from recsys.config.training import ObjectiveConfig
-from recsys.training.objectives.base import Facts, Objective, Views, register
+from recsys.training.objectives.base import EncodedBatch, Objective, ObjectiveContext, register
 
 
 @register("pairs")
@@ -20,7 +20,7 @@ class JudgedPairs(Objective):
     def __init__(
         self,
         config: ObjectiveConfig,
-        facts: Facts,
+        context: ObjectiveContext,
         *,
         positive_margin: float = 0.0,
         negative_margin: float = 0.5,
@@ -29,10 +29,10 @@ class JudgedPairs(Objective):
         super().__init__(config)
         self.positive_margin, self.negative_margin = positive_margin, negative_margin
 
-    def forward(self, views: Views) -> Tensor | None:
+    def forward(self, batch: EncodedBatch) -> Tensor | None:
         """Return the weighted mean cost of the pairs whose products are both in the batch."""
-        vectors, present = views.vectors(self.config.vector)
-        judged = torch.triu(views.judged, diagonal=1)
+        vectors, present = batch.vectors(self.config.vector)
+        judged = torch.triu(batch.judged, diagonal=1)
         left, right = (judged.ne(0) & present[:, None] & present).nonzero(as_tuple=True)
         if not len(left):
             return None

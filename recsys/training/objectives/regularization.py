@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from recsys.config.training import ObjectiveConfig
-from recsys.training.objectives.base import Facts, Objective, Views, register
+from recsys.training.objectives.base import EncodedBatch, Objective, ObjectiveContext, register
 
 
 @register("distill")
@@ -16,15 +16,15 @@ class Distill(Objective):
 
     needs_base = True
 
-    def __init__(self, config: ObjectiveConfig, facts: Facts) -> None:
+    def __init__(self, config: ObjectiveConfig, context: ObjectiveContext) -> None:
         super().__init__(config)
 
-    def forward(self, views: Views) -> Tensor | None:
+    def forward(self, batch: EncodedBatch) -> Tensor | None:
         """Return the mean over the products that have the vector."""
-        vectors, present = views.vectors(self.config.vector)
+        vectors, present = batch.vectors(self.config.vector)
         if not present.any():
             return None
-        base = views.base_vectors(self.config.vector)
+        base = batch.base_vectors(self.config.vector)
         return (1 - (vectors * base).sum(dim=1))[present].mean()
 
 
@@ -32,10 +32,10 @@ class Distill(Objective):
 class StartingPoint(Objective):
     """L2-SP (Li, Grandvalet and Davoine 2018, eq. 3): half the squared distance from pretrained weights."""
 
-    def __init__(self, config: ObjectiveConfig, facts: Facts) -> None:
+    def __init__(self, config: ObjectiveConfig, context: ObjectiveContext) -> None:
         super().__init__(config)
-        names = sorted(facts.pretrained & set(facts.tuned))
-        self._weights = [facts.tuned[name] for name in names]
+        names = sorted(context.pretrained & set(context.tuned))
+        self._weights = [context.tuned[name] for name in names]
         for i, weight in enumerate(self._weights):
             self.register_buffer(f"start_{i}", weight.detach().clone(), persistent=False)
 
@@ -44,7 +44,7 @@ class StartingPoint(Objective):
         """Return nothing: it looks at weights."""
         return set()
 
-    def forward(self, views: Views) -> Tensor | None:
+    def forward(self, batch: EncodedBatch) -> Tensor | None:
         """Return the sum over pretrained weights; it does not depend on the batch."""
         if not self._weights:
             return None

@@ -39,7 +39,7 @@ lint: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(STAMP)  ## every speed benchmark; records under benchmarks/results
+bench: $(STAMP)  ## every speed benchmark; a record each under benchmarks/results
 	@set -e; for name in decode fetch ingest_memory embedding training_step publish exact_search search_http gpu; do \
 	  echo "== $$name"; $(BIN)/python -m benchmarks.$$name; done
 

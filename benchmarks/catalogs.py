@@ -3,16 +3,15 @@
     for name in grocery grocery-openset fashion fashion-openset luma product_matching_text; do
       for verb in ingest train evaluate; do recsys --config conf/$name.toml $verb; done
     done
-    python -m benchmarks.catalogs [NAME ...]
+    python -m benchmarks.catalogs [--names NAME ...]
 
 It reads the evaluations that the commands left in the workspaces and computes nothing itself.
 """
 
 import json
-import sys
 from typing import Any
 
-from benchmarks.record import RESULTS, record
+from benchmarks.harness import benchmark, latest
 from recsys import config
 from recsys.workspace import open_workspace
 from recsys.workspace.evaluations import read_evaluation
@@ -32,7 +31,7 @@ HELD_AGAINST = {
 """Figures that others measured on these catalogs before, and what was to be reached."""
 
 
-def figures(name: str) -> dict[str, Any]:
+def read_evaluation(name: str) -> dict[str, Any]:
     """Return the main figure of every task of the catalog's newest evaluation."""
     workspace = open_workspace(config.load(f"conf/{name}.toml"))
     evaluation = workspace.list("evaluations")[-1]
@@ -59,14 +58,12 @@ def figures(name: str) -> dict[str, Any]:
     }
 
 
-def main() -> None:
-    """Record the catalogs named on the command line, the others staying as they were; or all."""
-    names = sys.argv[1:]
-    path = RESULTS / "catalogs.json"
-    known = json.loads(path.read_text())["figures"] if names and path.exists() else {}
-    found = known | {name: figures(name) for name in names or CATALOGS}
-    record("catalogs", found, command=" ".join(["python -m benchmarks.catalogs", *names]))
+def measure(names: list[str]) -> dict[str, Any]:
+    """Read the named catalogs, the others as the latest record has them; without names all."""
+    known = latest("catalogs") if names else None
+    others = known["results"] if known else {}
+    return others | {name: read_evaluation(name) for name in names or CATALOGS}
 
 
 if __name__ == "__main__":
-    main()
+    benchmark("catalogs", measure, __doc__, names=())

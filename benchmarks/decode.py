@@ -2,8 +2,8 @@
 
     python -m benchmarks.decode
 
-Plain Pillow is ``Image.open → convert("RGB") → resize(LANCZOS)``; ours is ``images.decode``, header
-checks included, to the same size. Both on one thread, CPU time; the two take turns.
+Plain Pillow is ``Image.open → convert("RGB") → resize(LANCZOS)``; ours is the catalog stage's ``decode``,
+header checks included, to the same size. Both on one thread, CPU time; the two take turns.
 """
 
 import io
@@ -12,22 +12,20 @@ import time
 import numpy as np
 from PIL import Image
 
-from benchmarks.photos import photo_jpeg
-from benchmarks.record import record, summary
+from benchmarks.harness import benchmark, summary
+from benchmarks.synthetic import photo_jpeg
 from recsys.workspace.normalise import Normalisation, decode
 
 _PHOTOS, _REPEATS = 8, 15
 _SETTINGS = Normalisation()
 
 
-def main() -> None:
-    """Measure both at 1000 and 2000 pixels and write the record."""
-    figures = {f"{side}px": _measure(side) for side in (1000, 2000)}
-    figures["normalised_side"] = _SETTINGS.max_side
-    record("decode", figures, command="python -m benchmarks.decode")
+def measure() -> dict[str, object]:
+    """Measure both at 1000 and 2000 pixels."""
+    return {"normalised_side": _SETTINGS.max_side} | {f"{side}px": compare(side) for side in (1000, 2000)}
 
 
-def _measure(side: int) -> dict[str, object]:
+def compare(side: int) -> dict[str, object]:
     sources = [photo_jpeg(side, seed) for seed in range(_PHOTOS)]
     differences = [float(np.abs(_pillow(s).astype(np.int16) - decode(s, _SETTINGS)).mean()) for s in sources]
     pillow_ms, ours_ms = [], []
@@ -58,4 +56,4 @@ def _cpu_ms(function, sources: list[bytes]) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    benchmark("decode", measure, __doc__)

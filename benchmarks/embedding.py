@@ -11,7 +11,6 @@ torch's threads inside each operation, and with one batch per core. The two are 
 `ratio_cpu`, the same of CPU seconds, stands beside it.
 """
 
-import argparse
 import logging
 import resource
 import tempfile
@@ -23,8 +22,8 @@ from typing import Any
 
 import torch
 
-from benchmarks.record import record, summary
-from benchmarks.shop import IMAGES_PER_PRODUCT, make_shop
+from benchmarks.harness import benchmark, summary
+from benchmarks.synthetic import IMAGES_PER_PRODUCT, make_snapshot
 from recsys.config import Config
 from recsys.config.embedding import EmbeddingConfig
 from recsys.config.encoder import EncoderConfig, ImageTowerConfig
@@ -143,24 +142,18 @@ def compare(model: EncoderConfig, workspace: Workspace, snapshot_ref: str, repea
     }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--products", type=int, default=512)
-    parser.add_argument("--repeats", type=int, default=5)
-    arguments = parser.parse_args()
+def measure(products: int, repeats: int) -> dict[str, Any]:
+    """Compare the two for each model."""
     logging.basicConfig(level=logging.WARNING)
     with tempfile.TemporaryDirectory() as folder:
         workspace = Workspace(folder)
-        snapshot_ref = make_shop(workspace, arguments.products)
-        figures: dict[str, Any] = {
-            "products": arguments.products,
-            "images_per_product": IMAGES_PER_PRODUCT,
-        }
+        snapshot_ref = make_snapshot(workspace, products)
+        results: dict[str, Any] = {"products": products, "images_per_product": IMAGES_PER_PRODUCT}
         for name, model in MODELS.items():
-            figures[name] = compare(model, workspace, snapshot_ref, arguments.repeats)
-            print(f"{name}: end to end is {figures[name]['ratio_wall']:.2f} of forward only (goal 0.90)")
-    record("embedding", figures, command=f"python -m benchmarks.embedding --products {arguments.products}")
+            results[name] = compare(model, workspace, snapshot_ref, repeats)
+            print(f"{name}: end to end is {results[name]['ratio_wall']:.2f} of forward only (goal 0.90)")
+    return results
 
 
 if __name__ == "__main__":
-    main()
+    benchmark("embedding", measure, __doc__, products=512, repeats=5)

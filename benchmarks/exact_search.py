@@ -12,17 +12,17 @@ the peak of resident memory in a fresh process over what it held once the embedd
 (``above_embeddings_with_interpreter_mb``).
 """
 
-import argparse
-import json
 import os
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+
+from benchmarks.harness import benchmark, in_fresh_process, process_status_mb
 
 DIM, K = 512, 100
 GROUP, CLASS = 12, 600
@@ -115,85 +115,50 @@ def timed(job: Callable[[], float]) -> dict[str, float]:
 
 
 def memory(name: str, path: Path, threads: int) -> dict[str, float]:
-    """Peak memory of one job in a fresh process."""
-    command = [sys.executable, "-m", "benchmarks.exact_search", "--memory-of", name, "--file", str(path)]
-    done = subprocess.run(
-        [*command, "--threads", str(threads)], env=_environment(threads), check=True, capture_output=True
-    )
-    return json.loads(done.stdout)
-
-
-def _memory_here(name: str, path: Path, threads: int) -> None:
+    """Return the peak memory of one job in this process, which did nothing before."""
     vectors = np.load(path)
     job = jobs(vectors, threads, (name,))[name]
-    job_warm = jobs(vectors[:256], threads, (name,))[name]
-    job_warm()  # loads libraries and starts their threads
+    jobs(vectors[:256], threads, (name,))[name]()  # loads libraries and starts their threads
     Path("/proc/self/clear_refs").write_text("5")  # the peak starts from here
-    before = _status("VmRSS")
+    before = process_status_mb("VmRSS")
     job()
-    peak, size = _status("VmHWM"), vectors.nbytes / 1e6
-    answer = {"above_embeddings_mb": peak - before, "above_embeddings_with_interpreter_mb": peak - size}
-    sys.stdout.write(json.dumps(answer))
+    peak, size = process_status_mb("VmHWM"), vectors.nbytes / 1e6
+    return {"above_embeddings_mb": peak - before, "above_embeddings_with_interpreter_mb": peak - size}
 
 
-def _status(key: str) -> float:
-    """A line of /proc/self/status, in MB (1e6 bytes)."""
-    line = next(x for x in Path("/proc/self/status").read_text().splitlines() if x.startswith(key))
-    return int(line.split()[1]) * 1024 / 1e6
-
-
-def _environment(threads: int) -> dict[str, str]:
+def measure(size: int, repeats: int, threads: int) -> dict[str, Any]:
+    """Let ours and FAISS take turns; then measure the memory of each of ours."""
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-    return os.environ | dict.fromkeys(names, str(threads))
-
-
-def main() -> None:
-    """Measure, and write the record."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--size", type=int, default=60_000)
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--memory-of", choices=TASKS)
-    parser.add_argument("--file", type=Path)
-    arguments = parser.parse_args()
-    if arguments.memory_of:
-        _memory_here(arguments.memory_of, arguments.file, arguments.threads)
-        return
-    if os.environ.get("OPENBLAS_NUM_THREADS") != str(arguments.threads):  # read when numpy is imported
+    if os.environ.get("OPENBLAS_NUM_THREADS") != str(threads):  # read when numpy is imported: start again
         os.execve(sys.executable, [sys.executable, "-m", "benchmarks.exact_search", *sys.argv[1:]],
-                  _environment(arguments.threads))  # fmt: skip
-
-    from benchmarks.record import record
-
-    vectors = embeddings(arguments.size)
-    ready = jobs(vectors, arguments.threads, TASKS)
+                  os.environ | dict.fromkeys(names, str(threads)))  # fmt: skip
+    vectors = embeddings(size)
+    ready = jobs(vectors, threads, TASKS)
     times: dict[str, list[dict[str, float]]] = {name: [] for name in TASKS}
-    for _ in range(arguments.repeats):
+    for _ in range(repeats):
         for name in TASKS:
             times[name].append(timed(ready[name]))
             print(f"{name}: {times[name][-1]}", file=sys.stderr)
     median = {
-        clock: {name: sorted(t[clock] for t in times[name])[arguments.repeats // 2] for name in TASKS}
+        clock: {name: sorted(t[clock] for t in times[name])[repeats // 2] for name in TASKS}
         for clock in ("wall_s", "cpu_s")
     }
     ready.clear()
+    ours = ("search", "evaluation", "evaluation_category")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "vectors.npy"
         np.save(path, vectors)
         del vectors
-        memories = {name: memory(name, path, arguments.threads) for name in TASKS[:3]}
-    ours = ("search", "evaluation", "evaluation_category")
-    figures = {
-        "size": arguments.size, "dim": DIM, "k": K, "threads": arguments.threads,
+        memories = {name: in_fresh_process(memory, name, path, threads) for name in ours}
+    return {
+        "size": size, "dim": DIM, "k": K, "threads": threads,
         "ratio_to_faiss_wall": {n: median["wall_s"][n] / median["wall_s"]["faiss"] for n in ours},
         "ratio_to_faiss_cpu": {n: median["cpu_s"][n] / median["cpu_s"]["faiss"] for n in ours},
         "targets": {"ratio_to_faiss": 1.5, "above_embeddings_mb": 300},
         "memory": memories,
         "seconds": times,
     }  # fmt: skip
-    command = f"python -m benchmarks.exact_search --size {arguments.size} --repeats {arguments.repeats}"
-    record("exact_search", figures, command=f"{command} --threads {arguments.threads}")
 
 
 if __name__ == "__main__":
-    main()
+    benchmark("exact_search", measure, __doc__, size=60_000, repeats=3, threads=2)

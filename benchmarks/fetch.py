@@ -9,40 +9,37 @@ is what one more image costs: start-up is in both and falls out.
 
 import asyncio
 import csv
-import json
 import multiprocessing
-import os
 import resource
-import subprocess
-import sys
 import tempfile
+import time
 from pathlib import Path
+from typing import Any
 
-from benchmarks.photos import photo_jpeg
-from benchmarks.record import record, summary
+from benchmarks.harness import benchmark, in_fresh_process, summary
+from benchmarks.synthetic import photo_jpeg
 
 _SIDE, _PHOTOS, _SIZES, _REPEATS = 1000, 12, (60, 560), 3
 
 
-def main() -> None:
-    """Serve, ingest, record."""
+def measure() -> dict[str, Any]:
+    """Serve, and ingest both sizes several times."""
     with tempfile.TemporaryDirectory() as folder:
         photos = [photo_jpeg(_SIDE, seed) for seed in range(_PHOTOS)]
         ports = multiprocessing.Queue()
         server = multiprocessing.Process(target=_serve, args=(photos, ports), daemon=True)
         server.start()
         port = ports.get()
-        runs = [[_ingest(Path(folder), port, size, repeat) for size in _SIZES] for repeat in range(_REPEATS)]
+        runs = [[ingest(Path(folder), port, size, repeat) for size in _SIZES] for repeat in range(_REPEATS)]
         server.terminate()
     marginal = [1000 * (large["cpu_s"] - small["cpu_s"]) / (_SIZES[1] - _SIZES[0]) for small, large in runs]
-    figures = {
+    return {
         "cpu_ms_per_image": summary([round(ms, 2) for ms in marginal]),
         "wall_images_per_s": summary([round(_SIZES[1] / large["wall_s"], 1) for _, large in runs]),
         "start_up_cpu_s": round(runs[0][0]["cpu_s"] - _SIZES[0] * marginal[0] / 1000, 2),
         "images": list(_SIZES),
         "source_kb": round(sum(map(len, photos)) / len(photos) / 1000),
     }
-    record("fetch", figures, command="python -m benchmarks.fetch")
 
 
 def _serve(photos: list[bytes], ports: multiprocessing.Queue) -> None:
@@ -69,21 +66,19 @@ def _serve(photos: list[bytes], ports: multiprocessing.Queue) -> None:
     asyncio.run(listen())
 
 
-def _ingest(folder: Path, port: int, size: int, repeat: int) -> dict[str, float]:
+def ingest(folder: Path, port: int, size: int, repeat: int) -> dict[str, float]:
     feed = folder / f"feed-{size}.csv"
     with feed.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["id", "title", "image_link"])
         writer.writerows([f"p{i}", f"Product {i}", f"http://127.0.0.1:{port}/{i}.jpg"] for i in range(size))
     workspace = folder / f"workspace-{size}-{repeat}"
-    command = [sys.executable, "-m", "benchmarks.fetch", "--child", str(feed), str(workspace)]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    return json.loads(done.stdout)
+    found: dict[str, float] = in_fresh_process(run_catalog, str(feed), str(workspace))
+    return found
 
 
-def _child(feed: str, root: str) -> None:
-    import time
-
+def run_catalog(feed: str, root: str) -> dict[str, float]:
+    """Ingest ``feed`` in this process; return the CPU and wall seconds that it took."""
     from recsys.catalog.run import run
     from recsys.config import CatalogConfig, Config
     from recsys.workspace import Workspace
@@ -94,8 +89,8 @@ def _child(feed: str, root: str) -> None:
     usage = resource.getrusage(resource.RUSAGE_SELF)
     assert manifest.info["counts"]["images"] == manifest.info["counts"]["rows"], manifest.info
     cpu_s = usage.ru_utime + usage.ru_stime
-    print(json.dumps({"cpu_s": cpu_s, "wall_s": time.monotonic() - started, "pid": os.getpid()}))
+    return {"cpu_s": cpu_s, "wall_s": time.monotonic() - started}
 
 
 if __name__ == "__main__":
-    _child(*sys.argv[2:]) if sys.argv[1:2] == ["--child"] else main()
+    benchmark("fetch", measure, __doc__)

@@ -7,7 +7,6 @@ browser another, on the same machine. ``first visit`` is a browser that has noth
 files, and the images that it has seen.
 """
 
-import argparse
 import re
 import shutil
 import subprocess
@@ -17,9 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from benchmarks.record import record, summary
+from benchmarks.harness import benchmark, summary
 
-COMMAND = "python -m benchmarks.first_grid"
 _READY = """() => new Promise((done) => {
   const look = () => {
     const shown = [...document.querySelectorAll('.grid:not(.waiting) .card img, .tile img')]
@@ -45,7 +43,7 @@ def service(config: str) -> Iterator[str]:
         process.wait(30)
 
 
-def measure(browser: Any, address: str, paths: list[str], repeats: int) -> dict[str, Any]:
+def time_views(browser: Any, address: str, paths: list[str], repeats: int) -> dict[str, Any]:
     """Return milliseconds from navigation to images, per kind of visit and of view."""
     taken: dict[str, list[float]] = {}
     for _ in range(repeats):
@@ -60,16 +58,12 @@ def measure(browser: Any, address: str, paths: list[str], repeats: int) -> dict[
     return {name: {k: round(v, 1) for k, v in summary(times).items()} for name, times in taken.items()}
 
 
-def main() -> None:
-    """Measure, and write the record."""
+def measure(config: str, repeats: int) -> dict[str, Any]:
+    """Serve what ``config`` names and visit three views with a browser."""
     from playwright.sync_api import sync_playwright
 
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--config", default="conf/demo.toml")
-    parser.add_argument("--repeats", type=int, default=10)
-    args = parser.parse_args()
     chromium = next(p for n in ("chromium", "google-chrome") if (p := shutil.which(n)))
-    with service(args.config) as address, sync_playwright() as playwright:
+    with service(config) as address, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         page = browser.new_page()
         page.goto(address)
@@ -77,7 +71,7 @@ def main() -> None:
         product = page.locator(".tile a").first.get_attribute("href")
         page.goto(f"{address}/search?q=something+blue")  # the encoder is loaded before anything is measured
         page.wait_for_selector(".grid:not(.waiting) .card", timeout=120_000)
-        times = measure(browser, address, ["/", product, "/search?q=something+blue"], args.repeats)
+        times = time_views(browser, address, ["/", product, "/search?q=something+blue"], repeats)
         page.goto(address + product)
         page.wait_for_selector(".grid:not(.waiting) .card")
         sent = page.evaluate(
@@ -86,9 +80,8 @@ def main() -> None:
         )
         browser.close()
     worst = max(v["median"] for v in times.values())
-    figures = {"milliseconds": times, "worst_median_ms": worst, "page_bytes": sent, "goal_ms": 1000}
-    record("first_grid", figures, command=" ".join([COMMAND, *sys.argv[1:]]))
+    return {"milliseconds": times, "worst_median_ms": worst, "page_bytes": sent, "goal_ms": 1000}
 
 
 if __name__ == "__main__":
-    main()
+    benchmark("first_grid", measure, __doc__, config="conf/demo.toml", repeats=10)

@@ -8,42 +8,36 @@ the kernel saw (``VmHWM``). Two nights are measured: the first, when everything 
 when 1% of the products changed and the diff reads the snapshot before.
 """
 
-import argparse
 import csv
 import io
-import json
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from benchmarks.record import record
+from benchmarks.harness import benchmark, in_fresh_process, process_status_mb
 from examples.sample_shop.run import run as draw
 
 
-def main() -> None:
-    """Write the feeds, ingest each twice, record the peaks."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--sizes", type=int, nargs=2, default=(10_000, 100_000))
-    sizes = parser.parse_args().sizes
-    figures: dict[str, object] = {"products": list(sizes)}
+def measure(sizes: tuple[int, int]) -> dict[str, Any]:
+    """Write the feeds, ingest each twice, return the peaks."""
+    results: dict[str, Any] = {"products": list(sizes)}
     peaks: dict[str, list[float]] = {"first_night": [], "second_night": []}
     for size in sizes:
         with tempfile.TemporaryDirectory() as folder:
             for night, name in enumerate(peaks):
-                _write_feed(Path(folder), size, night)
-                result = _ingest(Path(folder))
+                write_feed(Path(folder), size, night)
+                result = in_fresh_process(ingest, folder)
                 peaks[name].append(result["peak_mb"])
-                figures[f"{name}_{size}"] = result
+                results[f"{name}_{size}"] = result
     for name, (small, large) in peaks.items():
-        figures[f"{name}_ratio"] = round(large / small, 3)
-    record("ingest_memory", figures, command="python -m benchmarks.ingest_memory")
+        results[f"{name}_ratio"] = round(large / small, 3)
+    return results
 
 
-def _write_feed(folder: Path, size: int, night: int) -> None:
+def write_feed(folder: Path, size: int, night: int) -> None:
     """Write the sample feed of a night, with a small image for every row."""
     draw(folder / "sample", num_products=size, night=night + 1, max_images=0)
     rng = np.random.default_rng(0)
@@ -80,27 +74,22 @@ def _write_image(path: Path, base: bytes, number: int) -> None:
     path.write_bytes(base[:2] + comment + base[2:])
 
 
-def _ingest(folder: Path) -> dict[str, float]:
-    command = [sys.executable, "-m", "benchmarks.ingest_memory", "--child", str(folder)]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-    result: dict[str, float] = json.loads(done.stdout)
-    return result
-
-
-def _child(folder: str) -> None:
+def ingest(folder: str) -> dict[str, Any]:
+    """Ingest in this process; return its peak memory and what it found."""
     from recsys.catalog.run import run
     from recsys.config import CatalogConfig, Config
     from recsys.workspace import Workspace
 
     config = Config(catalog=CatalogConfig(feed=f"{folder}/feed.csv"))
     info = run(config, Workspace(Path(folder) / "workspace")).info
-    peak_kb = next(
-        line for line in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in line
-    ).split()[1]
     assert info["counts"]["products_with_image"] == info["counts"]["products"], info["counts"]
-    figures = {"peak_mb": round(int(peak_kb) / 1024, 1), "duration_s": info["duration_s"]}
-    print(json.dumps(figures | {"diff": info["diff"], "images": info["counts"]["images"]}))
+    return {
+        "peak_mb": round(process_status_mb("VmHWM"), 1),
+        "duration_s": info["duration_s"],
+        "diff": info["diff"],
+        "images": info["counts"]["images"],
+    }
 
 
 if __name__ == "__main__":
-    _child(sys.argv[2]) if sys.argv[1:2] == ["--child"] else main()
+    benchmark("ingest_memory", measure, __doc__, sizes=(10_000, 100_000))

@@ -13,7 +13,6 @@ Measures, interleaved:
 Vectors are synthetic but shaped like embeddings: clusters of clusters with a falling spectrum.
 """
 
-import argparse
 import logging
 import shutil
 import tempfile
@@ -26,7 +25,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import qdrant_edge as edge
 
-from benchmarks.record import record, summary
+from benchmarks.harness import benchmark, summary
 from recsys.config import Config, IndexConfig
 from recsys.index import edge as engine
 from recsys.index import open_index
@@ -53,7 +52,6 @@ from recsys.workspace.product import PRODUCTS
 from recsys.workspace.snapshot import KIND as SNAPSHOT_KIND
 from recsys.workspace.snapshot import PRODUCTS_FILE
 
-COMMAND = "python -m benchmarks.publish"
 _QUERIES = 2000
 
 
@@ -177,8 +175,8 @@ def queries(config: Config, workspace: Workspace, source: Source) -> dict[str, A
     index = open_index(config, workspace)
     collection: Any = index.open()
     chosen = list(source.points(source.sample(_QUERIES, 7)))
-    ours: list[float] = []
-    engine: list[float] = []
+    by_id: list[float] = []
+    bare_engine: list[float] = []
     lots = np.random.default_rng(0).permutation(len(chosen)) % 2
     for i, point in enumerate(chosen):
         weight = (0.0, 0.25, 0.5, 0.75, 1.0)[i % 5]
@@ -186,40 +184,34 @@ def queries(config: Config, workspace: Workspace, source: Source) -> dict[str, A
         query = Query(vector=query_vector(image, text, weight), limit=11)
         request = engine.to_request(query, config.index)
 
-        def ask_ours(point: Any = point, weight: float = weight) -> None:
+        def ask_by_id(point: Any = point, weight: float = weight) -> None:
             similar(index.open(), point.id, limit=10, image_weight=weight)
 
         def ask_engine(request: Any = request) -> None:
             collection._shard.query(request)
 
-        samples, ask = (ours, ask_ours) if lots[i] else (engine, ask_engine)
+        samples, ask = (by_id, ask_by_id) if lots[i] else (bare_engine, ask_engine)
         started = time.perf_counter()
         ask()
         samples.append((time.perf_counter() - started) * 1e3)
     index.close()
-    over = float(np.median(ours) - np.median(engine))
+    over = float(np.median(by_id) - np.median(bare_engine))
     return {
-        "engine_p50_ms": float(np.median(engine)),
-        "by_id_p50_ms": float(np.median(ours)),
-        "by_id_p95_ms": float(np.percentile(ours, 95)),
+        "engine_p50_ms": float(np.median(bare_engine)),
+        "by_id_p50_ms": float(np.median(by_id)),
+        "by_id_p95_ms": float(np.percentile(by_id, 95)),
         "by_id_over_engine_ms": over,
     }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--products", type=int, default=100_000)
-    parser.add_argument("--dim", type=int, default=256, help="dimensions per modality")
-    parser.add_argument("--repeats", type=int, default=3)
-    arguments = parser.parse_args()
+def measure(products: int, dim: int, repeats: int) -> dict[str, Any]:
+    """Publish, query and change synthetic products with ``dim`` dimensions per modality."""
     logging.basicConfig(level=logging.WARNING)
     with tempfile.TemporaryDirectory() as folder:
-        figures = measure(Path(folder), arguments.products, arguments.dim, arguments.repeats)
-    record("publish", figures, command=COMMAND)
+        return measure_in(Path(folder), products, dim, repeats)
 
 
-def measure(root: Path, count: int, dim: int, repeats: int) -> dict[str, Any]:
-    """Run everything; return the figures."""
+def measure_in(root: Path, count: int, dim: int, repeats: int) -> dict[str, Any]:
     config = Config()
     image, text = embeddings(count, dim, 1), embeddings(count, dim, 2)
     table = catalog(count)
@@ -247,7 +239,7 @@ def measure(root: Path, count: int, dim: int, repeats: int) -> dict[str, Any]:
         )
         if repeat < repeats - 1:
             shutil.rmtree(root / f"w{repeat}")
-    figures: dict[str, Any] = {
+    return {
         "products": count,
         "dimensions": 2 * dim,
         "publish_s": summary(publish_s),
@@ -260,7 +252,6 @@ def measure(root: Path, count: int, dim: int, repeats: int) -> dict[str, Any]:
         "query": queries(config, workspace, source),
         "incremental": incremental(config, workspace, table, image, text),
     }
-    return figures
 
 
 def incremental(
@@ -287,4 +278,4 @@ def incremental(
 
 
 if __name__ == "__main__":
-    main()
+    benchmark("publish", measure, __doc__, products=100_000, dim=256, repeats=3)

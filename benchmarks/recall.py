@@ -1,6 +1,6 @@
 """Recall of the index against exact search, on the project's own embeddings.
 
-    python -m benchmarks.recall conf/fashion.toml conf/grocery.toml [--grow 6]
+    python -m benchmarks.recall [--configs conf/fashion.toml conf/grocery.toml] [--grow 6]
 
 Takes the latest embedding set of each configuration's workspace, fills Qdrant Edge with it as the
 publisher does, and asks for the ten nearest of 200 products at five weights of image and text, under
@@ -8,7 +8,6 @@ several search settings. ``--grow n`` adds n - 1 products per product, each a mi
 ten nearest in each half, so that the graph is as crowded as that of a larger catalog.
 """
 
-import argparse
 import shutil
 import tempfile
 import time
@@ -18,7 +17,7 @@ from typing import Any
 import numpy as np
 import qdrant_edge as edge
 
-from benchmarks.record import record
+from benchmarks.harness import benchmark
 from recsys.config import Config, load
 from recsys.index import edge as engine
 from recsys.index.points import point_id
@@ -109,8 +108,8 @@ def ask(shard: Any, queries: Float32, stored: Float32, setting: dict[str, Any]) 
     return found / (_K * len(queries)), latencies
 
 
-def measure(path: str, times: int) -> dict[str, Any]:
-    """Return the figures of one catalog."""
+def measure_catalog(path: str, times: int) -> dict[str, Any]:
+    """Return recall and latency on one catalog."""
     config, image, text = read(path)
     if times > 1:
         image, text = grow(image, text, times)
@@ -119,7 +118,7 @@ def measure(path: str, times: int) -> dict[str, Any]:
     try:
         shard, timings = fill(folder / "shard", stored, config)
         chosen = np.random.default_rng(1).choice(len(stored), min(_QUERIES, len(stored)), replace=False)
-        figures: dict[str, Any] = {
+        results: dict[str, Any] = {
             "products": len(stored),
             "dimensions": stored.shape[1],
             "in_graph": shard.info().indexed_vectors_count,
@@ -134,28 +133,24 @@ def measure(path: str, times: int) -> dict[str, Any]:
                 recall, taken = ask(shard, queries, stored, setting)
                 by_weight[f"{weight:g}"] = round(recall, 4)
                 latencies += taken
-            figures["recall_at_10"][name] = by_weight
-            figures["p50_ms"][name] = round(float(np.median(latencies)), 3)
+            results["recall_at_10"][name] = by_weight
+            results["p50_ms"][name] = round(float(np.median(latencies)), 3)
         shard.close()
     finally:
         shutil.rmtree(folder)
-    return figures
+    return results
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("configs", nargs="+")
-    parser.add_argument("--grow", type=int, default=6)
-    arguments = parser.parse_args()
-    figures = {}
-    for path in arguments.configs:
-        for times in sorted({1, arguments.grow}):
+def measure(configs: tuple[str, ...], grow: int) -> dict[str, Any]:
+    """Measure each catalog as it is, and grown."""
+    results = {}
+    for path in configs:
+        for times in sorted({1, grow}):
             name = Path(path).stem + (f", grown {times} times" if times > 1 else "")
-            figures[name] = measure(path, times)
-            print(name, figures[name])
-    command = f"python -m benchmarks.recall {' '.join(arguments.configs)} --grow {arguments.grow}"
-    record("recall", figures, command=command)
+            results[name] = measure_catalog(path, times)
+            print(name, results[name])
+    return results
 
 
 if __name__ == "__main__":
-    main()
+    benchmark("recall", measure, __doc__, configs=("conf/fashion.toml", "conf/grocery.toml"), grow=6)

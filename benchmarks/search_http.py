@@ -10,17 +10,14 @@ comes from `wrk` on the same machine, which takes one core of two. In turns, ``-
 - ``1 connections``: what a request takes; minus the engine's median, what the service adds;
 - several connections: what it holds, and its ratio to the engine's own queries.
 
-``in threads`` is the same with questions by id worked on in threads instead of the event loop: the reason why
-the service does not.
+``in threads`` answers requests by id in threads instead of the event loop: the reason why the service does not.
 
 On a machine that has other work, `chrt -r 1 python -m benchmarks.search_http` keeps it out of the way; the
 record says so.
 """
 
-import argparse
 import json
 import logging
-import multiprocessing
 import os
 import re
 import shutil
@@ -36,8 +33,8 @@ from typing import Any
 import httpx
 import numpy as np
 
+from benchmarks.harness import benchmark, in_fresh_process, summary
 from benchmarks.publish import catalog, embeddings, write_inputs
-from benchmarks.record import record, summary
 from recsys.config import Config, IndexConfig, WorkspaceConfig
 from recsys.index import edge, open_index
 from recsys.index.base import Query
@@ -46,7 +43,6 @@ from recsys.index.source import Source
 from recsys.workspace import Workspace
 from recsys.workspace.embeddings import halves, query_vector
 
-COMMAND = "python -m benchmarks.search_http"
 LIMIT = 10
 _QUERIES = 2000
 _SECONDS = 10
@@ -70,29 +66,23 @@ end
 """
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--products", type=int, default=100_000)
-    parser.add_argument("--dim", type=int, default=256, help="dimensions per modality")
-    parser.add_argument("--repeats", type=int, default=3)
-    arguments = parser.parse_args()
+def measure(products: int, dim: int, repeats: int) -> dict[str, Any]:
+    """Publish synthetic products with ``dim`` dimensions per modality and load the service."""
     if shutil.which("wrk") is None:
         sys.exit("The load generator wrk is not here. Install it: apt-get install wrk (or brew install wrk).")
     logging.basicConfig(level=logging.WARNING)
     with tempfile.TemporaryDirectory() as folder:
-        figures = measure(Path(folder), arguments.products, arguments.dim, arguments.repeats)
-    record("search_http", figures, command=COMMAND)
+        return measure_in(Path(folder), products, dim, repeats)
 
 
-def measure(root: Path, count: int, dim: int, repeats: int) -> dict[str, Any]:
-    """Publish, then run everything in turns; return the figures."""
+def measure_in(root: Path, count: int, dim: int, repeats: int) -> dict[str, Any]:
+    """Publish, then run everything in turns."""
     chosen = publish(root, count, dim)
-    busy = os.getloadavg()[0]
     engine: list[dict[str, float]] = []
     rounds: dict[tuple[bool, int], list[dict[str, Any]]] = {}
     for repeat in range(repeats):
         for quick in (True, False) if repeat % 2 == 0 else (False, True):
-            engine.append(alone(engine_figures, str(root / "w"), str(root / "ids")))
+            engine.append(in_fresh_process(query_engine, str(root / "w"), str(root / "ids")))
             with service(root, quick=quick) as url:
                 load(root, url, 4, seconds=3)  # the first calls open files
                 for connections in _CONNECTIONS:
@@ -104,11 +94,10 @@ def measure(root: Path, count: int, dim: int, repeats: int) -> dict[str, Any]:
     assert not wrong, f"{wrong} requests failed"
     return {
         "products": count, "dimensions": 2 * dim, "limit": LIMIT, "answer_bytes": size,
-        "load_average_before": round(busy, 2),
         "real_time_priority": os.sched_getscheduler(0) != os.SCHED_OTHER,
         "engine": {name: summary([e[name] for e in engine]) for name in engine[0]},
         **{_way(quick): {
-            f"{c} connections": _figures(found, alone=c == 1)
+            f"{c} connections": _summarise(found, alone=c == 1)
             for (q, c), found in rounds.items() if q == quick
         } for quick in (True, False)},
     }  # fmt: skip
@@ -129,10 +118,10 @@ def publish(root: Path, count: int, dim: int) -> list[str]:
     return chosen
 
 
-def _figures(found: list[dict[str, Any]], *, alone: bool) -> dict[str, Any]:
+def _summarise(found: list[dict[str, Any]], *, alone: bool) -> dict[str, Any]:
     rates = [r["requests"] / r["seconds"] for r in found]
     engine = [r["engine"] for r in found]
-    figures = {
+    summarised = {
         "requests_per_s": summary(rates),
         "over_engine_queries_per_s": summary(
             [r / e["queries_per_s"] for r, e in zip(rates, engine, strict=True)]
@@ -141,8 +130,8 @@ def _figures(found: list[dict[str, Any]], *, alone: bool) -> dict[str, Any]:
     }
     if alone:
         added = [r["p50_ms"] - e["p50_ms"] for r, e in zip(found, engine, strict=True)]
-        figures["added_to_engine_p50_ms"] = summary(added)
-    return figures
+        summarised["added_to_engine_p50_ms"] = summary(added)
+    return summarised
 
 
 def _way(quick: bool) -> str:
@@ -178,13 +167,7 @@ def service(root: Path, *, quick: bool) -> Iterator[str]:
         process.wait(60)
 
 
-def alone(function: Any, *arguments: Any) -> Any:
-    """Return what ``function`` returns in a fresh process."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(function, arguments)
-
-
-def engine_figures(workspace: str, ids: str) -> dict[str, float]:
+def query_engine(workspace: str, ids: str) -> dict[str, float]:
     """Time the engine's own query for each product, one after another."""
     config = Config(index=IndexConfig())
     index = open_index(config, Workspace(workspace))
@@ -206,4 +189,4 @@ def engine_figures(workspace: str, ids: str) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    main()
+    benchmark("search_http", measure, __doc__, products=100_000, dim=256, repeats=3)

@@ -3,15 +3,12 @@
 Both read the same batches (same loader, cache, augmentation), run the same encoder, terms of the loss,
 clipping and optimiser. They take turns within one run; a ratio is bare seconds over ours, so 1 is even.
 
-    python -m benchmarks.training_step [--steps 12] [--repeats 5]
+    python -m benchmarks.training_step [--steps 12] [--repeats 5] [--cases mobilenetv2_160]
 
 ``loader_share`` is the time spent making batches, of the bare loop's.
 """
 
-import argparse
 import copy
-import hashlib
-import os
 import tempfile
 import time
 from pathlib import Path
@@ -19,12 +16,11 @@ from typing import Any
 
 import lightning as L
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import simplejpeg
 import torch
 
-from benchmarks.record import record, summary
+from benchmarks.harness import benchmark, summary
+from benchmarks.synthetic import image_hash, write_snapshot
 from recsys.config import Config
 from recsys.encoder.model import build
 from recsys.encoder.template import ContentReader
@@ -37,9 +33,7 @@ from recsys.training.schedule import Clock, Progress
 from recsys.training.supervision import build as supervise
 from recsys.training.weights import parameter_groups
 from recsys.workspace import Workspace
-from recsys.workspace.image_store import FILE, ImageShardWriter
-from recsys.workspace.product import PRODUCTS, REJECTED
-from recsys.workspace.snapshot import PRODUCTS_FILE, REJECTED_FILE, Snapshot
+from recsys.workspace.snapshot import Snapshot
 
 CASES: dict[str, dict[str, Any]] = {
     "mobilenetv2_160": {
@@ -60,26 +54,16 @@ CASES: dict[str, dict[str, Any]] = {
 }
 
 
-def shop(workspace: Workspace, products: int = 400) -> Snapshot:
+def make_catalog(workspace: Workspace, products: int = 400) -> Snapshot:
     """Write a catalog of smooth random images in forty categories."""
     rng = np.random.default_rng(0)
-    rows = []
-    with workspace.create("images", "bench") as draft:
-        writer = ImageShardWriter(draft.path / FILE)
-        for i in range(products):
-            coarse = rng.integers(0, 256, (7, 7, 3), np.uint8).repeat(32, 0).repeat(32, 1)
-            sha256 = hashlib.sha256(str(i).encode()).digest()
-            jpeg = simplejpeg.encode_jpeg(np.ascontiguousarray(coarse), 90)
-            writer.add(sha256=sha256, phash=i, width=224, height=224, jpeg=jpeg)
-            row = dict.fromkeys(PRODUCTS.names) | {"id": f"{i:05d}", "title": f"product {i} of kind {i % 40}"}
-            row |= {"product_type": str(i % 40), "images": [sha256], "attributes": []}
-            rows.append(row | {"content_hash": bytes(16), "payload_hash": bytes(16)})
-        writer.close()
-    with workspace.create("snapshots", "bench") as draft:
-        pq.write_table(pa.Table.from_pylist(rows, schema=PRODUCTS), draft.path / PRODUCTS_FILE)
-        pq.write_table(REJECTED.empty_table(), draft.path / REJECTED_FILE)
-        draft.info = {"image_shards": ["images/bench"], "counts": {}}
-    return Snapshot(workspace, draft.committed())
+    jpegs, rows = [], []
+    for i in range(products):
+        coarse = rng.integers(0, 256, (7, 7, 3), np.uint8).repeat(32, 0).repeat(32, 1)
+        jpegs.append(bytes(simplejpeg.encode_jpeg(np.ascontiguousarray(coarse), 90)))
+        row = {"id": f"{i:05d}", "title": f"product {i} of kind {i % 40}", "product_type": str(i % 40)}
+        rows.append(row | {"images": [image_hash(i)]})
+    return Snapshot.open(workspace, write_snapshot(workspace, jpegs, 224, rows))
 
 
 def make_job(snapshot: Snapshot, folder: Path, case: dict[str, Any], steps: int) -> FitJob:
@@ -190,7 +174,7 @@ def to(batch: Batch, device: torch.device) -> Batch:
 def measure_case(
     snapshot: Snapshot, folder: Path, case: dict[str, Any], steps: int, repeats: int
 ) -> dict[str, Any]:
-    """Let both take turns and return the figures."""
+    """Let both take turns and return their speeds and ratios."""
     job = make_job(snapshot, folder, case, steps)
     loader = make_loader(job)
     state = copy.deepcopy(make_module(job, Progress(1, Clock(folder / "c.json"), None)).state_dict())
@@ -224,33 +208,17 @@ def measure_case(
     }
 
 
-def main() -> None:
-    """Measure every case and write the record."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--steps", type=int, default=12)
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--case", choices=list(CASES), action="append")
-    arguments = parser.parse_args()
-    figures: dict[str, Any] = {
-        "goal_ratio": 0.95,
-        "steps": arguments.steps,
-        "threads": torch.get_num_threads(),
-        "load_average": os.getloadavg()[0],
-    }
+def measure(steps: int, repeats: int, cases: tuple[str, ...]) -> dict[str, Any]:
+    """Measure every case."""
+    results: dict[str, Any] = {"goal_ratio": 0.95, "steps": steps, "threads": torch.get_num_threads()}
     if not torch.cuda.is_available():
         keep_freed_memory()  # as training does
     with tempfile.TemporaryDirectory() as folder:
-        snapshot = shop(Workspace(Path(folder) / "workspace"))
-        for name in arguments.case or CASES:
-            figures[name] = measure_case(
-                snapshot, Path(folder) / name, CASES[name], arguments.steps, arguments.repeats
-            )
-    record(
-        "training_step",
-        figures,
-        command=f"python -m benchmarks.training_step --steps {arguments.steps} --repeats {arguments.repeats}",
-    )
+        snapshot = make_catalog(Workspace(Path(folder) / "workspace"))
+        for name in cases:
+            results[name] = measure_case(snapshot, Path(folder) / name, CASES[name], steps, repeats)
+    return results
 
 
 if __name__ == "__main__":
-    main()
+    benchmark("training_step", measure, __doc__, steps=12, repeats=5, cases=tuple(CASES))

@@ -8,7 +8,6 @@
 It reads the evaluations that the commands left in the workspaces and computes nothing itself.
 """
 
-import json
 from typing import Any
 
 from benchmarks.harness import benchmark, latest
@@ -31,7 +30,7 @@ HELD_AGAINST = {
 """Figures that others measured on these catalogs before, and what was to be reached."""
 
 
-def read_evaluation(name: str) -> dict[str, Any]:
+def read_catalog(name: str) -> dict[str, Any]:
     """Return the main figure of every task of the catalog's newest evaluation."""
     workspace = open_workspace(config.load(f"conf/{name}.toml"))
     evaluation = workspace.list("evaluations")[-1]
@@ -62,7 +61,7 @@ def measure(names: list[str]) -> dict[str, Any]:
     """Read the named catalogs, the others as the latest record has them; without names all."""
     known = latest("catalogs") if names else None
     others = known["results"] if known else {}
-    return others | {name: read_evaluation(name) for name in names or CATALOGS}
+    return others | {name: read_catalog(name) for name in names or CATALOGS}
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ comes from `wrk` on the same machine, which takes one core of two. In turns, ``-
 - ``1 connections``: what a request takes; minus the engine's median, what the service adds;
 - several connections: what it holds, and its ratio to the engine's own queries.
 
-``in threads`` answers requests by id in threads instead of the event loop: the reason why the service does not.
+``in threads`` answers requests by id in threads instead of the event loop: why the service does not do so.
 
 On a machine that has other work, `chrt -r 1 python -m benchmarks.search_http` keeps it out of the way; the
 record says so.

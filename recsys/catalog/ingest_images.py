@@ -33,7 +33,7 @@ from recsys.progress import track
 from recsys.workspace import Workspace, content_id
 from recsys.workspace import image_store as image_store
 from recsys.workspace.image_store import ImageShardWriter
-from recsys.workspace.normalise import ImageError, Normalisation, NormalisedImage, check, normalise
+from recsys.workspace.normalise import ImageError, Normalisation, NormalisedImage, normalise, open_image
 
 logger = logging.getLogger(__name__)
 
@@ -216,7 +216,7 @@ class ImageIngest:
         state = replace(state, sha256=sha256)
         try:
             if self.state.is_stored(sha256):
-                check(data, self._settings)
+                open_image(data, self._settings)
                 return _Looked(link, _key(target), state, how)
             return _Looked(link, _key(target), state, how, normalise(data, self._settings))
         except ImageError as error:

@@ -3,7 +3,8 @@
     store       a workspace: immutable artifacts, committed atomically, found by id; mutable pointers
     product     the product schema: column names and types of a catalog snapshot
     snapshot    reader of a catalog snapshot
-    images      reader and writer of image-store shards
+    image_store reader and writer of image-store shards
+    normalise   one image: source bytes in, a checked and normalised image out
     embeddings  reader and writer of embedding shards and of the sets made of them
     splits      reader and writer of the train/validation/holdout assignment
     pairs       reader of files of judged pairs

@@ -13,7 +13,7 @@ from recsys.workspace.normalise import Normalisation, normalise
 from tests.catalog.made_images import jpeg
 
 SETTINGS = Normalisation()
-IMAGES = [normalise(jpeg(seed=i)) for i in range(4)]
+IMAGES = [normalise(jpeg(seed=i), SETTINGS) for i in range(4)]
 
 
 @pytest.fixture

@@ -182,13 +182,13 @@ def queries(config: Config, workspace: Workspace, source: Source) -> dict[str, A
         weight = (0.0, 0.25, 0.5, 0.75, 1.0)[i % 5]
         image, text = halves(point.vector)
         query = Query(vector=query_vector(image, text, weight), limit=11)
-        request = engine.to_request(query, config.index)
+        request = collection.request(query)
 
         def ask_by_id(point: Any = point, weight: float = weight) -> None:
             similar(index.open(), point.id, limit=10, image_weight=weight)
 
         def ask_engine(request: Any = request) -> None:
-            collection._shard.query(request)
+            collection.shard.query(request)
 
         samples, ask = (by_id, ask_by_id) if lots[i] else (bare_engine, ask_engine)
         started = time.perf_counter()

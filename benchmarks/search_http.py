@@ -36,7 +36,7 @@ import numpy as np
 from benchmarks.harness import benchmark, in_fresh_process, summary
 from benchmarks.publish import catalog, embeddings, write_inputs
 from recsys.config import Config, IndexConfig, WorkspaceConfig
-from recsys.index import edge, open_index
+from recsys.index import open_index
 from recsys.index.base import Query
 from recsys.index.run import run
 from recsys.index.source import Source
@@ -179,9 +179,9 @@ def query_engine(workspace: str, ids: str) -> dict[str, float]:
             vector = collection.retrieve([id], with_vectors=True)[0].vector
             image, text = halves(vector)
             query = Query(vector=query_vector(image, text, 0.5), limit=LIMIT + 1)
-            request = edge.to_request(query, config.index)
+            request = collection.request(query)
             started = time.perf_counter()
-            collection._shard.query(request)
+            collection.shard.query(request)
             samples.append((time.perf_counter() - started) * 1e3)
     index.close()
     p50, p99 = np.percentile(samples, (50, 99)).tolist()

@@ -16,8 +16,9 @@ import numpy as np
 
 from recsys.config.index import IndexConfig
 from recsys.errors import AuditError
-from recsys.index.base import Collection, Float32, Hit, Point, Query
+from recsys.index.base import Float32, Hit, Point, Query
 from recsys.index.diff import Changes
+from recsys.index.engine import Collection
 from recsys.index.source import Row, Source
 from recsys.workspace.embeddings import halves, query_vector
 
@@ -97,21 +98,17 @@ def audit_changes(
 def _check_contents(audit: Audit, collection: Collection, source: Source) -> None:
     """Compare the multisets of (id, vectors' key, columns' hash) by an order-free checksum."""
     columns = ("embedding_key", "row_hash")
-    stored = (
-        Row(r.id, r.payload.get(columns[0], ""), r.payload.get(columns[1], ""))
-        for r in collection.records(columns)
-    )
-    found, expected = _checksum(stored), _checksum(source.rows())
+    found, expected = _checksum(map(Row.of, collection.records(columns))), _checksum(source.rows())
     if found == expected:
         audit.note("contents", None)
         return
-    have = {r.id: r.payload for r in collection.records(columns)}
+    have = {row.id: row for row in map(Row.of, collection.records(columns))}
     absent, different = [], []
     for row in source.rows():
-        payload = have.pop(row.id, None)
-        if payload is None:
+        stored = have.pop(row.id, None)
+        if stored is None:
             absent.append(row.id)
-        elif (payload.get(columns[0]), payload.get(columns[1])) != (row.key, row.hash):
+        elif stored != row:
             different.append(row.id)
     audit.note(
         "contents",

@@ -6,8 +6,6 @@
 
 A generation that a record names is never written again. A change is made on a copy, which becomes the
 next generation when the record names it; the one before stays for readers that are just opening it.
-
-Does not know: shards' contents.
 """
 
 import contextlib
@@ -15,7 +13,7 @@ import json
 import os
 import re
 import shutil
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,18 +33,18 @@ Signature = tuple[int, int, int]
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """What is recorded of one collection."""
+    """The record of one collection."""
 
     generation: str
-    """Folder that readers open; empty while the first build is unfinished."""
+    """Folder that readers open; empty until the first build is finished."""
     num_points: int
     metadata: Metadata
 
 
 def signature(path: Path) -> Signature | None:
-    """Return what changes whenever the record at ``path`` is replaced; ``None`` where there is none."""
+    """Return a value that changes whenever the record at ``path`` is replaced; ``None`` if there is none."""
     try:
-        status = os.stat(path)  # noqa: PTH116 (half the cost of Path.stat, and this is on every query's way)
+        status = os.stat(path)  # noqa: PTH116 (half the cost of Path.stat, and every query does it)
     except FileNotFoundError:
         return None
     return status.st_mtime_ns, status.st_ino, status.st_size
@@ -57,7 +55,6 @@ class EdgeFiles:
     """The folder that holds every collection and alias."""
 
     root: Path
-    _names: re.Pattern[str] = field(default=re.compile(r"[A-Za-z0-9_.-]+"), repr=False)
 
     def alias_path(self, alias: str) -> Path:
         """Return the path of an alias's record."""
@@ -65,7 +62,7 @@ class EdgeFiles:
 
     def entry_path(self, name: str) -> Path:
         """Return the path of a collection's record."""
-        if not self._names.fullmatch(name):
+        if not re.fullmatch(r"[A-Za-z0-9_.-]+", name):
             raise ArtifactError(
                 f"{name!r} is no collection name.", fix="recsys status lists the collections there are."
             )
@@ -89,24 +86,16 @@ class EdgeFiles:
         record = _read(self.entry_path(name))
         if record is None:
             return None
-        return Entry(
-            generation=record["generation"],
-            num_points=record["num_points"],
-            metadata=Metadata.from_json(record["metadata"]),
-        )
+        return Entry(**{**record, "metadata": Metadata.from_json(record["metadata"])})
 
     def write_entry(self, name: str, entry: Entry) -> None:
         """Replace a collection's record, in one step."""
-        record = {
-            "generation": entry.generation,
-            "num_points": entry.num_points,
-            "metadata": entry.metadata.to_json(),
-        }
+        record = {**vars(entry), "metadata": entry.metadata.to_json()}
         write_atomic(self.entry_path(name), json.dumps(record, indent=1))
 
-    def names(self, prefix: str) -> list[str]:
-        """Return the collections whose name begins with ``prefix``, in order."""
-        return sorted(p.stem for p in (self.root / "collections").glob(f"{prefix}*.json"))
+    def names(self) -> list[str]:
+        """Return the names of all collections, in order."""
+        return sorted(p.stem for p in (self.root / "collections").glob("*.json"))
 
     def remove(self, name: str) -> None:
         """Delete a collection, its record first, so that a kill in between leaves nothing half-there."""
@@ -114,7 +103,7 @@ class EdgeFiles:
         shutil.rmtree(self.root / "collections" / name, ignore_errors=True)
 
     def sweep(self) -> None:
-        """Delete folders whose record is gone: a removal that was killed half-way."""
+        """Delete folders that have no record: a removal was killed between the two."""
         for folder in (self.root / "collections").glob("*/"):
             if not folder.with_name(f"{folder.name}.json").exists():
                 shutil.rmtree(folder, ignore_errors=True)
@@ -133,15 +122,15 @@ def next_generation(generation: str) -> str:
 
 @dataclass(frozen=True)
 class Links:
-    """The files that a copy shares with its source, as they were when it was made."""
+    """The files that a copy shares with its source, and their signatures when it was made."""
 
-    files: dict[str, tuple[int, int]]
+    files: dict[str, Signature | None]
 
     def check(self, folder: Path) -> None:
-        """Raise :class:`ArtifactError` where one was written since; it must never happen."""
+        """Raise :class:`ArtifactError` if one was written since; it must never happen."""
         for name, expected in self.files.items():
             path = folder / name
-            if path.exists() and _state(path) != expected:
+            if signature(path) not in (expected, None):
                 raise ArtifactError(
                     f"{path} is shared with the generation in service and was written to.",
                     fix="Keep to the pinned version of qdrant-edge-py: this one breaks an assumption.",
@@ -155,7 +144,7 @@ def copy_generation(source: Path, target: Path) -> Links:
     copy is on stable storage; what the engine writes to it afterwards, its flush puts there.
     """
     shutil.rmtree(target, ignore_errors=True)
-    links: dict[str, tuple[int, int]] = {}
+    links: dict[str, Signature | None] = {}
     for folder, _, names in os.walk(source):
         here = Path(folder)
         there = target / here.relative_to(source)
@@ -163,7 +152,7 @@ def copy_generation(source: Path, target: Path) -> Links:
         optimised = _in_optimised_segment(here, source)
         for name in names:
             if optimised and name in _SHARED and _link(here / name, there / name):
-                links[str((there / name).relative_to(target))] = _state(here / name)
+                links[str((there / name).relative_to(target))] = signature(here / name)
             else:
                 copy_sparse(here / name, there / name)
         fsync(there)
@@ -208,13 +197,8 @@ def _copy_range(source: int, target: int, start: int, end: int) -> None:
         start += os.pwrite(target, data, start)
 
 
-def _state(path: Path) -> tuple[int, int]:
-    status = path.stat()
-    return status.st_mtime_ns, status.st_size
-
-
 def _read(path: Path) -> dict[str, Any] | None:
-    with contextlib.suppress(FileNotFoundError):
-        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return record
-    return None
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))  # type: ignore[no-any-return]
+    except FileNotFoundError:
+        return None

@@ -14,7 +14,8 @@ from typing import NamedTuple
 import numpy as np
 
 from recsys.errors import InputError
-from recsys.index.base import Collection, Float32, Hit, Payload, Query
+from recsys.index.base import Float32, Hit, Payload, Query
+from recsys.index.engine import Collection
 from recsys.index.filters import Filter
 from recsys.workspace.embeddings import halves, query_vector
 

@@ -1,28 +1,39 @@
 """Publish: bring the live collection to a snapshot under an encoder, provably and with no gap.
 
-A new encoder is built beside the live collection, audited and switched to in one step; the same encoder
-is changed by what differs: vectors that changed, columns that changed, products that went.
-
-Does not know: how vectors are made, engines. A kill at any moment is finished by running again.
+A new encoder is built beside the live collection, audited and switched to in one step; the same encoder is
+changed by what differs: vectors that changed, columns that changed, products that went. Every step can be
+repeated, so a publication that was killed is finished by running again.
 """
 
+import logging
 import time
-from contextlib import closing
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from typing import Any
 
 from recsys.config import Config
-from recsys.index.engines import open_index
-from recsys.index.publish import KIND, Journal, Publisher
-from recsys.index.service import LOCK
-from recsys.index.source import Source
+from recsys.config.index import IndexConfig
+from recsys.errors import ArtifactError
+from recsys.index.audit import Audit, audit_build, audit_changes
+from recsys.index.base import FAILED, READY, SCHEMA_VERSION, CollectionInfo, Metadata, Point
+from recsys.index.diff import Changes, diff
+from recsys.index.engine import Collection, VectorIndex, Writer, batches, open_index
+from recsys.index.journal import Journal
+from recsys.index.points import indexed_columns
+from recsys.index.service import LOCK, now
+from recsys.index.source import Row, Source
+from recsys.progress import track
 from recsys.workspace import Manifest, Workspace
+from recsys.workspace.embeddings import SET_KIND
 
-__all__ = ["KIND", "run"]
+logger = logging.getLogger(__name__)
 
 
 def run(config: Config, workspace: Workspace, snapshot_ref: str, embedding_set_ref: str) -> Manifest:
     """Publish an embedding set and return the manifest of the publication.
 
-    A build catches up with what a refresh published meanwhile, where that was embedded under its encoder.
+    A build catches up with what a refresh published meanwhile, if that was embedded under its encoder.
     ``info`` says what was done: ``action`` (``build``, ``incremental``, ``payload`` or ``nothing``),
     ``counts``, ``audit``, ``alias``, ``collection``, ``previous``, ``timings`` and ``duration_s``. Raises
     :class:`~recsys.errors.AuditError` with the alias left where it was.
@@ -32,7 +43,278 @@ def run(config: Config, workspace: Workspace, snapshot_ref: str, embedding_set_r
         source = Source(workspace, snapshot_ref, embedding_set_ref)
         journal = Journal.open(config, workspace, source, index.live())
         publisher = Publisher(config, workspace, index, journal)
-        info = journal.done or publisher.publish(source)
-        info["collected"] = publisher.collect()
+        info = journal.result or publisher.publish(source)
+        info["collected"] = publisher.drop_old_collections()
         info["duration_s"] = round(time.monotonic() - started, 3)
         return journal.commit(info)
+
+
+class Publisher:
+    """Publishes one source. Every step finds and skips what is done already."""
+
+    def __init__(self, config: Config, workspace: Workspace, index: VectorIndex, journal: Journal) -> None:
+        self._config = config
+        self._workspace = workspace
+        self._index = index
+        self._journal = journal
+        self._timings: dict[str, float] = {}
+
+    def publish(self, source: Source) -> dict[str, Any]:
+        """Make the alias show ``source``, and return what was done."""
+        live = self._index.live()
+        if live is None or live.metadata.encoder != source.encoder_ref:
+            return self._build(source, live)
+        return self._update(source, live)
+
+    # -- a new encoder ---------------------------------------------------------------------------
+
+    def _build(self, source: Source, live: CollectionInfo | None) -> dict[str, Any]:
+        name = collection_name(self._index.alias, source)
+        existing = self._find(name)
+        if existing is not None and existing.metadata.state == READY:
+            counts = self._refill(existing, source)
+            audit = self._audit(name, self._index.open(name), source)
+        else:
+            counts, audit = self._fill(name, source)
+        source, behind = self._catch_up(name, source, live)
+        reason = "There was no collection yet." if live is None else "The encoder is a new one."
+        info = self._info(
+            name, source, live,
+            action="build", reason=reason, counts=counts, audit=audit.to_json(), behind=behind,
+        )  # fmt: skip
+        self._journal.record_result(info)
+        with self._timed("switch_s"):
+            built = self._find(name)
+            assert built is not None
+            self._index.describe(name, replace(built.metadata, published_at=now()))
+            self._index.switch(name)
+        return info
+
+    def _find(self, name: str) -> CollectionInfo | None:
+        return next((c for c in self._index.collections() if c.name == name), None)
+
+    def _refill(self, existing: CollectionInfo, source: Source) -> dict[str, int]:
+        """Bring a complete collection up to date: one rolled back from, or one killed before the switch."""
+        if is_current(existing, source, self._config.index):
+            return _counts(unchanged=len(source))
+        changes = compare(self._index, self._workspace, existing, source)
+        self._apply(existing, source, changes)
+        return changes.counts()
+
+    def _fill(self, name: str, source: Source) -> tuple[dict[str, int], Audit]:
+        metadata = Metadata(
+            encoder=source.encoder_ref,
+            snapshot=source.snapshot_ref,
+            embedding_set=source.embedding_set_ref,
+            dim=source.dim,
+            created_at=now(),
+        )
+        with self._index.build(name, metadata) as writer:
+            with self._timed("upsert_s"):
+                points = missing_points(writer, source, self._config.index.batch_size)
+                written = writer.upsert(track(points, total=len(source), label="publish", unit="products"))
+            with self._timed("index_s"):
+                writer.index()
+            audit = self._audit(name, writer, source)
+            writer.commit(updated(writer.metadata, source))
+        return _counts(new=written, unchanged=len(source) - written), audit
+
+    def _audit(self, name: str, collection: Collection, source: Source) -> Audit:
+        with self._timed("audit_s"):
+            audit = audit_build(collection, source, self._config.index, seed=self._config.seed)
+        logger.info("%s: audit %s, recall %s", name, audit.checks, audit.recall)
+        if not audit.passed:
+            self._index.describe(name, replace(collection.metadata, state=FAILED))
+        audit.require(name)
+        return audit
+
+    def _catch_up(self, name: str, source: Source, live: CollectionInfo | None) -> tuple[Source, str | None]:
+        """Apply what a refresh published since ``source``'s snapshot.
+
+        Return what the collection shows then, and the newer snapshot if it could not be applied.
+        """
+        newer = newer_snapshot(self._workspace, source, live)
+        if newer is None:
+            return source, None
+        embeddings = find_embeddings(self._workspace, newer, source.encoder_ref)
+        if embeddings is None:
+            logger.warning("%s is behind %s: it was not embedded under %s", name, newer, source.encoder_ref)
+            return source, newer
+        with self._timed("catch_up_s"):
+            latest, built = Source(self._workspace, newer, embeddings), self._find(name)
+            assert built is not None
+            self._refill(built, latest)
+        return latest, None
+
+    # -- the same encoder ------------------------------------------------------------------------
+
+    def _update(self, source: Source, live: CollectionInfo) -> dict[str, Any]:
+        newer = newer_snapshot(self._workspace, source, live)
+        if newer is not None:
+            return self._nothing(source, live, f"The live collection already shows {newer}, which is newer.")
+        if is_current(live, source, self._config.index):
+            return self._nothing(source, live, "The live collection already shows this.")
+        with self._timed("diff_s"):
+            changes = compare(self._index, self._workspace, live, source)
+        if changes.is_empty and self._journal.plan is None and has_current_schema(live, self._config.index):
+            self._index.describe(live.name, updated(live.metadata, source))
+            return self._nothing(source, live, "No product differs.")
+        action = "incremental" if len(changes.upsert) or changes.gone else "payload"
+        plan = self._journal.record_plan({"action": action, "counts": changes.counts()})
+        reason = "The encoder did not change: only what differs was written."
+        info = self._info(live.name, source, live, reason=reason, **plan)
+        self._apply(live, source, changes, info)
+        return info
+
+    def _nothing(self, source: Source, live: CollectionInfo, reason: str) -> dict[str, Any]:
+        counts = _counts(unchanged=len(source))
+        return self._info(live.name, source, live, action="nothing", reason=reason, counts=counts) | {
+            "snapshot": live.metadata.snapshot
+        }
+
+    # -- both ------------------------------------------------------------------------------------
+
+    def _apply(
+        self,
+        collection: CollectionInfo,
+        source: Source,
+        changes: Changes,
+        info: dict[str, Any] | None = None,
+    ) -> None:
+        """Write what changed: vectors first, deletions last; ``info`` goes into the journal before readers
+        see the change.
+        """
+        pending = source.embedding_set_ref
+        with self._timed("change_s"), self._index.change(collection.name, pending=pending) as writer:
+            points = source.points(changes.upsert)
+            writer.upsert(track(points, total=len(changes.upsert), label="publish", unit="products"))
+            writer.set_payloads(source.payloads(changes.payload))
+            writer.delete(changes.gone)
+            writer.index()
+            audit = audit_changes(writer, source, changes, self._config.index, seed=self._config.seed)
+            audit.require(collection.name)
+            if info is not None:
+                info["audit"] = audit.to_json()
+                self._journal.record_result(info)
+            writer.commit(updated(collection.metadata, source))
+
+    def _info(self, name: str, source: Source, live: CollectionInfo | None, **done: Any) -> dict[str, Any]:
+        info = {
+            "alias": self._index.alias,
+            "collection": name,
+            "encoder": source.encoder_ref,
+            "snapshot": source.snapshot_ref,
+            "previous": live.name if live else None,
+            "audit": None,
+            "behind": None,
+            "timings": self._timings,
+            **done,
+        }
+        info["counts"]["total"] = len(source)
+        logger.info("%s: alias %s → %s %s", info["action"], info["alias"], name, info["counts"])
+        return info
+
+    def drop_old_collections(self) -> list[str]:
+        """Drop collections neither live nor kept for rollback, and builds that nobody finished."""
+        others = [c for c in self._index.collections() if not c.live]
+        published = [c for c in others if c.metadata.state == READY and c.metadata.published_at]
+        kept = {c.name for c in published[: self._config.index.keep_previous]}
+        dropped = [c.name for c in others if c.name not in kept]
+        for name in dropped:
+            logger.info("dropping %s", name)
+            self._index.drop(name)
+        return dropped
+
+    @contextmanager
+    def _timed(self, step: str) -> Iterator[None]:
+        started = time.monotonic()
+        yield
+        elapsed = time.monotonic() - started
+        self._timings[step] = round(self._timings.get(step, 0.0) + elapsed, 3)
+
+
+def collection_name(alias: str, source: Source) -> str:
+    """Return ``<alias>__<encoder id>__<snapshot id>``."""
+    ids = (ref.partition("/")[2] for ref in (source.encoder_ref, source.snapshot_ref))
+    return "__".join((alias, *ids))
+
+
+def is_current(collection: CollectionInfo, source: Source, config: IndexConfig) -> bool:
+    """Tell whether a collection is complete and shows ``source``, in the current schema."""
+    metadata = collection.metadata
+    shown = (metadata.snapshot, metadata.embedding_set)
+    wanted = (source.snapshot_ref, source.embedding_set_ref)
+    return has_current_schema(collection, config) and not metadata.pending and shown == wanted
+
+
+def has_current_schema(collection: CollectionInfo, config: IndexConfig) -> bool:
+    """Tell whether payloads are of the current version and every filter column has its index."""
+    schema = (SCHEMA_VERSION, tuple(indexed_columns(config.attributes)))
+    return (collection.metadata.schema_version, collection.metadata.indexed) == schema
+
+
+def updated(metadata: Metadata, source: Source) -> Metadata:
+    """Return a collection's metadata once it shows ``source``."""
+    return replace(
+        metadata,
+        snapshot=source.snapshot_ref,
+        embedding_set=source.embedding_set_ref,
+        schema_version=SCHEMA_VERSION,
+        updated_at=now(),
+        pending="",
+    )
+
+
+def newer_snapshot(workspace: Workspace, source: Source, live: CollectionInfo | None) -> str | None:
+    """Return the live snapshot if it is the catalog's latest and ``source``'s is not, else ``None``.
+
+    The catalog's pointer is the only order there is: a catalog that returns to an earlier state is the same
+    snapshot again, so its age says nothing.
+    """
+    latest = (workspace.read_pointer("catalog") or {}).get("snapshot")
+    if live is None or live.metadata.snapshot != latest or source.snapshot_ref == latest:
+        return None
+    return live.metadata.snapshot
+
+
+def find_embeddings(workspace: Workspace, snapshot_ref: str, encoder_ref: str) -> str | None:
+    """Return the newest embedding set of a snapshot under an encoder, or ``None``."""
+    wanted = (snapshot_ref, encoder_ref)
+    for manifest in reversed(workspace.list(SET_KIND)):
+        if (manifest.inputs.get("snapshot"), manifest.inputs.get("encoder")) == wanted:
+            return manifest.ref
+    return None
+
+
+def compare(index: VectorIndex, workspace: Workspace, collection: CollectionInfo, source: Source) -> Changes:
+    """Return what has to be written to bring a collection to ``source``.
+
+    Compares with the artifacts that the collection was made from, which is quicker; with the collection
+    itself if a change was left unfinished or the artifacts are gone.
+    """
+    metadata = collection.metadata
+    all_payloads = metadata.schema_version != SCHEMA_VERSION
+    if not metadata.pending:
+        try:
+            before = Source(workspace, metadata.snapshot, metadata.embedding_set)
+            return diff(before.rows(), source.rows(), all_payloads=all_payloads)
+        except ArtifactError as error:
+            logger.info("comparing with %s itself: %s", collection.name, error.message)
+    stored = sorted(map(Row.of, index.open(collection.name).records(("embedding_key", "row_hash"))))
+    return diff(stored, source.rows(), all_payloads=all_payloads)
+
+
+def missing_points(writer: Writer, source: Source, batch_size: int) -> Iterable[Point]:
+    """Return the points that a build does not have yet, or not as they should be."""
+    there = writer.count()
+    if not there:
+        yield from source.points()
+        return
+    logger.info("%s: resuming a build that has %d products", writer.name, there)
+    for batch in batches(source.points(), batch_size):
+        stored = {r.id: r.payload for r in writer.retrieve([p.id for p in batch])}
+        yield from (p for p in batch if stored.get(p.id) != p.payload)
+
+
+def _counts(*, new: int = 0, unchanged: int = 0) -> dict[str, int]:
+    return {"new": new, "vectors": 0, "payload": 0, "gone": 0, "unchanged": unchanged}

@@ -4,13 +4,14 @@ Does not know: how anything is published.
 """
 
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from recsys.config import Config
 from recsys.errors import InputError
-from recsys.index.base import READY, CollectionInfo, VectorIndex
-from recsys.index.engines import open_index
+from recsys.index.base import READY, CollectionInfo
+from recsys.index.engine import VectorIndex, open_index
 from recsys.workspace import Workspace
 
 LOCK = "index-publish"
@@ -63,7 +64,7 @@ def rollback(config: Config, workspace: Workspace, to: str | None = None) -> str
     """
     with workspace.lock(LOCK), closing(open_index(config, workspace)) as index:
         target = _target(index, to)
-        index.describe(target.name, target.metadata.but(published_at=now()))
+        index.describe(target.name, replace(target.metadata, published_at=now()))
         index.switch(target.name)
     return target.name
 

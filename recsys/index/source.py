@@ -1,7 +1,4 @@
-"""What is to be published: the rows of a snapshot together with their vectors, streamed.
-
-Does not know: engines.
-"""
+"""What is to be published: the rows of a snapshot together with their vectors, streamed."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
@@ -11,7 +8,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from recsys.errors import ArtifactError
-from recsys.index.base import Payload, Point
+from recsys.index.base import Payload, Point, StoredPoint
 from recsys.index.points import COLUMNS, complete, payloads, row_hash
 from recsys.workspace import Workspace
 from recsys.workspace.embeddings import EmbeddingBatch, EmbeddingSet, product_vectors
@@ -23,13 +20,18 @@ Positions = NDArray[np.int64]
 
 
 class Row(NamedTuple):
-    """What decides whether a product has to be written again."""
+    """A product's id and hashes: what decides whether it has to be written again."""
 
     id: str
     key: str
     """Of its vectors, as the payload's ``embedding_key``."""
     hash: str
     """Of its columns, as the payload's ``row_hash``."""
+
+    @classmethod
+    def of(cls, stored: StoredPoint) -> "Row":
+        """Return the row of a product that is stored."""
+        return cls(stored.id, stored.payload.get("embedding_key", ""), stored.payload.get("row_hash", ""))
 
 
 class Source:

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 
 from recsys.errors import InputError
 from recsys.feedback.rules import Rule, Subject
-from recsys.index.base import Collection, Hit, Query, StoredPoint
+from recsys.index import Collection
+from recsys.index.base import Hit, Query, StoredPoint
 from recsys.index.filters import Filter, Ids, Not
 from recsys.index.query import parts
 from recsys.search.query import SearchQuery

@@ -15,7 +15,8 @@ import numpy as np
 from recsys.config import Config
 from recsys.errors import InputError, NotFoundError
 from recsys.feedback.rules import Rule, Subject
-from recsys.index.base import Collection, StoredPoint
+from recsys.index import Collection
+from recsys.index.base import StoredPoint
 from recsys.index.filters import AnyOf, Filter
 from recsys.index.points import NUMBERS
 from recsys.search.candidates import Aim, check_filter, collect

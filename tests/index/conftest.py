@@ -12,8 +12,7 @@ import pytest
 from qdrant_client import QdrantClient
 
 from recsys.config import Config, IndexConfig
-from recsys.index import open_index
-from recsys.index.base import VectorIndex
+from recsys.index import VectorIndex, open_index
 from recsys.workspace import Workspace
 
 SERVER_URL = os.environ.get("RECSYS_TEST_QDRANT_URL")

@@ -1,6 +1,7 @@
 """What every engine promises through the seam: the same tests over Qdrant Edge and a Qdrant server."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,8 @@ from hypothesis import strategies as st
 from recsys.config import Config
 from recsys.errors import ArtifactError, InputError
 from recsys.index import open_index
-from recsys.index.base import Collection, Metadata, Point, Query, VectorIndex
+from recsys.index.base import Metadata, Point, Query
+from recsys.index.engine import Collection, VectorIndex
 from recsys.index.filters import AnyOf, Condition, Ids, Not, Range, category
 from recsys.workspace import Workspace
 from recsys.workspace.embeddings import product_vectors, query_vector
@@ -53,7 +55,7 @@ def publish(index: VectorIndex, points: Sequence[Point], *, number: int = 1) -> 
     with index.build(name, META) as writer:
         writer.upsert(points)
         writer.index()
-        writer.commit(META.but(updated_at="2026-01-02"))
+        writer.commit(replace(META, updated_at="2026-01-02"))
     index.switch(name)
     return name
 
@@ -105,9 +107,9 @@ def test_metadata_is_kept_as_given(index: VectorIndex, config: Config, workspace
     assert live.metadata.state == "ready"
     assert live.metadata.pending == ""
     assert "brand" in live.metadata.indexed
-    expected = META.but(state="ready", updated_at="2026-01-02", indexed=live.metadata.indexed)
+    expected = replace(META, state="ready", updated_at="2026-01-02", indexed=live.metadata.indexed)
     assert live.metadata == expected
-    index.describe(live.name, expected.but(published_at="2026-01-03"))
+    index.describe(live.name, replace(expected, published_at="2026-01-03"))
     assert index.open().metadata.published_at == "2026-01-03"
 
 
@@ -259,7 +261,7 @@ def test_a_change_writes_vectors_payloads_and_deletes(index: VectorIndex) -> Non
         assert writer.delete([points[2].id, "never-was"]) == 2
         writer.index()
         assert writer.count() == COUNT + 1
-        writer.commit(META.but(embedding_set="embedding-sets/2"))
+        writer.commit(replace(META, embedding_set="embedding-sets/2"))
     live = index.live()
     assert live is not None
     assert (live.num_points, live.metadata.embedding_set) == (COUNT + 1, "embedding-sets/2")
@@ -282,10 +284,10 @@ def test_an_unfinished_build_resumes_for_the_same_set_and_begins_anew_for_anothe
     name, points = name_of(index), make_points()
     with index.build(name, META) as writer:
         writer.upsert(points[:20])
-    with index.build(name, META.but(created_at="later")) as writer:
+    with index.build(name, replace(META, created_at="later")) as writer:
         assert writer.count() == 20
         assert writer.metadata.created_at == META.created_at
-    with index.build(name, META.but(embedding_set="embedding-sets/other")) as writer:
+    with index.build(name, replace(META, embedding_set="embedding-sets/other")) as writer:
         assert writer.count() == 0
         writer.upsert(points[:5])
         writer.commit(writer.metadata)
@@ -298,14 +300,14 @@ def test_a_build_that_failed_its_audit_begins_anew(index: VectorIndex) -> None:
     name, points = name_of(index), make_points()
     with index.build(name, META) as writer:
         writer.upsert(points[:20])
-        index.describe(name, writer.metadata.but(state="failed"))
+        index.describe(name, replace(writer.metadata, state="failed"))
     with index.build(name, META) as writer:
         assert writer.count() == 0
 
 
 def test_the_alias_moves_and_what_is_not_live_can_be_dropped(index: VectorIndex) -> None:
     first = publish(index, make_points(10), number=1)
-    index.describe(first, index.open(first).metadata.but(published_at="2026-01-01"))
+    index.describe(first, replace(index.open(first).metadata, published_at="2026-01-01"))
     second = publish(index, make_points(20), number=2)
     assert index.open().count() == 20
     assert [c.name for c in index.collections()] == [second, first]

@@ -4,6 +4,7 @@ import hashlib
 import os
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -113,10 +114,10 @@ def test_an_open_index_is_not_opened_again(index: EdgeIndex) -> None:
     assert index.open() is index.open()
     assert index.open(name) is index.open()
     metadata = index.open().metadata
-    index.describe(name, metadata.but(published_at="now"))
+    index.describe(name, replace(metadata, published_at="now"))
     again = index.open()
     assert again.metadata.published_at == "now"
-    assert again._shard is index.open()._shard
+    assert again.shard is index.open().shard
 
 
 def test_threads_share_one_shard(index: EdgeIndex) -> None:
@@ -177,7 +178,7 @@ def test_a_reader_that_opens_while_generations_pass_opens_the_newest(
                     writer.commit(META)
         return entry
 
-    reader = EdgeIndex(index.files.root, index.config, lock=index._lock)
+    reader = EdgeIndex(index.files.root, index.config, lock=index.lock)
     monkeypatch.setattr(reader.files, "read_entry", read_entry)
     assert reader.open(name).count() == 23
 
@@ -228,7 +229,7 @@ def test_the_graph_is_used_and_found_good(config: Config, workspace: Workspace) 
     index = open_index(config, workspace)
     collection = index.open()
     assert isinstance(collection.count(), int)
-    assert collection._shard.info().indexed_vectors_count == 600  # type: ignore[attr-defined]
+    assert collection.shard.info().indexed_vectors_count == 600  # type: ignore[attr-defined]
     index.close()
 
 

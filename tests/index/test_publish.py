@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,11 @@ import pytest
 from recsys import index as public
 from recsys.config import Config
 from recsys.errors import ArtifactError, AuditError, InputError
-from recsys.index import open_index, publish
-from recsys.index.base import Collection, Point
+from recsys.index import open_index
+from recsys.index import run as publishing
+from recsys.index.base import Point
 from recsys.index.edge import EdgeIndex, EdgeWriter
+from recsys.index.engine import Collection
 from recsys.index.run import run
 from recsys.index.server import ServerIndex, ServerWriter
 from recsys.index.source import Source
@@ -311,7 +314,7 @@ def test_a_faulty_build_is_refused_and_a_retry_heals_it(
     with monkeypatch.context() as patch:
         honest = Source.points
         patch.setattr(
-            publish.Source,
+            Source,
             "points",
             lambda self, positions=None: (
                 iter(fault(list(honest(self)))) if positions is None else honest(self, positions)
@@ -332,7 +335,7 @@ def test_a_faulty_change_is_refused_and_a_retry_heals_it(
     first = run(config, workspace, *publish_inputs(workspace, catalog))
     refs = publish_inputs(workspace, next_night(catalog))
     with monkeypatch.context() as patch:
-        patch.setattr(publish, "audit_changes", _audit_that_fails)
+        patch.setattr(publishing, "audit_changes", _audit_that_fails)
         with pytest.raises(AuditError, match="count"):
             run(config, workspace, *refs)
     status = public.status(config, workspace)
@@ -377,7 +380,7 @@ class Crash(BaseException):
     """Ends a run the way a kill does: nothing may catch it and go on."""
 
 
-STEPS = ["upsert", "index", "commit", "promise", "describe", "switch", "collect", "manifest"]
+STEPS = ["upsert", "index", "commit", "record_result", "describe", "switch", "drop_old", "manifest"]
 
 
 @contextmanager
@@ -396,15 +399,15 @@ def crash_at(step: str, config: Config, patch: pytest.MonkeyPatch) -> Iterator[N
                     points = list(arguments[0])
                     honest(self, points[: len(points) // 2])
                 if step == "commit":
-                    self.metadata = self.metadata.but(updated_at="crashed")
+                    self.metadata = replace(self.metadata, updated_at="crashed")
                 raise Crash
 
             inner.setattr(owners[step], step, crash)
         else:
             owner, name = {
-                "promise": ("recsys.index.publish.Journal", "promise"),
-                "collect": ("recsys.index.publish.Publisher", "collect"),
-                "manifest": ("recsys.index.publish.Journal", "commit"),
+                "record_result": ("recsys.index.journal.Journal", "record_result"),
+                "drop_old": ("recsys.index.run.Publisher", "drop_old_collections"),
+                "manifest": ("recsys.index.journal.Journal", "commit"),
             }[step]
             inner.setattr(f"{owner}.{name}", _crash)
         with pytest.raises(Crash):
@@ -425,7 +428,7 @@ def test_a_build_that_crashed_is_finished_by_running_again(
     with crash_at(step, config, monkeypatch):
         run(config, workspace, *refs)
     live = public.status(config, workspace)
-    switched = step in ("collect", "manifest")
+    switched = step in ("drop_old", "manifest")
     assert live["encoder"] == ("encoders/e2" if switched else "encoders/e1")
     upserted = _count_upserts(monkeypatch)
     manifest = run(config, workspace, *refs)
@@ -438,7 +441,7 @@ def test_a_build_that_crashed_is_finished_by_running_again(
 
 
 @pytest.mark.parametrize(
-    "step", ["upsert", "set_payloads", "delete", "index", "promise", "commit", "collect", "manifest"]
+    "step", ["upsert", "set_payloads", "delete", "index", "record_result", "commit", "drop_old", "manifest"]
 )
 def test_a_change_that_crashed_is_finished_by_running_again(
     config: Config, workspace: Workspace, monkeypatch: pytest.MonkeyPatch, step: str

@@ -1,12 +1,12 @@
-"""What people say: rules and judgements, kept in a database, with an audit trail.
+"""What people say: merchandisers' rules and judgements of products, kept in a database with an audit trail.
 
-    run         the door of the night: judgements as an artifact
-    store       what can be asked and said: rules, judgements, the trail
-    records     what the store answers with
-    checks      what is refused before it reaches the database
-    database    SQLite or PostgreSQL: connections, transactions, errors
-    tables      the schema; migrations/ is how databases get there
-    aggregate    what several people said of a pair, put together
+    rules        a rule, what it acts on and what it moves
+    judgements   a judgement of two products, and what several people's come to
+    store        adds, changes and lists both; the audit trail
+    validation   the limits of what the store accepts
+    rule_cache   the active rules in memory
+    database     SQLite or PostgreSQL: schema, migrations, transactions
+    run          export: judgements become an artifact that training reads
 
 Does not know: HTTP, ranking.
 """

@@ -1,17 +1,14 @@
-"""The database behind the feedback store: SQLite in a file, or PostgreSQL; connections and transactions.
-
-Every transaction that writes takes the row of ``revision`` first (SQLite: the whole database), so writers
-take turns, also across processes, and a reader that sees a new number sees everything up to it.
-
-The schema of the feedback store. A change here needs a migration beside it (a test compares the two).
+"""The database behind the feedback store: SQLite in a file, or PostgreSQL. Schema, migrations, transactions.
 
     rules       one row per rule, retired ones included
     judgements  one row per unordered pair and author, withdrawn ones included
-    audit       one row per change of either, never changed or removed (triggers see to it)
-    revision    one row, counted up by every change: it tells readers that something is new, and its lock
-                makes writers take turns, so that the trail's order is the order of what happened
+    audit       one row per change of either; triggers refuse to change or delete one
+    revision    one row, counted up by every change
 
-Brings a database's schema up to date, by Alembic, from inside the installed package.
+Every transaction that writes updates the row of ``revision`` first (SQLite locks the whole database), so
+writers take turns, also across processes: the audit trail is in order, and a reader that sees a new number
+sees everything up to it. A change of the schema needs a migration beside it (a test compares the two);
+Alembic runs it when the store is opened, also from an installed package.
 """
 
 import contextlib
@@ -27,7 +24,6 @@ from alembic import command
 from alembic.config import Config as Settings
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from alembic.script.revision import ResolutionError
 from alembic.util import CommandError
 from filelock import FileLock
 from sqlalchemy import exc
@@ -37,6 +33,10 @@ from recsys.errors import ConfigError, TransientError
 
 logger = logging.getLogger(__name__)
 
+_BUSY_S = 15
+"""How long a writer waits for its turn."""
+_WRITES = "recsys_writes"
+"""Execution option of connections that write."""
 
 metadata = sa.MetaData(
     naming_convention={
@@ -49,21 +49,21 @@ metadata = sa.MetaData(
 
 
 class Utc(TypeDecorator[datetime]):
-    """A moment with its zone; SQLite, which keeps none, stores it in UTC."""
+    """A time with its zone, in UTC; SQLite keeps no zones."""
 
     impl = sa.DateTime(timezone=True)
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
-        """Turn an aware moment into UTC."""
+        """Turn an aware time into UTC."""
         return None if value is None else value.astimezone(UTC)
 
     def process_result_value(self, value: Any | None, dialect: sa.Dialect) -> datetime | None:
-        """Give the moment its zone."""
+        """Give the time its zone."""
         if value is None:
             return None
-        moment: datetime = value
-        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+        time: datetime = value
+        return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
 
 
 rules = sa.Table(
@@ -132,7 +132,7 @@ revision = sa.Table(
 
 
 _LOCK = 0x7265637379730001
-"""Of PostgreSQL's advisory locks, the one that migrations take."""
+"""PostgreSQL's advisory lock that migrations take."""
 
 
 def settings(connection: sa.Connection | None = None) -> Settings:
@@ -146,38 +146,26 @@ def settings(connection: sa.Connection | None = None) -> Settings:
 def upgrade(engine: sa.Engine, to: str = "head") -> None:
     """Run the migrations that are missing, in one transaction, one process at a time.
 
-    Raises :class:`ConfigError` where a newer version of this package has been at the database.
+    Raises :class:`ConfigError` if a newer version of this package has migrated the database.
     """
     script = ScriptDirectory.from_config(settings())
-    target = script.get_current_head() if to == "head" else to
     with engine.connect() as connection:
-        if _current(connection) == target:
+        current = MigrationContext.configure(connection).get_current_revision()
+        if current == (script.get_current_head() if to == "head" else to):
             return
     with engine.connect() as plain:
-        connection = plain.execution_options(recsys_writes=True)
+        connection = plain.execution_options(**{_WRITES: True})
         with connection.begin():
             if engine.dialect.name == "postgresql":
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
-            current = _current(connection)  # another process may have been first
             try:
-                if current is not None:
-                    script.get_revision(current)
-            except (CommandError, ResolutionError):
+                command.upgrade(settings(connection), to)  # nothing, if another process was first
+            except CommandError as error:
                 raise ConfigError(
-                    f"The database of rules and judgements is at revision {current!r}, unknown here.",
-                    fix="A newer version has been at it: use that one, or another search.database.",
+                    f"The database of rules and judgements is at revision {current!r}: {error}.",
+                    fix="A newer version migrated it: use that one, or another search.database.",
                 ) from None
-            command.upgrade(settings(connection), to)
-            logger.info("database of rules and judgements: migrated from %s to %s", current, target)
-
-
-def _current(connection: sa.Connection) -> str | None:
-    return MigrationContext.configure(connection).get_current_revision()
-
-
-_BUSY_S = 15
-"""How long a writer waits for its turn."""
-_WRITES = "recsys_writes"
+            logger.info("database of rules and judgements: migrated from %s to %s", current, to)
 
 
 class Database:
@@ -186,11 +174,11 @@ class Database:
     def __init__(self, url: str) -> None:
         """Open the database at the SQLAlchemy ``url`` and bring its schema up to date.
 
-        Raises :class:`ConfigError` for a URL that is none or a schema from a newer version, and
-        :class:`TransientError` where the database does not answer.
+        Raises :class:`ConfigError` for a wrong URL or a schema from a newer version, and
+        :class:`TransientError` if the database does not answer.
         """
-        self._url = parsed(url)
-        self.engine = _engine(self._url)
+        self._url = parse_url(url)
+        self.engine = create_engine(self._url)
         try:
             with self._translated(), self._opening():
                 upgrade(self.engine)
@@ -211,7 +199,7 @@ class Database:
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[sa.Connection]:
-        """Open a transaction that writes, alone; leaving the block commits, an exception undoes it."""
+        """Open the only transaction that writes; leaving the block commits, an exception rolls back."""
         with self._translated(), self.engine.connect() as plain:
             connection = plain.execution_options(**{_WRITES: True})
             with connection.begin():
@@ -219,12 +207,12 @@ class Database:
                 yield connection
 
     def close(self) -> None:
-        """Give the connections back."""
+        """Close the connections."""
         self.engine.dispose()
 
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:
-        """Say in our words that the database does not answer."""
+        """Raise :class:`TransientError` for the errors of a database that does not answer."""
         try:
             yield
         except (exc.OperationalError, exc.InterfaceError, exc.TimeoutError) as error:
@@ -235,7 +223,7 @@ class Database:
             ) from error
 
     def _opening(self) -> contextlib.AbstractContextManager[Any]:
-        """Return the lock under which a SQLite file is made; PostgreSQL has its own."""
+        """Return the lock under which a SQLite file is created; PostgreSQL has its own."""
         if self._url.get_backend_name() != "sqlite" or not self._url.database:
             return contextlib.nullcontext()
         path = Path(self._url.database)
@@ -243,7 +231,7 @@ class Database:
         return FileLock(path.with_name(f"{path.name}.lock"), timeout=120)
 
 
-def parsed(url: str) -> sa.URL:
+def parse_url(url: str) -> sa.URL:
     """Return ``url`` with our driver in it; raises :class:`ConfigError`."""
     try:
         found = sa.make_url(url)
@@ -258,7 +246,8 @@ def parsed(url: str) -> sa.URL:
     return found if backend == "sqlite" else found.set(drivername="postgresql+psycopg")
 
 
-def _engine(url: sa.URL) -> sa.Engine:
+def create_engine(url: sa.URL) -> sa.Engine:
+    """Return an engine whose transactions begin as the module says."""
     if url.get_backend_name() == "sqlite":
         engine = sa.create_engine(url, connect_args={"timeout": _BUSY_S})
         sa.event.listen(engine, "connect", _prepare_sqlite)
@@ -277,6 +266,6 @@ def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:
-    """Take the write lock at once where the transaction writes: one taken later can fail at once."""
+    """Take the write lock first if the transaction writes: SQLite refuses one that is taken later."""
     writes = connection.get_execution_options().get(_WRITES, False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

@@ -1,7 +1,4 @@
-"""The rules in force, kept in memory and looked at anew when something changed.
-
-Does not know: how rules are written.
-"""
+"""The active rules in memory, read again when something changed."""
 
 import logging
 import threading
@@ -13,80 +10,70 @@ import sqlalchemy as sa
 
 from recsys.errors import TransientError
 from recsys.feedback.database import Database, revision, rules
-from recsys.feedback.records import StoredRule
+from recsys.feedback.rules import StoredRule
 
 logger = logging.getLogger(__name__)
 
-_EVERY_S = 1.0
+_POLL_INTERVAL_S = 1.0
 """Between two looks for what other processes changed."""
 
 
 @dataclass(frozen=True)
-class _Seen:
+class _Cached:
     rules: tuple[StoredRule, ...]
     """Neither retired nor expired when they were read, oldest first."""
     revision: int
-    writes: int
-    """Changes that this process had made before they were read."""
-    looked_at: float
+    version: object
+    """:attr:`RuleCache._version` when they were read."""
+    read_at: float
 
 
 class RuleCache:
-    """Answers without the database, but for one look a second; one thread looks, the others go on."""
+    """Asks the database once a second at most; one thread asks, the others use what they have."""
 
     def __init__(self, database: Database) -> None:
-        """Watch ``database``; the first question reads the rules."""
+        """Cache the rules of ``database``; the first call of :meth:`active` reads them."""
         self._database = database
         self._lock = threading.Lock()
-        self._writes = 0
-        self._counting = threading.Lock()
-        self._seen: _Seen | None = None
+        self._version = object()
+        self._cached: _Cached | None = None
 
-    def changed(self) -> None:
-        """Say that this process changed something, after it was committed."""
-        with self._counting:
-            self._writes += 1
+    def invalidate(self) -> None:
+        """Read again before the next use; called after a change of this process was committed."""
+        self._version = object()
 
-    def rules(self, now: datetime) -> tuple[StoredRule, ...]:
-        """Return the rules in force at ``now``."""
-        seen = self._seen
-        if seen is None or seen.writes != self._writes:
+    def active(self, now: datetime) -> tuple[StoredRule, ...]:
+        """Return the rules that are active at ``now``."""
+        cached = self._cached
+        if cached is None or cached.version is not self._version:
             with self._lock:
-                seen = self._seen
-                if seen is None or seen.writes != self._writes:
-                    seen = self._look(now)
-        elif time.monotonic() - seen.looked_at > _EVERY_S and self._lock.acquire(blocking=False):
+                cached = self._cached
+                if cached is None or cached.version is not self._version:
+                    cached = self._read(now)
+        elif time.monotonic() - cached.read_at > _POLL_INTERVAL_S and self._lock.acquire(blocking=False):
             try:
-                seen = self._look(now)
+                cached = self._read(now)
             finally:
                 self._lock.release()
-        return tuple(rule for rule in seen.rules if rule.active(now))
+        return tuple(rule for rule in cached.rules if rule.active(now))
 
-    def _look(self, now: datetime) -> _Seen:
-        """Read the revision, and the rules where it moved; the caller holds the lock."""
-        seen, writes = self._seen, self._writes
+    def _read(self, now: datetime) -> _Cached:
+        """Read the revision, and the rules if it changed; the caller holds the lock."""
+        cached, version = self._cached, self._version
         try:
             with self._database.reading() as connection:
                 number = int(connection.execute(sa.select(revision.c.number)).scalar_one())
-                if seen is None or number != seen.revision:
-                    found = self._read(connection, now)
+                if cached is not None and number == cached.revision:
+                    found = tuple(r for r in cached.rules if r.expires_at is None or r.expires_at > now)
                 else:
-                    found = tuple(r for r in seen.rules if r.expires_at is None or r.expires_at > now)
+                    unexpired = sa.or_(rules.c.expires_at.is_(None), rules.c.expires_at > now)
+                    query = sa.select(rules).where(rules.c.retired_at.is_(None), unexpired)
+                    rows = connection.execute(query.order_by(rules.c.id)).mappings()
+                    found = tuple(StoredRule(**row) for row in rows)
         except TransientError as error:
-            if seen is None:
+            if cached is None:
                 raise
-            logger.warning("the rules in force may be out of date: %s", error.message)
-            number, found = -1, seen.rules
-        self._seen = _Seen(found, number, writes, time.monotonic())
-        return self._seen
-
-    @staticmethod
-    def _read(connection: sa.Connection, now: datetime) -> tuple[StoredRule, ...]:
-        query = (
-            sa.select(rules)
-            .order_by(rules.c.id)
-            .where(
-                rules.c.retired_at.is_(None), sa.or_(rules.c.expires_at.is_(None), rules.c.expires_at > now)
-            )
-        )
-        return tuple(StoredRule(**row) for row in connection.execute(query).mappings())
+            logger.warning("the active rules may be out of date: %s", error.message)
+            number, found = -1, cached.rules
+        self._cached = _Cached(found, number, version, time.monotonic())
+        return self._cached

@@ -1,98 +1,85 @@
-"""What is refused before it reaches the database: text no database keeps, numbers and times out of bounds.
+"""What the store accepts: types with their limits, and the error that names a value outside them."""
 
-Does not know: the database, what a rule means.
-"""
-
+import functools
+import inspect
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Any, get_args
+from typing import Annotated, Any, ParamSpec, TypeVar
 
-from recsys.errors import InputError, NotFoundError
-from recsys.feedback.records import Label
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    JsonValue,
+    StringConstraints,
+    ValidationError,
+    validate_call,
+)  # fmt: skip
 
-MAX_ID = 1_000
-"""Bytes (UTF-8) of a product id: an entry of PostgreSQL's index holds 2,700, and here that is two ids and an
-author."""
-MAX_AUTHOR = 400
-"""Bytes of an author's name."""
-MAX_TEXT = 2_000
-"""Bytes of a category path, a brand or a reason."""
-MAX_CONTEXT = 20_000
-"""Bytes of a judgement's context as JSON."""
-_MAX_INTEGER = 2**31 - 1
+from recsys.errors import InputError
+from recsys.workspace.product import MAX_ID_LENGTH
 
+MAX_CONTEXT_BYTES = 20_000
 
-def text(value: object, name: str, *, most: int = MAX_TEXT, least: int = 0) -> str:
-    """Return ``value``; raises :class:`InputError` where it is no text that every database keeps."""
-    if not isinstance(value, str):
-        raise InputError(f"{name} is {value!r:.60}, which is no text.", fix=f"Give {name} as a string.")
-    if "\0" in value or any(0xD800 <= ord(c) <= 0xDFFF for c in value):
-        raise InputError(f"{name} holds a character that is no text.", fix="Leave out NUL and half pairs.")
-    if len(value.strip()) < least or len(value.encode()) > most:
-        raise InputError(
-            f"{name} has {len(value.encode()):,} bytes.", fix=f"Give {name} with {least} to {most:,}."
-        )
-    return value
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
-def moment(value: datetime | None, name: str) -> datetime | None:
-    """Return ``value`` in UTC; raises :class:`InputError` where it has no zone or no sensible year."""
-    if value is None:
-        return None
-    if value.tzinfo is None:
-        raise InputError(
-            f"{name} is {value.isoformat()}, without a time zone.", fix="Write 2026-08-01T00:00:00Z, say."
-        )
+def _text(*, max_bytes: int, blank: bool = False) -> AfterValidator:
+    def check(value: str) -> str:
+        if "\0" in value or not (blank or value.strip()):
+            raise ValueError("Should be text that is not blank and has no NUL character")
+        if len(value.encode()) > max_bytes:
+            raise ValueError(f"Should have at most {max_bytes:,} bytes")
+        return value
+
+    return AfterValidator(check)
+
+
+def _in_utc(value: datetime) -> datetime:
     if not 1970 < value.year < 9999:
-        raise InputError(f"{name} is in the year {value.year}.", fix="Use a year from 1971 to 9998.")
+        raise ValueError("Should be in a year from 1971 to 9998")
     return value.astimezone(UTC)
 
 
-def number(value: object, name: str, *, most: int = _MAX_INTEGER) -> int:
-    """Return a whole number from 0 to ``most``; raises :class:`InputError`."""
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= most:
-        raise InputError(f"{name} is {value!r:.60}.", fix=f"Use a whole number from 0 to {most:,}.")
+def _short_json(value: dict[str, Any]) -> dict[str, Any]:
+    if len(json.dumps(value, allow_nan=False)) > MAX_CONTEXT_BYTES:
+        raise ValueError(f"Should have at most {MAX_CONTEXT_BYTES:,} bytes of JSON")
     return value
 
 
-def row_id(value: int, what: str) -> int:
-    """Return ``value`` if a row can go by it; raises :class:`NotFoundError`."""
-    if not 0 < value <= _MAX_INTEGER:
-        raise missing(what, value)
-    return value
+ProductId = Annotated[str, StringConstraints(max_length=MAX_ID_LENGTH), _text(max_bytes=4 * MAX_ID_LENGTH)]
+Author = Annotated[str, _text(max_bytes=400)]
+"""An entry of PostgreSQL's index holds 2,700 bytes: two ids of up to 1,024 bytes and an author."""
+Text = Annotated[str, _text(max_bytes=2_000, blank=True)]
+"""A category path, a brand or a reason."""
+Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+Context = Annotated[dict[str, JsonValue], AfterValidator(_short_json)]
 
 
-def missing(what: str, id: int) -> NotFoundError:
-    """Return the error for an id that nothing goes by."""
-    return NotFoundError(f"There is no {what} {id}.", fix=f"List the {what}s; a {what}'s id never changes.")
+def input_error(error: ValidationError, parameters: Sequence[str] = ()) -> InputError:
+    """Return the error that names the first wrong value and says what it should be.
+
+    ``parameters`` are the names of positional arguments, if the values were arguments of a call.
+    """
+    first = error.errors(include_url=False)[0]
+    place = first["loc"][0]
+    name = parameters[place] if isinstance(place, int) else place
+    return InputError(
+        f"{name} is {first['input']!r:.60}.", fix=f"{name}: {first['msg'].removeprefix('Value error, ')}."
+    )
 
 
-def pair(left_id: str, right_id: str) -> tuple[str, str]:
-    """Return two product ids in the order of text; raises :class:`InputError` where they are one."""
-    text(left_id, "left_id", most=MAX_ID, least=1)
-    text(right_id, "right_id", most=MAX_ID, least=1)
-    if left_id == right_id:
-        raise InputError(f"{left_id} is judged against itself.", fix="Give two different products.")
-    return min(left_id, right_id), max(left_id, right_id)
+def checked(method: Callable[P, T]) -> Callable[P, T]:
+    """Check the arguments by their types before the call; raises :class:`InputError`."""
+    validated = validate_call(method)
+    parameters = list(inspect.signature(method).parameters)
 
+    @functools.wraps(method)
+    def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return validated(*args, **kwargs)
+        except ValidationError as error:
+            raise input_error(error, parameters) from None
 
-def label(value: str) -> Label:
-    """Return ``value`` as a label; raises :class:`InputError`."""
-    for known in get_args(Label):
-        if value == known:
-            return known  # type: ignore[no-any-return]
-    raise InputError(f"The judgement is {value!r:.60}.", fix=f"Use one of {', '.join(get_args(Label))}.")
-
-
-def context(value: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """Return what came with a judgement; raises :class:`InputError` where it is too long or no JSON."""
-    if value is None:
-        return None
-    try:
-        size = len(json.dumps(dict(value), allow_nan=False))
-    except (TypeError, ValueError) as error:
-        raise InputError(f"The context is no JSON: {error}.", fix="Send strings and numbers.") from None
-    if size > MAX_CONTEXT:
-        raise InputError(f"The context has {size:,} bytes.", fix=f"Send at most {MAX_CONTEXT:,}.")
-    return dict(value)
+    return call

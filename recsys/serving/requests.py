@@ -22,7 +22,7 @@ from pydantic import (
 )
 
 from recsys.errors import InputError
-from recsys.feedback.records import Label
+from recsys.feedback.judgements import Label
 from recsys.feedback.rules import Action, Rule, Scope, Target
 from recsys.index.filters import Condition
 from recsys.search.query import MAX_DEPTH, MAX_EXAMPLES, MAX_IMAGES, MAX_TEXT, SearchQuery

@@ -9,8 +9,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from recsys.feedback.records import AuditEntry, Judgement, Label, StoredRule
-from recsys.feedback.rules import Action, Scope, Target
+from recsys.feedback.judgements import Judgement, Label
+from recsys.feedback.rules import Action, Scope, StoredRule, Target
+from recsys.feedback.store import AuditEntry
 
 
 class Answered(BaseModel):

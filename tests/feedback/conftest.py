@@ -30,13 +30,10 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 class Clock:
-    """Says what it is told to."""
+    """A time that the test moves."""
 
     def __init__(self) -> None:
         self.now = datetime(2026, 7, 1, tzinfo=UTC)
-
-    def __call__(self) -> datetime:
-        return self.now
 
     def forward(self, **by: float) -> datetime:
         self.now += timedelta(**by)
@@ -44,8 +41,11 @@ class Clock:
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The store's clock."""
+    made = Clock()
+    monkeypatch.setattr("recsys.feedback.store.now", lambda: made.now)
+    return made
 
 
 @pytest.fixture
@@ -63,8 +63,6 @@ def opened(url: str) -> Iterator[Callable[[], FeedbackStore]]:
 
 
 @pytest.fixture
-def store(url: str, clock: Clock) -> Iterator[FeedbackStore]:
+def store(opened: Callable[[], FeedbackStore], clock: Clock) -> FeedbackStore:
     """A store whose clock the test moves."""
-    made = FeedbackStore(Database(url), clock=clock)
-    yield made
-    made.close()
+    return opened()

@@ -10,7 +10,7 @@ from alembic.script import ScriptDirectory
 
 from recsys.errors import ConfigError
 from recsys.feedback import database
-from recsys.feedback.database import Database, _engine, metadata, parsed
+from recsys.feedback.database import Database, create_engine, metadata, parse_url
 from recsys.feedback.store import FeedbackStore
 
 WHEN = "2026-07-01 00:00:00.000000"
@@ -34,7 +34,7 @@ REVISIONS = [s.revision for s in ScriptDirectory.from_config(database.settings()
 
 @pytest.fixture
 def engine(url: str) -> Iterator[sa.Engine]:
-    made = _engine(parsed(url))
+    made = create_engine(parse_url(url))
     yield made
     made.dispose()
 

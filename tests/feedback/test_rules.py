@@ -38,7 +38,7 @@ def test_a_rule_that_does_not_fit_together_says_what_is_wrong(wrong: dict[str, A
         rule(**wrong)
 
 
-def test_it_is_in_force_from_its_start_until_just_before_its_expiry() -> None:
+def test_it_is_active_from_its_start_until_just_before_its_expiry() -> None:
     hour = timedelta(hours=1)
     timed = rule(starts_at=NOW, expires_at=NOW + hour)
     moments = [NOW - hour, NOW, NOW + hour / 2, NOW + hour]
@@ -46,7 +46,7 @@ def test_it_is_in_force_from_its_start_until_just_before_its_expiry() -> None:
     assert rule().active(NOW)
 
 
-def test_it_applies_to_the_questions_of_its_scope() -> None:
+def test_it_applies_to_searches_in_its_scope() -> None:
     lamp = Subject.of("p9", ["Home > Lamps > Desk"])
     assert rule().applies(lamp)
     assert rule(scope="product", scope_value="p9").applies(lamp)

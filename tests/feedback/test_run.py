@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 from recsys.cli import main
 from recsys.config import Config
-from recsys.feedback.aggregate import aggregate
-from recsys.feedback.records import Judgement
+from recsys.feedback.judgements import Judgement, aggregate
 from recsys.feedback.run import run
 from recsys.feedback.store import FILE, FeedbackStore
 from recsys.workspace import Workspace

@@ -1,5 +1,5 @@
 """Migrations of the feedback store, run by Alembic when the store is opened.
 
-A new one, from a checkout: change ``tables.py``, then write ``versions/v000N_what.py`` after the last one;
+A new one, from a checkout: change ``database.py``, then write ``versions/v000N_what.py`` after the last one;
 ``tests/feedback/test_migrate.py`` fails until the two agree.
 """

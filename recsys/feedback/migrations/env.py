@@ -1,7 +1,4 @@
-"""How Alembic runs our migrations: over the connection, and in the transaction, that it is given.
-
-Does not know: where the database is.
-"""
+"""Alembic's environment: runs the migrations over the connection and in the transaction it is given."""
 
 from alembic import context
 
@@ -10,7 +7,7 @@ from recsys.feedback.database import metadata
 context.configure(
     connection=context.config.attributes["connection"],
     target_metadata=metadata,
-    render_as_batch=True,  # SQLite changes a column by making the table anew
+    render_as_batch=True,  # SQLite changes a column by copying the table
     compare_server_default=True,
 )
 context.run_migrations()

@@ -9,7 +9,7 @@ from fastapi import Path
 from starlette.requests import Request
 from starlette.responses import Response
 
-from recsys.feedback.records import Judgement
+from recsys.feedback.judgements import Judgement
 from recsys.serving import parameters, serialization
 from recsys.serving.bodies import described, read
 from recsys.serving.dependencies import identity, service

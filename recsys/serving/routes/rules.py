@@ -10,7 +10,7 @@ from fastapi import Path, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from recsys.feedback.records import StoredRule
+from recsys.feedback.rules import StoredRule
 from recsys.search.query import SearchResult
 from recsys.serving import parameters, serialization
 from recsys.serving.bodies import described, read

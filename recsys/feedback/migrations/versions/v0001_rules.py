@@ -1,4 +1,4 @@
-"""Rules, and the trail of every change, which nobody can change."""
+"""Rules, and the append-only audit trail of every change."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -23,7 +23,7 @@ FOR EACH STATEMENT EXECUTE FUNCTION audit_keeps()
 
 
 def upgrade() -> None:
-    """Make the tables."""
+    """Create the tables."""
     op.create_table(
         "rules",
         sa.Column("id", sa.Integer(), nullable=False),

@@ -1,4 +1,4 @@
-"""Judgements of pairs, and their place in the trail."""
+"""Judgements of pairs, and their entries in the audit trail."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,7 +10,7 @@ down_revision = "0001"
 
 
 def upgrade() -> None:
-    """Make the table; the trail gets a column."""
+    """Create the table; the audit trail gets a column."""
     op.create_table(
         "judgements",
         sa.Column("id", sa.Integer(), nullable=False),

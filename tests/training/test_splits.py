@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from recsys.config.supervision import SplitConfig
 from recsys.training.near_duplicates import LoadThumbnail, difference, near_pairs, thumbnail
-from recsys.training.splits import ProductLinks, assign, components, prescribed
+from recsys.training.splits import ProductLinks, assign, find_components, follow_column
 from recsys.workspace.splits import HOLDOUT, TRAIN, UNUSED, VALIDATION
 
 CONFIG = SplitConfig(validation_share=0.2, holdout_share=0.2, phash_max_products=100)
@@ -54,7 +54,7 @@ def split(
     made: Products, previous: dict[str, str] | None = None, config: SplitConfig = CONFIG
 ) -> dict[str, str]:
     given = links_of(made)
-    keys, _, _ = components(given, config)
+    keys, _, _ = find_components(given, config)
     return dict(zip(given.ids, assign(keys, config, ids=given.ids, previous=previous), strict=True))
 
 
@@ -95,7 +95,7 @@ def test_near_pairs_are_those_of_the_slow_way(values: set[int], distance: int, d
 @given(products)
 def test_components_are_the_connected_products(made: Products) -> None:
     given = links_of(made)
-    keys, exact, counts = components(given, CONFIG)
+    keys, exact, counts = find_components(given, CONFIG)
     pairs = list(itertools.combinations(sorted(made), 2))
     links = {
         (a, b)
@@ -119,7 +119,7 @@ def test_components_are_the_connected_products(made: Products) -> None:
 @given(products)
 def test_no_component_is_divided(made: Products) -> None:
     given = links_of(made)
-    keys, _, _ = components(given, CONFIG)
+    keys, _, _ = find_components(given, CONFIG)
     splits = assign(keys, CONFIG)
     assert len(set(zip(keys, splits, strict=True))) == len(set(keys))
 
@@ -140,7 +140,7 @@ def test_with_a_champion_only_joined_components_move_and_only_to_training(
     grown = old | {id: made for id, made in new.items() if id not in old}
     before = split(old)
     after = split(grown, previous=before)
-    keys, _, _ = components(links_of(grown), CONFIG)
+    keys, _, _ = find_components(links_of(grown), CONFIG)
     key = dict(zip(sorted(grown), keys, strict=True))
     for id, was in before.items():
         met = {before[other] for other in before if key[other] == key[id]}
@@ -170,7 +170,7 @@ def test_a_larger_holdout_takes_from_the_others_and_gives_nothing_back() -> None
 
 
 def count(made: Products, config: SplitConfig = CONFIG) -> int:
-    return len(set(components(links_of(made), config)[0]))
+    return len(set(find_components(links_of(made), config)[0]))
 
 
 def test_flat_common_and_runaway_hashes_join_nobody() -> None:
@@ -180,7 +180,7 @@ def test_flat_common_and_runaway_hashes_join_nobody() -> None:
     assert count(common, SplitConfig()) == 30
     assert count(common, SplitConfig(phash_max_products=40)) == 1
     chain: Products = {f"P{i:03d}": (None, ((i, BITS ^ ((1 << i) - 1)),)) for i in range(0, 56, 2)}
-    keys, _, counts = components(links_of(chain), SplitConfig(max_component=10))
+    keys, _, counts = find_components(links_of(chain), SplitConfig(max_component=10))
     assert max(keys.count(key) for key in keys) <= 10
     assert counts["refused_joins"] > 0
     assert count(chain) == 1
@@ -191,7 +191,7 @@ def test_what_the_hash_suggests_is_confirmed_by_looking() -> None:
     shoe, boot = (rng.integers(0, 256, (32, 32, 3)).astype(np.float32) for _ in range(2))
     thumbnails = {b"0": shoe, b"1": shoe + 1, b"2": boot, b"3": boot - 1, b"4": shoe}
     made: Products = {f"P{i}": (None, ((i, BITS ^ (i % 2)),)) for i in range(5)}
-    keys, _, counts = components(links_of(made, thumbnails.__getitem__), CONFIG)
+    keys, _, counts = find_components(links_of(made, thumbnails.__getitem__), CONFIG)
     assert keys[0] == keys[1] == keys[4]
     assert keys[2] == keys[3]
     assert len(set(keys)) == 2
@@ -216,14 +216,14 @@ def test_saving_anew_is_near_equal_and_another_thing_is_not(seed: int) -> None:
 
 def test_groups_join_whatever_their_number() -> None:
     made: Products = {f"P{i}": ("one", ()) for i in range(500)}
-    assert len(set(components(links_of(made), CONFIG)[0])) == 1
+    assert len(set(find_components(links_of(made), CONFIG)[0])) == 1
 
 
 def test_a_column_decides_but_no_held_out_image_is_learnt_from() -> None:
     config = SplitConfig(column="fold", train=("a",), validation=("b",), holdout=("c",))
     values = ["a", "a", "b", "b", "c", None, "d"]
     keys = ["1", "shared", "shared", "2", "shared", "3", "4"]
-    splits, straddling = prescribed(values, keys, config)
+    splits, straddling = follow_column(values, keys, config)
     assert splits == [TRAIN, UNUSED, UNUSED, VALIDATION, HOLDOUT, UNUSED, UNUSED]
     assert straddling == 2
 
@@ -231,7 +231,7 @@ def test_a_column_decides_but_no_held_out_image_is_learnt_from() -> None:
 def test_validation_is_drawn_whole_by_the_columns_named() -> None:
     config = SplitConfig(column="fold", train=("a",), holdout=("c",), validation_share=0.3)
     classes = [f"class{i % 40}" for i in range(400)]
-    splits, _ = prescribed(["a"] * 400, [str(i) for i in range(400)], config, drawn_by=classes)
+    splits, _ = follow_column(["a"] * 400, [str(i) for i in range(400)], config, drawn_by=classes)
     sides = {name: {s for c, s in zip(classes, splits, strict=True) if c == name} for name in set(classes)}
     assert all(len(s) == 1 for s in sides.values())
     assert {TRAIN} in sides.values()

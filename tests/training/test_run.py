@@ -181,7 +181,7 @@ def test_a_frozen_image_tower_is_read_once_and_its_projection_trained(
     assert all(torch.equal(tuned[n], base[n]) for n in tuned if n.startswith("image_tower"))
     assert not torch.equal(tuned["image_projection.weight"], base["image_projection.weight"])
     figures = [e["metric"] for e in manifest.info["fit"]["epochs"]]
-    monkeypatch.setattr(Validator, "_vectors", lambda self, e, o: embed_all(e, self._rows, self._images, o))
+    monkeypatch.setattr(Validator, "_embed", lambda self, e: embed_all(e, self._rows, self._images))
     views = config.training.model_copy(update={"frozen_features": False, "max_epochs": 1})
     again = run(config.model_copy(update={"training": views}), workspace, snapshot)
     assert again.info["fit"]["epochs"][0]["metric"] == pytest.approx(figures[0], abs=1e-6)

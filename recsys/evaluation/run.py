@@ -13,7 +13,7 @@ from recsys.evaluation.gate import decide, reason_to_change
 from recsys.evaluation.record import record_of
 from recsys.workspace import Manifest, Workspace, content_id
 from recsys.workspace.evaluations import KIND, write_evaluation
-from recsys.workspace.judgements import telling
+from recsys.workspace.judgements import nonempty
 from recsys.workspace.pairs import digest
 from recsys.workspace.splits import HOLDOUT, VALIDATION
 from recsys.workspace.splits import KIND as SPLITS
@@ -47,7 +47,7 @@ def run(
     inputs |= {role: challenger.inputs[role] for role in ("base", "splits") if role in challenger.inputs}
     if champion_ref:
         inputs["champion"] = champion_ref
-    judgements_ref = telling(workspace, judgements_ref)
+    judgements_ref = nonempty(workspace, judgements_ref)
     if judgements_ref:
         inputs["judgements"] = judgements_ref
     id = _id(config, inputs)

@@ -72,7 +72,7 @@ def run(
     for term in config.training.terms:
         check_kind(term)
     digests = [digest(Path(config.resolve(s.path)), "training.pairs.path") for s in config.training.pairs]
-    judgements_ref = judgements.telling(workspace, judgements_ref)
+    judgements_ref = judgements.nonempty(workspace, judgements_ref)
     judged = judgements.read_judgements(workspace, judgements_ref)
     if judged:
         config = config.model_copy(update={"training": supervision.with_judgements(config.training)})

@@ -1,12 +1,9 @@
-"""What people judged of pairs of products, as the night reads it: an artifact of kind ``judgements``.
+"""The judgements people gave on the page, exported for training and evaluation: kind ``judgements``.
 
     pairs.parquet   one row per unordered pair (``left_id`` < ``right_id``), ascending
 
-It is a file of judged pairs like any other (:mod:`recsys.workspace.pairs` reads it). Its id comes from the
-pairs, so the same judgements are the same artifact, and none at all are always the same empty one. The
-pointer ``judgements`` names the latest.
-
-Does not know: who judged, where judgements are kept, what is learnt from them.
+The file is read like any other file of judged pairs (:mod:`recsys.workspace.pairs`). The id comes from the
+pairs, so the same judgements are the same artifact. The pointer ``judgements`` names the latest export.
 """
 
 from collections.abc import Sequence
@@ -27,7 +24,7 @@ SCHEMA = pa.schema(
         pa.field("left_id", pa.string(), nullable=False),
         pa.field("right_id", pa.string(), nullable=False),
         pa.field("label", pa.string(), nullable=False),  # similar, not_similar or duplicate
-        pa.field("weight", pa.float64(), nullable=False),  # in (0, 1]; 1: all who judged agree
+        pa.field("weight", pa.float64(), nullable=False),  # in (0, 1]; 1: all judges agree
         pa.field("num_judges", pa.int32(), nullable=False),
         pa.field("updated_at", pa.timestamp("us", tz="UTC"), nullable=False),  # of the last judgement
     ]
@@ -36,13 +33,13 @@ _VERSION = 1
 
 
 def commit(workspace: Workspace, rows: Sequence[dict[str, Any]], info: dict[str, Any]) -> Manifest:
-    """Write the pairs (rows of :data:`SCHEMA`) as an artifact, or find it, and point at it.
+    """Write the pairs (rows of :data:`SCHEMA`), unless the artifact exists, and point at it.
 
-    When somebody said it does not enter the id: to say the same again is no news.
+    ``updated_at`` does not enter the id: repeating a judgement changes nothing.
     """
     ordered = sorted(rows, key=lambda row: (row["left_id"], row["right_id"]))
-    said = [[row[n] for n in ("left_id", "right_id", "label", "weight", "num_judges")] for row in ordered]
-    id = content_id({"version": _VERSION, "pairs": said})
+    content = [[row[n] for n in ("left_id", "right_id", "label", "weight", "num_judges")] for row in ordered]
+    id = content_id({"version": _VERSION, "pairs": content})
     manifest = workspace.find(KIND, id)
     if manifest is None:
         with workspace.create(KIND, id) as draft:
@@ -55,16 +52,13 @@ def commit(workspace: Workspace, rows: Sequence[dict[str, Any]], info: dict[str,
 
 
 def latest(workspace: Workspace) -> str | None:
-    """Return the ref of what was exported last, or ``None`` where nothing ever was."""
+    """Return the ref of the latest export, or ``None`` before the first."""
     pointer = workspace.read_pointer(POINTER)
     return str(pointer["judgements"]) if pointer else None
 
 
-def telling(workspace: Workspace, ref: str | None) -> str | None:
-    """Return ``ref`` where it holds pairs; ``None`` where it does not, or is ``None``.
-
-    No judgements and an empty artifact of them are the same night, and give the same ids.
-    """
+def nonempty(workspace: Workspace, ref: str | None) -> str | None:
+    """Return ``ref``, or ``None`` if that artifact has no pairs: an empty one must give the same ids as none."""
     return ref if ref is not None and workspace.get(ref).info["num_pairs"] else None
 
 
@@ -74,5 +68,5 @@ def path_of(workspace: Workspace, ref: str) -> Path:
 
 
 def read_judgements(workspace: Workspace, ref: str | None) -> list[JudgedPair]:
-    """Return the pairs of the artifact ``ref``, ascending; none for ``None``."""
+    """Return the pairs of the artifact ``ref``, ascending; an empty list for ``None``."""
     return [] if ref is None else list(read_pairs(path_of(workspace, ref)))

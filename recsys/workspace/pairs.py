@@ -1,7 +1,4 @@
-"""Files of judged pairs: ``left_id, right_id, label[, weight]`` in CSV, TSV, JSON Lines or Parquet.
-
-Does not know: which products exist or what they are used for.
-"""
+"""Files of judged pairs: ``left_id, right_id, label[, weight]`` in CSV, TSV, JSON Lines or Parquet."""
 
 import hashlib
 from collections.abc import Iterator
@@ -21,14 +18,14 @@ _NEGATIVE = {"0", "0.0", "false", "not_similar", "negative", "no", "different"}
 
 
 class JudgedPair(NamedTuple):
-    """What was judged of two products."""
+    """Whether two products are similar."""
 
     left_id: str
     right_id: str
     weight: float
     """Above 0: similar; below 0: not similar."""
     duplicate: bool = False
-    """Similar because they are one and the same thing."""
+    """Similar because they are the same product."""
 
 
 def read_pairs(path: Path) -> Iterator[JudgedPair]:

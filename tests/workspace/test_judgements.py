@@ -6,7 +6,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from recsys.workspace import Workspace
-from recsys.workspace.judgements import SCHEMA, commit, latest, path_of, read_judgements, telling
+from recsys.workspace.judgements import SCHEMA, commit, latest, path_of, read_judgements, nonempty
 
 NOW = datetime(2026, 7, 1, tzinfo=UTC)
 
@@ -39,8 +39,8 @@ def test_the_latest_is_what_was_exported_last_even_where_it_was_there_before(wor
 
 def test_none_and_an_empty_artifact_tell_the_same(workspace: Workspace) -> None:
     empty = commit(workspace, [], {})
-    assert telling(workspace, None) is None
-    assert telling(workspace, empty.ref) is None
+    assert nonempty(workspace, None) is None
+    assert nonempty(workspace, empty.ref) is None
     assert read_judgements(workspace, empty.ref) == read_judgements(workspace, None) == []
     some = commit(workspace, [row("a", "b")], {})
-    assert telling(workspace, some.ref) == some.ref
+    assert nonempty(workspace, some.ref) == some.ref

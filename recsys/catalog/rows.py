@@ -27,6 +27,8 @@ from recsys.config import CatalogConfig
 from recsys.workspace.product import PAYLOAD_COLUMNS, TEXT_COLUMNS
 
 _SHOWN_CHARS = 200
+_MARKUP_PER_TEXT = 10
+"""A text with its markup may be so many times longer than the text alone: bounds the work of one value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,18 +171,15 @@ class _RowReader:
         return [ImageLink(column, link) for column, link in parsed if link is not None]
 
     def _text(self, column: str, value: Any) -> str | None:
-        text: str | None = self._parsed(column, [value], parse_joined)
-        if text and self._config.strip_html:
-            text = plain_text(text) or None
+        written: str = self._parsed(column, [value], parse_joined) or ""
         limit = self._config.max_text_chars
-        if text and len(text) > limit:
-            self.reject(
-                column,
-                text,
-                ValueProblemError("text_cut", f"has {len(text):,} characters and was cut to {limit:,}"),
-            )
-            text = text[:limit]
-        return text
+        text = written[: _MARKUP_PER_TEXT * limit]
+        if self._config.strip_html:
+            text = plain_text(text)
+        if len(text) > limit or len(written) > _MARKUP_PER_TEXT * limit:
+            message = f"has {len(written):,} characters and was cut to {limit:,}"
+            self.reject(column, text, ValueProblemError("text_cut", message))
+        return text[:limit] or None
 
     def _parsed(self, column: str, value: Any, parse: Any) -> Any:
         if isinstance(value, list | tuple):

@@ -37,7 +37,7 @@ POINTER = "catalog"
 """Names the snapshot in service, the one before it, and what the last ingest did:
 ``{"snapshot", "previous", "ingested_at", "counts", "diff", "duration_s"}``."""
 
-CODE_VERSION = 1
+CODE_VERSION = 2
 """Raise it when the same feed would give another snapshot."""
 
 _MANNERS = {

@@ -1,7 +1,4 @@
-"""Type checks of single values: a feed's text or number in, a clean value or a reason out.
-
-Does not know: rows, columns of other products, files.
-"""
+"""Type checks of single values: a feed's text or number in, a clean value or a reason out."""
 
 import html
 import math
@@ -10,8 +7,11 @@ import unicodedata
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from html.parser import HTMLParser
 from typing import Any
+
+from selectolax.lexbor import LexborHTMLParser
+from stdnum import ean
+from stdnum.exceptions import InvalidChecksum, ValidationError
 
 from recsys.workspace.product import MAX_ID_LENGTH
 
@@ -28,7 +28,7 @@ _AVAILABILITY = {
 }
 _SYMBOLS = {"€": "EUR", "£": "GBP", "¥": "JPY", "₹": "INR", "zł": "PLN"}
 _AMOUNT = re.compile(r"[+-]?\d[\d.,'\u00a0\u202f ]*")
-_TAG = re.compile(r"<\s*/?[a-zA-Z!][^>]*>")
+_TAG_START = re.compile(r"<(?=[a-zA-Z/!?])")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _MAX_PRICE = 1e12
@@ -76,33 +76,16 @@ def parse_identifier(value: Any) -> str | None:
 
 def plain_text(text: str) -> str:
     """Return ``text`` without markup and entities; scripts and styles go with their content."""
-    if "<" not in text and "&" not in text:
-        return text
-    if _TAG.search(text):
-        parser = _Stripper()
-        parser.feed(text)
-        parser.close()
-        text = "".join(parser.parts)
-    return " ".join(html.unescape(text).split())
-
-
-class _Stripper(HTMLParser):
-    def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
-        self.parts: list[str] = []
-        self._hidden = 0
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self._hidden += tag in ("script", "style")
-        self.parts.append(" ")
-
-    def handle_endtag(self, tag: str) -> None:
-        self._hidden -= tag in ("script", "style") and self._hidden > 0
-        self.parts.append(" ")
-
-    def handle_data(self, data: str) -> None:
-        if not self._hidden:
-            self.parts.append(data)
+    if "<" in text:
+        tags, end, rest = text.rpartition(">")  # no tag ends in the rest: its "<" are text, as in "a<b"
+        markup = _TAG_START.sub(" <", tags) + end + rest.replace("<", "&lt;")  # a tag separates words
+        tree = LexborHTMLParser(markup, is_fragment=True)
+        for element in tree.css("script, style"):
+            element.decompose()
+        text = tree.root.text() if tree.root else ""
+    elif "&" in text:
+        text = html.unescape(text)
+    return " ".join(text.split())
 
 
 def parse_price(value: Any, *, default_currency: str | None = None) -> Money | None:
@@ -203,10 +186,10 @@ def parse_gtin(value: Any) -> str | None:
     text = parse_text(value)
     if text is None:
         return None
-    digits = re.sub(r"[\s-]", "", text)
-    if not (digits.isascii() and digits.isdigit() and len(digits) in (8, 12, 13, 14)):
-        raise ValueProblemError("bad_gtin", "was expected to be 8, 12, 13 or 14 digits")
-    total = sum(int(d) * (3 if i % 2 == 0 else 1) for i, d in enumerate(reversed(digits[:-1])))
-    if (10 - total % 10) % 10 != int(digits[-1]):
-        raise ValueProblemError("bad_gtin", "has a wrong check digit")
+    try:
+        digits: str = ean.validate(text)
+    except InvalidChecksum:
+        raise ValueProblemError("bad_gtin", "has a wrong check digit") from None
+    except ValidationError:
+        raise ValueProblemError("bad_gtin", "was expected to be 8, 12, 13 or 14 digits") from None
     return digits

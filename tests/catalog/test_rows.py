@@ -87,6 +87,13 @@ def test_long_texts_are_cut_and_said_so() -> None:
     assert len(rejection.value) <= 200
 
 
+def test_a_text_of_endless_markup_is_cut_before_it_is_parsed() -> None:
+    product, [rejection] = _map({"id": "x", "title": "Mug", "description": "<p>a</p>" * 200_000})
+    assert product is not None
+    assert len(product.values["description"]) == 20_000
+    assert rejection.reason == "text_cut"
+
+
 def test_bytes_of_another_encoding_cost_their_column_only() -> None:
     product, [rejection] = _map({"id": "x", "title": "Mug", "brand": "Caf\udce9", "image_link": "a.jpg"})
     assert product is not None

@@ -58,7 +58,7 @@ def latest(workspace: Workspace) -> str | None:
 
 
 def nonempty(workspace: Workspace, ref: str | None) -> str | None:
-    """Return ``ref``, or ``None`` if that artifact has no pairs: an empty one must give the same ids as none."""
+    """Return ``ref``, or ``None`` if the artifact has no pairs: empty must give the same ids as none."""
     return ref if ref is not None and workspace.get(ref).info["num_pairs"] else None
 
 

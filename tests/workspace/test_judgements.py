@@ -6,7 +6,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from recsys.workspace import Workspace
-from recsys.workspace.judgements import SCHEMA, commit, latest, path_of, read_judgements, nonempty
+from recsys.workspace.judgements import SCHEMA, commit, latest, nonempty, path_of, read_judgements
 
 NOW = datetime(2026, 7, 1, tzinfo=UTC)
 

@@ -36,7 +36,7 @@ logger = logging.getLogger("similarity")
 
 
 def step(*, rule: dict[str, Any], timeout: timedelta, **settings: Any) -> Callable[[Callable[..., Any]], Any]:
-    """Make a task of a function, with its retry rule and timeout; errors no retry can help fail at once."""
+    """Make a task of a function, with its retry rule and timeout; an error that no retry helps fails at once."""
 
     def decorate(function: Callable[..., Any]) -> Any:
         @task(execution_timeout=timeout, **rule, **settings)  # type: ignore[untyped-decorator]
@@ -45,15 +45,15 @@ def step(*, rule: dict[str, Any], timeout: timedelta, **settings: Any) -> Callab
             from recsys.errors import RecsysError
 
             name, started = function.__name__, time.monotonic()
-            logger.info("night | %s ...", name)
+            logger.info("recsys | %s ...", name)
             try:
                 result = function(*args, **kwargs)
             except RecsysError as error:
-                logger.error("night | %s failed: %s", name, error)
+                logger.error("recsys | %s failed: %s", name, error)
                 if error.retryable:
                     raise
                 raise AirflowFailException(str(error)) from error
-            logger.info("night | %s done in %.1f s", name, time.monotonic() - started)
+            logger.info("recsys | %s done in %.1f s", name, time.monotonic() - started)
             return result
 
         return run
@@ -62,8 +62,34 @@ def step(*, rule: dict[str, Any], timeout: timedelta, **settings: Any) -> Callab
 
 
 def pipeline() -> tuple[Any, Any]:
-    """Return ``(config, workspace)`` as ``RECSYS_CONFIG`` and the environment describe them."""
+    """Return ``(config, workspace)`` as ``RECSYS_CONFIG`` and the environment describe them.
+
+    Where neither they nor ``RECSYS_QDRANT_URL`` name a Qdrant server, the Airflow connection
+    ``qdrant_default`` does, if there is one; without any, the index is Qdrant Edge.
+    """
     from recsys import config, workspace
 
     loaded = config.load()
+    if not loaded.index.url:
+        loaded = loaded.model_copy(update={"index": _with_connection(loaded.index)})
     return loaded, workspace.open_workspace(loaded)
+
+
+def _with_connection(index: Any) -> Any:
+    """Return index settings with the address and the key of the connection, if there is one."""
+    from airflow.providers.qdrant.hooks.qdrant import QdrantHook
+    from airflow.sdk.exceptions import AirflowNotFoundException
+
+    try:
+        connection = QdrantHook.get_connection(QdrantHook.default_conn_name)
+    except AirflowNotFoundException:
+        return index
+    extra = connection.extra_dejson
+    scheme = "https" if extra.get("https") else "http"
+    return index.model_copy(
+        update={
+            "url": extra.get("url") or f"{scheme}://{connection.host}:{connection.port or 6333}",
+            "grpc_port": int(extra.get("grpc_port") or index.grpc_port),
+            "api_key": connection.password or index.api_key,
+        }
+    )

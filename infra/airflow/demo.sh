@@ -10,7 +10,7 @@ python -m examples.sample_shop --next-night
 log="$AIRFLOW_HOME/demo.log"
 echo "running the DAG similarity_nightly in Airflow (its whole log: ${log#"$root"/})"
 # Airflow's own log is long; shown here are the lines of the pipeline itself.
-if ! airflow dags test similarity_nightly 2>&1 | tee "$log" | sed -unE 's/^.*(night \|.*)$/  \1/p' | sed -uE 's/ +\[[a-z_.]+\] loc=.*$//'; then
+if ! airflow dags test similarity_nightly 2>&1 | tee "$log" | sed -unE 's/^.*(recsys \|.*)$/  \1/p' | sed -uE 's/ +\[[a-z_.]+\] loc=.*$//'; then
   echo "the run failed; the last lines of its log:" >&2
   tail -n 40 "$log" >&2
   exit 1

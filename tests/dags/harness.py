@@ -4,12 +4,14 @@
     python -m tests.dags.harness fail-each      every task fails once, after its work is done; each time
                                                 it is cleared, as a person would in the UI
     python -m tests.dags.harness parse          parse the DAG file and say what that imported
+    python -m tests.dags.harness settings       the Qdrant server that tasks talk to
 
 Airflow's own ``dag.test`` starts a run anew each time, so it cannot show what clearing one task does; the
 loop here is its loop, around a run that stays. Prints one JSON object on the last line.
 """
 
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -48,6 +50,29 @@ def parse() -> dict[str, Any]:
     version = airflow.sdk.__version__
     errors = {str(k): str(v) for k, v in bag.import_errors.items()}
     return {"airflow": version, "seconds": seconds, "imported": heavy + own, "errors": errors, "tasks": tasks}
+
+
+def settings() -> dict[str, Any]:
+    """Return address, key and gRPC port that tasks get, by what describes the Qdrant server."""
+    sys.path.insert(0, str(DAGS))
+    from similarity_defaults import pipeline
+
+    extra = json.dumps({"conn_type": "qdrant", "extra": {"url": "http://v:1", "grpc_port": 2}})
+    connections = {
+        "nothing": None,
+        "host": "qdrant://:secret@vectors.example:7333/?https=true",
+        "url": extra,
+        "both": "qdrant://vectors.example",
+    }
+    found = {}
+    for name, connection in connections.items():
+        if connection:
+            os.environ["AIRFLOW_CONN_QDRANT_DEFAULT"] = connection
+        if name == "both":
+            os.environ["RECSYS_QDRANT_URL"] = "http://mine:6333"
+        index = pipeline()[0].index
+        found[name] = [index.url, index.api_key, index.grpc_port]
+    return found
 
 
 class Faults:
@@ -97,7 +122,7 @@ def count_work() -> list[str]:
 
 def night(fail_each: bool) -> dict[str, Any]:
     """Run one night to its end; with ``fail_each`` every task fails once and is cleared."""
-    from airflow import settings
+    from airflow import settings as airflow_settings
     from airflow.dag_processing.bundles.manager import DagBundlesManager
     from airflow.dag_processing.dagbag import BundleDagBag, sync_bag_to_db
     from airflow.models.dagrun import DagRun
@@ -108,7 +133,7 @@ def night(fail_each: bool) -> dict[str, Any]:
     from airflow.utils.types import DagRunTriggeredByType, DagRunType
     from sqlalchemy import select
 
-    session = settings.Session()
+    session = airflow_settings.Session()
     manager = DagBundlesManager()
     manager.sync_bundles_to_db(session=session)
     session.commit()
@@ -167,5 +192,8 @@ def night(fail_each: bool) -> dict[str, Any]:
 
 if __name__ == "__main__":
     what = sys.argv[1]
-    result = parse() if what == "parse" else night(fail_each=what == "fail-each")
+    if what == "parse":
+        result = parse()
+    else:
+        result = settings() if what == "settings" else night(fail_each=what == "fail-each")
     sys.stdout.write("\n" + json.dumps(result) + "\n")

@@ -48,3 +48,13 @@ def test_the_tasks_are_wired_as_designed(parsed: dict[str, Any]) -> None:
 def test_the_file_stays_thin() -> None:
     source = (Path(__file__).resolve().parents[2] / "dags" / "similarity_nightly.py").read_text()
     assert len(source.splitlines()) <= 110
+
+
+def test_the_connection_qdrant_default_holds_the_servers_address_and_key(
+    harness: Callable[..., dict[str, Any]],
+) -> None:
+    found = harness("settings")
+    assert found["nothing"] == [None, None, 6334]  # Qdrant Edge
+    assert found["host"] == ["https://vectors.example:7333", "secret", 6334]
+    assert found["url"] == ["http://v:1", None, 2]
+    assert found["both"] == ["http://mine:6333", None, 6334]  # RECSYS_QDRANT_URL comes first

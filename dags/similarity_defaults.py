@@ -1,4 +1,4 @@
-"""What every DAG of the pipeline shares: the step decorator, retry rules, timeouts, pool and Assets.
+"""What all DAGs share: the step decorator, retry rules, pool, Assets, configuration.
 
 Heavy imports happen inside tasks: the DAG processor parses these files every few seconds.
 """
@@ -36,7 +36,7 @@ logger = logging.getLogger("similarity")
 
 
 def step(*, rule: dict[str, Any], timeout: timedelta, **settings: Any) -> Callable[[Callable[..., Any]], Any]:
-    """Make a task of a function, with its retry rule and timeout; an error that no retry helps fails at once."""
+    """Make a task of a function, with its retry rule and timeout. An error that no retry helps is final."""
 
     def decorate(function: Callable[..., Any]) -> Any:
         @task(execution_timeout=timeout, **rule, **settings)  # type: ignore[untyped-decorator]

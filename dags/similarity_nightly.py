@@ -37,7 +37,7 @@ def similarity_nightly() -> None:
     def begin(run_id: Any = None) -> str | None:
         from recsys import nightly
 
-        return nightly.begin(*pipeline(), run_id)
+        return nightly.champion_at_start(*pipeline(), run_id)
 
     @step(rule=NETWORK, timeout=timedelta(hours=4), outlets=[CATALOG])
     def ingest() -> str:
@@ -86,13 +86,13 @@ def similarity_nightly() -> None:
     def publish(snapshot: str, embeddings: str, run_id: Any = None) -> str:
         from recsys import nightly
 
-        return str(nightly.publish(*pipeline(), run_id, snapshot, embeddings).ref)
+        return str(nightly.publish_once(*pipeline(), run_id, snapshot, embeddings).ref)
 
     @step(rule=PURE, timeout=timedelta(minutes=30))
     def report(refs: dict[str, str], run_id: Any = None) -> str:
         from recsys import nightly
 
-        return str(nightly.report(*pipeline(), run_id, refs).ref)
+        return str(nightly.write_report(*pipeline(), run_id, refs).ref)
 
     champion, snapshot, judged = begin(), ingest(), judgements()
     challenger = train(snapshot, champion, judged)

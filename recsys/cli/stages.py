@@ -149,7 +149,7 @@ def report(session: Session, snapshot: str | None, machine: bool) -> None:
         "embeddings": nightly.latest(workspace, "embedding-sets", made_by="embed", snapshot=snapshot).ref,
         "publication": publication.ref,
     }
-    manifest = nightly.report(config, workspace, f"by hand: {publication.id}", refs)
+    manifest = nightly.write_report(config, workspace, f"by hand: {publication.id}", refs)
     _made(manifest, machine=machine, text=manifest.info["page"])
 
 

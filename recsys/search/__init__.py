@@ -1,14 +1,14 @@
-"""Search for people and for services: the HTTP API, the merchandiser's page, rules and judgements.
+"""Search over the live index: a query in, a ranked and explained result out.
 
-    run       serve: the door
-    query     what can be asked and answered
-    live      what is live, with its encoder and images; follows the alias
-    finder    asks the index, ranks, explains
-    rank      folding, diversity, rules: arrays and plain values in, an order out
-    rules     what a rule is and when it acts
-    lookup    products by id and words, as one types
-    feedback  rules and judgements in a database; judgements become training pairs
-    http      the API and the page
+    finder        answers a query; the files below in the order in which it calls them
+    query         what a query asks for and what a result holds
+    live_index    the live collection with its encoder, images and autocomplete; follows the alias
+    query_vector  from products, text and images to the vectors that are looked for
+    candidates    enough of the nearest products that the ranking is final
+    rank          rules, collapsed variants, diversity: plain values in, an order out
+    explain       the result, with shared attributes and what rules did
+    autocomplete  products by id and words, as one types
+    thumbnails    stored images at the widths that a page asks for
 
-Does not know: how anything is trained or published.
+Does not know: HTTP, where rules are kept, how anything is trained or published.
 """

@@ -1,93 +1,29 @@
-"""Candidates of one question: enough of them that the order shown is the order of everything.
+"""Candidates of a query: enough of them that what is shown is ranked as if everything had been fetched.
 
-The engine answers by similarity alone. Rules move products and variants collapse, so more is fetched than
-shown, and more again until nothing that was not fetched could stand among what is shown:
-
-    every product shown has a shifted score above what any product not fetched could have
-
-Boosted and pinned products are fetched by themselves besides, however far away they are.
-
-Does not know: vectors of examples; what is shown of a product.
+The engine finds products by similarity alone. Rules move products and variants collapse, so more is fetched
+than shown, and more again until no product that was not fetched could stand among those shown: every one of
+them has a shifted score above what any product beyond the pool could have. What boosts and pins name is
+fetched by queries of its own, however far away it is.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import numpy as np
 
 from recsys.errors import InputError
-from recsys.feedback.rules import Rule, Subject
+from recsys.feedback.rules import Rule
 from recsys.index import Collection
-from recsys.index.base import Hit, Query, StoredPoint
+from recsys.index.base import Float32, Hit, Query
 from recsys.index.filters import Filter, Ids, Not
-from recsys.index.query import parts
 from recsys.search.query import SearchQuery
-from recsys.search.query_vector import Float32
+from recsys.search.query_vector import ResolvedQuery
 from recsys.search.rank import Ranking, ScoredProduct, rank
-from recsys.workspace.embeddings import query_vector
+from recsys.workspace.embeddings import halves, query_vector
 
 MAX_POOL = 5000
-"""Candidates looked at, at most: beyond that, an answer shows the best of those."""
+"""Most candidates that are fetched; beyond that, the result is the best of those."""
 _SLACK = 4
-"""Candidates beyond those needed: of equal scores at the edge the engine gives any."""
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Aim:
-    """What a question comes down to."""
-
-    halves: Float32
-    """``[2, D]``: image and text, unit vectors."""
-    image_weight: float
-    liked: tuple[StoredPoint, ...]
-    without: frozenset[str]
-    """Ids that are not answered: the examples."""
-    subject: Subject
-
-
-def collect(
-    collection: Collection, query: SearchQuery, aim: Aim, rules: Sequence[Rule], *, among: int
-) -> Ranking:
-    """Return the order of what was looked at; its first ``offset + limit + 1`` products are final.
-
-    ``rules`` are those that apply; ``among`` is how many diversity chooses from.
-    """
-    need = query.offset + query.limit + 1
-    if query.diversity > 0:
-        need = max(need, among)
-    vector = query_vector(aim.halves[0], aim.halves[1], aim.image_weight)
-    blocks = [] if query.explain else [Not(r.condition) for r in rules if r.action == "block"]
-    besides = [r.condition for r in rules if r.action == "boost"]
-    lift = sum(r.shift for r in rules if r.action == "boost")  # of an unseen product, at most
-    pinned = tuple(dict.fromkeys(r.target_value for r in rules if r.action == "pin"))
-    pool = need + len(aim.without) + (need if query.collapse_variants else _SLACK)
-    while True:
-        asked = [_ask(vector, pool, [*query.filter, *blocks])]
-        asked += [_ask(vector, pool, [*query.filter, condition]) for condition in besides]
-        pins = [_ask(vector, len(pinned), [*query.filter, Ids(pinned)])] if pinned else []
-        answers = collection.query_batch([*asked, *pins]) if besides or pins else [collection.query(asked[0])]
-        hits = {h.id: h for answer in answers for h in answer if h.id not in aim.without}
-        ranking = rank(
-            candidates_of(list(hits.values()), aim),
-            rules,
-            collapse_variants=query.collapse_variants,
-            diversity=query.diversity,
-            among=among,
-            count=query.offset + query.limit + 1,
-            image_weight=aim.image_weight,
-        )
-        lifts = [0.0] + [lift] * len(besides)
-        unseen = [a[-1].score + up for a, up in zip(answers, lifts, strict=False) if len(a) == pool]
-        if not unseen or pool >= MAX_POOL or _num_certain(ranking, max(unseen)) >= need:
-            return ranking
-        pool = min(MAX_POOL, 2 * pool)
-
-
-def candidates_of(hits: Sequence[Hit], aim: Aim) -> list[ScoredProduct]:
-    """Return hits, which have vectors, with both parts of their score."""
-    return [
-        ScoredProduct(h.id, h.score, *both, h.vector, h.payload)
-        for h, both in zip(hits, parts(hits, aim.halves), strict=True)
-        if h.vector is not None
-    ]
+"""Candidates beyond those needed: of equal scores at the edge the engine returns any."""
 
 
 def check_filter(collection: Collection, filter: Filter) -> None:
@@ -102,10 +38,69 @@ def check_filter(collection: Collection, filter: Filter) -> None:
             )
 
 
-def _ask(vector: Float32, limit: int, filter: Filter) -> Query:
+def collect(
+    collection: Collection,
+    query: SearchQuery,
+    resolved: ResolvedQuery,
+    rules: Sequence[Rule],
+    *,
+    diversity_pool: int,
+) -> Ranking:
+    """Return the ranking of the candidates; its first ``offset + limit + 1`` products are final.
+
+    ``rules`` are those that apply to the query; ``diversity_pool`` is how many products diversity chooses
+    from.
+    """
+    end = query.offset + query.limit + 1
+    num_final = max(end, diversity_pool) if query.diversity > 0 else end
+    vector = query_vector(resolved.vectors[0], resolved.vectors[1], resolved.image_weight)
+    blocks = [] if query.explain else [Not(r.condition) for r in rules if r.action == "block"]
+    boosted = [r.condition for r in rules if r.action == "boost"]
+    largest_boost = sum(r.shift for r in rules if r.action == "boost")  # of a product not fetched, at most
+    pinned = tuple(dict.fromkeys(r.target_value for r in rules if r.action == "pin"))
+    pool = num_final + len(resolved.excluded) + (num_final if query.collapse_variants else _SLACK)
+    while True:
+        requests = [_request(vector, pool, [*query.filter, *blocks])]
+        requests += [_request(vector, pool, [*query.filter, condition]) for condition in boosted]
+        if pinned:
+            requests.append(_request(vector, len(pinned), [*query.filter, Ids(pinned)]))
+        responses = collection.query_batch(requests) if len(requests) > 1 else [collection.query(requests[0])]
+        hits = {hit.id: hit for hits in responses for hit in hits if hit.id not in resolved.excluded}
+        ranking = rank(
+            scored_products(list(hits.values()), resolved.vectors),
+            rules,
+            collapse_variants=query.collapse_variants,
+            diversity=query.diversity,
+            diversity_pool=diversity_pool,
+            count=end,
+            image_weight=resolved.image_weight,
+        )
+        boosts = [0.0] + [largest_boost] * len(boosted)
+        beyond = [r[-1].score + b for r, b in zip(responses, boosts, strict=False) if len(r) == pool]
+        if not beyond or pool >= MAX_POOL or _num_above(ranking, max(beyond)) >= num_final:
+            return ranking
+        pool = min(MAX_POOL, 2 * pool)
+
+
+def scored_products(hits: Sequence[Hit], vectors: Float32) -> list[ScoredProduct]:
+    """Return hits with both parts of their score; ``vectors`` ``[2, D]`` is what was looked for.
+
+    The hits were fetched with vectors.
+    """
+    stored = [hit.vector for hit in hits if hit.vector is not None]
+    if not stored:
+        return []
+    parts = np.einsum("nmd,md->nm", halves(np.stack(stored)), vectors).tolist()
+    return [
+        ScoredProduct(hit.id, hit.score, image_score, text_score, vector, hit.payload)
+        for hit, vector, (image_score, text_score) in zip(hits, stored, parts, strict=True)
+    ]
+
+
+def _request(vector: Float32, limit: int, filter: Filter) -> Query:
     return Query(vector=vector, limit=limit, filter=filter, with_vectors=True)
 
 
-def _num_certain(ranking: Ranking, cutoff: float) -> int:
-    """Count the products, pins aside, that nothing beyond the pool could precede."""
-    return sum(r.pin is None and r.adjusted > cutoff for r in ranking.order)
+def _num_above(ranking: Ranking, score: float) -> int:
+    """Count the products, pins aside, whose shifted score is above ``score``."""
+    return sum(r.pin is None and r.shifted_score > score for r in ranking.order)

@@ -1,26 +1,23 @@
-"""What is live, as searches see it: a collection, its encoder, its images, its words.
+"""The live index as searches see it: a collection, its encoder, its images, its autocomplete.
 
-An :class:`IndexView` never changes; whoever answers takes one and uses nothing else, so that no answer mixes
-two encoders. :class:`LiveIndex` looks at the alias every ``search.poll_interval_s`` seconds and prepares the
-next view, its encoder loaded, before it takes over.
-
-Does not know: ranking, HTTP.
+An :class:`IndexView` never changes; a search reads one and nothing else, so no result mixes two encoders.
+:class:`LiveIndex` looks at the alias every ``search.poll_interval_s`` seconds and prepares the next view, its
+encoder loaded, before that takes over.
 """
 
 import logging
 import threading
+import weakref
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from recsys.config import Config
-from recsys.errors import ArtifactError, InputError, NotFoundError, RecsysError, TransientError
+from recsys.errors import ArtifactError, NotFoundError, RecsysError, TransientError
 from recsys.index import Collection, open_index
-from recsys.index.base import READY, CollectionInfo
+from recsys.index.base import READY, CollectionInfo, Float32
 from recsys.search.autocomplete import Autocomplete
 from recsys.workspace import Workspace
 from recsys.workspace.image_store import ImageStore
@@ -33,55 +30,136 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _ENCODER_WAIT_S = 30.0
-"""How long a query in words or pixels waits for an encoder that is being loaded."""
-
-Float32 = NDArray[np.float32]
+"""How long a query with text or images waits for an encoder that is being loaded."""
 
 
-@dataclass(frozen=True, eq=False)
-class Encoding:
-    """An encoder, loaded or about to be; one query at a time, since tokenizers cannot be shared."""
+class LiveIndex:
+    """Follows what is live. Safe to share between threads."""
 
-    ref: str
-    loading: "Future[ProductEncoder]"
-    turn: threading.Lock
+    def __init__(self, config: Config, workspace: Workspace) -> None:
+        self._config, self._workspace = config, workspace
+        self._index = open_index(config, workspace)
+        self._loader = ThreadPoolExecutor(1, "load-encoder")
+        self._encoders: weakref.WeakValueDictionary[str, LazyEncoder] = weakref.WeakValueDictionary()
+        self._current: IndexView | None = None
+        self._kept: IndexView | None = None
+        self._opening = threading.Lock()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._follow, name="follow", daemon=True)
+        self.num_swaps = 0
+        """Times that another view took over."""
 
-    def get(self) -> "ProductEncoder":
-        """Return the encoder; raises :class:`TransientError` while it is being loaded, or if that failed."""
+    def start(self) -> None:
+        """Open what is live, if anything is, and follow it in a thread, which also prepares it."""
+        self.refresh()
+        self._thread.start()
+
+    def ready(self) -> bool:
+        """Tell whether queries by product id can be answered."""
+        return self._current is not None
+
+    def view(self, name: str | None = None) -> "IndexView":
+        """Return the view of what is live, or of the kept collection ``name``.
+
+        Raises :class:`ArtifactError` where nothing is published, :class:`NotFoundError` for a collection
+        that is not kept.
+        """
+        current = self._current
+        if current is None:
+            raise ArtifactError(
+                "Nothing was published yet.", fix="Run the nightly DAG, or the verbs up to `recsys publish`."
+            )
+        if name is None or name == current.collection.name:
+            return current
+        with self._opening:
+            if self._kept is None or self._kept.collection.name != name:
+                names = [c.name for c in self.kept()]
+                if name not in names:
+                    raise NotFoundError(
+                        f"There is no collection {name!r} to search.",
+                        fix=f"Name one of {', '.join(names)}, or none.",
+                    )
+                self._kept = self._view_of(self._index.open(name))
+            return self._kept
+
+    def kept(self) -> list[CollectionInfo]:
+        """Return the collections that can be searched, the live one first."""
+        return [c for c in self._index.collections() if c.live or c.metadata.state == READY]
+
+    def refresh(self, *, prepare: bool = False) -> None:
+        """Take over what is live now; with ``prepare``, once everything is loaded.
+
+        Where nothing was live before, a view takes over at once: by id it can be searched already.
+        """
+        current = self._current
         try:
-            return self.loading.result(_ENCODER_WAIT_S)
-        except TimeoutError:
-            problem = f"The encoder {self.ref} is still being loaded."
-        except RecsysError as error:
-            problem = f"The encoder {self.ref} cannot be loaded: {error.message}"
-        raise TransientError(
-            problem, fix="Ask again in some seconds; questions by product id are answered meanwhile."
-        )
+            collection = self._index.open()
+        except ArtifactError:
+            if current is None:
+                return
+            raise
+        if current is not None and (collection.name, collection.metadata) == (
+            current.collection.name,
+            current.collection.metadata,
+        ):
+            return
+        view = self._view_of(collection)
+        if current is None:
+            self._current = view
+        if prepare:
+            view.prepare()
+        self._current, self._kept = view, None
+        self.num_swaps += 1
+        logger.info("searching %s (%s)", view.generation, view.encoder_ref)
+
+    def close(self) -> None:
+        """Stop following."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout=5)
+        self._loader.shutdown(wait=False, cancel_futures=True)
+        self._index.close()
+
+    def _follow(self) -> None:
+        if self._current is not None:
+            self._current.prepare()
+        while not self._stop.wait(self._config.search.poll_interval_s):
+            try:
+                self.refresh(prepare=True)
+            except RecsysError as error:
+                logger.warning("cannot see what is live, searching what was: %s", error)
+            except Exception:
+                logger.exception("cannot see what is live, searching what was")
+
+    def _view_of(self, collection: Collection) -> "IndexView":
+        ref = collection.metadata.encoder
+        encoder = self._encoders.get(ref)
+        if encoder is None:
+            encoder = self._encoders[ref] = LazyEncoder(self._workspace, ref, self._loader)
+        return IndexView(self._config, self._workspace, collection, encoder)
 
 
 class IndexView:
     """One collection and what belongs to it. Safe to share between threads."""
 
     def __init__(
-        self, config: Config, workspace: Workspace, collection: Collection, encoding: Encoding
+        self, config: Config, workspace: Workspace, collection: Collection, encoder: "LazyEncoder"
     ) -> None:
         self.collection = collection
         self.encoder_ref = collection.metadata.encoder
         self.snapshot_ref = collection.metadata.snapshot
         self._config, self._workspace = config, workspace
-        self._encoding = encoding
+        self._encoder = encoder
 
     @property
     def generation(self) -> str:
         """Text that changes whenever what is shown changes."""
-        metadata = self.collection.metadata
-        return f"{self.collection.name}@{metadata.updated_at}"
+        return f"{self.collection.name}@{self.collection.metadata.updated_at}"
 
     @property
     def encoder_loaded(self) -> bool:
-        """Whether queries in words or pixels can be answered at once."""
-        loading = self._encoding.loading
-        return loading.done() and loading.exception() is None
+        """Whether queries with text or images can be answered at once."""
+        return self._encoder.loaded
 
     @cached_property
     def snapshot(self) -> Snapshot:
@@ -99,162 +177,76 @@ class IndexView:
         path = self._workspace.state(f"autocomplete/{self.snapshot_ref.partition('/')[2]}.sqlite")
         return Autocomplete.open(path, self.snapshot)
 
-    def embed(self, text: str | None, images: tuple[bytes, ...]) -> tuple[Float32 | None, Float32 | None]:
-        """Return the image and the text vector ``[D]``, unit norm, of words and images, as far as given.
+    def embed(self, text: str | None, images: tuple[bytes, ...]) -> tuple[Float32, Float32]:
+        """Return the vectors of ``images`` ``[N, D]`` and of ``text`` ``[0 or 1, D]``, unit norm.
 
-        Raises :class:`InputError` for an image that cannot be used, :class:`TransientError` while the
-        encoder is not there.
+        Raises :class:`~recsys.errors.InputError` for an image that cannot be used,
+        :class:`TransientError` while the encoder is not loaded.
         """
-        if not text and not images:
-            return None, None
-        bounds = Normalisation.of(self._config.catalog.images)  # seen as the catalog's images are
-        jpegs = [normalise(image, bounds).jpeg for image in images]
-        encoder = self._encoding.get()
-        with self._encoding.turn:
-            words = encoder.embed_query(text=text)[1] if text else None
-            seen = [encoder.embed_query(jpeg=jpeg)[0] for jpeg in jpegs]
-        if not seen:
-            return None, words
-        mean = np.mean(seen, axis=0)
-        norm = float(np.linalg.norm(mean))
-        if norm < 1e-6:
-            raise InputError("The images cancel each other out.", fix="Search by fewer of them.")
-        return (mean / norm).astype(np.float32), words
+        seen, read = [], []
+        if text or images:
+            bounds = Normalisation.of(self._config.catalog.images)  # seen as the catalog's images are
+            jpegs = [normalise(image, bounds).jpeg for image in images]
+            encoder = self._encoder.get()
+            with self._encoder.lock:
+                read = [encoder.embed_query(text=text)[1]] if text else []
+                seen = [encoder.embed_query(jpeg=jpeg)[0] for jpeg in jpegs]
+        none = np.empty((0, self.collection.metadata.dim), np.float32)
+        return np.stack(seen) if seen else none, np.stack(read) if read else none
 
     def prepare(self) -> None:
         """Load everything that is loaded on first use, so that no request waits for it."""
         _ = self.autocomplete, self.image_store
         try:
-            self._encoding.loading.result()
-        except RecsysError as error:  # by id it can still be asked
-            logger.error("queries in words and pixels cannot be answered: %s", error)
+            self.load_encoder()
+        except RecsysError as error:  # queries by id can still be answered
+            logger.error("queries with text and images cannot be answered: %s", error)
+
+    def load_encoder(self) -> None:
+        """Wait until the encoder is loaded; raises the error that prevents it."""
+        self._encoder.load().result()
 
 
-class LiveIndex:
-    """Follows what is live. Safe to share between threads."""
+class LazyEncoder:
+    """An encoder that is loaded in the background when it is first needed.
 
-    def __init__(self, config: Config, workspace: Workspace) -> None:
-        self._config, self._workspace = config, workspace
-        self._index = open_index(config, workspace)
-        self._loader = ThreadPoolExecutor(1, "load-encoder")
-        self._encodings: dict[str, Encoding] = {}
-        self._current: IndexView | None = None
-        self._kept: dict[str, IndexView] = {}
-        self._changing = threading.Lock()
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._follow, name="follow", daemon=True)
-        self.num_swaps = 0
-        """Times that another view took over."""
+    One query at a time holds ``lock``, since tokenizers cannot be shared.
+    """
 
-    def start(self) -> None:
-        """Open what is live, if anything is, and begin to follow; the encoder is loaded meanwhile."""
-        self._look(wait=False)
-        self._thread.start()
+    def __init__(self, workspace: Workspace, ref: str, loader: ThreadPoolExecutor) -> None:
+        self._workspace, self._ref, self._loader = workspace, ref, loader
+        self._loading: Future[ProductEncoder] | None = None
+        self.lock = threading.Lock()
 
-    def ready(self) -> bool:
-        """Tell whether questions by product id can be answered."""
-        return self._current is not None
+    @property
+    def loaded(self) -> bool:
+        """Whether it can be used at once."""
+        loading = self._loading
+        return loading is not None and loading.done() and loading.exception() is None
 
-    def view(self, name: str | None = None) -> IndexView:
-        """Return what is live, or the kept collection ``name``.
+    def load(self) -> "Future[ProductEncoder]":
+        """Return the encoder's future; begins to load it unless that was done, and again if it failed."""
+        with self.lock:
+            if self._loading is None or (self._loading.done() and self._loading.exception()):
+                self._loading = self._loader.submit(self._load)
+            return self._loading
 
-        Raises :class:`ArtifactError` where nothing was published, :class:`NotFoundError` for a collection
-        that is not kept.
-        """
-        current = self._current
-        if current is None:
-            raise ArtifactError(
-                "Nothing was published yet.", fix="Run the nightly DAG, or the verbs up to `recsys publish`."
-            )
-        if name is None or name == current.collection.name:
-            return current
-        with self._changing:
-            return self._kept.get(name) or self._open_kept(name)
-
-    def kept(self) -> list[CollectionInfo]:
-        """Return the collections that can be asked, the live one first."""
-        return [c for c in self._index.collections() if c.live or c.metadata.state == READY]
-
-    def close(self) -> None:
-        """Stop following."""
-        self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join(timeout=5)
-        self._loader.shutdown(wait=False, cancel_futures=True)
-        self._index.close()
-
-    def _open_kept(self, name: str) -> IndexView:
-        names = [c.name for c in self.kept()]
-        if name not in names:
-            raise NotFoundError(
-                f"There is no collection {name!r} to ask.", fix=f"Ask one of {', '.join(names)}, or none."
-            )
-        collection = self._index.open(name)
-        view = IndexView(
-            self._config, self._workspace, collection, self._encoding(collection.metadata.encoder)
-        )
-        self._kept = {name: view}
-        self._forget()
-        return view
-
-    def _follow(self) -> None:
-        while not self._stop.wait(self._config.search.poll_interval_s):
-            try:
-                self._look(wait=True)
-            except RecsysError as error:
-                logger.warning("cannot see what is live, answering from what was: %s", error)
-            except Exception:
-                logger.exception("cannot see what is live, answering from what was")
-
-    def _look(self, *, wait: bool) -> None:
-        """Take over what is live now; ``wait`` prepares it first unless nothing was live before."""
+    def get(self) -> "ProductEncoder":
+        """Return the encoder; raises :class:`TransientError` while it is being loaded, or if that failed."""
         try:
-            collection = self._index.open()
-        except ArtifactError:
-            if self._current is None:
-                return
-            raise
-        current = self._current
-        if current is not None and _same(current.collection, collection):
-            return
-        view = IndexView(
-            self._config, self._workspace, collection, self._encoding(collection.metadata.encoder)
+            return self.load().result(_ENCODER_WAIT_S)
+        except TimeoutError:
+            problem = f"The encoder {self._ref} is still being loaded."
+        except RecsysError as error:
+            problem = f"The encoder {self._ref} cannot be loaded: {error.message}"
+        raise TransientError(
+            problem, fix="Ask again in some seconds; queries by product id are answered meanwhile."
         )
-        if current is not None and wait:
-            view.prepare()
-        self._current = view
-        self.num_swaps += 1
-        logger.info("answering from %s (%s)", view.generation, view.encoder_ref)
-        if current is None:
-            threading.Thread(target=view.prepare, name="prepare", daemon=True).start()
-        with self._changing:
-            self._kept = {}
-            self._forget()
 
-    def _encoding(self, ref: str) -> Encoding:
-        known = self._encodings.get(ref)
-        if known is not None and not (known.loading.done() and known.loading.exception()):
-            return known
-        made = Encoding(ref, self._loader.submit(self._load, ref), threading.Lock())
-        self._encodings[ref] = made
-        return made
-
-    def _load(self, ref: str) -> "ProductEncoder":
+    def _load(self) -> "ProductEncoder":
         from recsys.encoder import ProductEncoder
 
-        manifest = self._workspace.get(ref)
-        encoder = ProductEncoder.load(self._workspace.path(manifest))
+        encoder = ProductEncoder.load(self._workspace.path(self._workspace.get(self._ref)))
         encoder.embed_query(text="warm")
-        logger.info("loaded %s", ref)
+        logger.info("loaded %s", self._ref)
         return encoder
-
-    def _forget(self) -> None:
-        """Let go of encoders that no view uses."""
-        views = [v for v in (self._current, *self._kept.values()) if v is not None]
-        used = {v.encoder_ref for v in views}
-        self._encodings = {ref: e for ref, e in self._encodings.items() if ref in used}
-
-
-def _same(one: Collection, other: Collection) -> bool:
-    facts: list[tuple[Any, ...]] = [(c.name, c.metadata) for c in (one, other)]
-    return one is other or facts[0] == facts[1]

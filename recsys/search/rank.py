@@ -1,8 +1,6 @@
-"""From candidates to an order: rules, collapsing of variants, diversity. Arrays and plain values only.
+"""From candidates to an order: rules, collapsed variants, diversity. Arrays and plain values only.
 
-    C = candidates, D = dimensions of one half; vectors are ``[C, 2 * D]`` unit, weighted by image and text
-
-Does not know: where candidates come from.
+C = candidates, D = dimensions of one half; a stored vector is ``[2 * D]``, unit norm
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,17 +8,14 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from recsys.feedback.rules import Rule
 from recsys.search.query import RuleEffect
-from recsys.workspace.embeddings import halves
-
-Float32 = NDArray[np.float32]
+from recsys.workspace.embeddings import Float32, halves
 
 
 class ScoredProduct(NamedTuple):
-    """A product that may be answered."""
+    """A candidate."""
 
     id: str
     score: float
@@ -32,7 +27,7 @@ class ScoredProduct(NamedTuple):
 
     @property
     def group(self) -> str:
-        """What its variants share."""
+        """What its variants have in common."""
         group = self.payload.get("item_group_id")
         return f"group {group}" if group else f"product {self.id}"
 
@@ -40,9 +35,9 @@ class ScoredProduct(NamedTuple):
 class RankedProduct(NamedTuple):
     """A candidate in its place."""
 
-    candidate: ScoredProduct
-    adjusted: float
-    """Score, shifted by rules."""
+    product: ScoredProduct
+    shifted_score: float
+    """Score plus what rules add."""
     effects: tuple[RuleEffect, ...]
     pin: int | None
     """Its place among the pins."""
@@ -52,7 +47,7 @@ class RankedProduct(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Ranking:
-    """The whole order of what was looked at, and what rules took out of it."""
+    """All candidates in order, and those that rules took out."""
 
     order: list[RankedProduct]
     blocked: list[tuple[ScoredProduct, RuleEffect]]
@@ -64,59 +59,60 @@ def rank(
     *,
     collapse_variants: bool,
     diversity: float = 0.0,
-    among: int = 200,
-    count: int | None = None,
+    diversity_pool: int = 200,
+    count: int = 200,
     image_weight: float = 0.5,
 ) -> Ranking:
     """Return the order of ``candidates``: pins, then by shifted score, variants collapsed, diversified.
 
-    ``rules`` are those that apply to the question. Diversity chooses among the first ``among`` products
-    after collapsing, as far as the first ``count`` (by default all); those after keep their order. Equal
-    inputs give equal orders, however they come.
+    ``rules`` are those that apply to the query. Diversity chooses the first ``count`` products from the
+    first ``diversity_pool`` after variants collapsed; the others keep their order. The order of
+    ``candidates`` does not matter.
     """
-    moved: list[RankedProduct] = []
+    ranked: list[RankedProduct] = []
     blocked: list[tuple[ScoredProduct, RuleEffect]] = []
-    pins = [rule for rule in rules if rule.action == "pin"]
-    pins.sort(key=lambda rule: (rule.position, rule.id))
-    for candidate in candidates:
-        acting = [rule for rule in rules if rule.moves(candidate.id, candidate.payload)]
+    pins = sorted((r for r in rules if r.action == "pin"), key=lambda rule: (rule.position, rule.id))
+    for product in candidates:
+        acting = [rule for rule in rules if rule.moves(product.id, product.payload)]
         block = next((rule for rule in acting if rule.action == "block"), None)
         if block is not None:
-            blocked.append((candidate, _effect(block)))
+            blocked.append((product, _effect(block)))
             continue
-        pin = next((i for i, rule in enumerate(pins) if rule in acting), None)
-        moved.append(
+        ranked.append(
             RankedProduct(
-                candidate=candidate,
-                adjusted=candidate.score + sum(rule.shift for rule in acting),
+                product=product,
+                shifted_score=product.score + sum(rule.shift for rule in acting),
                 effects=tuple(_effect(rule) for rule in acting),
-                pin=pin,
+                pin=next((i for i, rule in enumerate(pins) if rule in acting), None),
                 variants=[],
             )
         )
-    moved.sort(key=lambda r: (r.pin is None, r.pin or 0, -r.adjusted, r.candidate.id))
-    order = collapse(moved) if collapse_variants else moved
+    ranked.sort(key=lambda r: (r.pin is None, r.pin or 0, -r.shifted_score, r.product.id))
+    order = collapse(ranked) if collapse_variants else ranked
     if diversity > 0:
-        order = _diversify(order, diversity, (among, count or among), image_weight)
+        pinned = [r for r in order if r.pin is not None]
+        others = [r for r in order if r.pin is None]
+        pool, rest = others[:diversity_pool], others[diversity_pool:]
+        order = [*pinned, *_diversify(pool, diversity, count, image_weight), *rest]
     return Ranking(order=order, blocked=blocked)
 
 
 def collapse(ranked: Sequence[RankedProduct]) -> list[RankedProduct]:
-    """Keep the first of each item group, the others under it; each pin stays, whatever its group."""
+    """Keep the first of each item group, the others under it; pinned products all stay."""
     first: dict[str, RankedProduct] = {}
     order: list[RankedProduct] = []
     for one in ranked:
-        leader = first.get(one.candidate.group)
+        leader = first.get(one.product.group)
         if leader is None or one.pin is not None:
-            first.setdefault(one.candidate.group, one)
+            first.setdefault(one.product.group, one)
             order.append(one)
         else:
-            leader.variants.append(one.candidate)
+            leader.variants.append(one.product)
     return order
 
 
 def mmr(relevance: Float32, vectors: Float32, *, diversity: float, count: int) -> list[int]:
-    """Return ``count`` indices by maximal marginal relevance (Carbonell and Goldstein, 1998, equation 1).
+    """Return ``count`` indices by maximal marginal relevance (Carbonell and Goldstein 1998, eq. 1).
 
     ``relevance`` is ``[C]``, ``vectors`` ``[C, E]`` of unit norm. Each step takes the candidate with the
     greatest ``(1 - diversity) * relevance - diversity * its greatest similarity to those taken``; the first
@@ -126,34 +122,30 @@ def mmr(relevance: Float32, vectors: Float32, *, diversity: float, count: int) -
     if count == 0:
         return []
     gain = (1 - diversity) * relevance
-    alike = vectors @ vectors.T  # [C, C]
+    similarity = vectors @ vectors.T  # [C, C]
     nearest = np.full(len(relevance), -np.inf, np.float32)
     taken = [int(np.argmax(relevance))]
     free = np.ones(len(relevance), np.bool_)
     while len(taken) < count:
         free[taken[-1]] = False
-        nearest = np.maximum(nearest, alike[taken[-1]])
+        nearest = np.maximum(nearest, similarity[taken[-1]])
         taken.append(int(np.argmax(np.where(free, gain - diversity * nearest, -np.inf))))
     return taken
 
 
 def _diversify(
-    order: list[RankedProduct], diversity: float, sizes: tuple[int, int], image_weight: float
+    pool: list[RankedProduct], diversity: float, count: int, image_weight: float
 ) -> list[RankedProduct]:
-    among, count = sizes
-    pins = [r for r in order if r.pin is not None]
-    others = [r for r in order if r.pin is None]
-    pool, rest = others[:among], others[among:]
+    """Return ``pool`` with the ``count`` that MMR picks in front."""
     if not pool:
-        return order
-    stored = np.stack([r.candidate.vector for r in pool])
+        return pool
     weights = np.sqrt(np.array([image_weight, 1 - image_weight], np.float32))
-    weighted = halves(stored) * weights[:, None]  # dot products of two: w·cos + (1 − w)·cos
-    vectors = weighted.reshape(len(pool), -1)
-    relevance = np.array([r.adjusted for r in pool], np.float32)
-    picks = mmr(relevance, vectors, diversity=diversity, count=count)
+    # dot products of two weighted vectors: w·cos(image) + (1 − w)·cos(text)
+    weighted = halves(np.stack([r.product.vector for r in pool])) * weights[:, None]
+    relevance = np.array([r.shifted_score for r in pool], np.float32)
+    picks = mmr(relevance, weighted.reshape(len(pool), -1), diversity=diversity, count=count)
     left = sorted(set(range(len(pool))) - set(picks))
-    return [*pins, *(pool[i] for i in [*picks, *left]), *rest]
+    return [pool[i] for i in [*picks, *left]]
 
 
 def _effect(rule: Rule) -> RuleEffect:

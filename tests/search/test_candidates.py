@@ -16,11 +16,12 @@ from recsys.index import Collection, open_index
 from recsys.index.base import Hit, Query
 from recsys.index.filters import AnyOf, Not, category
 from recsys.index.run import run
-from recsys.search.candidates import Aim, candidates_of, check_filter, collect
+from recsys.search.candidates import check_filter, collect, scored_products
 from recsys.search.query import SearchQuery
+from recsys.search.query_vector import ResolvedQuery
 from recsys.search.rank import Ranking, rank
 from recsys.workspace import Workspace
-from recsys.workspace.embeddings import query_vector
+from recsys.workspace.embeddings import halves, query_vector
 from tests.index.catalogs import products, publish_inputs
 
 COUNT = 150
@@ -35,26 +36,26 @@ def collection(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collection]
     index.close()
 
 
-def aim_at(collection: Collection, id: str, weight: float) -> Aim:
-    record = collection.retrieve([id], with_vectors=True)[0]
-    assert record.vector is not None
-    return Aim(
-        halves=record.vector.reshape(2, -1) * np.float32(np.sqrt(2)),
+def resolve(collection: Collection, id: str, weight: float) -> ResolvedQuery:
+    point = collection.retrieve([id], with_vectors=True)[0]
+    assert point.vector is not None
+    return ResolvedQuery(
+        vectors=halves(point.vector),
         image_weight=weight,
-        liked=(record,),
-        without=frozenset([id]),
+        liked=(point,),
+        excluded=frozenset([id]),
         subject=Subject.of(id, []),
     )
 
 
-def everything(collection: Collection, aim: Aim) -> list[Hit]:
-    vector = query_vector(aim.halves[0], aim.halves[1], aim.image_weight)
+def everything(collection: Collection, resolved: ResolvedQuery) -> list[Hit]:
+    vector = query_vector(*resolved.vectors, resolved.image_weight)
     hits = collection.query(Query(vector=vector, limit=COUNT, exact=True, with_vectors=True))
-    return [h for h in hits if h.id not in aim.without]
+    return [h for h in hits if h.id not in resolved.excluded]
 
 
 def ids(ranking: Ranking) -> list[str]:
-    return [r.candidate.id for r in ranking.order]
+    return [r.product.id for r in ranking.order]
 
 
 some_id = st.integers(0, COUNT - 1).map(lambda i: f"sku-{i:05d}")
@@ -96,7 +97,7 @@ def test_the_answer_is_that_of_ranking_everything(
     offset: int,
     explain: bool,
 ) -> None:
-    aim = aim_at(collection, id, weight)
+    resolved = resolve(collection, id, weight)
     query = SearchQuery(
         like=(id,),
         collapse_variants=collapse,
@@ -105,15 +106,14 @@ def test_the_answer_is_that_of_ranking_everything(
         offset=offset,
         explain=explain,
     )
-    among = 20
-    found = collect(collection, query, aim, rules, among=among)
+    found = collect(collection, query, resolved, rules, diversity_pool=20)
     whole = rank(
-        candidates_of(everything(collection, aim), aim), rules, collapse_variants=collapse,
-        diversity=diversity, among=among, count=offset + 7, image_weight=weight,
+        scored_products(everything(collection, resolved), resolved.vectors), rules, collapse_variants=collapse,
+        diversity=diversity, diversity_pool=20, count=offset + 7, image_weight=weight,
     )  # fmt: skip
     end = offset + 6
-    shown = [r.candidate.score for r in found.order[:end]]
-    expected = [r.candidate.score for r in whole.order[:end]]
+    shown = [r.product.score for r in found.order[:end]]
+    expected = [r.product.score for r in whole.order[:end]]
     np.testing.assert_allclose(shown, expected, atol=2e-5)
     if diversity == 0:
         assert ids(found)[:end] == ids(whole)[:end]
@@ -122,32 +122,32 @@ def test_the_answer_is_that_of_ranking_everything(
 
 
 def test_a_boost_brings_up_what_is_far_away(collection: Collection) -> None:
-    aim = aim_at(collection, "sku-00000", 0.5)
-    last = everything(collection, aim)[-1].id
+    resolved = resolve(collection, "sku-00000", 0.5)
+    last = everything(collection, resolved)[-1].id
     boost = Rule(id=1, action="boost", target="product", target_value=last, strength=1.0)
     query = SearchQuery(like=("sku-00000",), limit=3)
-    best = everything(collection, aim)[0].score
-    if everything(collection, aim)[-1].score + 1 > best:
-        assert ids(collect(collection, query, aim, [boost], among=10))[0] == last
+    best = everything(collection, resolved)[0].score
+    if everything(collection, resolved)[-1].score + 1 > best:
+        assert ids(collect(collection, query, resolved, [boost], diversity_pool=10))[0] == last
 
 
 def test_pins_and_boosts_stay_within_the_filter(collection: Collection) -> None:
-    aim = aim_at(collection, "sku-00000", 0.5)
+    resolved = resolve(collection, "sku-00000", 0.5)
     outside = next(r for r in collection.records(["brand"]) if r.payload["brand"] == "Bolt").id
     moved = [
         Rule(id=1, action="pin", target="product", target_value=outside),
         Rule(id=2, action="boost", target="brand", target_value="Bolt", strength=1.0),
     ]
     query = SearchQuery(like=("sku-00000",), limit=10, filter=(AnyOf("brand", ("Acme",)),))
-    found = collect(collection, query, aim, moved, among=10)
-    assert {r.candidate.payload["brand"] for r in found.order} == {"Acme"}
+    found = collect(collection, query, resolved, moved, diversity_pool=10)
+    assert {r.product.payload["brand"] for r in found.order} == {"Acme"}
 
 
 def test_the_parts_of_a_score_make_it_up(collection: Collection) -> None:
-    aim = aim_at(collection, "sku-00003", 0.3)
-    for one in candidates_of(everything(collection, aim), aim):
+    resolved = resolve(collection, "sku-00003", 0.3)
+    for one in scored_products(everything(collection, resolved), resolved.vectors):
         assert one.score == pytest.approx(0.3 * one.image_score + 0.7 * one.text_score, abs=1e-4)
-    assert candidates_of([], aim) == []
+    assert scored_products([], resolved.vectors) == []
 
 
 def test_only_indexed_columns_can_be_filtered_by(collection: Collection) -> None:
@@ -169,7 +169,7 @@ def test_only_indexed_columns_can_be_filtered_by(collection: Collection) -> None
         ({"text": "x", "offset": -1}, "offset -1"),
         ({"text": "x", "limit": 500, "offset": 501}, "offset 501"),
         ({"like": tuple("a" * 51)}, "51 products are liked"),
-        ({"text": "x" * 501}, "501 characters"),
+        ({"text": "x" * 501}, "501 characters of text"),
         ({"images": (b"",) * 9}, "9 images"),
     ],
 )

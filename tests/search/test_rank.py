@@ -22,7 +22,7 @@ def rule(id: int, action: Any, value: str, **more: Any) -> Rule:
 
 
 def ids(ranking: Ranking) -> list[str]:
-    return [r.candidate.id for r in ranking.order]
+    return [r.product.id for r in ranking.order]
 
 
 def test_without_anything_the_order_is_that_of_the_scores() -> None:
@@ -41,15 +41,15 @@ def test_a_boost_and_a_bury_move_by_their_strength_and_leave_the_score() -> None
     ranking = rank(three, rules, collapse_variants=True)
     assert ids(ranking) == ["c", "b", "a"]
     top = ranking.order[0]
-    assert top.candidate.score == 0.8
-    assert top.adjusted == pytest.approx(0.87)
+    assert top.product.score == 0.8
+    assert top.shifted_score == pytest.approx(0.87)
     assert [(e.rule_id, e.action, e.shift) for e in top.effects] == [(1, "boost", 0.07)]
 
 
 def test_rules_add_up() -> None:
     acme = candidate("a", 0.5, brand="Acme")
     rules = [rule(1, "boost", "Acme", target="brand", strength=0.2), rule(2, "bury", "a", strength=0.05)]
-    assert rank([acme], rules, collapse_variants=True).order[0].adjusted == pytest.approx(0.65)
+    assert rank([acme], rules, collapse_variants=True).order[0].shifted_score == pytest.approx(0.65)
 
 
 def test_what_is_blocked_is_not_there_and_is_accounted_for() -> None:
@@ -135,7 +135,7 @@ def test_a_longer_answer_begins_with_the_shorter(seed: int, shorter: int, more: 
         pool.append(
             candidate(f"p{i}", float(rng.uniform()), group=group, vector=vector.ravel().astype(np.float32))
         )
-    settings = {"collapse_variants": True, "diversity": 0.4, "among": 25}
+    settings = {"collapse_variants": True, "diversity": 0.4, "diversity_pool": 25}
     one = ids(rank(pool, count=shorter, **settings))[:shorter]
     assert ids(rank(pool, count=shorter + more, **settings))[:shorter] == one
 

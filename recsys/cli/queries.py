@@ -1,123 +1,181 @@
-"""The verbs that answer something: status, similar, search, summary, config."""
+"""The verbs that search, serve and show: nothing here makes an artifact."""
 
+import json
+import re
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
-from recsys.cli import Session, answer, as_json, main, pass_session
+from recsys.cli.options import json_option, show, with_workspace
 from recsys.errors import InputError
+
+if TYPE_CHECKING:
+    from recsys.config import Config
+    from recsys.search.query import SearchQuery
+    from recsys.workspace import Workspace
 
 weight_option = click.option(
     "--image-weight",
     type=click.FloatRange(0, 1),
-    help="1 is images only, 0 text only. By default: products as encoders are judged, words alone mostly "
+    help="1 is images only, 0 text only. By default: products as encoders are evaluated, words alone mostly "
     "by text, an image alone mostly by images.",
 )
+_PASSWORD = re.compile(r"(://[^:/@]*):[^/]*@")
 limit_option = click.option("--limit", type=click.IntRange(1, 1000), default=10, show_default=True)
 
 
-@main.command()
-@as_json
-@pass_session
-def status(session: Session, machine: bool) -> None:
+@click.command()
+@json_option
+@with_workspace
+def status(config: "Config", workspace: "Workspace", as_json: bool) -> None:
     """Say what is live: alias, collection, encoder, snapshot, counts, freshness."""
     from recsys import index
 
-    value = index.status(*session.open())
-    lines = [f"{name.replace('_', ' '):>12}  {item}" for name, item in value.items()]
-    answer(value, machine=machine, text="\n".join(lines))
+    value = index.status(config, workspace)
+    lines = [f"{name.replace('_', ' '):>14}  {item}" for name, item in value.items()]
+    show(value, as_json=as_json, text="\n".join(lines))
 
 
-@main.command()
+@click.command()
 @click.argument("product_id")
 @weight_option
 @limit_option
-@as_json
-@pass_session
-def similar(session: Session, product_id: str, image_weight: float | None, limit: int, machine: bool) -> None:
-    """List the products most similar to PRODUCT_ID."""
-    from recsys import index
+@json_option
+@with_workspace
+def similar(
+    config: "Config",
+    workspace: "Workspace",
+    product_id: str,
+    image_weight: float | None,
+    limit: int,
+    as_json: bool,
+) -> None:
+    """List the products most similar to PRODUCT_ID, as the page and the API do."""
+    from recsys.search.query import SearchQuery
 
-    config, workspace = session.open()
-    if image_weight is None:
-        image_weight = config.evaluation.image_weight
-    with closing(index.open_index(config, workspace)) as opened:
-        neighbours = index.similar(opened.open(), product_id, limit=limit, image_weight=image_weight)
-    _show(neighbours, machine=machine)
+    query = SearchQuery(like=(product_id,), image_weight=image_weight, limit=limit)
+    _find(config, workspace, query, as_json)
 
 
-@main.command()
+@click.command()
 @click.option("--text", help="Words to look for.")
 @click.option(
     "--image", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="An image to look for."
 )
 @weight_option
 @limit_option
-@as_json
-@pass_session
+@json_option
+@with_workspace
 def search(
-    session: Session,
+    config: "Config",
+    workspace: "Workspace",
     text: str | None,
     image: Path | None,
     image_weight: float | None,
     limit: int,
-    machine: bool,
+    as_json: bool,
 ) -> None:
-    """Find products by words, by an image, or both."""
-    if text is None and image is None:
+    """Find products by words, by an image, or both, as the page and the API do."""
+    if not text and image is None:
         raise InputError("Nothing to search for.", fix="Give --text, --image, or both.")
-    from recsys import index
-    from recsys.encoder import ProductEncoder
-    from recsys.search.query_vector import usual_weight
-    from recsys.workspace.normalise import Normalisation, normalise
+    from recsys.search.query import SearchQuery
 
-    config, workspace = session.open()
-    if image_weight is None:
-        image_weight = usual_weight(text, image, judged=config.evaluation.image_weight)
-    with closing(index.open_index(config, workspace)) as opened:
-        live = opened.open()
-        encoder = ProductEncoder.load(workspace.path(workspace.get(live.metadata.encoder)))
-        jpeg = normalise(image.read_bytes(), Normalisation.of(config.catalog.images)).jpeg if image else None
-        pixels, words = encoder.embed_query(text=text, jpeg=jpeg)
-        neighbours = index.search(live, image=pixels, text=words, limit=limit, image_weight=image_weight)
-    _show(neighbours, machine=machine)
+    images = (image.read_bytes(),) if image else ()
+    query = SearchQuery(text=text, images=images, image_weight=image_weight, limit=limit)
+    _find(config, workspace, query, as_json)
 
 
-@main.command()
-@as_json
-@pass_session
-def summary(session: Session, machine: bool) -> None:
+def _find(config: "Config", workspace: "Workspace", query: "SearchQuery", as_json: bool) -> None:
+    from recsys.feedback.store import active_rules
+    from recsys.search.finder import Finder
+    from recsys.search.live_index import LiveIndex
+
+    with closing(LiveIndex(config, workspace)) as live:
+        live.refresh()
+        if query.text or query.images:
+            live.view().load_encoder()
+        result = Finder(config, live).search(query, active_rules(config, workspace))
+    rows, lines = [], [f"{'score':>6} {'image':>6} {'text':>6}  id, title"]
+    for item in result.items:
+        scores = {"score": item.score, "image_score": item.image_score, "text_score": item.text_score}
+        more = {"pinned": item.pinned, "variants": item.variants, "payload": item.payload}
+        rows.append({"id": item.id, **scores, **more})
+        notes = ["pinned"] * item.pinned + [f"+{len(item.variants)} variants"] * bool(item.variants)
+        line = " ".join(f"{score:6.3f}" for score in scores.values())
+        line += f"  {item.id}  {item.payload.get('title') or ''}"
+        lines.append(line + (f"  ({', '.join(notes)})" if notes else ""))
+    show(rows, as_json=as_json, text="\n".join(lines))
+
+
+@click.command()
+@click.option("--host", metavar="ADDRESS", help="Address to listen on; default search.host, 127.0.0.1.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), help="Port; default search.port, 8000; 0 takes a free one."
+)
+@with_workspace
+def serve(config: "Config", workspace: "Workspace", host: str | None, port: int | None) -> None:
+    """Serve the page and the API over what is live."""
+    from recsys.serving import run
+
+    run.serve(config, workspace, host, port, say=click.echo)
+
+
+@click.command()
+@click.option("--name", required=True, help="Who uses it: the author of rules and judgements made with it.")
+@click.option(
+    "--role",
+    type=click.Choice(["read", "merchandise", "admin"]),
+    default="read",
+    show_default=True,
+    help="read asks; merchandise also makes rules and judgements; admin also changes others'.",
+)
+@json_option
+def key(name: str, role: str, as_json: bool) -> None:
+    """Make a key for the API and print what the configuration needs of it."""
+    from recsys.config.search import ApiKey
+    from recsys.serving.auth import digest, make_key
+
+    made = make_key()
+    entry = ApiKey(name=name, role=role, sha256=digest(made))  # type: ignore[arg-type]
+    lines = [f"{field} = {json.dumps(value, ensure_ascii=False)}" for field, value in entry]
+    text = (
+        f"The key, shown this once: {made}\n\n"
+        "Put this into the configuration, from which nobody can tell the key:\n\n[[search.keys]]\n"
+        + "\n".join(lines)
+    )
+    show({"key": made, **entry.model_dump()}, as_json=as_json, text=text)
+
+
+@click.command()
+@json_option
+@with_workspace
+def summary(_config: "Config", workspace: "Workspace", as_json: bool) -> None:
     """Say what the last night did, in words."""
     from recsys import nightly
 
-    _, workspace = session.open()
     report = nightly.latest(workspace, "reports", made_by="report")
-    folder = workspace.path(report)
-    answer(report.info, machine=machine, text=(folder / "summary.txt").read_text(encoding="utf-8"))
+    text = (workspace.path(report) / "summary.txt").read_text(encoding="utf-8")
+    show(report.info, as_json=as_json, text=text)
 
 
-@main.command("config")
+@click.command("config")
 @click.option("--reference", "show_reference", is_flag=True, help="Every setting, as Markdown.")
-@pass_session
-def show_config(session: Session, show_reference: bool) -> None:
-    """Show the configuration in force."""
-    from recsys.config import reference
+@click.pass_obj
+def show_config(config_path: str | None, show_reference: bool) -> None:
+    """Show the configuration as it is read, without its secrets."""
+    from recsys import config
 
     if show_reference:
+        from recsys.config import reference
+
         click.echo(reference.markdown(), nl=False)
     else:
-        config, _ = session.open()
-        click.echo(config.model_dump_json(indent=2, exclude={"index": {"api_key"}}))
+        values = config.load(config_path).model_dump(mode="json", exclude={"index": {"api_key"}})
+        if values["search"]["database"]:
+            values["search"]["database"] = _PASSWORD.sub(r"\1:***@", values["search"]["database"])
+        click.echo(json.dumps(values, indent=2, ensure_ascii=False))
 
 
-def _show(neighbours: list[Any], *, machine: bool) -> None:
-    rows = [n._asdict() for n in neighbours]
-    lines = [f"{'score':>6} {'image':>6} {'text':>6}  id, title"]
-    for row in rows:
-        title = (row.get("payload") or {}).get("title") or ""
-        lines.append(
-            f"{row['score']:6.3f} {row['image_score']:6.3f} {row['text_score']:6.3f}  {row['id']}  {title}"
-        )
-    answer(rows, machine=machine, text="\n".join(lines))
+VERBS = (status, similar, search, serve, key, summary, show_config)

@@ -6,7 +6,7 @@ import time
 
 from recsys.config import Config
 from recsys.feedback.judgements import aggregate
-from recsys.feedback.store import FeedbackStore, sqlite_file
+from recsys.feedback.store import FeedbackStore, has_database
 from recsys.workspace import Manifest, Workspace
 from recsys.workspace.judgements import commit
 
@@ -22,7 +22,7 @@ def run(config: Config, workspace: Workspace) -> Manifest:
     """
     started = time.monotonic()
     judgements = []
-    if config.search.database or (workspace.is_local and sqlite_file(workspace).is_file()):
+    if has_database(config, workspace):
         with contextlib.closing(FeedbackStore.open(config, workspace)) as store:
             judgements = store.all_judgements()
     rows, counts = aggregate(judgements)

@@ -302,6 +302,19 @@ def sqlite_file(workspace: Workspace) -> Path:
     return Path(workspace.local).resolve() / FILE
 
 
+def has_database(config: Config, workspace: Workspace) -> bool:
+    """Tell whether there is a database to read; without one there are no rules and no judgements."""
+    return bool(config.search.database) or (workspace.is_local and sqlite_file(workspace).is_file())
+
+
+def active_rules(config: Config, workspace: Workspace) -> tuple[Rule, ...]:
+    """Return the rules that are active now; no database is made to find none."""
+    if not has_database(config, workspace):
+        return ()
+    with contextlib.closing(FeedbackStore.open(config, workspace)) as store:
+        return store.active_rules(datetime.now(UTC))
+
+
 def _get(connection: sa.Connection, table: sa.Table, kind: type[S], id: int) -> S:
     row = connection.execute(sa.select(table).where(table.c.id == id)).mappings().one_or_none()
     if row is None:

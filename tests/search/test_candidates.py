@@ -107,9 +107,10 @@ def test_the_answer_is_that_of_ranking_everything(
         explain=explain,
     )
     found = collect(collection, query, resolved, rules, diversity_pool=20)
+    products = scored_products(everything(collection, resolved), resolved.vectors)
     whole = rank(
-        scored_products(everything(collection, resolved), resolved.vectors), rules, collapse_variants=collapse,
-        diversity=diversity, diversity_pool=20, count=offset + 7, image_weight=weight,
+        products, rules, collapse_variants=collapse, diversity=diversity, diversity_pool=20,
+        count=offset + 7, image_weight=weight,
     )  # fmt: skip
     end = offset + 6
     shown = [r.product.score for r in found.order[:end]]

@@ -1,0 +1,102 @@
+"""The verbs that make something: what they print, as text and as JSON, and why they refuse."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click.testing
+import pytest
+
+from recsys import config
+from recsys.workspace import Workspace, open_workspace
+from tests.cli.conftest import NIGHT, Cli
+
+SAYS = {
+    "ingest": "80 products",
+    "judgements": "judgements: 0; pairs: 0",
+    "train": "trained a challenger in",
+    "evaluate": "promote: encoders/",
+    "embed": "embedded 80, reused 0",
+    "publish": "build: alias products → products__",
+    "report": "report.html",
+}
+
+
+@pytest.fixture(scope="session")
+def workspace(shop: Path) -> Workspace:
+    return open_workspace(config.load(shop))
+
+
+def printed(result: click.testing.Result) -> Any:
+    assert result.exit_code == 0, result.stderr
+    return json.loads(result.stdout)
+
+
+@pytest.mark.parametrize("verb", NIGHT)
+def test_a_stage_says_what_it_made_and_names_the_artifact(
+    night: dict[str, click.testing.Result], workspace: Workspace, verb: str
+) -> None:
+    assert night[verb].exit_code == 0, night[verb].stderr
+    assert SAYS[verb] in night[verb].stdout
+    assert workspace.get(night[verb].stdout.split()[-1]).ref
+
+
+@pytest.mark.usefixtures("night")
+@pytest.mark.parametrize("verb", NIGHT)
+def test_a_stage_prints_its_manifest_as_json(cli: Cli, workspace: Workspace, verb: str) -> None:
+    made = printed(cli(verb, "--json"))
+    manifest = workspace.get(made["ref"])
+    assert made["inputs"] == manifest.inputs
+    assert manifest.info.keys() <= made.keys()
+
+
+def test_another_encoder_is_published_and_rolled_back(
+    night: dict[str, click.testing.Result], cli: Cli
+) -> None:
+    before = printed(cli("status", "--json"))
+    challenger = night["train"].stdout.split()[-1]
+    assert printed(cli("embed", "--encoder", challenger, "--json"))["embedded"] == 80
+    assert printed(cli("publish", "--json"))["collection"] != before["collection"]
+    assert printed(cli("status", "--json"))["encoder"] == challenger
+    result = cli("rollback")
+    assert result.stdout == f"the alias points at {before['collection']}\n"
+    assert printed(cli("status", "--json"))["encoder"] == before["encoder"]
+    nowhere = cli("rollback", "--to", "nowhere", "--json")
+    assert (nowhere.exit_code, nowhere.stdout) == (1, "")
+    assert "no collection 'nowhere'" in nowhere.stderr
+
+
+def test_status_and_summary_speak_of_the_night(night: dict[str, click.testing.Result], cli: Cli) -> None:
+    status = printed(cli("status", "--json"))
+    assert (status["alias"], status["num_products"]) == ("products", 80)
+    assert f"encoder  {status['encoder']}" in cli("status").stdout
+    assert "80 products" in cli("summary").stdout
+    assert printed(cli("summary", "--json"))["run_id"].startswith("by hand")
+
+
+@pytest.mark.parametrize(
+    ("verb", "says"),
+    [
+        ("ingest", "feed.csv"),
+        ("train", "ingest"),
+        ("evaluate", "ingest"),
+        ("embed", "ingest"),
+        ("publish", "ingest"),
+        ("report", "ingest"),
+        ("rollback", "Nothing was published before"),
+        ("summary", "report"),
+        ("similar x", "Nothing was published yet"),
+        ("search --text x", "Nothing was published yet"),
+    ],
+)
+def test_a_verb_before_its_time_says_what_is_missing_and_what_to_do(
+    tmp_path: Path, verb: str, says: str
+) -> None:
+    from recsys.cli import main
+
+    path = tmp_path / "empty.toml"
+    path.write_text('[catalog]\nfeed = "feed.csv"\n[workspace]\nroot = "workspace"\n')
+    result = click.testing.CliRunner().invoke(main, ["--config", str(path), *verb.split()])
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert says in result.stderr
+    assert "\n  to fix: " in result.stderr

@@ -1,18 +1,14 @@
-"""One feed record to one product row: the column map, the type checks, the hashes.
-
-Does not know: other rows, files, images.
-"""
+"""One feed record to one product row: the column map, the type checks, the hashes."""
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from recsys.catalog.columns import ColumnMap, parse_joined, single_values, split_values
-from recsys.catalog.readers import Record
+from recsys.catalog.columns import ColumnMap, parse_joined, split_values
+from recsys.catalog.readers import FeedRecord
 from recsys.catalog.values import (
-    Money,
     ValueProblemError,
     parse_availability,
     parse_currency,
@@ -26,6 +22,10 @@ from recsys.catalog.values import (
 from recsys.config import CatalogConfig
 from recsys.workspace.product import PAYLOAD_COLUMNS, TEXT_COLUMNS
 
+_PARSERS: dict[str, Callable[[Any], Any]] = {
+    "link": parse_text, "mpn": parse_text, "item_group_id": parse_text, "gtin": parse_gtin,
+    "availability": parse_availability, "updated_at": parse_time,
+}  # fmt: skip
 _SHOWN_CHARS = 200
 _MARKUP_PER_TEXT = 10
 """A text with its markup may be so many times longer than the text alone: bounds the work of one value."""
@@ -44,24 +44,17 @@ class Rejection:
     scope: str
 
 
-@dataclass(frozen=True, slots=True)
-class ImageLink:
-    """An image a product asks for."""
-
-    column: str
-    link: str
-
-
 @dataclass(slots=True)
 class ProductRow:
-    """A product as its record says it, before its images are looked at."""
+    """A product as its record says it, before its images are checked."""
 
     row: int
     id: str
     values: dict[str, Any]
     """Product column → clean value; ``updated_at`` as ISO 8601."""
     attributes: dict[str, str]
-    images: list[ImageLink] = field(default_factory=list)
+    images: list[tuple[str, str]] = field(default_factory=list)
+    """``(column, link)`` of each image, the main one first."""
 
 
 def shorten(value: Any) -> str:
@@ -78,83 +71,76 @@ class RowMapper:
         self._config = config
         self.columns = ColumnMap(config)
 
-    def map(self, record: Record) -> tuple[ProductRow | None, list[Rejection]]:
-        """Return the product, or ``None`` where the record is no product, and all that was wrong with it."""
-        reader = _RowReader(record, self._config)
+    def map(self, record: FeedRecord) -> tuple[ProductRow | None, list[Rejection]]:
+        """Return the product and what is wrong with its values; or ``None`` and why it is no product."""
         if record.error:
-            return reader.refuse("bad_row", record.error)
-        found, others = self.columns.pick(record.values)
+            return _refused(record, None, "bad_row", record.error)
+        product, attributes = self.columns.pick(record.values)
         try:
-            identifier = parse_identifier(found.get("id"))
+            id = parse_identifier(product.get("id"))
         except ValueProblemError as problem:
-            return reader.refuse(problem.reason, f"The id {problem.message}.", found.get("id"))
-        if identifier is None:
-            return reader.refuse("missing_id", "The row has no id.")
-        reader.id = identifier
+            return _refused(record, None, problem.reason, f"The id {problem.message}.", product["id"])
+        if id is None:
+            return _refused(record, None, "missing_id", "The row has no id.")
         if record.withheld:
-            return reader.refuse("withheld", record.withheld)
-        images = reader.images(found)
-        values = reader.typed(found, images)
+            return _refused(record, id, "withheld", record.withheld)
+        reader = _ValueReader(record.row, id, self._config)
+        images = reader.images(product)
+        values = reader.values(product, images)
         if not values.get("title") and not images:
-            return reader.refuse("no_content", "The product has neither a title nor an image.")
-        return ProductRow(
-            record.row, identifier, values, reader.attributes(others), images
-        ), reader.rejections
+            return _refused(record, id, "no_content", "The product has neither a title nor an image.")
+        row = ProductRow(record.row, id, values, reader.attributes(attributes), images)
+        return row, reader.rejections
 
 
-class _RowReader:
-    """Reads the values of one record and notes what is wrong with them."""
+def _refused(
+    record: FeedRecord, id: str | None, reason: str, sentence: str, value: Any = None
+) -> tuple[None, list[Rejection]]:
+    """Return a record that is no product; what is wrong with its values does not matter then."""
+    column, shown = (None, None) if value is None else ("id", shorten(value))
+    message = f"Row {record.row}{f' ({id})' if id else ''}: {sentence}"
+    return None, [Rejection(record.row, id, column, shown, reason, message, "product")]
 
-    def __init__(self, record: Record, config: CatalogConfig) -> None:
-        self._record, self._config = record, config
-        self.id: str | None = None
+
+class _ValueReader:
+    """Reads the values of one record and collects what is wrong with them."""
+
+    def __init__(self, row: int, id: str, config: CatalogConfig) -> None:
+        self._row, self._id, self._config = row, id, config
         self.rejections: list[Rejection] = []
 
-    def refuse(self, reason: str, sentence: str, value: Any = None) -> tuple[None, list[Rejection]]:
-        """Say that the record is no product; what was wrong with its values is of no interest then."""
-        column, shown = (None, None) if value is None else ("id", shorten(value))
-        name = f" ({self.id})" if self.id else ""
-        message = f"Row {self._record.row}{name}: {sentence}"
-        return None, [Rejection(self._record.row, self.id, column, shown, reason, message, "product")]
+    def images(self, found: Mapping[str, Any]) -> list[tuple[str, str]]:
+        """Return ``(column, link)`` of each image, the main one first."""
+        further = split_values(found.get("additional_image_link"), self._config.separators)
+        links = [("image_link", link) for link in split_values(found.get("image_link"), "")]
+        links += [("additional_image_link", link) for link in further]
+        parsed = ((column, self._parse(column, link, parse_text)) for column, link in links)
+        return [(column, link) for column, link in parsed if link is not None]
 
-    def reject(self, column: str, value: Any, problem: ValueProblemError) -> None:
-        shown = shorten(value)
-        message = f"Row {self._record.row} ({self.id}): {column} {problem.message}; found {shown!r}."
-        self.rejections.append(
-            Rejection(self._record.row, self.id, column, shown, problem.reason, message, "value")
-        )
-
-    def typed(self, found: Mapping[str, Any], images: Sequence[ImageLink]) -> dict[str, Any]:
+    def values(self, found: Mapping[str, Any], images: Sequence[tuple[str, str]]) -> dict[str, Any]:
         """Return the clean values of every product column that has one."""
         values: dict[str, Any] = {name: self._text(name, found.get(name)) for name in TEXT_COLUMNS}
-        for name in ("link", "mpn", "item_group_id"):
-            values[name] = self._parsed(name, found.get(name), parse_text)
-        values["gtin"] = self._parsed("gtin", found.get("gtin"), parse_gtin)
-        values["availability"] = self._parsed("availability", found.get("availability"), parse_availability)
-        values["image_link"] = next((image.link for image in images if image.column == "image_link"), None)
-        updated_at = self._parsed("updated_at", found.get("updated_at"), parse_time)
-        values["updated_at"] = updated_at.isoformat() if updated_at else None
+        values |= {name: self._parse(name, found.get(name), parse) for name, parse in _PARSERS.items()}
+        values["updated_at"] = values["updated_at"] and values["updated_at"].isoformat()
+        values["image_link"] = next((link for column, link in images if column == "image_link"), None)
         values |= self._prices(found)
         return {name: value for name, value in values.items() if value is not None}
 
     def _prices(self, found: Mapping[str, Any]) -> dict[str, Any]:
-        named = self._parsed("currency", found.get("currency"), parse_currency) or self._config.currency
-
-        def parse(value: Any) -> Money | None:
-            return parse_price(value, default_currency=named)
-
-        price, sale = (self._parsed(name, found.get(name), parse) for name in ("price", "sale_price"))
+        currency = self._parse("currency", found.get("currency"), parse_currency) or self._config.currency
+        price, sale = (
+            self._parse(name, found.get(name), lambda value: parse_price(value, default_currency=currency))
+            for name in ("price", "sale_price")
+        )
         if price and sale and price.currency != sale.currency:
-            problem = ValueProblemError(
-                "bad_price", f"is in {sale.currency} and the price in {price.currency}"
-            )
-            self.reject("sale_price", found.get("sale_price"), problem)
+            message = f"is in {sale.currency} and the price in {price.currency}"
+            self._reject("sale_price", found.get("sale_price"), ValueProblemError("bad_price", message))
             sale = None
         money = price or sale
         return {
-            "price": price.amount if price else None,
-            "sale_price": sale.amount if sale else None,
-            "currency": money.currency if money else None,
+            "price": price and price.amount,
+            "sale_price": sale and sale.amount,
+            "currency": money and money.currency,
         }
 
     def attributes(self, found: Mapping[str, Any]) -> dict[str, str]:
@@ -162,46 +148,45 @@ class _RowReader:
         texts = {shorten(name): self._text(name, value) for name, value in found.items()}
         return {name: text for name, text in sorted(texts.items()) if text is not None}
 
-    def images(self, found: Mapping[str, Any]) -> list[ImageLink]:
-        """Return the images asked for, the main one first."""
-        further = split_values(found.get("additional_image_link"), self._config.separators)
-        links = [("image_link", link) for link in single_values(found.get("image_link"))]
-        links += [("additional_image_link", link) for link in further]
-        parsed = ((column, self._parsed(column, link, parse_text)) for column, link in links)
-        return [ImageLink(column, link) for column, link in parsed if link is not None]
-
     def _text(self, column: str, value: Any) -> str | None:
-        written: str = self._parsed(column, [value], parse_joined) or ""
+        written: str = self._parse(column, [value], parse_joined) or ""
         limit = self._config.max_text_chars
         text = written[: _MARKUP_PER_TEXT * limit]
         if self._config.strip_html:
             text = plain_text(text)
         if len(text) > limit or len(written) > _MARKUP_PER_TEXT * limit:
             message = f"has {len(written):,} characters and was cut to {limit:,}"
-            self.reject(column, text, ValueProblemError("text_cut", message))
+            self._reject(column, text, ValueProblemError("text_cut", message))
         return text[:limit] or None
 
-    def _parsed(self, column: str, value: Any, parse: Any) -> Any:
+    def _parse(self, column: str, value: Any, parse: Callable[[Any], Any]) -> Any:
         if isinstance(value, list | tuple):
             value = value[0] if value else None
         try:
             return parse(value)
         except ValueProblemError as problem:
-            self.reject(column, value, problem)
+            self._reject(column, value, problem)
             return None
+
+    def _reject(self, column: str, value: Any, problem: ValueProblemError) -> None:
+        shown = shorten(value)
+        message = f"Row {self._row} ({self._id}): {column} {problem.message}; found {shown!r}."
+        self.rejections.append(
+            Rejection(self._row, self._id, column, shown, problem.reason, message, "value")
+        )
 
 
 def content_hash(values: Mapping[str, Any], attributes: Mapping[str, str], images: Sequence[bytes]) -> bytes:
     """Return 16 bytes that change when what the product is changes: texts, attributes, images."""
     texts = {name: values[name] for name in TEXT_COLUMNS if values.get(name) is not None}
-    return _digest([texts, dict(attributes), [image.hex() for image in images]])
+    return _hash([texts, dict(attributes), [image.hex() for image in images]])
 
 
 def payload_hash(values: Mapping[str, Any]) -> bytes:
     """Return 16 bytes that change when what is shown or filtered on changes."""
-    return _digest({name: values[name] for name in PAYLOAD_COLUMNS if values.get(name) is not None})
+    return _hash({name: values[name] for name in PAYLOAD_COLUMNS if values.get(name) is not None})
 
 
-def _digest(value: Any) -> bytes:
+def _hash(value: Any) -> bytes:
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.blake2b(text.encode(), digest_size=16).digest()

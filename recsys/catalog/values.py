@@ -93,59 +93,47 @@ def parse_price(value: Any, *, default_currency: str | None = None) -> Money | N
     currency = default_currency
     if isinstance(value, dict):
         lower = {str(k).lower(): v for k, v in value.items()}
-        named = parse_text(lower.get("currency") or lower.get("currencycode"))
-        currency, value = named or currency, lower.get("value", lower.get("amount"))
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return None if math.isnan(value) else Money(_checked(float(value)), _iso(currency))
+        currency = parse_text(lower.get("currency") or lower.get("currencycode")) or currency
+        value = lower.get("value", lower.get("amount"))
     text = parse_text(value)
     if text is None:
         return None
-    found = _AMOUNT.search(text)
-    rest = (text[: found.start()] + " " + text[found.end() :]).strip() if found else text
-    if not found or len(rest.split()) > 1:
-        raise ValueProblemError("bad_price", "was expected to be a price such as 12.34 or 12.34 USD")
-    if rest and rest != "$":
-        currency = _SYMBOLS.get(rest, rest)
-    return Money(_checked(_amount(found.group())), _iso(currency))
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    amount = float(value) if is_number else None
+    if amount is None:
+        found = _AMOUNT.search(text)
+        rest = (text[: found.start()] + " " + text[found.end() :]).strip() if found else text
+        amount = _amount(found.group()) if found and " " not in rest else None
+        if amount is None:
+            raise ValueProblemError("bad_price", "was expected to be a price such as 12.34 or 12.34 USD")
+        if rest not in ("", "$"):
+            currency = _SYMBOLS.get(rest, rest)
+    if not 0 <= amount < _MAX_PRICE:
+        raise ValueProblemError("bad_price", "was expected to be a price of zero or more")
+    return Money(round(amount, 4), parse_currency(currency))
 
 
-def _amount(text: str) -> float:
+def _amount(text: str) -> float | None:
     """Read thousands and decimal marks: the last is decimal, but a lone comma before three digits."""
     digits = re.sub(r"['\u00a0\u202f ]", "", text)
     comma, dot = digits.rfind(","), digits.rfind(".")
-    if comma > dot:
-        is_thousands = digits.count(",") > 1 or (dot < 0 and len(digits) - comma == 4)
-        digits = (
-            digits.replace(",", "") if is_thousands and dot < 0 else digits.replace(".", "").replace(",", ".")
-        )
-    else:
-        digits = digits.replace(",", "")
+    is_decimal = comma > dot and (dot >= 0 or (digits.count(",") == 1 and len(digits) - comma != 4))
+    digits = digits.replace(".", "").replace(",", ".") if is_decimal else digits.replace(",", "")
     try:
         return float(digits)
     except ValueError:
-        raise ValueProblemError(
-            "bad_price", "was expected to be a price such as 12.34 or 12.34 USD"
-        ) from None
-
-
-def _checked(amount: float) -> float:
-    if not 0 <= amount < _MAX_PRICE:
-        raise ValueProblemError("bad_price", "was expected to be a price of zero or more")
-    return round(amount, 4)
-
-
-def _iso(currency: str | None) -> str | None:
-    if currency is None:
         return None
-    code = currency.strip().upper()
-    if len(code) != 3 or not (code.isascii() and code.isalpha()):
-        raise ValueProblemError("bad_currency", "names no ISO 4217 currency, such as USD")
-    return code
 
 
 def parse_currency(value: Any) -> str | None:
     """Return an ISO 4217 code."""
-    return _iso(parse_text(value))
+    text = parse_text(value)
+    if text is None:
+        return None
+    code = text.upper()
+    if len(code) != 3 or not (code.isascii() and code.isalpha()):
+        raise ValueProblemError("bad_currency", "names no ISO 4217 currency, such as USD")
+    return code
 
 
 def parse_availability(value: Any) -> str | None:

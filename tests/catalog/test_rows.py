@@ -5,13 +5,13 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.catalog.readers import Record
+from recsys.catalog.readers import FeedRecord
 from recsys.catalog.rows import ProductRow, Rejection, RowMapper, content_hash, payload_hash
 from recsys.config import CatalogConfig
 
 
 def _map(values: dict[str, Any], **settings: Any) -> tuple[ProductRow | None, list[Rejection]]:
-    return RowMapper(CatalogConfig.model_validate(settings)).map(Record(4, values))
+    return RowMapper(CatalogConfig.model_validate(settings)).map(FeedRecord(4, values))
 
 
 def test_a_good_row() -> None:
@@ -31,7 +31,7 @@ def test_a_good_row() -> None:
         "image_link": "a.jpg", "updated_at": "2026-05-31T00:00:00+00:00", "gtin": "4006381333931",
     }  # fmt: skip
     assert product.attributes == {"season": "Fall"}
-    assert [(image.column, image.link) for image in product.images] == [
+    assert product.images == [
         ("image_link", "a.jpg"),
         ("additional_image_link", "b.jpg"),
         ("additional_image_link", "c.jpg"),
@@ -116,7 +116,7 @@ def test_lists_and_nested_values_of_json_feeds() -> None:
     assert product is not None
     assert product.values["color"] == "red|blue"
     assert product.attributes == {"shipping": '{"country": "SE"}'}
-    assert [image.link for image in product.images] == ["a", "b"]
+    assert [link for _, link in product.images] == ["a", "b"]
 
 
 TEXTS = st.dictionaries(st.sampled_from(["title", "brand", "color", "description"]), st.text(max_size=5))

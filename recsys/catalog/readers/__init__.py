@@ -1,15 +1,28 @@
-"""Feed readers: one module per family of formats, each a generator of records in feed order.
+"""Feed readers: one module per family of formats, each yields records in feed order.
 
     feed        finds, fetches and decompresses the feed, and picks the reader
-    delimited   CSV and TSV
-    shopify     Shopify's product CSV, its several rows per product put together
-    jsonl       JSON Lines
+    text        CSV, TSV and JSON Lines
+    shopify     Shopify's product CSV: the several rows of one product become one record per variant
     xml         Google Merchant's RSS and Atom
     columnar    Parquet and Arrow
 
 Do not know: the column map, types, products.
 """
 
-from recsys.catalog.readers.record import Record
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
-__all__ = ["Record"]
+
+@dataclass(frozen=True, slots=True)
+class FeedRecord:
+    """One record of a feed, as its format gave it."""
+
+    row: int
+    """1-based, header not counted."""
+    values: Mapping[str, Any]
+    """Source column → text, number, boolean, time, list or mapping; empty if the record is broken."""
+    error: str | None = None
+    """Why the record cannot be read; the others of the feed can."""
+    withheld: str | None = None
+    """Why the record is not for sale, if its format says so: a draft, an archived product."""

@@ -1,7 +1,4 @@
-"""Parquet and Arrow (IPC file or stream), read in small batches.
-
-Does not know: what the columns mean.
-"""
+"""Parquet and Arrow (IPC file or stream), read in small batches."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,13 +6,13 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from recsys.catalog.readers.record import Record
+from recsys.catalog.readers import FeedRecord
 from recsys.errors import InputError
 
 _ROWS = 512
 
 
-def read_parquet(path: Path) -> Iterator[Record]:
+def read_parquet(path: Path) -> Iterator[FeedRecord]:
     """Yield the records of a Parquet file; memory is a batch, not a row group."""
     try:
         with pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20) as file:
@@ -24,7 +21,7 @@ def read_parquet(path: Path) -> Iterator[Record]:
         raise _broken("Parquet", error) from None
 
 
-def read_arrow(path: Path) -> Iterator[Record]:
+def read_arrow(path: Path) -> Iterator[FeedRecord]:
     """Yield the records of an Arrow IPC file or stream."""
     try:
         with pa.memory_map(str(path)) as source:
@@ -38,13 +35,10 @@ def read_arrow(path: Path) -> Iterator[Record]:
         raise _broken("Arrow", error) from None
 
 
-def _records(batches: Iterator[pa.RecordBatch]) -> Iterator[Record]:
-    number = 0
-    for batch in batches:
-        for start in range(0, len(batch), _ROWS):
-            for values in batch.slice(start, _ROWS).to_pylist():
-                number += 1
-                yield Record(number, values)
+def _records(batches: Iterator[pa.RecordBatch]) -> Iterator[FeedRecord]:
+    slices = (batch.slice(start, _ROWS) for batch in batches for start in range(0, len(batch), _ROWS))
+    rows = (values for part in slices for values in part.to_pylist())
+    return (FeedRecord(number, values) for number, values in enumerate(rows, start=1))
 
 
 def _broken(format: str, error: Exception) -> InputError:

@@ -1,7 +1,4 @@
-"""From a feed's path or URL to its records: fetch, fingerprint, decompress, pick the reader.
-
-Does not know: the column map, types, products.
-"""
+"""From a feed's path or URL to its records: fetch, fingerprint, decompress, pick the reader."""
 
 import csv
 import hashlib
@@ -12,17 +9,16 @@ import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import fsspec
 import httpx
 import pyarrow as pa
 
+from recsys.catalog.readers import FeedRecord
 from recsys.catalog.readers.columnar import read_arrow, read_parquet
-from recsys.catalog.readers.delimited import read_delimited
-from recsys.catalog.readers.jsonl import read_jsonl
-from recsys.catalog.readers.record import BoundedReader, Record, lines
 from recsys.catalog.readers.shopify import is_shopify, read_shopify
+from recsys.catalog.readers.text import read_delimited, read_jsonl, read_lines
 from recsys.catalog.readers.xml import read_xml
 from recsys.config import CatalogConfig
 from recsys.errors import InputError, TransientError
@@ -66,10 +62,9 @@ def local_copy(url: str, folder: Path, *, max_bytes: int) -> Path:
 def _download(url: str, target: Path, max_bytes: int) -> None:
     """Fetch a feed over HTTP; its address comes from the configuration, so it may be a private one."""
     try:
+        transport = httpx.HTTPTransport(retries=3)
         with (
-            httpx.Client(
-                follow_redirects=True, timeout=60, transport=httpx.HTTPTransport(retries=3)
-            ) as client,
+            httpx.Client(follow_redirects=True, timeout=60, transport=transport) as client,
             client.stream("GET", url) as response,
         ):
             response.raise_for_status()
@@ -114,7 +109,7 @@ def fingerprint(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def read_feed(path: Path, config: CatalogConfig, scratch: Path) -> Iterator[Record]:
+def read_feed(path: Path, config: CatalogConfig, scratch: Path) -> Iterator[FeedRecord]:
     """Yield the records of a local feed file; memory is one record or one small batch.
 
     ``scratch`` is a folder for a decompressed copy of a columnar feed. Raises :class:`InputError` where
@@ -135,10 +130,10 @@ def read_feed(path: Path, config: CatalogConfig, scratch: Path) -> Iterator[Reco
         ) from None
 
 
-def _read_text(kind: str, stream: BinaryIO, config: CatalogConfig) -> Iterator[Record]:
+def _read_text(kind: str, stream: BinaryIO, config: CatalogConfig) -> Iterator[FeedRecord]:
     if kind == "xml":
         return read_xml(stream, max_row_bytes=config.max_row_bytes)
-    text = lines(stream, encoding=config.encoding, max_row_bytes=config.max_row_bytes)
+    text = read_lines(stream, encoding=config.encoding, max_row_bytes=config.max_row_bytes)
     if kind == "jsonl":
         return read_jsonl(text)
     delimiter = config.delimiter or ("\t" if kind == "tsv" else None)
@@ -171,25 +166,46 @@ def _detect(path: Path, config: CatalogConfig) -> str:
 
 def _open(path: Path, max_bytes: int) -> BinaryIO:
     """Open a feed for reading, decompressed, bounded and buffered."""
+    compression = _compression(path)
+    # Arrow's decompression, unlike most, notices a feed that is cut off.
+    source = pa.CompressedInputStream(pa.OSFile(str(path)), compression) if compression else path.open("rb")
+    return io.BufferedReader(_BoundedReader(source, max_bytes), 1 << 16)
+
+
+class _BoundedReader(io.RawIOBase):
+    """Ends a feed that decompresses into more than ``limit`` bytes."""
+
+    def __init__(self, source: BinaryIO, limit: int) -> None:
+        super().__init__()
+        self._source, self._limit, self._num_bytes = source, limit, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self._source.read(len(buffer))
+        self._num_bytes += len(data)
+        if self._num_bytes > self._limit:
+            raise InputError(
+                f"The feed has more than {self._limit:,} bytes after decompression.",
+                fix="Raise catalog.max_feed_bytes if that is right; otherwise look at the feed.",
+            )
+        buffer[: len(data)] = data
+        return len(data)
+
+    def close(self) -> None:
+        self._source.close()
+        super().close()
+
+
+def _compression(path: Path) -> str | None:
     with path.open("rb") as file:
         magic = file.read(4)
-    if compression := _compression(magic):
-        source = pa.CompressedInputStream(
-            pa.OSFile(str(path)), compression
-        )  # unlike most, notices truncation
-    else:
-        source = path.open("rb")
-    return io.BufferedReader(BoundedReader(source, max_bytes), 1 << 16)
-
-
-def _compression(magic: bytes) -> str | None:
     return "gzip" if magic[:2] == _GZIP else "zstd" if magic == _ZSTD else None
 
 
 def _decompressed(path: Path, scratch: Path, max_bytes: int) -> Path:
-    with path.open("rb") as file:
-        magic = file.read(4)
-    if not _compression(magic):
+    if not _compression(path):
         return path
     scratch.mkdir(parents=True, exist_ok=True)
     target = scratch / "feed.plain"

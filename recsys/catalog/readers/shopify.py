@@ -3,15 +3,13 @@
 A product's first row carries its text, each row may add a variant, an image, or both. Both the column
 names of today's export ("URL handle", "SKU") and those of the older one ("Handle", "Variant SKU") are
 read. Records carry Google Merchant's names; all variants of a handle share ``item_group_id``.
-
-Does not know: how lines become fields (``delimited`` does that), the column map, types.
 """
 
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import Any
 
-from recsys.catalog.readers.record import Record
+from recsys.catalog.readers import FeedRecord
 from recsys.errors import InputError
 
 _NAMES: dict[str, tuple[str, ...]] = {
@@ -53,7 +51,7 @@ def is_shopify(header: Iterable[str]) -> bool:
     )
 
 
-def read_shopify(records: Iterable[Record]) -> Iterator[Record]:
+def read_shopify(records: Iterable[FeedRecord]) -> Iterator[FeedRecord]:
     """Yield one record per variant from the CSV's ``records``; rows of a handle stand together.
 
     Variants of products that are drafts, archived or not published are ``withheld``. A broken row is
@@ -67,12 +65,12 @@ def read_shopify(records: Iterable[Record]) -> Iterator[Record]:
         good = [(r.row, _normalised(r.values)) for r in rows if not r.error]
         if good and not handle:
             for number, _ in good:
-                yield Record(number, {}, "The row has no handle, so it belongs to no product.")
+                yield FeedRecord(number, {}, "The row has no handle, so it belongs to no product.")
         elif good:
             yield from _product(handle, good)
 
 
-def _handle(record: Record) -> str:
+def _handle(record: FeedRecord) -> str:
     names = {str(name).strip().lower(): value for name, value in record.values.items()}
     value = next((names[name] for name in _NAMES["handle"] if name in names), None)
     if value is None and not record.error:
@@ -99,7 +97,7 @@ def _normalised(values: Any) -> Row:
     return row
 
 
-def _product(handle: str, rows: list[tuple[int, Row]]) -> Iterator[Record]:
+def _product(handle: str, rows: list[tuple[int, Row]]) -> Iterator[FeedRecord]:
     head = rows[0][1]
     variants = [
         (number, row) for number, row in rows if row["price"] or row["sku"] or row.get("option1 value")
@@ -112,7 +110,7 @@ def _product(handle: str, rows: list[tuple[int, Row]]) -> Iterator[Record]:
         options = _options(head, row)
         identifier = _identifier(handle, row, options, len(variants), used)
         values = _record(handle, head, row, options, _pick(images, row, own)) | {"id": identifier}
-        yield Record(number, values, withheld=_withheld(head))
+        yield FeedRecord(number, values, withheld=_withheld(head))
 
 
 def _images(rows: Iterable[Row]) -> list[str]:

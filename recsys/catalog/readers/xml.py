@@ -1,8 +1,6 @@
 """Google Merchant's XML feed: RSS 2.0 ``item`` or Atom ``entry`` elements, streamed.
 
 Entity declarations, and so entity bombs, and external references are refused.
-
-Does not know: what the elements mean.
 """
 
 from collections.abc import Iterator
@@ -12,7 +10,7 @@ from xml.etree.ElementTree import Element, ParseError
 from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import iterparse
 
-from recsys.catalog.readers.record import Record
+from recsys.catalog.readers import FeedRecord
 from recsys.errors import InputError
 
 _RECORDS = ("item", "entry")
@@ -20,7 +18,7 @@ _GOOGLE = "http://base.google.com/"
 _MAX_DEPTH = 32
 
 
-def read_xml(stream: BinaryIO, *, max_row_bytes: int) -> Iterator[Record]:
+def read_xml(stream: BinaryIO, *, max_row_bytes: int) -> Iterator[FeedRecord]:
     """Yield one record per ``item`` or ``entry``; repeated elements become lists, nested ones mappings.
 
     ``g:id`` wins over a plain ``id``. Raises :class:`InputError` for XML that is malformed, declares
@@ -39,7 +37,7 @@ def read_xml(stream: BinaryIO, *, max_row_bytes: int) -> Iterator[Record]:
             path.pop()
             if _local(element.tag) in _RECORDS:
                 number += 1
-                yield Record(number, _values(element))
+                yield FeedRecord(number, _values(element))
                 source.start_record()
             if not any(_local(parent.tag) in _RECORDS for parent in path):
                 element.clear()

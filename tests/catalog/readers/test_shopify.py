@@ -5,9 +5,9 @@ import io
 
 import pytest
 
-from recsys.catalog.readers.delimited import read_delimited
-from recsys.catalog.readers.record import Record
+from recsys.catalog.readers import FeedRecord
 from recsys.catalog.readers.shopify import is_shopify, read_shopify
+from recsys.catalog.readers.text import read_delimited
 from recsys.errors import InputError
 
 EXPORT = """Handle,Title,Body (HTML),Vendor,Type,Tags,Published,Option1 Name,Option1 Value,Option2 Name,Option2 Value,Variant SKU,Variant Inventory Tracker,Variant Inventory Qty,Variant Inventory Policy,Variant Price,Variant Compare At Price,Variant Barcode,Image Src,Image Position,Variant Image,Status,Season
@@ -20,7 +20,7 @@ hidden,Hidden,,Nord,Mugs,,FALSE,Title,Default Title,,,HID,,,,1.00,,,,,,active,
 """  # noqa: E501
 
 
-def _read(text: str) -> list[Record]:
+def _read(text: str) -> list[FeedRecord]:
     rows = read_delimited(io.StringIO(text, newline=""), delimiter=None, max_row_chars=10_000)
     return list(read_shopify(rows))
 

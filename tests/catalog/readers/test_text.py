@@ -7,17 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.catalog.readers.delimited import read_delimited
-from recsys.catalog.readers.jsonl import read_jsonl
-from recsys.catalog.readers.record import Record, lines
+from recsys.catalog.readers import FeedRecord
+from recsys.catalog.readers.text import read_delimited, read_jsonl, read_lines
 from recsys.errors import InputError
 
 FIELD = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=8)
 
 
-def _csv(text: str, delimiter: str | None = None) -> list[Record]:
+def _csv(text: str, delimiter: str | None = None) -> list[FeedRecord]:
     stream = io.BytesIO(text.encode())
-    rows = lines(stream, encoding="utf-8", max_row_bytes=10_000)
+    rows = read_lines(stream, encoding="utf-8", max_row_bytes=10_000)
     return list(read_delimited(rows, delimiter=delimiter, max_row_chars=10_000))
 
 

@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from recsys.catalog.readers.record import Record
+from recsys.catalog.readers import FeedRecord
 from recsys.catalog.readers.xml import read_xml
 from recsys.errors import InputError
 
@@ -30,7 +30,7 @@ BOMB = """<?xml version="1.0"?><!DOCTYPE rss [<!ENTITY a "aaaaaaaaaa"><!ENTITY b
 EXTERNAL = """<!DOCTYPE rss [<!ENTITY x SYSTEM "file:///etc/passwd">]><rss><item><id>&x;</id></item></rss>"""
 
 
-def _read(text: str, limit: int = 100_000) -> list[Record]:
+def _read(text: str, limit: int = 100_000) -> list[FeedRecord]:
     return list(read_xml(io.BytesIO(text.encode()), max_row_bytes=limit))
 
 

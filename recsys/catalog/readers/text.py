@@ -1,0 +1,109 @@
+"""CSV, TSV and JSON Lines: a stream of bytes to lines, and lines to records."""
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from typing import BinaryIO
+
+from recsys.catalog.readers import FeedRecord
+from recsys.errors import InputError
+
+_DELIMITERS = (",", "\t", ";", "|")
+
+
+def read_lines(stream: BinaryIO, *, encoding: str, max_row_bytes: int) -> Iterator[str]:
+    """Yield text lines with their line ends; bytes that are not ``encoding`` become lone surrogates.
+
+    So the row goes on, and the value that holds them is rejected by itself.
+    """
+    if encoding.lower().replace("_", "-") in ("utf-8", "utf8"):
+        encoding = "utf-8-sig"  # takes a byte order mark away
+    text = io.TextIOWrapper(stream, encoding=encoding, errors="surrogateescape", newline="")
+    number = 0
+    while line := text.readline(max_row_bytes + 1):
+        number += 1
+        if len(line) > max_row_bytes:
+            raise InputError(
+                f"Line {number} of the feed is longer than {max_row_bytes:,} characters.",
+                fix="Check catalog.format; raise catalog.max_row_bytes if such rows are right.",
+            )
+        yield line
+
+
+def read_delimited(
+    lines: Iterable[str], *, delimiter: str | None, max_row_chars: int
+) -> Iterator[FeedRecord]:
+    """Yield the records of CSV ``lines``; ``delimiter=None`` finds it from the header line.
+
+    A row with another number of fields than the header is a broken record: its values would be in the
+    wrong columns. Raises :class:`InputError` if no row after it can be trusted.
+    """
+    iterator = iter(lines)
+    first = next((line for line in iterator if line.strip()), None)
+    if first is None:
+        return
+    separator = delimiter or max(_DELIMITERS, key=first.count)
+    csv.field_size_limit(max_row_chars)
+    rows = csv.reader(
+        _bound_quotes(chain([first], iterator), max_row_chars), delimiter=separator, strict=True
+    )
+    number = 0
+    try:
+        header = [name.strip() for name in next(rows, [])]
+        if twice := sorted({name for name in header if header.count(name) > 1}):
+            raise InputError(
+                f"The feed's header names {', '.join(map(repr, twice))} more than once.",
+                fix="Give every column a name of its own.",
+            )
+        for number, row in enumerate((row for row in rows if any(row)), start=1):
+            error = None
+            if len(row) != len(header):
+                error = (
+                    f"The row has {len(row)} fields and the header {len(header)}: a quote or separator is "
+                    "missing or too many."
+                )
+            yield FeedRecord(number, dict(zip(header, row, strict=False)), error)
+    except csv.Error as error:
+        raise InputError(
+            f"The feed is not valid CSV from row {number + 1} on: {error}.",
+            fix="Correct the quotes there, or name the right catalog.format and catalog.delimiter.",
+        ) from None
+
+
+def _bound_quotes(lines: Iterator[str], limit: int) -> Iterator[str]:
+    """Pass lines on, and notice a quote that is never closed before it has swallowed the feed."""
+    open_chars, is_open = 0, False
+    for line in lines:
+        if line.count('"') % 2:
+            is_open = not is_open
+            open_chars = 0
+        open_chars = open_chars + len(line) if is_open else 0
+        if open_chars > limit:
+            raise InputError(
+                f"A quoted field of the feed is longer than {limit:,} characters: its quote is never closed.",
+                fix="Correct the quotes of the feed; raise catalog.max_row_bytes if such fields are right.",
+            )
+        yield line
+
+
+def read_jsonl(lines: Iterable[str]) -> Iterator[FeedRecord]:
+    """Yield the records of JSON ``lines``, one object per line; any other line is a broken record."""
+    for number, line in enumerate((line for line in lines if line.strip()), start=1):
+        if number == 1 and line.lstrip().startswith("["):
+            raise InputError(
+                "The feed is one JSON array; JSON Lines was expected: one object per line.",
+                fix="Export JSON Lines, for example with: jq -c '.[]' feed.json > feed.jsonl",
+            )
+        values, error = {}, None
+        try:
+            value = json.loads(line)
+        except (ValueError, RecursionError) as problem:
+            error = f"The line is not valid JSON: {problem}."
+        else:
+            if isinstance(value, dict):
+                values = value
+            else:
+                error = f"The line holds a {type(value).__name__}; an object was expected."
+        yield FeedRecord(number, values, error)

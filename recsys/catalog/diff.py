@@ -1,15 +1,16 @@
-"""What changed between two catalog snapshots, by a merge of their ids: memory does not grow with them.
-
-Does not know: what is done about it.
-"""
+"""What changed between two catalog snapshots, by a merge of their ids: memory does not grow with them."""
 
 from collections.abc import Iterator
 from enum import StrEnum
+from heapq import merge
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 
 import pyarrow.parquet as pq
 
 Row = tuple[str, bytes, bytes]
+"""``(id, content_hash, payload_hash)``"""
 
 
 class Change(StrEnum):
@@ -31,28 +32,17 @@ def diff_products(before: Path | None, after: Path) -> dict[str, int]:
 
 
 def changes(before: Iterator[Row], after: Iterator[Row]) -> Iterator[tuple[str, Change]]:
-    """Yield each id of either side with its change, ascending.
-
-    Rows are ``(id, content_hash, payload_hash)``, ascending by id (code points, as UTF-8 bytes sort).
-    """
-    old, new = next(before, None), next(after, None)
-    while old is not None or new is not None:
-        if old is None or (new is not None and new[0] < old[0]):
-            assert new is not None, "one side has a row left"
-            yield new[0], Change.NEW
-            new = next(after, None)
-        elif new is None or old[0] < new[0]:
-            yield old[0], Change.GONE
-            old = next(before, None)
+    """Yield each id of either side with its change; both sides and the result ascend by id."""
+    old_rows, new_rows = ((id, "old", hashes) for id, *hashes in before), ((id, "new", h) for id, *h in after)
+    for id, group in groupby(merge(old_rows, new_rows, key=itemgetter(0)), key=itemgetter(0)):
+        hashes = {side: hashes for _, side, hashes in group}
+        old, new = hashes.get("old"), hashes.get("new")
+        if old is None or new is None:
+            yield id, Change.NEW if old is None else Change.GONE
+        elif old[0] != new[0]:
+            yield id, Change.CHANGED_CONTENT
         else:
-            yield new[0], _change(old, new)
-            old, new = next(before, None), next(after, None)
-
-
-def _change(old: Row, new: Row) -> Change:
-    if old[1] != new[1]:
-        return Change.CHANGED_CONTENT
-    return Change.UNCHANGED if old[2] == new[2] else Change.CHANGED_PAYLOAD
+            yield id, Change.UNCHANGED if old == new else Change.CHANGED_PAYLOAD
 
 
 def _hashes(path: Path) -> Iterator[Row]:

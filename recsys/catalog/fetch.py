@@ -1,7 +1,4 @@
-"""Fetches one image over HTTP: conditional, bounded, retried, never from a private address.
-
-Does not know: what an image is, or where it is kept.
-"""
+"""Fetches one image over HTTP: conditional, bounded, retried, never from a private address."""
 
 import logging
 import random
@@ -13,10 +10,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http.cookiejar import DefaultCookiePolicy
+from typing import NamedTuple
 
 import httpx
 
-from recsys.catalog.links import oversized
+from recsys.catalog.links import check_size
 from recsys.catalog.ssrf import GuardedBackend, GuardedTransport, RefusedAddressError
 from recsys.config.catalog import ImagesConfig
 from recsys.workspace.normalise import ImageError
@@ -28,9 +26,8 @@ _RETRIED = (408, 425, 429, 500, 502, 503, 504)
 _DEADLINE_TIMEOUTS = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Validators:
-    """What a server told us to ask with next time."""
+class Validators(NamedTuple):
+    """What the server gave for a conditional request the next time."""
 
     etag: str | None = None
     last_modified: str | None = None
@@ -38,14 +35,14 @@ class Validators:
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """The answer: the bytes, or ``None`` where the image has not changed since the validators."""
+    """The bytes, or ``None`` if the image has not changed since the validators."""
 
     data: bytes | None
     validators: Validators
 
 
 class _RetryError(Exception):
-    """An attempt failed in a way that another can help."""
+    """An attempt failed and another may succeed."""
 
     def __init__(self, message: str, wait_s: float = 0.0) -> None:
         super().__init__(message)
@@ -88,12 +85,12 @@ class Fetcher:
 
         Raises :class:`ImageError` with reason ``image_not_found``, ``image_http_error``,
         ``image_oversized``, ``refused_address``, ``too_many_redirects``, ``bad_link`` or
-        ``image_unavailable``; only the last can be otherwise the next time.
+        ``image_unavailable``; only the last may go away by itself.
         """
         host = urllib.parse.urlsplit(url).hostname or ""
         if self._failures[host] >= self._config.host_failures:
             raise ImageError(
-                "image_unavailable", f"Not asked for: {host} failed {self._failures[host]} times in a row."
+                "image_unavailable", f"Not fetched: {host} failed {self._failures[host]} times in a row."
             )
         for attempt in range(self._config.retries + 1):
             try:
@@ -146,18 +143,15 @@ class Fetcher:
             raise ImageError("image_http_error", f"{url} answered {status}.")
         limit = self._config.max_bytes
         length = response.headers.get("Content-Length", "")
-        if length.isdigit() and int(length) > limit:
-            raise oversized(limit)
-        chunks, total = [], 0
+        check_size(int(length) if length.isdigit() else 0, limit)
+        data = bytearray()
         for chunk in response.iter_bytes():
-            chunks.append(chunk)
-            total += len(chunk)
-            if total > limit:
-                raise oversized(limit)
+            data += chunk
+            check_size(len(data), limit)
             if time.monotonic() > deadline:
                 raise _RetryError("the download took too long")
         etag, modified = response.headers.get("ETag"), response.headers.get("Last-Modified")
-        return Fetched(b"".join(chunks), Validators(etag, modified))
+        return Fetched(bytes(data), Validators(etag, modified))
 
     def _wait(self, attempt: int, asked_s: float) -> None:
         backoff = self._config.backoff_s * 2**attempt
@@ -170,7 +164,7 @@ class Fetcher:
             self._failures[host] = self._failures[host] + 1 if failed else 0
             if failed and self._failures[host] == self._config.host_failures:
                 logger.warning(
-                    "%s failed %d times in a row and is not asked again", host, self._failures[host]
+                    "%s failed %d times in a row; no more requests to it", host, self._failures[host]
                 )
 
 

@@ -1,7 +1,4 @@
-"""The guards that stop an ingest before it harms the live catalog.
-
-Does not know: how the counts came about.
-"""
+"""The guards that stop an ingest before it harms the live catalog."""
 
 from collections.abc import Mapping
 
@@ -26,21 +23,20 @@ def check_feed(
     """
     if num_products == 0 and not guards.allow_empty:
         raise GuardError(
-            f"The feed has {num_rows:,} rows and gives no product{_why(reasons, 'product')}.",
+            f"The feed has {num_rows:,} rows and gives no product{_most_frequent(reasons, 'product')}.",
             fix="Check catalog.feed, catalog.format and catalog.columns; if an empty catalog is right, "
             "set catalog.guards.allow_empty = true.",
         )
     if not guards.allow_rejected:
-        _check_share(
-            "max_rejected_share", "allow_rejected", guards.max_rejected_share, num_rows, reasons, "product"
-        )
+        share = guards.max_rejected_share
+        _check_share("max_rejected_share", "allow_rejected", share, num_rows, reasons, "product")
     if not guards.allow_rejected_images:
-        limit = guards.max_rejected_image_share
-        _check_share("max_rejected_image_share", "allow_rejected_images", limit, num_links, reasons, "image")
+        share = guards.max_rejected_image_share
+        _check_share("max_rejected_image_share", "allow_rejected_images", share, num_links, reasons, "image")
 
 
 def check_gone(guards: GuardsConfig, diff: Mapping[str, int]) -> None:
-    """Raise :class:`GuardError` where too large a share of the catalog in service is gone.
+    """Raise :class:`GuardError` if too large a share of the catalog in service is gone.
 
     ``diff`` counts products per change against the snapshot in service.
     """
@@ -60,13 +56,13 @@ def _check_share(name: str, flag: str, limit: float, total: int, reasons: Reason
     if share > limit:
         things = "rows" if scope == "product" else "image links"
         raise GuardError(
-            f"{faults:,} of {total:,} {things} ({share:.1%}) were rejected{_why(reasons, scope)}; "
+            f"{faults:,} of {total:,} {things} ({share:.1%}) were rejected{_most_frequent(reasons, scope)}; "
             f"at most {limit:.1%} may be.",
             fix=_fix("that is right", name, flag),
         )
 
 
-def _why(reasons: Reasons, scope: str) -> str:
+def _most_frequent(reasons: Reasons, scope: str) -> str:
     counted = sorted(reasons.get(scope, {}).items(), key=lambda pair: -pair[1])[:_SHOWN_REASONS]
     return f" ({', '.join(f'{reason} {count:,}' for reason, count in counted)})" if counted else ""
 

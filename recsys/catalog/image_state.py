@@ -1,23 +1,20 @@
-"""What earlier nights know of images: which are stored where, and what each link held.
+"""What earlier nights found out about images: which are stored in which shard, and what each link held.
 
 Two tables in one SQLite file, a cache that may be deleted at any time: the index of stored images is
-rebuilt from the image shards of the workspace, the links are asked again.
-
-Does not know: how images are fetched or decoded.
+rebuilt from the image shards of the workspace, and the links are checked again.
 """
 
-import contextlib
 import logging
 import sqlite3
 import threading
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
-from recsys.workspace import Workspace, content_id
-from recsys.workspace import image_store as image_store
+from recsys.workspace import Workspace, content_id, image_store
 from recsys.workspace.normalise import Normalisation
 
 logger = logging.getLogger(__name__)
@@ -34,10 +31,10 @@ CREATE TABLE IF NOT EXISTS links(
 
 @dataclass(frozen=True, slots=True)
 class LinkState:
-    """What a link held when it was last looked at: an image, or what was wrong with it."""
+    """What a link held when it was last checked: an image, or what was wrong with it."""
 
     signature: str | None = None
-    """Of a file: size and modification time."""
+    """Of a file or an object: it changes when the content does."""
     etag: str | None = None
     last_modified: str | None = None
     sha256: bytes | None = None
@@ -46,10 +43,10 @@ class LinkState:
 
 
 def open_database(path: Path) -> sqlite3.Connection:
-    """Open a SQLite file whose loss costs time only; one that is damaged is begun anew."""
+    """Open a SQLite file that can be made again; a damaged one is replaced by an empty one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     for _ in range(2):
-        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        connection = sqlite3.connect(path, check_same_thread=False)
         try:
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=OFF")  # survives a kill; a power cut costs the cache
@@ -57,7 +54,7 @@ def open_database(path: Path) -> sqlite3.Connection:
             connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
         except sqlite3.DatabaseError as error:
             connection.close()
-            logger.warning("%s is damaged (%s) and is begun anew", path.name, error)
+            logger.warning("%s is damaged (%s) and is replaced", path.name, error)
             for suffix in ("", "-wal", "-shm"):
                 path.with_name(path.name + suffix).unlink(missing_ok=True)
         else:
@@ -71,15 +68,33 @@ class ImageState:
     def __init__(self, workspace: Workspace, settings: Normalisation) -> None:
         """Open the cache and bring the index up to date with the workspace's image shards.
 
-        Other bounds or another size judge every image anew, so they have a cache of their own.
+        Other bounds or another size have a cache of their own: under them every image is checked again.
         """
         name = f"images-{settings.id}-{content_id(asdict(settings))}.sqlite"
         self._connection = open_database(workspace.state(name))
         self._connection.executescript(_SCHEMA)
         self._lock = threading.Lock()
-        self._normalisation = settings.id
-        self._synchronise(workspace)
-        self._connection.execute("BEGIN")
+        self._synchronise(workspace, settings.id)
+
+    def _synchronise(self, workspace: Workspace, normalisation_id: str) -> None:
+        """Forget shards that are gone from the workspace and read those that are new."""
+        present = {
+            manifest.ref: manifest
+            for manifest in workspace.list(image_store.KIND)
+            if manifest.info.get("normalisation") == normalisation_id
+        }
+        execute = self._connection.execute
+        with self._connection:
+            known = dict(execute("SELECT ref, number FROM shards").fetchall())
+            for ref in set(known) - set(present):
+                execute("DELETE FROM stored WHERE shard = ?", (known[ref],))
+                execute("DELETE FROM shards WHERE ref = ?", (ref,))
+            first = max(known.values(), default=-1) + 1
+            for number, ref in enumerate(sorted(set(present) - set(known)), start=first):
+                execute("INSERT INTO shards VALUES (?, ?)", (ref, number))
+                rows = ((sha256, number) for sha256 in _hashes(workspace.path(present[ref])))
+                self._connection.executemany("INSERT OR IGNORE INTO stored VALUES (?, ?)", rows)
+                logger.info("indexed the images of %s", ref)
 
     def close(self) -> None:
         """Drop what was not committed and close the cache."""
@@ -88,111 +103,53 @@ class ImageState:
             self._connection.close()
 
     def commit(self) -> None:
-        """Keep what was noted since the last commit."""
+        """Keep what was recorded since the last commit."""
         with self._lock:
             self._connection.commit()
-            self._connection.execute("BEGIN")
+
+    def _execute(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
+        with self._lock:
+            return self._connection.execute(query, values).fetchall()
 
     def is_stored(self, sha256: bytes) -> bool:
         """Whether a shard holds, or the one being written will hold, this image."""
-        with self._lock:
-            row = self._connection.execute("SELECT 1 FROM stored WHERE sha256 = ?", (sha256,)).fetchone()
-        return row is not None
-
-    def link(self, link: str) -> LinkState | None:
-        """Return what ``link`` held; ``None`` where it is new or its image is not stored any more."""
-        with self._lock:
-            row = self._connection.execute(
-                "SELECT signature, etag, last_modified, sha256, reason, message FROM links WHERE link = ?",
-                (link,),
-            ).fetchone()
-        state = LinkState(*row) if row else None
-        return None if state and state.sha256 and not self.is_stored(state.sha256) else state
-
-    def note_link(self, link: str, state: LinkState) -> None:
-        """Note what a link holds."""
-        values = (
-            link,
-            state.signature,
-            state.etag,
-            state.last_modified,
-            state.sha256,
-            state.reason,
-            state.message,
-        )
-        with self._lock:
-            self._connection.execute("INSERT OR REPLACE INTO links VALUES (?, ?, ?, ?, ?, ?, ?)", values)
+        return bool(self._execute("SELECT 1 FROM stored WHERE sha256 = ?", sha256))
 
     def add(self, sha256: bytes, shard: int) -> None:
-        """Note that an image is in the shard of this number."""
-        with self._lock:
-            self._connection.execute("INSERT OR IGNORE INTO stored VALUES (?, ?)", (sha256, shard))
+        """Record that an image is in the shard of this number."""
+        self._execute("INSERT OR IGNORE INTO stored VALUES (?, ?)", sha256, shard)
+
+    def link(self, link: str) -> LinkState | None:
+        """Return what ``link`` held; ``None`` if it is new or its image is not stored any more."""
+        columns = "signature, etag, last_modified, sha256, reason, message"
+        rows = self._execute(f"SELECT {columns} FROM links WHERE link = ?", link)
+        state = LinkState(*rows[0]) if rows else None
+        return None if state and state.sha256 and not self.is_stored(state.sha256) else state
+
+    def set_link(self, link: str, state: LinkState) -> None:
+        """Record what a link holds."""
+        self._execute("INSERT OR REPLACE INTO links VALUES (?, ?, ?, ?, ?, ?, ?)", link, *astuple(state))
 
     def next_shard(self) -> int:
-        """Return the number of the shard to be written."""
-        with self._lock:
-            row = self._connection.execute("SELECT coalesce(max(number), -1) + 1 FROM shards").fetchone()
-        return int(row[0])
+        """Return the number of the next shard to be written."""
+        return int(self._execute("SELECT coalesce(max(number), -1) + 1 FROM shards")[0][0])
 
     def name_shard(self, number: int, ref: str) -> None:
-        """Note the ref of a committed shard; two of the same content become one."""
-        with self._lock:
-            row = self._connection.execute("SELECT number FROM shards WHERE ref = ?", (ref,)).fetchone()
-            if row:
-                self._connection.execute("UPDATE stored SET shard = ? WHERE shard = ?", (row[0], number))
-            else:
-                self._connection.execute("INSERT INTO shards VALUES (?, ?)", (ref, number))
+        """Record the ref of a committed shard; two of the same content become one."""
+        known = self._execute("SELECT number FROM shards WHERE ref = ?", ref)
+        if known:
+            self._execute("UPDATE stored SET shard = ? WHERE shard = ?", known[0][0], number)
+        else:
+            self._execute("INSERT INTO shards VALUES (?, ?)", ref, number)
 
-    def shard_numbers(self, sha256s: Iterator[bytes]) -> Iterator[int]:
-        """Yield the shard number of each stored image."""
-        for sha256 in sha256s:
-            with self._lock:
-                row = self._connection.execute(
-                    "SELECT shard FROM stored WHERE sha256 = ?", (sha256,)
-                ).fetchone()
-            if row:
-                yield int(row[0])
-
-    def shard_refs(self, numbers: set[int]) -> list[str]:
-        """Return the refs of these shards, sorted."""
-        with self._lock:
-            rows = self._connection.execute("SELECT ref, number FROM shards ORDER BY ref").fetchall()
-        return [ref for ref, number in rows if number in numbers]
-
-    def _synchronise(self, workspace: Workspace) -> None:
-        """Forget shards that are gone from the workspace and read those we do not know."""
-        present = {
-            manifest.ref: manifest
-            for manifest in workspace.list(image_store.KIND)
-            if manifest.info.get("normalisation") == self._normalisation
-        }
-        with self._transaction():
-            known = dict(self._connection.execute("SELECT ref, number FROM shards").fetchall())
-            for ref in set(known) - set(present):
-                self._connection.execute("DELETE FROM stored WHERE shard = ?", (known[ref],))
-                self._connection.execute("DELETE FROM shards WHERE ref = ?", (ref,))
-            number = max(known.values(), default=-1)
-            for ref in sorted(set(present) - set(known)):
-                number += 1
-                self._connection.execute("INSERT INTO shards VALUES (?, ?)", (ref, number))
-                hashes = _hashes(workspace.path(present[ref]) / image_store.FILE)
-                rows = ((sha256, number) for sha256 in hashes)
-                self._connection.executemany("INSERT OR IGNORE INTO stored VALUES (?, ?)", rows)
-                logger.info("indexed the images of %s", ref)
-
-    @contextlib.contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._connection.execute("BEGIN")
-        try:
-            yield
-        except BaseException:
-            self._connection.rollback()
-            raise
-        self._connection.commit()
+    def shard_refs(self, sha256s: Iterator[bytes]) -> list[str]:
+        """Return the refs of the shards that hold these images, each once, sorted."""
+        query = "SELECT ref FROM stored JOIN shards ON number = shard WHERE sha256 = ?"
+        return sorted({ref for sha256 in sha256s for (ref,) in self._execute(query, sha256)})
 
 
-def _hashes(path: Path) -> Iterator[bytes]:
-    with pa.memory_map(str(path)) as source:
+def _hashes(folder: Path) -> Iterator[bytes]:
+    with pa.memory_map(str(folder / image_store.FILE)) as source:
         file = pa.ipc.open_file(source)
         for i in range(file.num_record_batches):
             yield from file.get_batch(i).column("sha256").to_pylist()

@@ -1,16 +1,13 @@
 """The door of the catalog stage: feed in, catalog snapshot out.
 
-    rows       the feed's records, mapped and checked, into a spool (SQLite)
-    images   every link looked at; new images into image shards, each committed when full
-    snapshot   products in id order, what was rejected, guards, the change against the snapshot in service
-
-Does not know: what is done with a snapshot.
+rows       the feed's records, mapped and checked, into the staging database
+images     every link checked; new images into image shards, each committed when full
+snapshot   products in id order, what was rejected, guards, the change against the snapshot in service
 """
 
 import logging
 import shutil
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,10 +18,10 @@ from recsys.catalog.diff import diff_products
 from recsys.catalog.ingest_images import ImageIngest
 from recsys.catalog.links import default_base
 from recsys.catalog.readers.feed import fingerprint, local_copy, read_feed
-from recsys.catalog.rows import ProductRow, Rejection, RowMapper
-from recsys.catalog.snapshot_writer import SnapshotWriter, Written
-from recsys.catalog.staging import Spool
-from recsys.config import CatalogConfig, Config
+from recsys.catalog.rows import RowMapper
+from recsys.catalog.snapshot_writer import SnapshotWriter
+from recsys.catalog.staging import Staging
+from recsys.config import Config
 from recsys.errors import GuardError, TransientError
 from recsys.progress import track
 from recsys.workspace import Manifest, Workspace, content_id
@@ -40,36 +37,35 @@ POINTER = "catalog"
 CODE_VERSION = 2
 """Raise it when the same feed would give another snapshot."""
 
-_MANNERS = {
+_FETCH_SETTINGS = {
     "shard_size", "concurrency", "decode_workers", "timeout_s", "retries", "backoff_s", "max_backoff_s",
     "max_redirects", "host_failures", "user_agent",
 }  # fmt: skip
 """Settings of how images are fetched: they do not change what an image is."""
 
 _LOCK_TIMEOUT_S = 600.0
-_SPOOL_LIFE_S = 24 * 3600.0
+_STAGING_LIFE_S = 24 * 3600.0
 
 
 def run(config: Config, workspace: Workspace) -> Manifest:
     """Ingest the feed; return the manifest of the catalog snapshot (kind ``snapshots``).
 
     The id comes from the content, so an unchanged feed with unchanged images gives the same snapshot.
-    The returned manifest's ``info`` is of this run, also where the snapshot existed before: its ``diff`` is
+    The returned manifest's ``info`` is of this run, also if the snapshot existed before: its ``diff`` is
     the change to the catalog in service. A run that was killed goes on where it was.
 
     Raises :class:`~recsys.errors.InputError` for a feed that cannot be read,
-    :class:`~recsys.errors.GuardError` where a guard stops the run, and
-    :class:`~recsys.errors.TransientError` where a later try can help.
+    :class:`~recsys.errors.GuardError` if a guard stops the run, and
+    :class:`~recsys.errors.TransientError` if a later try can help.
     """
-    lock = workspace.lock("catalog", timeout_s=_LOCK_TIMEOUT_S)
     try:
-        held = lock.acquire()
+        lock = workspace.lock("catalog", timeout_s=_LOCK_TIMEOUT_S).acquire()
     except TimeoutError:
         raise TransientError(
             f"Another ingest has held this workspace for {_LOCK_TIMEOUT_S:.0f} s.",
             fix="Try again when it is done.",
         ) from None
-    with held:
+    with lock:
         return _Ingest(config, workspace).run()
 
 
@@ -77,7 +73,7 @@ class _Ingest:
     """One ingest, under the workspace's catalog lock."""
 
     def __init__(self, config: Config, workspace: Workspace) -> None:
-        self._config, self._catalog, self._workspace = config, config.catalog, workspace
+        self._catalog, self._workspace = config.catalog, workspace
         self._feed = config.resolve(self._catalog.feed)
         base = self._catalog.images.base
         self._base = config.resolve(base) if base else default_base(self._feed)
@@ -86,113 +82,124 @@ class _Ingest:
     def run(self) -> Manifest:
         inbox = self._workspace.scratch("catalog", "feed")
         path = local_copy(self._feed, inbox, max_bytes=self._catalog.max_feed_bytes)
-        inputs = {"feed": fingerprint(path), "base": self._base, "catalog": _what_counts(self._catalog)}
-        run_id = content_id(inputs | {"code": CODE_VERSION})
+        # A changed guard or fetch setting leaves the id, so a stopped run goes on under it.
+        settings = self._catalog.model_dump(
+            mode="json", exclude={"guards": True, "feed": True, "images": _FETCH_SETTINGS}
+        )
+        inputs = {"feed": fingerprint(path), "base": self._base, "catalog": settings, "code": CODE_VERSION}
+        run_id = content_id(inputs)
         folder = self._workspace.scratch(KIND, run_id)
-        _drop_old(folder)
-        spool = Spool(folder / "spool.sqlite")
+        for other in folder.parent.iterdir():  # abandoned attempts at other feeds
+            if other != folder and time.time() - other.stat().st_mtime > _STAGING_LIFE_S:
+                shutil.rmtree(other, ignore_errors=True)
+        staging = Staging(folder / "staging.sqlite")
         try:
-            num_rows = self._read_rows(path, spool, folder)
-            images, shards = self._look_at_images(spool)
-            manifest = self._write_snapshot(spool, folder, num_rows, images, shards)
+            num_rows = self._stage_rows(path, staging, folder)
+            image_work, shards = self._check_images(staging)
+            manifest = self._write_snapshot(staging, folder, num_rows, image_work, shards)
         finally:
-            spool.close()
+            staging.close()
         self._workspace.drop_scratch(KIND, run_id)
         self._workspace.drop_scratch("catalog", "feed")
         return manifest
 
-    def _read_rows(self, path: Path, spool: Spool, folder: Path) -> int:
-        """Fill the spool; skipped where a run that was killed had filled it from this very feed."""
-        started, now = spool.note("started"), time.time()
-        if started is None or now - started > _SPOOL_LIFE_S:
-            spool.forget_outcomes()
-            spool.leave_note("started", now)
-        elif (num_rows := spool.note("num_rows")) is not None:
+    def _stage_rows(self, path: Path, staging: Staging, folder: Path) -> int:
+        """Fill the staging database, unless an earlier attempt that was killed has filled it."""
+        started, now = staging.meta("started"), time.time()
+        is_recent = started is not None and now - started <= _STAGING_LIFE_S
+        if is_recent and (num_rows := staging.meta("num_rows")) is not None:
             logger.info("going on with %d rows of an earlier attempt", num_rows)
             return int(num_rows)
-        spool.clear_rows()
+        if not is_recent:
+            staging.forget_outcomes()
+            staging.set_meta("started", now)
+        staging.clear_rows()
         mapper = RowMapper(self._catalog)
-        rows = self._mapped(mapper, path, folder)
-        num_rows = spool.add_rows(track(rows, label="feed", unit="rows"))
+        rows = (mapper.map(record) for record in read_feed(path, self._catalog, folder))
+        num_rows = staging.add_rows(track(rows, label="feed", unit="rows"))
         if unseen := mapper.columns.unseen():
             logger.warning("the configuration names columns the feed does not have: %s", ", ".join(unseen))
-        spool.leave_note("unseen_columns", unseen)
-        spool.leave_note("num_rows", num_rows)
-        spool.commit()
+        staging.set_meta("unseen_columns", unseen)
+        staging.set_meta("num_rows", num_rows)
+        staging.commit()
         logger.info("feed: %d rows", num_rows)
         return num_rows
 
-    def _mapped(
-        self, mapper: RowMapper, path: Path, folder: Path
-    ) -> Iterator[tuple[ProductRow | None, list[Rejection]]]:
-        for record in read_feed(path, self._catalog, folder):
-            yield mapper.map(record)
-
-    def _look_at_images(self, spool: Spool) -> tuple[dict[str, int], list[str]]:
+    def _check_images(self, staging: Staging) -> tuple[dict[str, int], list[str]]:
         """Give every image an outcome; return what was done and the shards that hold them."""
-        ingest = ImageIngest(self._workspace, self._catalog.images, spool, base=self._base)
+        ingest = ImageIngest(self._workspace, self._catalog.images, staging, base=self._base)
         try:
-            done = ingest.run()
-            shards = ingest.state.shard_refs(set(ingest.state.shard_numbers(spool.stored_images())))
+            return ingest.run(), ingest.state.shard_refs(staging.stored_images())
         finally:
             ingest.close()
-        return done, shards
 
     def _write_snapshot(
-        self, spool: Spool, folder: Path, num_rows: int, images: dict[str, int], shards: list[str]
+        self, staging: Staging, folder: Path, num_rows: int, image_work: dict[str, int], shards: list[str]
     ) -> Manifest:
         products, rejected = folder / PRODUCTS_FILE, folder / REJECTED_FILE
-        writer = SnapshotWriter(spool, max_images=self._catalog.images.max_per_product)
+        writer = SnapshotWriter(staging, max_images=self._catalog.images.max_per_product)
         written = writer.write(products, rejected)
-        spool.commit()
+        staging.commit()
         previous = (self._workspace.read_pointer(POINTER) or {}).get("snapshot")
         diff = diff_products(self._products_of(previous), products)
-        reasons = spool.reasons()
-        self._guard(written, reasons, num_rows, diff, rejected)
+        reasons = staging.reasons()
+        num_rejected = {scope: sum(counts.values()) for scope, counts in reasons.items()}
+        counts: dict[str, Any] = {
+            "rows": num_rows,
+            **written.counts,
+            "images": sum(1 for _ in staging.stored_images()),
+            **{f"rejected_{scope}s": num_rejected.get(scope, 0) for scope in ("product", "image", "value")},
+            "reasons": reasons,
+            "image_work": image_work,
+        }
+        self._check_guards(counts, diff, rejected)
         info: dict[str, Any] = {
-            "counts": _counts(written, reasons, num_rows, images, sum(1 for _ in spool.stored_images())),
+            "counts": counts,
             "image_shards": shards,
             "normalisation": Normalisation.of(self._catalog.images).id,
             "diff": diff,
             "feed": self._catalog.feed,
-            "unseen_columns": spool.note("unseen_columns") or [],
+            "unseen_columns": staging.meta("unseen_columns"),
             "duration_s": round(time.monotonic() - self._started, 3),
         }
         id = content_id(
             {"content": written.digest, "normalisation": info["normalisation"], "code": CODE_VERSION}
         )
-        manifest = self._whole(id)
+        manifest = self._existing(id)
         if manifest is None:
             with self._workspace.create(KIND, id) as draft:
                 products.replace(draft.path / PRODUCTS_FILE)
                 rejected.replace(draft.path / REJECTED_FILE)
                 draft.info |= info
             manifest = draft.committed()
-        self._point_to(manifest, previous, info)
-        logger.info("%s: %s", manifest.ref, info["counts"])
+        self._point_to(manifest, info)
+        logger.info("%s: %s", manifest.ref, counts)
         return replace(manifest, info=info | {"image_shards": manifest.info["image_shards"]})
 
-    def _guard(
-        self, written: Written, reasons: guards.Reasons, num_rows: int, diff: dict[str, int], rejected: Path
-    ) -> None:
-        """Check the guards; what was rejected stays where a person can look at it."""
-        settings, counts = self._catalog.guards, written.counts
+    def _products_of(self, ref: str | None) -> Path | None:
+        """Return the products of the snapshot in service, if it still exists."""
+        kind, _, id = (ref or "").partition("/")
+        manifest = self._workspace.find(kind, id) if id else None
+        return self._workspace.path(manifest) / PRODUCTS_FILE if manifest else None
+
+    def _check_guards(self, counts: dict[str, Any], diff: dict[str, int], rejected: Path) -> None:
+        """Check the guards; a run that is stopped leaves what it rejected where a person can look at it."""
         try:
             guards.check_feed(
-                settings,
-                num_rows=num_rows,
+                self._catalog.guards,
+                num_rows=counts["rows"],
                 num_links=counts["image_links"],
                 num_products=counts["products"],
-                reasons=reasons,
+                reasons=counts["reasons"],
             )
-            guards.check_gone(settings, diff)
+            guards.check_gone(self._catalog.guards, diff)
         except GuardError as error:
             kept = self._workspace.state("rejected.parquet")
             shutil.copyfile(rejected, kept)
             raise GuardError(error.message, fix=f"{error.fix} Each rejection is in {kept}.") from None
 
-    def _whole(self, id: str) -> Manifest | None:
-        """Return the snapshot of this id; one whose image shards are gone is removed, to be made again."""
+    def _existing(self, id: str) -> Manifest | None:
+        """Return the snapshot of this id; one that has lost image shards is removed, to be made again."""
         manifest = self._workspace.find(KIND, id)
         refs = [ref.partition("/") for ref in manifest.info["image_shards"]] if manifest else []
         if manifest and any(self._workspace.find(kind, shard) is None for kind, _, shard in refs):
@@ -201,47 +208,13 @@ class _Ingest:
             return None
         return manifest
 
-    def _products_of(self, ref: str | None) -> Path | None:
-        """Return the products of the snapshot in service, where it still exists."""
-        kind, _, id = (ref or "").partition("/")
-        manifest = self._workspace.find(kind, id) if id else None
-        return self._workspace.path(manifest) / PRODUCTS_FILE if manifest else None
-
-    def _point_to(self, manifest: Manifest, previous: str | None, info: dict[str, Any]) -> None:
+    def _point_to(self, manifest: Manifest, info: dict[str, Any]) -> None:
         record = self._workspace.read_pointer(POINTER) or {}
-        before = record.get("previous") if previous == manifest.ref else previous
-        said = {name: info[name] for name in ("counts", "diff", "duration_s")}
-        now = datetime.now(UTC).isoformat()
-        pointer = {"snapshot": manifest.ref, "previous": before, "ingested_at": now, **said}
+        in_service = record.get("snapshot")
+        pointer = {
+            "snapshot": manifest.ref,
+            "previous": record.get("previous") if in_service == manifest.ref else in_service,
+            "ingested_at": datetime.now(UTC).isoformat(),
+            **{name: info[name] for name in ("counts", "diff", "duration_s")},
+        }
         self._workspace.write_pointer(POINTER, pointer)
-
-
-def _drop_old(folder: Path) -> None:
-    """Remove what attempts at other feeds left behind and nobody went on with."""
-    for other in folder.parent.iterdir():
-        if other != folder and time.time() - other.stat().st_mtime > _SPOOL_LIFE_S:
-            shutil.rmtree(other, ignore_errors=True)
-
-
-def _what_counts(catalog: CatalogConfig) -> dict[str, Any]:
-    """Return the settings that the outcome depends on.
-
-    The others may be changed, and a guard overridden, without beginning a stopped run anew.
-    """
-    return catalog.model_dump(mode="json", exclude={"guards": True, "feed": True, "images": _MANNERS})
-
-
-def _counts(
-    written: Written, reasons: guards.Reasons, num_rows: int, images: dict[str, int], num_images: int
-) -> dict[str, Any]:
-    rejected = {scope: sum(found.values()) for scope, found in reasons.items()}
-    return {
-        "rows": num_rows,
-        **written.counts,
-        "images": num_images,
-        "rejected_products": rejected.get("product", 0),
-        "rejected_images": rejected.get("image", 0),
-        "rejected_values": rejected.get("value", 0),
-        "reasons": {scope: dict(found) for scope, found in reasons.items()},
-        "image_work": images,
-    }

@@ -1,13 +1,11 @@
-"""From the spool to ``products.parquet`` and ``rejected.parquet``, streamed in id order.
-
-Does not know: feeds, links, how images were had.
-"""
+"""From the staging database to ``products.parquet`` and ``rejected.parquet``, streamed in id order."""
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +13,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recsys.catalog.rows import Rejection, content_hash, payload_hash, shorten
-from recsys.catalog.staging import Spool, SpooledProduct
+from recsys.catalog.staging import StagedProduct, Staging
 from recsys.workspace.product import PRODUCTS, REJECTED
 
 _ROW_GROUP = 4096
+_COUNTED = ("products", "products_with_image", "products_with_text", "image_uses", "image_links")
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class WrittenSnapshot:
     """What was written."""
 
     digest: str
@@ -31,33 +30,60 @@ class Written:
 
 
 class SnapshotWriter:
-    """Writes one snapshot's files from a spool."""
+    """Writes one snapshot's files from a staging database."""
 
-    def __init__(self, spool: Spool, *, max_images: int) -> None:
+    def __init__(self, staging: Staging, *, max_images: int) -> None:
         """``max_images`` bounds the images of one product."""
-        self._spool, self._max_images = spool, max_images
+        self._staging, self._max_images = staging, max_images
         self._digest = hashlib.sha256()
-        self._counts: Counter[str] = Counter()
+        self._counts = Counter(dict.fromkeys(_COUNTED, 0))
 
-    def write(self, products_path: Path, rejected_path: Path) -> Written:
+    def write(self, products_path: Path, rejected_path: Path) -> WrittenSnapshot:
         """Write both files; memory is one row group."""
-        self._spool.forget_image_rejections()
-        _write(products_path, PRODUCTS, self._rows())
+        self._staging.forget_image_rejections()
+        _write(products_path, PRODUCTS, self._products())
         _write(rejected_path, REJECTED, self._rejections())
-        names = ("products", "products_with_image", "products_with_text", "image_uses", "image_links")
-        return Written(self._digest.hexdigest(), {name: self._counts[name] for name in names})
+        return WrittenSnapshot(self._digest.hexdigest(), dict(self._counts))
 
-    def _rows(self) -> Iterator[dict[str, Any]]:
-        for product in self._spool.products():
-            images, rejections = self._images(product)
+    def _products(self) -> Iterator[dict[str, Any]]:
+        for product in self._staging.products():
+            images, rejections = self._accepted_images(product)
             has_text = bool(product.values.get("title"))
             if not images and not has_text:
-                rejections.append(_no_content(product))
-            self._spool.reject(rejections)
+                message = f"Row {product.row}: {product.id} has no title and none of its images can be used."
+                rejections.append(
+                    Rejection(product.row, product.id, None, None, "no_usable_image", message, "product")
+                )
+            self._staging.reject(rejections)
             if images or has_text:
                 yield self._row(product, images)
 
-    def _row(self, product: SpooledProduct, images: list[bytes]) -> dict[str, Any]:
+    def _accepted_images(self, product: StagedProduct) -> tuple[list[bytes], list[Rejection]]:
+        """Return the distinct images of a product in feed order, and what is wrong with the others."""
+        accepted: list[bytes] = []
+        rejections = []
+        for image in product.images:
+            outcome = image.outcome
+            if outcome.sha256 is None:
+                reason = outcome.reason or "image_not_found"
+                message = outcome.message or "It was not fetched."
+            elif outcome.sha256 in accepted:
+                reason, message = "duplicate_image", "The product has this very image already."
+            elif len(accepted) >= self._max_images:
+                reason = "too_many_images"
+                message = (
+                    f"The product has more than {self._max_images} images (catalog.images.max_per_product)."
+                )
+            else:
+                accepted.append(outcome.sha256)
+                continue
+            text = f"Row {product.row} ({product.id}): {image.column}: {message}"
+            link = shorten(image.link)
+            rejections.append(Rejection(product.row, product.id, image.column, link, reason, text, "image"))
+        self._counts["image_links"] += len(product.images)
+        return accepted, rejections
+
+    def _row(self, product: StagedProduct, images: list[bytes]) -> dict[str, Any]:
         values = dict(product.values)
         updated_at = values.pop("updated_at", None)
         content = content_hash(values, product.attributes, images)
@@ -76,56 +102,13 @@ class SnapshotWriter:
             "payload_hash": payload,
         }
 
-    def _images(self, product: SpooledProduct) -> tuple[list[bytes], list[Rejection]]:
-        """Return the distinct images of a product in feed order, and what is wrong with the others."""
-        images: list[bytes] = []
-        rejections = []
-        for use in product.uses:
-            self._counts["image_links"] += 1
-            outcome = use.outcome
-            if outcome.sha256 is None:
-                reason, message = (
-                    outcome.reason or "image_not_found",
-                    outcome.message or "It was not looked at.",
-                )
-            elif outcome.sha256 in images:
-                reason, message = "duplicate_image", "The product has this very image already."
-            elif len(images) >= self._max_images:
-                reason = "too_many_images"
-                message = (
-                    f"The product has more than {self._max_images} images (catalog.images.max_per_product)."
-                )
-            else:
-                images.append(outcome.sha256)
-                continue
-            text = f"Row {product.row} ({product.id}): {use.column}: {message}"
-            shown = shorten(use.link)
-            rejections.append(Rejection(product.row, product.id, use.column, shown, reason, text, "image"))
-        return images, rejections
-
     def _rejections(self) -> Iterator[dict[str, Any]]:
-        for values in self._spool.rejections():
+        for values in self._staging.rejections():
             self._digest.update("\0".join(str(value) for value in values).encode())
             yield dict(zip(REJECTED.names, values, strict=True))
 
 
-def _no_content(product: SpooledProduct) -> Rejection:
-    message = f"Row {product.row}: {product.id} has no title and none of its images can be used."
-    return Rejection(product.row, product.id, None, None, "no_usable_image", message, "product")
-
-
-def _write(path: Path, schema: pa.Schema, rows: Iterable[dict[str, Any]]) -> None:
+def _write(path: Path, schema: pa.Schema, rows: Iterator[dict[str, Any]]) -> None:
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:
-        for batch in _batched(rows):
+        while batch := list(islice(rows, _ROW_GROUP)):
             writer.write_batch(pa.RecordBatch.from_pylist(batch, schema=schema))
-
-
-def _batched(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
-    batch: list[dict[str, Any]] = []
-    for row in rows:
-        batch.append(row)
-        if len(batch) >= _ROW_GROUP:
-            yield batch
-            batch = []
-    if batch:
-        yield batch

@@ -1,21 +1,16 @@
-"""Connections that never reach a private address, whatever a name resolves to.
+"""HTTP connections that never reach a private address, whatever a name resolves to.
 
-The check is made at the connection itself: a name is resolved once, the addresses are checked, and one of
-the checked addresses is connected to. There is no second resolution that could answer differently (DNS
-rebinding), and redirects go through here again. TLS still verifies the certificate against the name.
-
-Does not know: images.
+The check is made at the connection itself: a name is resolved once, all its addresses are checked, and one
+of them is connected to. There is no second resolution that could answer differently (DNS rebinding), and
+redirects go through here again. TLS still verifies the certificate against the name.
 """
 
 import ipaddress
 import socket
-import ssl
 from collections.abc import Iterable
 
 import httpcore
 import httpx
-
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _NAT64 = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("64:ff9b:1::/48"))
 
@@ -28,26 +23,23 @@ class RefusedAddressError(Exception):
 
 
 def is_public(text: str) -> bool:
-    """Whether an address is one of the public Internet, also when it wraps an IPv4 address."""
+    """Whether an address, and every IPv4 address it carries, is one of the public Internet."""
     address = ipaddress.ip_address(text.partition("%")[0])
-    if not address.is_global or address.is_multicast or address.is_reserved:
-        return False
-    return all(inner.is_global and not inner.is_multicast for inner in _inner(address))
-
-
-def _inner(address: Address) -> Iterable[ipaddress.IPv4Address]:
-    """Yield the IPv4 addresses that an IPv6 address carries (mapped, 6to4, Teredo, NAT64)."""
+    carried: list[ipaddress.IPv4Address | None] = []
     if isinstance(address, ipaddress.IPv6Address):
-        teredo = address.teredo or ()
-        yield from (inner for inner in (address.ipv4_mapped, address.sixtofour, *teredo) if inner is not None)
+        carried = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
         if any(address in network for network in _NAT64):
-            yield ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+            carried.append(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
+    return not address.is_reserved and all(
+        part.is_global and not part.is_multicast for part in (address, *carried) if part is not None
+    )
 
 
 class GuardedBackend(httpcore.NetworkBackend):
     """Resolves, checks and connects in one step."""
 
     def __init__(self, *, allow_private: bool, private_hosts: Iterable[str] = ()) -> None:
+        """``private_hosts`` may be at a private address; with ``allow_private`` every host may."""
         self._allow_private = allow_private
         self._private_hosts = frozenset(host.lower().rstrip(".") for host in private_hosts)
         self._backend = httpcore.SyncBackend()
@@ -91,46 +83,15 @@ class GuardedBackend(httpcore.NetworkBackend):
         return addresses
 
 
-class GuardedTransport(httpx.BaseTransport):
-    """An httpx transport over :class:`GuardedBackend`; proxies of the environment are not used."""
+class GuardedTransport(httpx.HTTPTransport):
+    """httpx's transport with its connections made by a :class:`GuardedBackend`, never through a proxy."""
 
     def __init__(self, backend: GuardedBackend, *, max_connections: int) -> None:
-        context: ssl.SSLContext = httpx.create_ssl_context(trust_env=False)
+        super().__init__(trust_env=False)
+        assert isinstance(self._pool, httpcore.ConnectionPool), "httpx sends every request through _pool"
         self._pool = httpcore.ConnectionPool(
-            ssl_context=context, max_connections=max_connections, keepalive_expiry=15, network_backend=backend
+            ssl_context=httpx.create_ssl_context(trust_env=False),
+            max_connections=max_connections,
+            keepalive_expiry=15,
+            network_backend=backend,
         )
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Send one request; httpcore's errors are raised as httpx's."""
-        url = request.url
-        core = httpcore.Request(
-            request.method,
-            httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
-            headers=request.headers.raw,
-            extensions=request.extensions,
-        )
-        try:
-            response = self._pool.handle_request(core)
-        except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError) as error:
-            raise httpx.TransportError(f"{type(error).__name__}: {error}") from error
-        return httpx.Response(
-            response.status, headers=response.headers, stream=_Body(response), extensions=response.extensions
-        )
-
-    def close(self) -> None:
-        """Close all connections."""
-        self._pool.close()
-
-
-class _Body(httpx.SyncByteStream):
-    def __init__(self, response: httpcore.Response) -> None:
-        self._response = response
-
-    def __iter__(self):  # type: ignore[no-untyped-def]
-        try:
-            yield from self._response.iter_stream()
-        except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError) as error:
-            raise httpx.TransportError(f"{type(error).__name__}: {error}") from error
-
-    def close(self) -> None:
-        self._response.close()

@@ -1,13 +1,12 @@
-"""The feed on its way to a snapshot, kept in a SQLite file so that memory does not grow with it.
+"""The staging database: the rows of a feed on their way to a snapshot, and the outcome of every image link.
 
-The file lives in the workspace's scratch: a run that was killed goes on from it.
-
-Does not know: how rows are read, images fetched or snapshots written.
+A SQLite file in the workspace's scratch folder, so that memory does not grow with the feed and a run that
+was killed goes on from it.
 """
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -34,13 +33,13 @@ _TABLES = """
 CREATE TABLE IF NOT EXISTS outcomes(
     link TEXT PRIMARY KEY, sha256 BLOB, reason TEXT, message TEXT
 ) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS notes(name TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS meta(name TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
 """
 _COMMIT_ROWS = 5000
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ImageOutcome:
     """What became of one link: a stored image, or the reason why not."""
 
     sha256: bytes | None = None
@@ -49,101 +48,94 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class Use:
-    """One image of one product, and what became of it."""
+class StagedImage:
+    """One image link of one product, and its outcome."""
 
     column: str
     link: str
-    outcome: Outcome
+    outcome: ImageOutcome
 
 
 @dataclass(frozen=True, slots=True)
-class SpooledProduct:
+class StagedProduct:
     """A product with the outcomes of its images."""
 
     row: int
     id: str
     values: dict[str, Any]
     attributes: dict[str, str]
-    uses: list[Use]
+    images: list[StagedImage]
 
 
-class Spool:
+class Staging:
     """Rows, links, outcomes and rejections of one run."""
 
     def __init__(self, path: Path) -> None:
         self._connection = open_database(path)
         self._connection.executescript(_TABLES)
-        self._connection.execute("BEGIN")
+
+    def commit(self) -> None:
+        """Keep what was written since the last commit."""
+        self._connection.commit()
 
     def close(self) -> None:
         """Drop what was not committed and close."""
         self._connection.rollback()
         self._connection.close()
 
-    def commit(self) -> None:
-        """Keep what was written since the last commit."""
-        self._connection.commit()
-        self._connection.execute("BEGIN")
-
-    def note(self, name: str) -> Any:
-        """Return a note left by this or an earlier attempt, or ``None``."""
-        row = self._connection.execute("SELECT value FROM notes WHERE name = ?", (name,)).fetchone()
+    def meta(self, name: str) -> Any:
+        """Return what this or an earlier attempt set under ``name``, or ``None``."""
+        row = self._connection.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
         return json.loads(row[0]) if row else None
 
-    def leave_note(self, name: str, value: Any) -> None:
-        """Leave a note for a later attempt."""
-        self._connection.execute("INSERT OR REPLACE INTO notes VALUES (?, ?)", (name, json.dumps(value)))
+    def set_meta(self, name: str, value: Any) -> None:
+        """Keep a JSON value for this and later attempts."""
+        self._connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, json.dumps(value)))
 
     # -- rows --------------------------------------------------------------------------------------
 
     def clear_rows(self) -> None:
         """Forget all rows; outcomes of links are kept."""
-        self._connection.commit()
         self._connection.executescript(_ROW_TABLES)
-        self._connection.execute("BEGIN")
 
     def add_rows(self, rows: Iterable[tuple[ProductRow | None, list[Rejection]]]) -> int:
         """Write rows as they come; of several with one id the first stays. Returns their number."""
         count = 0
         for count, (product, rejections) in enumerate(rows, start=1):
-            if product is not None:
-                rejections = [*rejections, *self._add_product(product)]
+            if product is not None and (duplicate := self._add_product(product)):
+                rejections = [*rejections, duplicate]
             self.reject(rejections)
             if count % _COMMIT_ROWS == 0:
                 self.commit()
         return count
 
-    def _add_product(self, product: ProductRow) -> list[Rejection]:
+    def _add_product(self, product: ProductRow) -> Rejection | None:
         execute = self._connection.execute
-        data = json.dumps([product.values, product.attributes], ensure_ascii=False)
-        added = execute(
-            "INSERT OR IGNORE INTO products VALUES (?, ?, ?)", (product.id, product.row, data)
-        ).rowcount
-        if not added:
+        row = (product.id, product.row, json.dumps([product.values, product.attributes], ensure_ascii=False))
+        if not execute("INSERT OR IGNORE INTO products VALUES (?, ?, ?)", row).rowcount:
             first = execute("SELECT row FROM products WHERE id = ?", (product.id,)).fetchone()[0]
             message = f"Row {product.row}: id {product.id} is already taken by row {first}, which stays."
-            return [Rejection(product.row, product.id, "id", product.id, "duplicate_id", message, "product")]
-        for position, image in enumerate(product.images):
-            execute("INSERT OR IGNORE INTO links(link) VALUES (?)", (image.link,))
-            number = execute("SELECT number FROM links WHERE link = ?", (image.link,)).fetchone()[0]
-            execute("INSERT INTO uses VALUES (?, ?, ?, ?)", (product.id, position, number, image.column))
-        return []
+            return Rejection(product.row, product.id, "id", product.id, "duplicate_id", message, "product")
+        for position, (column, link) in enumerate(product.images):
+            execute("INSERT OR IGNORE INTO links(link) VALUES (?)", (link,))
+            number = execute("SELECT number FROM links WHERE link = ?", (link,)).fetchone()[0]
+            execute("INSERT INTO uses VALUES (?, ?, ?, ?)", (product.id, position, number, column))
+        return None
 
     def reject(self, rejections: Iterable[Rejection]) -> None:
         """Write rejections."""
-        rows = ((r.row, r.id, r.column, r.value, r.reason, r.message, r.scope) for r in rejections)
-        self._connection.executemany("INSERT INTO rejections VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+        insert = "INSERT INTO rejections VALUES (?, ?, ?, ?, ?, ?, ?)"
+        self._connection.executemany(insert, map(astuple, rejections))
 
     # -- images ----------------------------------------------------------------------------------
 
-    def num_open_links(self) -> int:
+    def num_links_without_outcome(self) -> int:
         """Return how many links have no outcome yet."""
         query = "SELECT count(*) FROM links LEFT JOIN outcomes USING (link) WHERE outcomes.link IS NULL"
         return int(self._connection.execute(query).fetchone()[0])
 
-    def open_links(self) -> Iterator[str]:
-        """Yield the links without an outcome, in feed order; outcomes may be written meanwhile."""
+    def links_without_outcome(self) -> Iterator[str]:
+        """Yield them in feed order; outcomes may be written meanwhile."""
         number = 0
         while True:
             rows = self._connection.execute(
@@ -156,19 +148,14 @@ class Spool:
             number = rows[-1][0]
             yield from (link for _, link in rows)
 
-    def set_outcome(self, link: str, outcome: Outcome) -> None:
+    def set_outcome(self, link: str, outcome: ImageOutcome) -> None:
         """Write what became of a link."""
-        values = (link, outcome.sha256, outcome.reason, outcome.message)
+        values = (link, *astuple(outcome))
         self._connection.execute("INSERT OR REPLACE INTO outcomes VALUES (?, ?, ?, ?)", values)
 
-    def reopen(self, reason: str) -> None:
-        """Forget outcomes of this reason, so that another attempt looks again."""
-        self._connection.execute("DELETE FROM outcomes WHERE reason = ?", (reason,))
-
-    def forget_outcomes(self) -> None:
-        """Forget what became of every link: it was found out too long ago."""
-        self._connection.execute("DELETE FROM outcomes")
-        self._connection.execute("DELETE FROM notes")
+    def forget_outcomes(self, *, reason: str | None = None) -> None:
+        """Forget the outcomes of ``reason``, or all of them, so that those links are checked again."""
+        self._connection.execute("DELETE FROM outcomes WHERE ?1 IS NULL OR reason = ?1", (reason,))
 
     def stored_images(self) -> Iterator[bytes]:
         """Yield the sha256 of every image that some product uses, each once, ascending."""
@@ -180,21 +167,21 @@ class Spool:
 
     # -- results -----------------------------------------------------------------------------------
 
-    def products(self) -> Iterator[SpooledProduct]:
+    def products(self) -> Iterator[StagedProduct]:
         """Yield products ascending by id (as UTF-8 bytes), each with its images in feed order."""
-        uses = self._connection.execute(
-            "SELECT id, column_name, link, sha256, reason, message FROM uses "
-            "JOIN links ON links.number = link_number LEFT JOIN outcomes USING (link) ORDER BY id, position"
+        query = (
+            "SELECT products.id, row, data, column_name, link, sha256, reason, message "
+            "FROM products LEFT JOIN uses USING (id) LEFT JOIN links ON links.number = link_number "
+            "LEFT JOIN outcomes USING (link) ORDER BY products.id, position"
         )
-        groups = groupby(uses, key=itemgetter(0))
-        group = next(groups, None)
-        for id, row, data in self._connection.execute("SELECT id, row, data FROM products ORDER BY id"):
+        for (id, row, data), group in groupby(self._connection.execute(query), key=itemgetter(0, 1, 2)):
+            found = [
+                StagedImage(column, link, ImageOutcome(*outcome))
+                for _, _, _, column, link, *outcome in group
+                if link is not None
+            ]
             values, attributes = json.loads(data)
-            found: list[Use] = []
-            if group is not None and group[0] == id:
-                found = [Use(column, link, Outcome(*outcome)) for _, column, link, *outcome in group[1]]
-                group = next(groups, None)
-            yield SpooledProduct(row, id, values, attributes, found)
+            yield StagedProduct(row, id, values, attributes, found)
 
     def rejections(self) -> Iterator[tuple[Any, ...]]:
         """Yield rejections in feed order as tuples in the order of ``product.REJECTED``."""
@@ -204,16 +191,16 @@ class Spool:
         return iter(self._connection.execute(query))
 
     def forget_image_rejections(self) -> None:
-        """Drop rejections that writing a snapshot added, so that it can be written again."""
+        """Drop the rejections that writing a snapshot added, so that it can be written again."""
         self._connection.execute("DELETE FROM rejections WHERE scope = 'image' OR reason = 'no_usable_image'")
 
     def reasons(self) -> dict[str, dict[str, int]]:
-        """Return scope → reason → number of rejections."""
+        """Return scope → reason → number of rejections, the most frequent reason first."""
         query = (
             "SELECT scope, reason, count(*) FROM rejections "
             "GROUP BY scope, reason ORDER BY scope, count(*) DESC"
         )
-        counted: dict[str, dict[str, int]] = {}
+        counts: dict[str, dict[str, int]] = {}
         for scope, reason, count in self._connection.execute(query):
-            counted.setdefault(scope, {})[reason] = count
-        return counted
+            counts.setdefault(scope, {})[reason] = count
+        return counts

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from recsys.catalog.image_state import ImageState, LinkState
-from recsys.catalog.ingest_images import ShardInHand
+from recsys.catalog.ingest_images import OpenShard
 from recsys.workspace import Workspace
 from recsys.workspace.normalise import Normalisation, normalise
 from tests.catalog.made_images import jpeg
@@ -30,7 +30,7 @@ def _reopened(state: ImageState, workspace: Workspace) -> ImageState:
 
 
 def _store(workspace: Workspace, state: ImageState, *which: int) -> str:
-    shard = ShardInHand(workspace, state, SETTINGS.id)
+    shard = OpenShard(workspace, state, SETTINGS.id)
     for i in which:
         shard.add(IMAGES[i])
     shard.commit()
@@ -41,9 +41,9 @@ def _store(workspace: Workspace, state: ImageState, *which: int) -> str:
 def test_links_and_images_are_remembered(state: ImageState, workspace: Workspace) -> None:
     _store(workspace, state, 0)
     known = LinkState(etag='"1"', sha256=IMAGES[0].sha256)
-    state.note_link("a", known)
+    state.set_link("a", known)
     state.commit()
-    state.note_link("lost", known)
+    state.set_link("lost", known)
     again = _reopened(state, workspace)
     assert again.link("a") == known
     assert again.link("lost") is None  # was not committed
@@ -56,17 +56,17 @@ def test_shards_that_others_wrote_are_found_and_lost_ones_forgotten(
     workspace: Workspace, state: ImageState
 ) -> None:
     first = _store(workspace, state, 0, 1)
-    state.note_link("a", LinkState(sha256=IMAGES[0].sha256))
+    state.set_link("a", LinkState(sha256=IMAGES[0].sha256))
     state.close()
     for path in (workspace.local / "state").iterdir():
         path.unlink()
     rebuilt = ImageState(workspace, SETTINGS)
     assert rebuilt.is_stored(IMAGES[1].sha256)
     second = _store(workspace, rebuilt, 2)
-    rebuilt.note_link("b", LinkState(sha256=IMAGES[0].sha256))
+    rebuilt.set_link("b", LinkState(sha256=IMAGES[0].sha256))
     rebuilt.commit()
-    numbers = set(rebuilt.shard_numbers(iter([IMAGES[0].sha256, IMAGES[2].sha256])))
-    assert set(rebuilt.shard_refs(numbers)) == {first, second}
+    refs = rebuilt.shard_refs(iter([IMAGES[0].sha256, IMAGES[2].sha256]))
+    assert set(refs) == {first, second}
     workspace.delete(workspace.get(first))
     left = _reopened(rebuilt, workspace)
     assert not left.is_stored(IMAGES[0].sha256)
@@ -90,12 +90,12 @@ def test_a_shard_written_twice_is_one(workspace: Workspace, state: ImageState) -
         path.unlink()
     fresh = ImageState(workspace, SETTINGS)
     assert _store(workspace, fresh, 1, 0) == ref
-    assert fresh.shard_refs(set(fresh.shard_numbers(iter([IMAGES[0].sha256])))) == [ref]
+    assert fresh.shard_refs(iter([IMAGES[0].sha256])) == [ref]
     fresh.close()
 
 
 def test_a_shard_that_is_dropped_leaves_nothing(workspace: Workspace, state: ImageState) -> None:
-    shard = ShardInHand(workspace, state, SETTINGS.id)
+    shard = OpenShard(workspace, state, SETTINGS.id)
     shard.add(IMAGES[0])
     assert shard.num_images == 1
     shard.drop()

@@ -5,14 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from recsys.catalog.links import (
-    FileTarget,
-    HttpTarget,
-    LinkResolver,
-    StoreTarget,
-    default_base,
-    read_file,
-)
+from recsys.catalog.links import ImageTarget, LinkResolver, default_base, read_file
 from recsys.workspace.normalise import ImageError
 from tests.catalog.made_images import write
 
@@ -42,11 +35,11 @@ def test_paths_and_file_urls(base: Path) -> None:
         str(base / "images/a.jpg"),
     ):
         target = resolver.resolve(link)
-        assert isinstance(target, FileTarget)
-        assert target.path == expected
+        assert target.kind == "file"
+        assert target.address == expected
     spaced = resolver.resolve(f"file://{base}/images/with%20space.jpg")
-    assert isinstance(spaced, FileTarget)
-    assert read_file(spaced, 10) == b"b"
+    assert spaced.kind == "file"
+    assert read_file(spaced.address, 10) == b"b"
 
 
 def test_nothing_leads_out_of_the_folder(base: Path) -> None:
@@ -69,17 +62,17 @@ def test_nothing_leads_out_of_the_folder(base: Path) -> None:
 def test_symlinks_within_the_folder_are_fine(base: Path) -> None:
     (base / "images/alias.jpg").symlink_to(base / "images/a.jpg")
     target = LinkResolver(str(base)).resolve("images/alias.jpg")
-    assert isinstance(target, FileTarget)
-    assert target.path.endswith("a.jpg")
+    assert target.kind == "file"
+    assert target.address.endswith("a.jpg")
 
 
 def test_a_file_swapped_for_a_symlink_after_the_check_is_not_followed(base: Path) -> None:
     target = LinkResolver(str(base)).resolve("images/a.jpg")
-    assert isinstance(target, FileTarget)
+    assert target.kind == "file"
     (base / "images/a.jpg").unlink()
     (base / "images/a.jpg").symlink_to(base.parent / "secret.jpg")
     with pytest.raises(ImageError):
-        read_file(target, 10)
+        read_file(target.address, 10)
 
 
 def test_what_is_no_regular_file_is_not_opened(base: Path) -> None:
@@ -94,7 +87,7 @@ def test_what_is_no_regular_file_is_not_opened(base: Path) -> None:
 
 def test_other_links(base: Path) -> None:
     resolver = LinkResolver(str(base))
-    assert resolver.resolve("https://x.example/a.jpg") == HttpTarget("https://x.example/a.jpg")
+    assert resolver.resolve("https://x.example/a.jpg") == ImageTarget("http", "https://x.example/a.jpg")
     bad = [
         "ftp://x.example/a.jpg",
         "s3://bucket/a.jpg",
@@ -109,10 +102,10 @@ def test_other_links(base: Path) -> None:
 
 def test_a_base_that_is_a_url() -> None:
     web = LinkResolver("https://cdn.example/shop")
-    assert web.resolve("a.jpg") == HttpTarget("https://cdn.example/shop/a.jpg")
+    assert web.resolve("a.jpg") == ImageTarget("http", "https://cdn.example/shop/a.jpg")
     assert _reason(web, "file:///etc/passwd") == "refused_path"
     store = LinkResolver("s3://bucket/shop")
-    assert store.resolve("img/a.jpg") == StoreTarget("s3://bucket/shop/img/a.jpg")
+    assert store.resolve("img/a.jpg") == ImageTarget("object", "s3://bucket/shop/img/a.jpg")
     assert _reason(store, "../other/a.jpg") == "refused_path"
     assert _reason(store, "/etc/passwd") == "refused_path"
 
@@ -128,10 +121,10 @@ def test_a_changed_file_has_another_signature(base: Path) -> None:
 def test_a_file_over_the_limit(base: Path) -> None:
     write(base, "images/a.jpg", b"x" * 100)
     target = LinkResolver(str(base)).resolve("images/a.jpg")
-    assert isinstance(target, FileTarget)
-    assert len(read_file(target, 100)) == 100
+    assert target.kind == "file"
+    assert len(read_file(target.address, 100)) == 100
     with pytest.raises(ImageError) as caught:
-        read_file(target, 99)
+        read_file(target.address, 99)
     assert caught.value.reason == "image_oversized"
 
 

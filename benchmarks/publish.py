@@ -7,7 +7,7 @@ Measures, interleaved:
 - ``publish``: :func:`recsys.index.run.run` on a snapshot and an embedding set, everything included
   (reading artifacts, payloads, audit, switch), against ``EdgeShard`` upserts of the same points in the
   same batches with the same payload indexes, plus optimize and flush;
-- ``by id``: :func:`recsys.index.query.similar` against the engine's own query with the same vector;
+- ``by id``: reading a product's vector and querying with it, against the engine's own query alone;
 - ``incremental``: what a change of 1% of the products costs, and the copy of the generation in it.
 
 Vectors are synthetic but shaped like embeddings: clusters of clusters with a falling spectrum.
@@ -32,7 +32,6 @@ from recsys.index import open_index
 from recsys.index.base import Query
 from recsys.index.edge_files import copy_generation
 from recsys.index.points import indexed_columns, point_id
-from recsys.index.query import similar
 from recsys.index.run import run
 from recsys.index.source import Source
 from recsys.workspace import Workspace
@@ -185,7 +184,10 @@ def queries(config: Config, workspace: Workspace, source: Source) -> dict[str, A
         request = collection.request(query)
 
         def ask_by_id(point: Any = point, weight: float = weight) -> None:
-            similar(index.open(), point.id, limit=10, image_weight=weight)
+            opened = index.open()
+            stored: Any = opened.retrieve([point.id], payload=False, with_vectors=True)[0].vector
+            vector = query_vector(*halves(stored), weight)
+            opened.query(Query(vector=vector, limit=11, with_vectors=True))
 
         def ask_engine(request: Any = request) -> None:
             collection.shard.query(request)

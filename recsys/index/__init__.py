@@ -5,7 +5,6 @@
     diff        what differs from what is published
     audit       proof that a collection is what it should be
     service     what is in service; rollback
-    query       similar products, with the image and the text part of each score
     engine      the index, whichever engine it runs on; edge and server are the two engines
     translate   our filters and queries as Qdrant's models
     points      point ids and payloads, as docs/index-contract.md promises them
@@ -16,10 +15,8 @@ Does not know: how vectors are made.
 from recsys.index.base import Metadata
 from recsys.index.engine import Collection, VectorIndex, open_index
 from recsys.index.points import point_id
-from recsys.index.query import Neighbour, search, similar
 from recsys.index.service import live_encoder, rollback, status
 
 __all__ = [
-    "Collection", "Metadata", "Neighbour", "VectorIndex", "live_encoder", "open_index", "point_id",
-    "rollback", "search", "similar", "status",
+    "Collection", "Metadata", "VectorIndex", "live_encoder", "open_index", "point_id", "rollback", "status",
 ]  # fmt: skip

@@ -9,6 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from recsys.index import Collection
+from recsys.index.base import Hit, Query
+from recsys.index.filters import Filter
 from recsys.workspace import Workspace, content_id
 from recsys.workspace.embeddings import (
     SET_FILE,
@@ -18,6 +21,8 @@ from recsys.workspace.embeddings import (
     SHARD_KIND,
     ShardWriter,
     Vectors,
+    halves,
+    query_vector,
 )
 from recsys.workspace.product import PAYLOAD_COLUMNS, PRODUCTS, TEXT_COLUMNS
 from recsys.workspace.snapshot import KIND as SNAPSHOT_KIND
@@ -157,3 +162,21 @@ def embed(
         with pa.OSFile(str(draft.path / SET_FILE), "wb") as file, pa.ipc.new_file(file, SET_SCHEMA) as out:
             out.write_table(table)
     return draft.committed().ref
+
+
+def similar(
+    collection: Collection,
+    id: str,
+    *,
+    limit: int = 10,
+    image_weight: float = 0.5,
+    filter: Filter = (),
+    exact: bool = False,
+) -> list[Hit]:
+    """Return the products nearest to a stored one, itself left out."""
+    (stored,) = collection.retrieve([id], payload=False, with_vectors=True)
+    assert stored.vector is not None
+    image, text = halves(stored.vector)
+    vector = query_vector(image, text, image_weight)
+    hits = collection.query(Query(vector=vector, limit=limit + 1, filter=filter, exact=exact))
+    return [hit for hit in hits if hit.id != id][:limit]

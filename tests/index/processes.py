@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from recsys.config import Config, IndexConfig
-from recsys.index import open_index, similar
+from recsys.index import open_index
 from recsys.index.run import run
 from recsys.workspace import Workspace
+from tests.index.catalogs import similar
 
 _DEADLINE_S = 120.0
 

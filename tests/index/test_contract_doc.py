@@ -11,13 +11,13 @@ from unittest.mock import patch
 import pytest
 
 from recsys.config import Config
-from recsys.index import open_index, similar
+from recsys.index import open_index
 from recsys.index.base import Metadata
 from recsys.index.filters import AnyOf, Not, Range, category
 from recsys.index.points import COLUMNS, NAMESPACE, indexed_columns
 from recsys.index.run import run
 from recsys.workspace import Workspace
-from tests.index.catalogs import products, publish_inputs
+from tests.index.catalogs import products, publish_inputs, similar
 from tests.index.conftest import SERVER_URL
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "index-contract.md"

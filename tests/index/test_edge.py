@@ -11,12 +11,12 @@ import pytest
 
 from recsys.config import Config, IndexConfig
 from recsys.errors import ArtifactError, TransientError
-from recsys.index import open_index, similar
+from recsys.index import open_index
 from recsys.index.edge import EdgeIndex
 from recsys.index.edge_files import EdgeFiles, Entry, Links, copy_generation, copy_sparse, next_generation
 from recsys.index.run import run
 from recsys.workspace import Workspace
-from tests.index.catalogs import products, publish_inputs
+from tests.index.catalogs import products, publish_inputs, similar
 from tests.index.test_contract import META, make_points, name_of, publish
 
 

@@ -10,13 +10,13 @@ from qdrant_client import QdrantClient, models
 
 from recsys.config import Config
 from recsys.errors import ArtifactError, ConfigError, InputError
-from recsys.index import open_index, similar
+from recsys.index import open_index
 from recsys.index.base import Query
 from recsys.index.filters import AnyOf, Range, category
 from recsys.index.run import run
 from recsys.index.server import ServerIndex, connect
 from recsys.workspace import Workspace
-from tests.index.catalogs import products, publish_inputs
+from tests.index.catalogs import products, publish_inputs, similar
 from tests.index.conftest import SERVER_URL
 from tests.index.test_contract import META, make_points, name_of, publish
 from tests.index.test_publish import contents, expected, next_night

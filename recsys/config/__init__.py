@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import Field, ValidationError
+from pydantic.json_schema import SkipJsonSchema
 
 from recsys.config.base import Section
 from recsys.config.catalog import CatalogConfig
@@ -53,7 +54,7 @@ class Config(Section):
     """What this catalog is called in reports."""
     seed: int = Field(default=0, ge=0)
     """Seeds every random choice; the same inputs and seed give the same result."""
-    base_dir: Path = Path()
+    base_dir: SkipJsonSchema[Path] = Path()
     """Folder that relative paths are resolved against; set by :func:`load`."""
     workspace: WorkspaceConfig = WorkspaceConfig()
     catalog: CatalogConfig = CatalogConfig()

@@ -1,18 +1,17 @@
-"""The reference of every setting, as Markdown, written from the sections: it cannot disagree with the code.
+"""The reference of every setting, as Markdown, written from the sections' JSON Schema.
 
 recsys config --reference > docs/configuration.md
 """
 
 import json
 import re
-import types
 from collections.abc import Iterator
-from typing import Any, Union, get_args, get_origin
+from typing import Any
 
-from pydantic import BaseModel
-from pydantic_core import PydanticUndefined
+from pydantic import TypeAdapter
+from pydantic.fields import FieldInfo
 
-from recsys.config import Config
+from recsys.config import Config, Section
 
 _HEAD = """# Configuration
 
@@ -23,90 +22,60 @@ Relative paths are relative to the file's own folder. The environment overrides:
 
 This page is written by `recsys config --reference` from the code; a test keeps it current.
 """
+_TYPES = {
+    "string": "text", "integer": "whole number", "number": "number", "boolean": "true or false",
+    "object": "table", "null": "unset",
+}  # fmt: skip
 
 
 def markdown() -> str:
     """Return the whole reference as one Markdown page."""
-    return "\n".join([_HEAD, *_section(Config, "", {"base_dir"})]).rstrip() + "\n"
+    schema = Config.model_json_schema()
+    sections = {**schema["$defs"], "Config": schema}
+    return "\n".join([_HEAD, *_section("Config", "", sections)]).rstrip() + "\n"
 
 
-def _section(model: type[BaseModel], prefix: str, hidden: set[str] | None = None) -> Iterator[str]:
-    nested: list[tuple[str, type[BaseModel]]] = []
-    rows = []
-    for name, field in model.model_fields.items():
-        if name in (hidden or ()):
-            continue
-        path = f"{prefix}{name}"
-        inner = list(dict.fromkeys(_models(field.annotation)))
-        nested += [(path, m) for m in inner]
-        if inner and len(inner) == 1 and field.annotation is inner[0]:
-            continue
-        default = (
-            "required"
-            if field.default is PydanticUndefined and not field.default_factory
-            else f"`{_default(field)}`"
-        )
-        text = _words(field.description)
-        rows.append(f"| `{name}` | {_type(field.annotation)} | {default} | {text} |".replace("\\|", "|"))
+def _section(name: str, prefix: str, sections: dict[str, Any]) -> Iterator[str]:
+    """Yield the lines of the section whose class is ``name``, and of those inside it."""
+    fields = {section.__name__: section for section in Section.__subclasses__()}[name].model_fields
+    rows, inner = [], []
+    for key, schema in sections[name]["properties"].items():
+        for ref in dict.fromkeys(re.findall(r"#/\$defs/(\w+)", json.dumps(schema))):
+            inner.append((ref, f"{prefix}{key}."))
+        if "$ref" not in schema:
+            meaning = _words(schema["description"])
+            rows.append(f"| `{key}` | {_type(schema)} | {_default(fields[key])} | {meaning} |")
     if rows:
-        title = prefix.rstrip(".") or "top level"
-        yield f"## {title}\n\n{_words(model.__doc__)}\n"
+        yield f"## {prefix.rstrip('.') or 'top level'}\n\n{_words(sections[name]['description'])}\n"
         yield "| setting | type | default | meaning |\n|---|---|---|---|"
         yield from rows
         yield ""
-    for path, inner_model in nested:
-        yield from _section(inner_model, f"{path}.")
+    for ref, path in inner:
+        yield from _section(ref, path, sections)
 
 
-def _words(docstring: str | None) -> str:
-    """Turn a docstring's reStructuredText into a line of Markdown."""
-    text = re.sub(r":\w+:`~?([^`]+)`", r"``\1``", " ".join((docstring or "").split()))
-    return text.replace("``", "`")
+def _type(schema: dict[str, Any]) -> str:
+    if "anyOf" in schema:
+        return " or ".join(_type(choice) for choice in schema["anyOf"])
+    if "enum" in schema or "const" in schema:
+        return " or ".join(json.dumps(value) for value in schema.get("enum") or [schema["const"]])
+    if schema.get("type") == "array":
+        return f"list of {_type(schema.get('items') or schema['prefixItems'][0])}"
+    if isinstance(schema.get("additionalProperties"), dict):
+        return f"table of {_type(schema['additionalProperties'])}"
+    return _TYPES[schema.get("type", "object")]
 
 
-def _models(annotation: Any) -> Iterator[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    for argument in get_args(annotation):
-        yield from _models(argument)
-
-
-def _default(field: Any) -> str:
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
+    kind: Any = field.annotation
     value = field.get_default(call_default_factory=True)
-    if isinstance(value, BaseModel):
-        return "{}"
-    parts = value.values() if isinstance(value, dict) else value if isinstance(value, tuple) else ()
-    if any(isinstance(part, BaseModel) for part in parts):
-        return json.dumps(_plain(value))
-    return repr(value).replace("|", "\\|") if not isinstance(value, str) else f'"{value}"'
+    plain = TypeAdapter(kind).dump_python(value, mode="json", exclude_defaults=True)
+    return "unset" if plain is None else f"`{json.dumps(plain, ensure_ascii=False)}`"
 
 
-def _plain(value: Any) -> Any:
-    """Return sections as the tables that a file would hold, without what is default anyway."""
-    if isinstance(value, BaseModel):
-        return value.model_dump(mode="json", exclude_defaults=True)
-    if isinstance(value, dict):
-        return {key: _plain(part) for key, part in value.items()}
-    return [_plain(part) for part in value]
-
-
-def _type(annotation: Any) -> str:
-    if annotation is type(None):
-        return "unset"
-    origin = get_origin(annotation)
-    arguments = [_type(a) if not isinstance(a, str) else f'"{a}"' for a in get_args(annotation)]
-    if origin in (Union, types.UnionType):
-        return " or ".join(arguments)
-    if origin is not None and getattr(origin, "__name__", "") == "Annotated":
-        return arguments[0]
-    if str(origin) == "typing.Literal":
-        return " or ".join(arguments)
-    if origin in (tuple, list):
-        return f"list of {arguments[0]}"
-    if origin is dict:
-        return f"table of {arguments[1]}"
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return "table"
-    return {"str": "text", "int": "whole number", "float": "number", "bool": "true or false"}.get(
-        getattr(annotation, "__name__", ""), str(getattr(annotation, "__name__", annotation))
-    )
+def _words(docstring: str) -> str:
+    """Turn a docstring's reStructuredText into a line of Markdown."""
+    text = re.sub(r":\w+:`~?([^`]+)`", r"``\1``", " ".join(docstring.split()))
+    return text.replace("``", "`")

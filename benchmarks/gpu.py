@@ -25,8 +25,9 @@ from benchmarks.embedding import prepare
 from benchmarks.harness import benchmark, summary
 from benchmarks.synthetic import make_snapshot
 from benchmarks.training_step import bare_loss, make_catalog, make_job, measure_case, now, since, to
+from recsys.config.embedding import EmbeddingConfig
 from recsys.config.encoder import EncoderConfig, ImageTowerConfig, TextTowerConfig
-from recsys.encoder import InferenceOptions, ProductEncoder, build, embed_products
+from recsys.encoder import ProductEncoder, build, embed_products
 from recsys.training.fit import make_loader, make_module
 from recsys.training.schedule import Clock, Progress
 from recsys.training.weights import parameter_groups
@@ -89,7 +90,7 @@ def compare(encoder: ProductEncoder, snapshot: Snapshot, path: Path) -> dict[str
         )
         for way, inputs in prepare(encoder, snapshot, batch_size=BATCH)
     ]
-    options = InferenceOptions(device="cuda", batch_size=BATCH, chunk_size=2048)
+    options = EmbeddingConfig(device="cuda", batch_size=BATCH, chunk_size=2048)
     store = snapshot.images()
 
     def forward_only() -> None:

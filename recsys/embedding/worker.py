@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from recsys.config import Config
 from recsys.embedding.rows import rows_at
-from recsys.encoder.inference import InferenceOptions, embed_products
+from recsys.encoder.inference import embed_products
 from recsys.encoder.model import ProductEncoder
 from recsys.progress import track
 from recsys.workspace import Workspace
@@ -32,7 +32,7 @@ def write_shard(
     encoder = _load(str(workspace.path(workspace.get(inputs["encoder"]))))
     snapshot = Snapshot.open(workspace, inputs["snapshot"])
     rows = rows_at(snapshot, planned.column("position").to_numpy(), encoder.content.columns)
-    chunks = embed_products(encoder, rows, snapshot.images(), InferenceOptions.of(config.embedding))
+    chunks = embed_products(encoder, rows, snapshot.images(), config.embedding)
     writer = ShardWriter(path, encoder.dim)
     counts = {"rows": 0, "without_image": 0, "without_text": 0}
     try:

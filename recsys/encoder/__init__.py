@@ -6,14 +6,14 @@
     towers         open_clip, timm and sentence-transformers behind one interface; saved and loaded
     projection     the maps into the shared space: isometry, PCA, learned
     model          ProductEncoder: encode, build, save, load
-    fusion         several images averaged; a missing modality replaced by the other
     interpolation  WiSE-FT: a model between two
-    inference      streams products through an encoder
+    stream         runs the towers over chunks of rows, ahead of the reader
+    inference      products, texts and images to vectors
 
     from recsys.encoder import ProductEncoder, build
 
 Importing this package is cheap: the names below are looked up when they are first used. ``template`` and
-``fusion`` do without torch.
+``description`` do without torch.
 
 Does not know: training, the index, where artifacts live.
 """
@@ -22,12 +22,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from recsys.encoder.inference import InferenceOptions, TextCache, embed_all, embed_products, embed_texts
+    from recsys.encoder.inference import TextCache, embed_all, embed_products, embed_texts
     from recsys.encoder.interpolation import interpolate
     from recsys.encoder.model import ProductEncoder, build
 
 __all__ = [
-    "InferenceOptions", "ProductEncoder", "TextCache", "build", "embed_all", "embed_products", "embed_texts",
+    "ProductEncoder", "TextCache", "build", "embed_all", "embed_products", "embed_texts",
     "interpolate",
 ]  # fmt: skip
 

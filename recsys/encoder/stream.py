@@ -1,50 +1,59 @@
-"""Runs the jobs of a stream: on a CPU over the cores, on a GPU beside decoding and copying.
+"""Streams contents through the two towers: features come out in order, in bounded memory.
 
-On a CPU each worker thread decodes and encodes whole batches with one thread of arithmetic. The usual
-way, one batch after the other with all cores inside each operation, makes every operation wait for its
-slowest thread, and a decoding thread, or another process, always slows one of them.
+Contents are taken a chunk at a time. Of each chunk, every different image is decoded and encoded once, in
+batches that are full whatever the number of images per product, and every different text once, sorted by
+length, so that little is padded. Batches run some way ahead of the reader:
 
-On a GPU worker threads decode ahead into pinned memory, batches are copied on a stream of their own, and
-results travel back while the next batch is computed.
+- On a CPU each worker thread decodes and encodes whole batches with one thread of arithmetic. The usual way,
+  one batch after the other with all cores inside each operation, makes every operation wait for its slowest
+  thread, and a decoding thread, or another process, always slows one of them.
+- On a GPU worker threads decode ahead into pinned memory, and batches are copied on a stream of their own
+  beside the computing.
 
-Features of texts, kept between streams.
-
-Runs an iterator ahead of its reader, in a thread, by a bounded number of items.
-
-What a stream works on: chunks of rows, the jobs they need, and the rows their results go to.
-
-    N = rows of a chunk, U = its different images, T = its different texts, F = features of a tower
+    N = contents of a chunk, U = its different images, T = its different texts, F = features of a tower
 """
 
 import hashlib
 import os
 import threading
 from collections import OrderedDict, deque
-from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
-from queue import Full, Queue
-from typing import Generic, Protocol, Self, TypeVar
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from recsys.config.embedding import EmbeddingConfig
-from recsys.encoder import fusion
 from recsys.encoder.model import ProductEncoder
 from recsys.encoder.template import Content
 from recsys.encoder.towers.base import Tokens
-from recsys.workspace.embeddings import Vectors
 
 Float32 = NDArray[np.float32]
+Int64 = NDArray[np.int64]
+
+_RECENT_CHUNKS = 16
+"""Earlier chunks in which an image is looked up before it is encoded again."""
+_READ_AHEAD = 4
+"""Batches that are decoded, or tokenised, ahead of a GPU."""
+
+
+class Images(Protocol):
+    """Where images come from: :class:`recsys.workspace.image_store.ImageStore`, or a fake."""
+
+    def jpeg(self, sha256: bytes, /) -> bytes:
+        """Return the JPEG of one image; called from several threads."""
 
 
 class TextCache:
-    """Features of texts by text tower and text: candidates that share a frozen tower read each text once.
+    """Text features by tower and text, kept between streams: encoders that share a tower read a text once.
 
-    Holds at most ``max_entries`` features (1.5 KB each at 384 dimensions), the least recently used go first.
+    Holds at most ``max_entries`` features (1.5 KB each at 384 dimensions); the least recently used go first.
     """
 
     def __init__(self, max_entries: int = 200_000) -> None:
@@ -63,7 +72,7 @@ class TextCache:
         return found
 
     def put(self, digest: str, text: str, features: Float32) -> None:
-        """Remember the features ``[F]`` of ``text``."""
+        """Keep the features ``[F]`` of ``text``."""
         self._features[_text_key(digest, text)] = features
         if len(self._features) > self._max_entries:
             self._features.popitem(last=False)
@@ -73,414 +82,223 @@ def _text_key(digest: str, text: str) -> bytes:
     return hashlib.blake2b(f"{digest}\0{text}".encode(), digest_size=16).digest()
 
 
-T = TypeVar("T")
+@dataclass(eq=False)
+class Batch:
+    """One forward pass: over images or over texts."""
+
+    sha256s: Sequence[bytes] = ()
+    texts: Sequence[str] = ()
+    features: torch.Tensor = field(default_factory=lambda: torch.empty(0, 0))
+    """``[B, F]`` float32, on the encoder's device, once it is encoded."""
 
 
-class _End:
-    """The last message: the source ended, or failed with ``error``."""
-
-    def __init__(self, error: BaseException | None) -> None:
-        self.error = error
-
-
-class prefetch(Generic[T]):  # noqa: N801 - used like a function, as itertools' classes are
-    """Iterate over ``source``, which runs up to ``depth`` items ahead in a thread of its own.
-
-    An exception of the source is raised where its item would have come. :meth:`close` stops the thread.
-    """
-
-    def __init__(self, source: Iterator[T], *, depth: int) -> None:
-        self._queue: Queue[T | _End] = Queue(depth)
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, args=(source,), name="prefetch", daemon=True)
-        self._thread.start()
-
-    def __iter__(self) -> Iterator[T]:
-        return self
-
-    def __next__(self) -> T:
-        if self._stop.is_set():
-            raise StopIteration
-        item = self._queue.get()
-        if isinstance(item, _End):
-            self.close()
-            if item.error is not None:
-                raise item.error
-            raise StopIteration
-        return item
-
-    def close(self) -> None:
-        """Stop the thread and wait for it; items that were read ahead are dropped."""
-        self._stop.set()
-        if self._thread is not threading.current_thread():
-            self._thread.join()
-
-    def _run(self, source: Iterator[T]) -> None:
-        error: BaseException | None = None
-        try:
-            for item in source:
-                if not self._put(item):
-                    return
-        except BaseException as found:  # noqa: BLE001 - nothing is hidden: the reader raises it
-            error = found
-        self._put(_End(error))
-
-    def _put(self, item: T | _End) -> bool:
-        while not self._stop.is_set():
-            try:
-                self._queue.put(item, timeout=0.1)
-            except Full:
-                continue
-            return True
-        return False
-
-
-_WINDOW = 16
-"""Earlier chunks in which an image is looked up before it is encoded again."""
-
-
-class Results:
-    """Features of U images or T texts, filled batch by batch."""
-
-    def __init__(self) -> None:
-        self._parts: list[tuple[list[int], torch.Tensor]] = []
-        self._copied: torch.cuda.Event | None = None
-
-    def add(self, slots: list[int], features: torch.Tensor) -> None:
-        """Take the features ``[B, F]`` of some slots; the copy from a GPU is started, not awaited."""
-        if features.device.type == "cuda":
-            host = torch.empty(features.shape, dtype=features.dtype, pin_memory=True)
-            host.copy_(features, non_blocking=True)
-            self._copied = torch.cuda.Event()  # type: ignore[no-untyped-call]
-            self._copied.record()
-            features = host
-        self._parts.append((slots, features))
-
-    def gather(self, count: int, dim: int) -> torch.Tensor:
-        """Return ``[count, dim]`` float32 on the CPU and forget the parts."""
-        if self._copied is not None:
-            self._copied.synchronize()
-        gathered = torch.zeros(count, dim)
-        for slots, features in self._parts:
-            gathered[slots] = features.float()
-        self._parts = []
-        return gathered
+Place = tuple[Batch, int]
+"""Where the features of an image or a text are: a batch and the row in it."""
+Encoded = Callable[[], torch.Tensor]
+"""Waits for a batch's features ``[B, F]``."""
+Start = Callable[[Batch], Encoded]
+"""Starts to encode a batch."""
 
 
 @dataclass(eq=False)
 class Chunk:
-    """Some consecutive rows: which images and texts they have and, once finished, their features."""
+    """Some consecutive contents, and where the features of their images and texts are."""
 
     contents: list[Content]
-    slots: dict[bytes, int] = field(default_factory=dict)
-    """Image → its row in ``images``."""
-    text_slots: dict[str | None, int] = field(default_factory=dict)
-    """Text → its row in ``texts``."""
-    borrowed: list[tuple[int, "Chunk", int]] = field(default_factory=list)
-    """Own slot, the earlier chunk that has the image, its slot there."""
-    new_texts: list[str] = field(default_factory=list)
-    image_results: Results = field(default_factory=Results)
-    text_results: Results = field(default_factory=Results)
-    images: torch.Tensor = field(default_factory=lambda: torch.empty(0, 0))
-    """``[U, F]`` once finished."""
-    texts: torch.Tensor = field(default_factory=lambda: torch.empty(0, 0))
-    """``[T, F]`` once finished."""
+    images: dict[bytes, Place] = field(default_factory=dict)
+    texts: dict[str, Place] = field(default_factory=dict)
+    image_features: torch.Tensor = field(default_factory=lambda: torch.empty(0, 0))
+    """``[U, F]`` in the order of ``images``, once every batch is encoded."""
+    text_features: torch.Tensor = field(default_factory=lambda: torch.empty(0, 0))
+    """``[T, F]`` in the order of ``texts``, once every batch is encoded."""
 
-    def finish(self, encoder: ProductEncoder) -> None:
-        """Gather the features; every job of this chunk is done and every earlier chunk finished."""
-        self.images = self.image_results.gather(len(self.slots), encoder.image_tower.dim)
-        for slot, chunk, theirs in self.borrowed:
-            self.images[slot] = chunk.images[theirs]
-        self.borrowed = []
-        self.texts = self.text_results.gather(len(self.text_slots), encoder.text_tower.dim)
+    def image_rows(self) -> Int64:
+        """Return the row of ``image_features`` of each content's images, one content after the other."""
+        row = {sha256: i for i, sha256 in enumerate(self.images)}
+        return np.array([row[s] for content in self.contents for s in content.images], np.int64)
 
-    def text_rows(self) -> NDArray[np.int64]:
-        """Return the row of ``texts`` of each content, ``[N]``; -1 where none is needed."""
-        return np.array([self.text_slots.get(_text(c), -1) for c in self.contents], np.int64)
-
-    def image_rows(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return offsets ``[N + 1]`` and rows of ``images``: content n has those from offset n to n + 1."""
-        offsets = np.cumsum([0, *(len(c.images) for c in self.contents)], dtype=np.int64)
-        return offsets, np.array([self.slots[s] for c in self.contents for s in c.images], np.int64)
-
-    def text_vectors(self, encoder: ProductEncoder) -> Float32:
-        """Return the text vector of each content, ``[N, D]``, unit norm; zero where none is needed."""
-        with torch.inference_mode():
-            projected: Float32 = encoder.project_text(self.texts.to(encoder.mean.device)).cpu().numpy()
-        rows = self.text_rows()
-        vectors = np.zeros((len(rows), encoder.dim), np.float32)
-        vectors[rows >= 0] = projected[rows[rows >= 0]]
-        return vectors
-
-    def vectors(self, encoder: ProductEncoder) -> Vectors:
-        """Return both halves of each row ``[N, D]``, the missing ones replaced."""
-        with torch.inference_mode():
-            projected = encoder.project_image(self.images.to(encoder.mean.device)).cpu().numpy()
-        has_image = np.array([bool(content.images) for content in self.contents])
-        has_text = np.array([content.text is not None for content in self.contents])
-        image = fusion.mean_images(projected, *self.image_rows())
-        return fusion.fuse(image, self.text_vectors(encoder), has_image, has_text)
-
-
-@dataclass(frozen=True)
-class Job:
-    """One forward pass: images, or texts, of one chunk."""
-
-    chunk: Chunk
-    sha256s: tuple[bytes, ...] = ()
-    texts: tuple[str, ...] = ()
-
-    def done(self, features: torch.Tensor) -> None:
-        """Take the features ``[B, F]``."""
-        if self.sha256s:
-            self.chunk.image_results.add([self.chunk.slots[sha] for sha in self.sha256s], features)
-        else:
-            self.chunk.text_results.add([self.chunk.text_slots[text] for text in self.texts], features)
-
-
-def plan_jobs(
-    contents: Iterable[Content], *, chunk_size: int, batch_size: int, cache: tuple[TextCache, str] | None
-) -> Iterator[Job | Chunk]:
-    """Yield each chunk's jobs and then the chunk itself.
-
-    An image that one of the last chunks had, and a text that the cache (with the tower's digest) has, is
-    not encoded again. Texts are sorted by length, the longest first: little is padded, and the batch that
-    needs the most memory comes before any time was spent.
-    """
-    recent: deque[Chunk] = deque(maxlen=_WINDOW)
-    source = iter(contents)
-    while some := list(islice(source, chunk_size)):
-        chunk = Chunk(some)
-        new_images = _new_images(chunk, recent)
-        recent.append(chunk)
-        for start in range(0, len(new_images), batch_size):
-            yield Job(chunk, sha256s=tuple(new_images[start : start + batch_size]))
-        _find_texts(chunk, cache)
-        texts = sorted(chunk.new_texts, key=len, reverse=True)
-        for start in range(0, len(texts), batch_size):
-            yield Job(chunk, texts=tuple(texts[start : start + batch_size]))
-        yield chunk
-
-
-def _new_images(chunk: Chunk, recent: deque[Chunk]) -> list[bytes]:
-    new = []
-    for sha in (sha for content in chunk.contents for sha in content.images):
-        if sha in chunk.slots:
-            continue
-        slot = chunk.slots[sha] = len(chunk.slots)
-        earlier = next((c for c in reversed(recent) if sha in c.slots), None)
-        if earlier is None:
-            new.append(sha)
-        else:
-            chunk.borrowed.append((slot, earlier, earlier.slots[sha]))
-    return new
-
-
-def _find_texts(chunk: Chunk, cache: tuple[TextCache, str] | None) -> None:
-    for text in dict.fromkeys(_text(content) for content in chunk.contents):
-        if text is None:
-            continue
-        slot = chunk.text_slots[text] = len(chunk.text_slots)
-        known = cache[0].get(cache[1], text) if cache is not None else None
-        if known is None:
-            chunk.new_texts.append(text)
-        else:
-            chunk.text_results.add([slot], torch.from_numpy(known)[None])
-
-
-def _text(content: Content) -> str | None:
-    """Return the text to encode: the content's; an empty one for a content that has nothing at all."""
-    return "" if content.text is None and not content.images else content.text
-
-
-class Images(Protocol):
-    """Where images come from: :class:`recsys.workspace.image_store.ImageStore`, or a fake."""
-
-    def jpeg(self, sha256: bytes, /) -> bytes:
-        """Return the JPEG of one image; called from several threads."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class InferenceOptions:
-    """How a stream is run; nothing here changes a vector beyond rounding."""
-
-    batch_size: int | None = None
-    """Images, or texts, per forward pass; unset takes 32 on a CPU and 256 on a GPU."""
-    chunk_size: int = 1024
-    """Rows read, sorted and finished together; bounds the memory."""
-    num_workers: int | None = None
-    """Threads; unset takes one per core. 0 does everything in the calling thread."""
-    device: str = "auto"
-    """``auto`` takes a GPU where there is one."""
-
-    @classmethod
-    def of(cls, config: EmbeddingConfig) -> Self:
-        """Return what the configuration says."""
-        return cls(
-            batch_size=config.batch_size,
-            chunk_size=config.chunk_size,
-            num_workers=config.num_workers,
-            device=config.device,
-        )
-
-    def torch_device(self) -> torch.device:
-        """Return the device that ``device`` stands for."""
-        if self.device != "auto":
-            return torch.device(self.device)
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    def text_rows(self) -> Int64:
+        """Return the row of ``text_features`` of each content, ``[N]``; -1 where no text is needed."""
+        row: dict[str | None, int] = {text: i for i, text in enumerate(self.texts)}
+        return np.array([row.get(_text(content), -1) for content in self.contents], np.int64)
 
 
 class Stream:
-    """One run of one encoder over one stream of contents."""
+    """One run of an encoder over contents."""
 
     def __init__(
         self,
         encoder: ProductEncoder,
         images: Images,
-        options: InferenceOptions | None = None,
-        cache: TextCache | None = None,
+        options: EmbeddingConfig | None = None,
+        text_cache: TextCache | None = None,
     ) -> None:
-        self._options, self._images = options or InferenceOptions(), images
-        self._device = self._options.torch_device()
+        """Move the encoder to the device that ``options`` names and switch it to use."""
+        options = options or EmbeddingConfig()
+        cuda = options.device == "cuda" or (options.device == "auto" and torch.cuda.is_available())
+        self._device = torch.device("cuda" if cuda else "cpu" if options.device == "auto" else options.device)
         self._encoder = encoder.to(self._device).eval()
-        self._cache = (cache, encoder.text_digest()) if cache is not None else None
-        self._copies: torch.cuda.Stream | None = None
-        if self._device.type == "cuda":
-            self._copies = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
+        self._images = images
+        self._text_cache = text_cache
+        self._text_digest = encoder.text_digest() if text_cache is not None else ""
+        self._chunk_size = options.chunk_size
+        self._batch_size = options.batch_size or (256 if cuda else 32)
+        self._num_workers = available_cores() if options.num_workers is None else options.num_workers
+        self._copies: Any = torch.cuda.Stream(self._device) if cuda else None  # type: ignore[no-untyped-call]
         self._tokenizing = threading.Lock()
-        workers = self._options.num_workers
-        self._num_workers = available_cores() if workers is None else workers
 
     def run(self, contents: Iterable[Content]) -> Iterator[Chunk]:
-        """Yield finished chunks in order."""
-        jobs = plan_jobs(
-            contents,
-            chunk_size=self._options.chunk_size,
-            batch_size=self._options.batch_size or (256 if self._device.type == "cuda" else 32),
-            cache=self._cache,
-        )
-        if self._num_workers == 0:
-            chunks = self._run_inline(jobs)
-        elif self._device.type == "cpu":
-            chunks = self._run_cores(jobs)
+        """Yield the chunks with their features, in order."""
+        with ExitStack() as stack:
+            if self._num_workers == 0:
+                start, ahead = self._in_calling_thread()
+            elif self._device.type == "cpu":
+                start, ahead = self._batch_per_core(stack)
+            else:
+                start, ahead = self._read_ahead(stack)
+            waiting: deque[Chunk | tuple[Batch, Encoded]] = deque()
+            for item in self._plan(iter(contents)):
+                waiting.append(item if isinstance(item, Chunk) else (item, start(item)))
+                while len(waiting) > ahead:
+                    yield from self._take(waiting)
+            while waiting:
+                yield from self._take(waiting)
+
+    def _take(self, waiting: "deque[Chunk | tuple[Batch, Encoded]]") -> Iterator[Chunk]:
+        """Wait for the first that was started: keep a batch's features, yield a chunk."""
+        first = waiting.popleft()
+        if isinstance(first, Chunk):
+            yield self._finish(first)
         else:
-            chunks = self._run_ahead(jobs)
-        for chunk in chunks:
-            chunk.finish(self._encoder)
-            if self._cache is not None:
-                for text in chunk.new_texts:
-                    self._cache[0].put(
-                        self._cache[1], text, chunk.texts[chunk.text_slots[text]].numpy().copy()
-                    )
+            batch, encoded = first
+            batch.features = encoded()
+
+    def _plan(self, contents: Iterator[Content]) -> Iterator[Batch | Chunk]:
+        """Yield each chunk's batches and then the chunk.
+
+        An image that one of the last chunks had, and a text that the cache has, is not encoded again. The
+        longest texts come first: the batch that needs the most memory comes before much time is spent.
+        """
+        recent: dict[bytes, Place] = {}
+        while some := list(islice(contents, self._chunk_size)):
+            chunk = Chunk(some)
+            sha256s = dict.fromkeys(sha256 for content in some for sha256 in content.images)
+            chunk.images = {sha256: recent[sha256] for sha256 in sha256s if sha256 in recent}
+            new_images = [sha256 for sha256 in sha256s if sha256 not in recent]
+            for start in range(0, len(new_images), self._batch_size):
+                batch = Batch(sha256s=new_images[start : start + self._batch_size])
+                chunk.images |= {sha256: (batch, row) for row, sha256 in enumerate(batch.sha256s)}
+                yield batch
+            recent |= chunk.images
+            for sha256 in list(recent)[: -_RECENT_CHUNKS * self._chunk_size]:
+                del recent[sha256]
+
+            texts = dict.fromkeys(text for content in some if (text := _text(content)) is not None)
+            if self._text_cache is not None:
+                for text in texts:
+                    known = self._text_cache.get(self._text_digest, text)
+                    if known is not None:
+                        features = torch.from_numpy(known)[None].to(self._device)
+                        chunk.texts[text] = Batch(features=features), 0
+            new_texts = sorted((t for t in texts if t not in chunk.texts), key=len, reverse=True)
+            for start in range(0, len(new_texts), self._batch_size):
+                batch = Batch(texts=new_texts[start : start + self._batch_size])
+                chunk.texts |= {text: (batch, row) for row, text in enumerate(batch.texts)}
+                yield batch
             yield chunk
 
-    # -- three ways to run -----------------------------------------------------------------------
+    def _finish(self, chunk: Chunk) -> Chunk:
+        """Gather the features of a chunk whose batches are encoded; give the new texts' to the cache."""
+        chunk.image_features = _gather(chunk.images.values(), self._encoder.image_tower.dim)
+        chunk.text_features = _gather(chunk.texts.values(), self._encoder.text_tower.dim)
+        if self._text_cache is not None:
+            for (text, (batch, _)), features in zip(
+                chunk.texts.items(), chunk.text_features.cpu().numpy(), strict=True
+            ):
+                if batch.texts:
+                    self._text_cache.put(self._text_digest, text, features.copy())
+        return chunk
 
-    def _run_inline(self, jobs: Iterator[Job | Chunk]) -> Iterator[Chunk]:
-        for job in jobs:
-            if isinstance(job, Chunk):
-                yield job
-            else:
-                job.done(self._compute(job))
+    # -- three ways to run: each returns a function that starts a batch, and how many run ahead ---
 
-    def _run_cores(self, jobs: Iterator[Job | Chunk]) -> Iterator[Chunk]:
-        """Whole jobs on worker threads, in order, at most two per worker ahead of the reader."""
-        waiting: deque[tuple[Job, Future[torch.Tensor]] | Chunk] = deque()
-        in_flight, threads = 0, torch.get_num_threads()
+    def _in_calling_thread(self) -> tuple[Start, int]:
+        return lambda batch: partial(self._encode, batch), 0
+
+    def _batch_per_core(self, stack: ExitStack) -> tuple[Start, int]:
+        stack.callback(torch.set_num_threads, torch.get_num_threads())
         torch.set_num_threads(1)  # of the reader too: its small operations must not spin on busy cores
         pool = ThreadPoolExecutor(
             self._num_workers, "encode", initializer=torch.set_num_threads, initargs=(1,)
         )
-        try:
-            exhausted = False
-            while waiting or not exhausted:
-                while not exhausted and in_flight < 2 * self._num_workers:
-                    item = next(jobs, None)
-                    if item is None:
-                        exhausted = True
-                    elif isinstance(item, Chunk):
-                        waiting.append(item)
-                    else:
-                        waiting.append((item, pool.submit(self._compute, item)))
-                        in_flight += 1
-                if not waiting:
-                    break
-                first = waiting.popleft()
-                if isinstance(first, Chunk):
-                    yield first
-                else:
-                    first[0].done(first[1].result())
-                    in_flight -= 1
-        finally:
-            pool.shutdown(cancel_futures=True)
-            torch.set_num_threads(threads)
+        stack.callback(pool.shutdown, cancel_futures=True)
+        return lambda batch: pool.submit(self._encode, batch).result, 2 * self._num_workers
 
-    def _run_ahead(self, jobs: Iterator[Job | Chunk]) -> Iterator[Chunk]:
-        """Decode in threads some batches ahead of the device, which computes one batch after the other."""
-        pool = ThreadPoolExecutor(self._num_workers, "decode")
-        ready = prefetch(((job, self._inputs(job, pool)) for job in jobs), depth=4)
-        ended: Chunk | None = None
-        try:
-            for job, inputs in ready:
-                if isinstance(job, Chunk):
-                    if ended is not None:  # one chunk late: the next is under way while its copy is awaited
-                        yield ended
-                    ended = job
-                else:
-                    job.done(self._forward(job, self._upload(inputs)))
-            if ended is not None:
-                yield ended
-        finally:
-            ready.close()
-            pool.shutdown(cancel_futures=True)
+    def _read_ahead(self, stack: ExitStack) -> tuple[Start, int]:
+        decoders = ThreadPoolExecutor(self._num_workers, "decode")
+        stack.callback(decoders.shutdown, cancel_futures=True)
+        reader = ThreadPoolExecutor(1, "read")  # one batch after the other, each by all decoders
+        stack.callback(reader.shutdown, cancel_futures=True)
 
-    # -- the pieces of a job ---------------------------------------------------------------------
+        def start(batch: Batch) -> Encoded:
+            inputs = reader.submit(self._read, batch, decoders)
+            return lambda: self._forward(batch, inputs.result())
 
-    def _compute(self, job: Job) -> torch.Tensor:
-        return self._forward(job, self._upload(self._inputs(job, None)))
+        return start, _READ_AHEAD
 
-    def _inputs(self, job: Job | Chunk, pool: ThreadPoolExecutor | None) -> Tokens:
-        """Return what the model reads for a job, on the CPU; pinned where it goes to a GPU."""
-        if isinstance(job, Chunk):
-            return {}
-        if job.sha256s:
-            return {"pixels": self._decode(job.sha256s, pool)}
-        with self._tokenizing:  # fast tokenizers refuse to be used by two threads at once
-            tokens = self._encoder.tokenize(list(job.texts))
-        return {name: t.pin_memory() for name, t in tokens.items()} if self._copies is not None else tokens
+    # -- what is done with a batch -----------------------------------------------------------------
 
-    def _decode(self, sha256s: tuple[bytes, ...], pool: ThreadPoolExecutor | None) -> torch.Tensor:
-        """Return ``[B, 3, S, S]`` uint8 in channels-last memory."""
+    def _encode(self, batch: Batch) -> torch.Tensor:
+        return self._forward(batch, self._read(batch))
+
+    def _read(self, batch: Batch, decoders: ThreadPoolExecutor | None = None) -> Tokens:
+        """Return what the tower reads, on the CPU; pinned where it goes to a GPU."""
+        pinned = self._copies is not None
+        if not batch.sha256s:
+            with self._tokenizing:  # fast tokenizers refuse to be used by two threads at once
+                tokens = self._encoder.tokenize(list(batch.texts))
+            return {name: tensor.pin_memory() for name, tensor in tokens.items()} if pinned else tokens
         size = self._encoder.preprocess.image_size
-        shape = (len(sha256s), size, size, 3)
-        pixels = torch.empty(shape, dtype=torch.uint8, pin_memory=self._copies is not None)
+        pixels = torch.empty((len(batch.sha256s), size, size, 3), dtype=torch.uint8, pin_memory=pinned)
         target = pixels.numpy()
 
-        def fill(i: int) -> None:
-            target[i] = self._encoder.preprocess.pixels(self._images.jpeg(sha256s[i]))
+        def decode(row: int) -> None:
+            target[row] = self._encoder.preprocess.pixels(self._images.jpeg(batch.sha256s[row]))
 
-        for _ in (map if pool is None else pool.map)(fill, range(len(sha256s))):
+        for _ in (decoders.map if decoders else map)(decode, range(len(target))):
             pass
-        return pixels.permute(0, 3, 1, 2)
+        return {"pixels": pixels.permute(0, 3, 1, 2)}  # channels-last memory
 
     @torch.inference_mode()
-    def _forward(self, job: Job, inputs: Tokens) -> torch.Tensor:
+    def _forward(self, batch: Batch, inputs: Tokens) -> torch.Tensor:
+        """Return the features ``[B, F]``; on CUDA in bfloat16, copied beside the computing."""
+        if self._copies is None:
+            inputs = {name: tensor.to(self._device) for name, tensor in inputs.items()}
+        else:
+            compute = torch.cuda.current_stream(self._device)
+            with torch.cuda.stream(self._copies):
+                inputs = {n: tensor.to(self._device, non_blocking=True) for n, tensor in inputs.items()}
+            compute.wait_stream(self._copies)
+            for tensor in inputs.values():
+                tensor.record_stream(compute)
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._copies is not None):
-            if job.sha256s:
+            if batch.sha256s:
                 return self._encoder.image_features(inputs["pixels"])
             return self._encoder.text_features(inputs)
 
-    def _upload(self, tensors: Tokens) -> Tokens:
-        """Copy a batch to the device; on CUDA by a stream of its own, so that it overlaps computing."""
-        if self._copies is None:
-            return {name: t.to(self._device) for name, t in tensors.items()}
-        compute = torch.cuda.current_stream(self._device)
-        with torch.cuda.stream(self._copies):
-            moved = {name: t.to(self._device, non_blocking=True) for name, t in tensors.items()}
-        compute.wait_stream(self._copies)
-        for tensor in moved.values():
-            tensor.record_stream(compute)
-        return moved
+
+def _gather(places: Collection[Place], width: int) -> torch.Tensor:
+    """Return the features at some places, ``[len(places), width]``."""
+    if not places:
+        return torch.empty(0, width)
+    batches = list(dict.fromkeys(batch for batch, _ in places))
+    starts = np.cumsum([0, *(len(batch.features) for batch in batches)])
+    start = dict(zip(batches, starts.tolist(), strict=False))
+    return torch.cat([batch.features for batch in batches])[[start[b] + row for b, row in places]]
+
+
+def _text(content: Content) -> str | None:
+    """Return the text to encode: the content's; an empty one for a content that has nothing at all."""
+    return "" if content.text is None and not content.images else content.text
 
 
 def available_cores() -> int:

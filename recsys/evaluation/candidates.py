@@ -28,11 +28,11 @@ import torch
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
-from recsys.encoder import fusion
+from recsys.config.embedding import EmbeddingConfig
 from recsys.encoder.inference import (
     Images,
-    InferenceOptions,
     TextCache,
+    combine,
     embed_products,
     embed_texts,
     image_features,
@@ -134,7 +134,7 @@ class Embedder:
         snapshot_ref: str,
         pool: Positions,
         folder: Path,
-        options: InferenceOptions,
+        options: EmbeddingConfig,
     ) -> None:
         """Keep results under ``folder``; a frozen text tower reads each text once for all candidates."""
         self._workspace, self._pool, self._folder, self._options = workspace, pool, folder, options
@@ -227,7 +227,7 @@ class FrozenFeatures:
         self._path = path
         self._row = {sha: i for i, sha in enumerate(dict.fromkeys(sha256s))}
 
-    def read(self, encoder: ProductEncoder, images: Images, options: InferenceOptions) -> None:
+    def read(self, encoder: ProductEncoder, images: Images, options: EmbeddingConfig) -> None:
         """Fill the file with ``encoder``'s features, unless it is there."""
         if self._path.exists():
             return
@@ -244,7 +244,7 @@ class FrozenFeatures:
         self,
         encoder: ProductEncoder,
         rows: Iterable[Mapping[str, Any]],
-        options: InferenceOptions,
+        options: EmbeddingConfig,
         text_cache: TextCache,
     ) -> Iterator[Vectors]:
         """Yield the vectors of ``rows`` in order, as ``embed_products`` would, from the features."""
@@ -253,17 +253,9 @@ class FrozenFeatures:
         while chunk := list(islice(remaining, options.chunk_size)):
             contents = [encoder.content.read(row) for row in chunk]
             index = np.array([self._row[sha] for c in contents for sha in c.images], np.int64)
-            offsets = np.cumsum([0, *(len(c.images) for c in contents)], dtype=np.int64)
             used, at = np.unique(index, return_inverse=True)
-            with torch.inference_mode():
-                device = encoder.image_projection.weight.device
-                projected = encoder.project_image(torch.from_numpy(features[used]).to(device)).cpu().numpy()
-            yield fusion.fuse(
-                fusion.mean_images(projected, offsets, at),
-                embed_texts(encoder, [c.text or "" for c in contents], options, text_cache=text_cache),
-                np.array([bool(c.images) for c in contents]),
-                np.array([c.text is not None for c in contents]),
-            )
+            texts = embed_texts(encoder, [c.text or "" for c in contents], options, text_cache=text_cache)
+            yield combine(encoder, contents, torch.from_numpy(features[used]), at, texts)
 
 
 def image_digest(encoder: ProductEncoder) -> str:

@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 
 from recsys.config import Config
 from recsys.config.evaluation import TaskConfig
-from recsys.encoder.inference import InferenceOptions
 from recsys.errors import RecsysError
 from recsys.evaluation.candidates import Candidate, Embedder
 from recsys.evaluation.products import Products, sample
@@ -192,9 +191,7 @@ def hold(
     """
     products = Products.open(workspace, inputs["snapshot"], inputs.get("splits"))
     the_plan = plan(config.evaluation, products, splits, _judged(config, workspace, inputs, products, splits))
-    embedder = Embedder(
-        workspace, inputs["snapshot"], the_plan.pool, folder, InferenceOptions.of(config.embedding)
-    )
+    embedder = Embedder(workspace, inputs["snapshot"], the_plan.pool, folder, config.embedding)
     pools: dict[str, Pool] = {}
     failures: dict[str, Exception] = {}
     seconds: dict[str, float] = {}

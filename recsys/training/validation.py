@@ -14,12 +14,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from recsys.config.embedding import EmbeddingConfig
 from recsys.config.training import BUILT_IN_LABELS, ValidationConfig
-from recsys.encoder.fusion import fuse, mean_images
 from recsys.encoder.inference import (
     Images,
-    InferenceOptions,
     TextCache,
+    combine,
     embed_all,
     embed_texts,
     image_features,
@@ -107,21 +107,17 @@ class Validator:
 
     def _embed(self, encoder: ProductEncoder) -> Vectors:
         """Return every product's vectors; features of a frozen tower are computed once and kept."""
-        options = InferenceOptions(device=str(encoder.mean.device))
+        options = EmbeddingConfig.model_validate({"device": encoder.mean.device.type})
         if not encoder.config.image.frozen:
             return embed_all(encoder, self._rows, self._images, options, text_cache=self._texts)
         contents = [encoder.content.read(row) for row in self._rows]
-        counts = np.array([len(content.images) for content in contents])
         if self._features is None:
             hashes = [sha256 for content in contents for sha256 in content.images]
             self._features = image_features(encoder, hashes, self._images, options)
-        with torch.inference_mode():
-            features = torch.from_numpy(self._features).to(encoder.mean.device)
-            projected = encoder.project_image(features).cpu().numpy()
-        image = mean_images(projected, np.concatenate([[0], np.cumsum(counts)]), np.arange(len(projected)))
         texts = [content.text or "" for content in contents]
         text = embed_texts(encoder, texts, options, text_cache=self._texts)
-        return fuse(image, text, counts > 0, np.array([content.text is not None for content in contents]))
+        features = torch.from_numpy(self._features)
+        return combine(encoder, contents, features, np.arange(len(features)), text)
 
     def _score(self, vectors: Vectors) -> float | None:
         """Return the metric of the vectors of the products at ``positions``, in their order."""

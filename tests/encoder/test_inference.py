@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from recsys.config.embedding import EmbeddingConfig
 from recsys.encoder.inference import (
-    InferenceOptions,
     TextCache,
     embed_all,
     embed_products,
@@ -74,15 +74,15 @@ def expected(built: ProductEncoder) -> list[tuple[np.ndarray, np.ndarray]]:
 @pytest.mark.parametrize(
     "options",
     [
-        InferenceOptions(num_workers=0),
-        InferenceOptions(num_workers=1, batch_size=1, chunk_size=1),
-        InferenceOptions(num_workers=3, batch_size=4, chunk_size=7),
-        InferenceOptions(num_workers=2, batch_size=1000, chunk_size=1000),
-        InferenceOptions(),
+        EmbeddingConfig(num_workers=0),
+        EmbeddingConfig(num_workers=1, batch_size=1, chunk_size=1),
+        EmbeddingConfig(num_workers=3, batch_size=4, chunk_size=7),
+        EmbeddingConfig(num_workers=2, batch_size=1000, chunk_size=1000),
+        EmbeddingConfig(),
     ],
 )
 def test_how_a_stream_is_run_changes_no_vector(
-    built: ProductEncoder, expected: list[tuple[np.ndarray, np.ndarray]], options: InferenceOptions
+    built: ProductEncoder, expected: list[tuple[np.ndarray, np.ndarray]], options: EmbeddingConfig
 ) -> None:
     threads = torch.get_num_threads()
     found = embed_all(built, iter(rows()), Store(), options)
@@ -97,15 +97,15 @@ def test_the_way_of_a_gpu_gives_the_same(
     built: ProductEncoder, expected: list[tuple[np.ndarray, np.ndarray]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Decoding ahead in threads, one chunk late: on a CPU here, so that it runs everywhere."""
-    monkeypatch.setattr(Stream, "_run_cores", Stream._run_ahead)
+    monkeypatch.setattr(Stream, "_batch_per_core", Stream._read_ahead)
     before = threading.active_count()
     for chunk_size in (3, 100):
-        options = InferenceOptions(device="cpu", num_workers=2, batch_size=4, chunk_size=chunk_size)
+        options = EmbeddingConfig(device="cpu", num_workers=2, batch_size=4, chunk_size=chunk_size)
         found = embed_all(built, rows(), Store(), options)
         np.testing.assert_allclose(found.image, [image for image, _ in expected], atol=2e-5)
         np.testing.assert_allclose(found.text, [text for _, text in expected], atol=2e-5)
     with pytest.raises(ArtifactError, match="no such image"):
-        embed_all(built, [*rows(10), product("z", images=[99])], Store(), InferenceOptions(num_workers=2))
+        embed_all(built, [*rows(10), product("z", images=[99])], Store(), EmbeddingConfig(num_workers=2))
     assert threading.active_count() == before
 
 
@@ -113,7 +113,7 @@ def test_the_way_of_a_gpu_gives_the_same(
 def test_a_gpu_gives_nearly_the_same(
     encoder: ProductEncoder, expected: list[tuple[np.ndarray, np.ndarray]]
 ) -> None:
-    found = embed_all(encoder, rows(), Store(), InferenceOptions(device="cuda", batch_size=4, chunk_size=7))
+    found = embed_all(encoder, rows(), Store(), EmbeddingConfig(device="cuda", batch_size=4, chunk_size=7))
     for ours, theirs in ((found.image, [i for i, _ in expected]), (found.text, [t for _, t in expected])):
         cosines = np.einsum("nd,nd->n", ours, np.array(theirs))
         assert cosines.min() > 0.999  # bfloat16
@@ -125,11 +125,11 @@ def test_equal_images_and_texts_are_encoded_once(
     store, texts = Store(), Counter[str]()
     tokenize = built.tokenize
     monkeypatch.setattr(built, "tokenize", lambda some: texts.update(some) or tokenize(some))
-    options = InferenceOptions(chunk_size=11, batch_size=4, num_workers=2)
+    options = EmbeddingConfig(chunk_size=11, batch_size=4, num_workers=2)
     assert sum(len(v.image) for v in embed_products(built, rows(), store, options)) == 40
     assert set(store.read.values()) == {1}  # over all chunks
     assert len(store.threads) == 2
-    whole_chunk = embed_all(built, rows(), Store(), InferenceOptions())
+    whole_chunk = embed_all(built, rows(), Store(), EmbeddingConfig())
     assert len(whole_chunk.image) == 40
     assert max(texts.values()) <= 5  # once per chunk of eleven, once in the whole
 
@@ -140,7 +140,7 @@ def test_batches_are_full_whatever_the_images_per_product(
     sizes: list[int] = []
     features = built.image_features
     monkeypatch.setattr(built, "image_features", lambda pixels: sizes.append(len(pixels)) or features(pixels))
-    embed_all(built, rows(), Store(), InferenceOptions(batch_size=8, num_workers=0))
+    embed_all(built, rows(), Store(), EmbeddingConfig(batch_size=8, num_workers=0))
     assert sizes == [8, 8, 4]  # 20 different images
 
 
@@ -179,13 +179,13 @@ def test_a_image_the_store_lacks_stops_the_stream(built: ProductEncoder, num_wor
     broken = [*rows(10), product("z", images=[99])]
     threads = torch.get_num_threads()
     with pytest.raises(ArtifactError, match="no such image"):
-        embed_all(built, broken, Store(), InferenceOptions(num_workers=num_workers))
+        embed_all(built, broken, Store(), EmbeddingConfig(num_workers=num_workers))
     assert torch.get_num_threads() == threads
 
 
 def test_a_reader_may_stop_early(built: ProductEncoder) -> None:
     before = threading.active_count()
-    stream = embed_products(built, rows(), Store(), InferenceOptions(chunk_size=4, num_workers=2))
+    stream = embed_products(built, rows(), Store(), EmbeddingConfig(chunk_size=4, num_workers=2))
     assert len(next(stream).image) == 4
     stream.close()  # type: ignore[attr-defined]
     assert threading.active_count() == before
@@ -200,7 +200,7 @@ def test_rows_are_read_a_few_chunks_ahead_and_not_all(built: ProductEncoder) -> 
             seen += 1
             yield row
 
-    stream = embed_products(built, counted(), Store(), InferenceOptions(chunk_size=5, num_workers=2))
+    stream = embed_products(built, counted(), Store(), EmbeddingConfig(chunk_size=5, num_workers=2))
     next(stream)
     assert seen < 100
     stream.close()  # type: ignore[attr-defined]
@@ -215,12 +215,12 @@ def test_nothing_in_nothing_out(built: ProductEncoder) -> None:
 
 def test_features_and_texts_come_in_order_and_as_often_as_asked(built: ProductEncoder) -> None:
     hashes = [sha(i) for i in (3, 1, 3, 2)]
-    features = image_features(built, hashes, Store(), InferenceOptions(chunk_size=3))
+    features = image_features(built, hashes, Store(), EmbeddingConfig(chunk_size=3))
     with torch.inference_mode():
         expected = built.image_features(torch.stack([built.preprocess(IMAGES[h]) for h in hashes])).numpy()
     np.testing.assert_allclose(features, expected, atol=1e-4)
     texts = ["blue", "a much longer text", "blue", ""]
-    found = embed_texts(built, texts, InferenceOptions(chunk_size=3))
+    found = embed_texts(built, texts, EmbeddingConfig(chunk_size=3))
     for vector, text in zip(found, texts, strict=True):
         np.testing.assert_allclose(vector, built.embed_query(text=text)[1], atol=1e-5)
     np.testing.assert_allclose(

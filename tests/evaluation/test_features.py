@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from recsys.config import Config
-from recsys.encoder.inference import InferenceOptions, embed_all
+from recsys.config.embedding import EmbeddingConfig
+from recsys.encoder.inference import embed_all
 from recsys.encoder.model import ProductEncoder
 from recsys.evaluation import candidates
 from recsys.evaluation.candidates import Candidate, Embedder, image_digest
@@ -50,7 +51,7 @@ def test_a_frozen_tower_reads_every_image_once_for_all_candidates(
 
     monkeypatch.setattr(candidates, "image_features", counted)
     pool = np.array([0, 3, 4, 5, 20, 35])
-    options = InferenceOptions(num_workers=0, chunk_size=4)
+    options = EmbeddingConfig(num_workers=0, chunk_size=4)
     embedder = Embedder(workspace, ref, pool, tmp_path / "scratch", options)
     snapshot = Snapshot.open(workspace, ref)
     rows = snapshot.table().take(pool).to_pylist()

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pytorch_metric_learning.utils.accuracy_calculator import AccuracyCalculator
 
-from recsys.encoder.fusion import unit
+from recsys.encoder.inference import unit
 from recsys.training.validation import retrieval_score
 
 

@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.encoder.fusion import fuse, mean_images, unit
+from recsys.encoder.inference import fuse, mean_images, unit
 
 
 def vectors(rng: np.random.Generator, count: int, dim: int = 6) -> np.ndarray:
@@ -12,9 +12,8 @@ def vectors(rng: np.random.Generator, count: int, dim: int = 6) -> np.ndarray:
 @given(st.lists(st.lists(st.integers(0, 4), max_size=4), max_size=8), st.integers(0, 2**32 - 1))
 def test_images_of_a_product_are_averaged(lists: list[list[int]], seed: int) -> None:
     images = vectors(np.random.default_rng(seed), 5)
-    offsets = np.cumsum([0, *map(len, lists)])
     index = np.array([i for some in lists for i in some], np.int64)
-    means = mean_images(images, offsets, index)
+    means = mean_images(images[index], np.array(list(map(len, lists)), np.int64))
     assert means.shape == (len(lists), 6)
     for mean, some in zip(means, lists, strict=True):
         if some:

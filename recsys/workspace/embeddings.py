@@ -5,8 +5,6 @@ A set (kind ``embedding-sets``) belongs to one snapshot and one encoder and poin
 the next night only adds the rows that changed.
 
     D = dimensions of one modality; the product vector is [image, text] / sqrt(2), so 2 * D
-
-Does not know: how vectors are made or published.
 """
 
 from collections.abc import Iterator
@@ -135,19 +133,24 @@ class Shard:
 
     def take(self, rows: NDArray[np.integer[Any]]) -> Vectors:
         """Return the vectors of some rows, in the order given; copies those rows only."""
-        image, text = (np.empty((len(rows), self.dim), np.float32) for _ in range(2))
-        has_image, has_text = (np.empty(len(rows), np.bool_) for _ in range(2))
+        found = _empty_vectors(len(rows), self.dim)
         which = np.searchsorted(self._starts, rows, side="right") - 1
         for i in np.unique(which):
             at = np.flatnonzero(which == i)
-            local = rows[at] - self._starts[i]
-            batch = self._batches[i]
-            for target, name in ((image, "image"), (text, "text")):
-                flat = batch.column(name).flatten().to_numpy(zero_copy_only=True)
-                target[at] = flat.reshape(-1, self.dim)[local]
-            for flags, name in ((has_image, "has_image"), (has_text, "has_text")):
-                flags[at] = batch.column(name).to_numpy(zero_copy_only=False)[local]
-        return Vectors(image, text, has_image, has_text)
+            for target, name in zip(found, Vectors._fields, strict=True):
+                column = self._batches[i].column(name)
+                if pa.types.is_boolean(column.type):
+                    values = column.to_numpy(zero_copy_only=False)
+                else:
+                    values = column.flatten().to_numpy().reshape(-1, self.dim)
+                target[at] = values[rows[at] - self._starts[i]]
+        return found
+
+
+def _empty_vectors(count: int, dim: int) -> Vectors:
+    image, text = (np.empty((count, dim), np.float32) for _ in range(2))
+    has_image, has_text = (np.empty(count, np.bool_) for _ in range(2))
+    return Vectors(image, text, has_image, has_text)
 
 
 @dataclass(frozen=True)
@@ -191,14 +194,9 @@ class EmbeddingSet:
 
     def _read(self, rows: pa.Table) -> EmbeddingBatch:
         shard, row = (rows.column(name).to_numpy() for name in ("shard", "row"))
-        image, text = (np.empty((len(rows), self.dim), np.float32) for _ in range(2))
-        has_image, has_text = (np.empty(len(rows), np.bool_) for _ in range(2))
+        vectors = _empty_vectors(len(rows), self.dim)
         for s in np.unique(shard):
             at = np.flatnonzero(shard == s)
-            part = self._shards[s].take(row[at])
-            image[at], text[at], has_image[at], has_text[at] = part
-        return EmbeddingBatch(
-            rows.column("id").to_pylist(),
-            rows.column("key").to_pylist(),
-            Vectors(image, text, has_image, has_text),
-        )
+            for target, part in zip(vectors, self._shards[s].take(row[at]), strict=True):
+                target[at] = part
+        return EmbeddingBatch(rows.column("id").to_pylist(), rows.column("key").to_pylist(), vectors)

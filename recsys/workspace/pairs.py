@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 
 from recsys.errors import InputError
 
-_DUPLICATE = "duplicate"
-_POSITIVE = {"1", "1.0", "true", "similar", _DUPLICATE, "positive", "yes"}
-_NEGATIVE = {"0", "0.0", "false", "not_similar", "negative", "no", "different"}
+_SIMILAR = ("1", "1.0", "true", "similar", "duplicate", "positive", "yes")
+_NOT_SIMILAR = ("0", "0.0", "false", "not_similar", "negative", "no", "different")
+_SIGNS = dict.fromkeys(_SIMILAR, 1.0) | dict.fromkeys(_NOT_SIMILAR, -1.0)
 
 
 class JudgedPair(NamedTuple):
@@ -45,11 +45,28 @@ def read_pairs(path: Path) -> Iterator[JudgedPair]:
     weights = columns.get("weight", [None] * len(table))
     rows = zip(columns["left_id"], columns["right_id"], columns["label"], weights, strict=True)
     for number, (left, right, label, weight) in enumerate(rows, start=1):
+        word = (label or "").strip().lower()
+        size = _number(weight)
         if not left or not right:
             raise InputError(f"{path}, row {number}: an id is empty.", fix="Give both ids or drop the row.")
-        word = (label or "").strip().lower()
-        signed = _sign(path, number, word) * _weight(path, number, weight)
-        yield JudgedPair(left, right, signed, word == _DUPLICATE)
+        if word not in _SIGNS:
+            raise InputError(
+                f"{path}, row {number}: the label is {word!r}.",
+                fix="Use 1 or similar or duplicate, 0 or not_similar.",
+            )
+        if not 0 <= size < float("inf"):
+            raise InputError(
+                f"{path}, row {number}: the weight is {weight!r}.",
+                fix="Give a number of 0 or more, or leave it blank.",
+            )
+        yield JudgedPair(left, right, _SIGNS[word] * size, word == "duplicate")
+
+
+def _number(weight: str | None) -> float:
+    try:
+        return 1.0 if weight is None or weight == "" else float(weight)
+    except ValueError:
+        return float("nan")
 
 
 def digest(path: Path, setting: str) -> str:
@@ -82,27 +99,3 @@ def _read_table(path: Path) -> pa.Table:
         f"{path} is of no kind that holds judged pairs.",
         fix="Use .csv, .tsv, .jsonl or .parquet, gzipped or not.",
     )
-
-
-def _sign(path: Path, number: int, word: str) -> float:
-    if word in _POSITIVE:
-        return 1.0
-    if word in _NEGATIVE:
-        return -1.0
-    raise InputError(
-        f"{path}, row {number}: the label is {word!r}.",
-        fix="Use 1 or similar or duplicate, 0 or not_similar.",
-    )
-
-
-def _weight(path: Path, number: int, weight: str | None) -> float:
-    try:
-        value = 1.0 if weight is None or weight == "" else float(weight)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value < float("inf"):
-        raise InputError(
-            f"{path}, row {number}: the weight is {weight!r}.",
-            fix="Give a number of 0 or more, or leave it blank.",
-        )
-    return value

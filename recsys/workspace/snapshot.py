@@ -3,8 +3,6 @@
 A snapshot is an artifact of kind ``snapshots`` with ``products.parquet`` (:data:`product.PRODUCTS`) and
 ``rejected.parquet`` (:data:`product.REJECTED`). ``manifest.info["image_shards"]`` lists the refs of the
 image-store shards it refers to, ``info["counts"]`` what came in.
-
-Does not know: feeds, or how a snapshot is made.
 """
 
 from collections.abc import Iterator, Sequence

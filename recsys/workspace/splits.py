@@ -1,8 +1,6 @@
 """The train/validation/holdout assignment of a snapshot, as training made it and evaluation reads it.
 
 An artifact of kind ``splits`` with one file, ``splits.arrow``: one row per product, ascending by id.
-
-Does not know: how the assignment is decided.
 """
 
 from pathlib import Path
@@ -15,14 +13,12 @@ KIND = "splits"
 FILE = "splits.arrow"
 TRAIN, VALIDATION, HOLDOUT = "train", "validation", "holdout"
 UNUSED = "unused"
-"""Neither learnt from nor judged on: its value of the prescribed column is in no list, or it shares a
+"""Neither trained nor evaluated on: its value of the prescribed column is in no list, or it shares an
 image or item group with a held-out product, or was judged to be the same as one."""
 SCHEMA = pa.schema(
     [
         pa.field("id", pa.string(), nullable=False),
-        pa.field(
-            "component", pa.string(), nullable=False
-        ),  # products that are variants or duplicates of each other share it
+        pa.field("component", pa.string(), nullable=False),  # shared by variants and duplicates
         pa.field("split", pa.string(), nullable=False),  # train, validation, holdout or unused
     ]
 )

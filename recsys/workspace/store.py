@@ -8,8 +8,6 @@
 
 ``root`` is a local folder or any fsspec URL (``s3://...``). Artifacts are written in a local folder
 first: locally they are renamed into place in one step, remotely uploaded with the manifest last.
-
-Does not know: what any kind of artifact contains.
 """
 
 import contextlib

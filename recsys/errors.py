@@ -3,13 +3,13 @@
     RecsysError
     ├── ConfigError      a setting is wrong; nothing ran
     ├── InputError       something a person gave us (a feed, a file, an id, an image) is wrong
-    │   └── NotFoundError   nothing goes by the id that was asked for
+    │   └── NotFoundError   nothing has the id that was asked for
     ├── GuardError       a guard stopped the run before harm; the message says how to override it
     ├── ArtifactError    an artifact is missing, incomplete or not what its manifest says
     ├── AuditError       a built collection failed its audit; the alias was left where it was
     └── TransientError   the outside world failed in a way that a retry can help (network, locks)
 
-Does not know: any stage. A stage raises these; entry points (CLI, DAGs) decide how to show them.
+Stages raise these; entry points (the CLI, DAGs, the HTTP service) decide how to show them.
 """
 
 
@@ -40,7 +40,7 @@ class InputError(RecsysError):
 
 
 class NotFoundError(InputError):
-    """Nothing goes by the id that was asked for."""
+    """Nothing has the id that was asked for."""
 
 
 class GuardError(RecsysError):

@@ -1,7 +1,4 @@
-"""Progress of long work: a bar on a terminal, plain log lines elsewhere.
-
-Does not know: what is being counted.
-"""
+"""Progress of long work: a bar on a terminal, plain log lines elsewhere."""
 
 import logging
 import sys

@@ -57,7 +57,7 @@ class ColumnMap:
         self._unseen.difference_update(names)
         ignored = self._config.ignore
         by_schema_name = {_schema_name(name): name for name in reversed(names) if name not in ignored}
-        product = dict(self._config.columns)
+        product: dict[str, ColumnSource] = dict(self._config.columns.items())
         for target in FEED_COLUMNS:
             if target not in product and target in by_schema_name:
                 product[target] = ColumnSource(column=by_schema_name[target])

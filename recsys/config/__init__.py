@@ -37,6 +37,13 @@ __all__ = [
     "SearchConfig", "Section", "TrainingConfig", "WorkspaceConfig", "load",
 ]  # fmt: skip
 
+_ENVIRONMENT = {
+    "RECSYS_WORKSPACE": ("workspace", "root"),
+    "RECSYS_QDRANT_URL": ("index", "url"),
+    "QDRANT_API_KEY": ("index", "api_key"),
+    "RECSYS_DATABASE_URL": ("search", "database"),
+}
+
 
 class WorkspaceConfig(Section):
     """Where artifacts live."""
@@ -85,9 +92,9 @@ def load(path: str | Path | None = None) -> Config:
         file = Path(chosen)
         try:
             values = tomllib.loads(file.read_text(encoding="utf-8"))
-        except FileNotFoundError:
+        except OSError as error:
             raise ConfigError(
-                f"No config file at {file}.",
+                f"The config file {file} cannot be read: {error.strerror}.",
                 fix="Give --config or RECSYS_CONFIG the path of a TOML file; conf/ has examples.",
             ) from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -96,10 +103,12 @@ def load(path: str | Path | None = None) -> Config:
             ) from None
         base_dir = file.resolve().parent
     values["base_dir"] = base_dir
-    _override(values, "workspace", "root", "RECSYS_WORKSPACE", as_path=True)
-    _override(values, "index", "url", "RECSYS_QDRANT_URL")
-    _override(values, "index", "api_key", "QDRANT_API_KEY")
-    _override(values, "search", "database", "RECSYS_DATABASE_URL")
+    for variable, (section, key) in _ENVIRONMENT.items():
+        value = os.environ.get(variable)
+        if variable == "RECSYS_WORKSPACE" and value and "://" not in value:
+            value = str(Path(value).resolve())  # relative to the current folder, not to the file's
+        if value and isinstance(values.setdefault(section, {}), dict):
+            values[section][key] = value
     try:
         return Config.model_validate(values)
     except ValidationError as error:
@@ -111,15 +120,3 @@ def load(path: str | Path | None = None) -> Config:
             f"{chosen or 'the configuration'} has {len(lines)} wrong setting(s):\n" + "\n".join(lines),
             fix="Correct the named keys; docs/configuration.md lists every key with its unit and range.",
         ) from None
-
-
-def _override(
-    values: dict[str, Any], section: str, key: str, variable: str, *, as_path: bool = False
-) -> None:
-    value = os.environ.get(variable)
-    if value:
-        if as_path and "://" not in value:
-            value = str(Path(value).resolve())
-        table = values.setdefault(section, {})
-        if isinstance(table, dict):
-            table[key] = value

@@ -1,7 +1,4 @@
-"""What every section of the configuration shares: frozen, no unknown keys.
-
-Does not know: any section. The sections are one file per stage beside this one.
-"""
+"""What every section of the configuration shares: frozen, no unknown keys."""
 
 from pydantic import BaseModel, ConfigDict
 

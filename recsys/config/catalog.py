@@ -1,12 +1,19 @@
 """Settings of the catalog stage: the feed, its columns, its images, the guards."""
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator
 
 from recsys.config.base import Section
 
 FeedFormat = Literal["auto", "csv", "tsv", "xml", "shopify", "jsonl", "parquet", "arrow"]
+FeedColumn = Literal[
+    "id", "title", "description", "brand", "google_product_category", "product_type", "color", "size",
+    "material", "pattern", "gender", "age_group", "link", "image_link", "additional_image_link",
+    "availability", "price", "sale_price", "currency", "gtin", "mpn", "item_group_id", "updated_at",
+]  # fmt: skip
+FEED_COLUMNS: tuple[FeedColumn, ...] = get_args(FeedColumn)
+"""Columns a feed can fill: Google Merchant's names, and ``currency`` where prices do not say theirs."""
 
 
 class ColumnSource(Section):
@@ -107,9 +114,9 @@ class CatalogConfig(Section):
     """Separator of CSV fields; unset means it is found from the header line."""
     encoding: str = "utf-8"
     """Text encoding of CSV, TSV and JSON Lines."""
-    columns: dict[str, Source] = Field(default={})
+    columns: dict[FeedColumn, Source] = Field(default={})
     """Product column → source column. A product column that is not named here is taken from the source
-    column of the same name, where there is one."""
+    column of the same name, where there is one. Other columns go under ``attributes``."""
     ignore: tuple[str, ...] = ()
     """Source columns that are never taken, neither by name nor by ``attributes = "rest"``."""
     attributes: Literal["rest"] | dict[str, Source] = Field(default={})
@@ -134,21 +141,3 @@ class CatalogConfig(Section):
     @classmethod
     def _listed(cls, value: Any) -> Any:
         return {name: name for name in value} if isinstance(value, list | tuple) else value
-
-    @model_validator(mode="after")
-    def _known_columns(self) -> Self:
-        unknown = sorted(set(self.columns) - set(FEED_COLUMNS))
-        if unknown:
-            raise ValueError(
-                f"columns maps to {', '.join(unknown)}, which the product schema does not have; "
-                f"use one of {', '.join(FEED_COLUMNS)}, or put it under attributes"
-            )
-        return self
-
-
-FEED_COLUMNS = (
-    "id", "title", "description", "brand", "google_product_category", "product_type", "color", "size",
-    "material", "pattern", "gender", "age_group", "link", "image_link", "additional_image_link",
-    "availability", "price", "sale_price", "currency", "gtin", "mpn", "item_group_id", "updated_at",
-)  # fmt: skip
-"""Columns a feed can fill: Google Merchant's names, and ``currency`` where prices do not say theirs."""

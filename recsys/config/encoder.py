@@ -3,7 +3,7 @@
 from string import Formatter
 from typing import Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, PositiveFloat, field_validator, model_validator
 
 from recsys.config.base import ATTRIBUTE_PREFIX, Section
 
@@ -49,7 +49,7 @@ class ImageTowerConfig(Section):
     """Tag of weights to download: ``laion2b_s34b_b79k`` (``open_clip``), ``ra_in1k`` (``timm``)."""
     weights: str | None = None
     """Path of local weights (``.safetensors``, or ``.bin``/``.pt``/``.pth`` read without unpickling code)."""
-    options: dict[str, Any] = Field(default_factory=dict)
+    options: dict[str, Any] = Field(default={})
     """More keyword arguments for the architecture: ``pad_type = "same"`` (``timm``); for ``open_clip``
     entries of the model's configuration, such as ``quick_gelu = true``."""
     pool: Literal["default", "gem"] = "default"
@@ -58,7 +58,7 @@ class ImageTowerConfig(Section):
     """Side of the square input in pixels; unset takes the model's own (``small``: 112)."""
     mean: tuple[float, float, float] | None = None
     """Mean of the RGB input in [0, 1]; unset takes the model's own."""
-    std: tuple[float, float, float] | None = None
+    std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] | None = None
     """Standard deviation of the RGB input in [0, 1]; unset takes the model's own."""
     resize_mode: Literal["crop", "squash", "pad"] = "pad"
     """How an image becomes square: ``crop`` the middle, ``squash`` both sides, or ``pad`` with white."""
@@ -66,15 +66,6 @@ class ImageTowerConfig(Section):
     """Whether training leaves this tower as it is."""
     projection: ProjectionConfig = ProjectionConfig()
     """From the tower's features to the shared space."""
-
-    @field_validator("std")
-    @classmethod
-    def _positive(cls, value: tuple[float, float, float] | None) -> tuple[float, float, float] | None:
-        if value is not None and min(value) <= 0:
-            raise ValueError(
-                f"a standard deviation of {min(value)} would divide by zero: give three values above 0"
-            )
-        return value
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
@@ -104,7 +95,7 @@ class TextTowerConfig(Section):
     """Tag of pretrained ``open_clip`` weights to download."""
     weights: str | None = None
     """Path of local ``open_clip`` weights."""
-    options: dict[str, Any] = Field(default_factory=dict)
+    options: dict[str, Any] = Field(default={})
     """Entries of the ``open_clip`` model's configuration to change."""
     frozen: bool = True
     """Whether training leaves this tower as it is; its results are then computed once per text."""

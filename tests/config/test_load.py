@@ -26,8 +26,9 @@ def test_every_wrong_key_is_named_at_once(tmp_path: Path) -> None:
 
 
 def test_a_missing_file_and_bad_toml_say_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="No config file"):
-        config.load(tmp_path / "nowhere.toml")
+    for path in (tmp_path / "nowhere.toml", tmp_path):
+        with pytest.raises(ConfigError, match="cannot be read"):
+            config.load(path)
     with pytest.raises(ConfigError, match="not valid TOML"):
         config.load(write(tmp_path, "[workspace\n"))
 
@@ -47,6 +48,9 @@ def test_the_environment_overrides_the_file(tmp_path: Path, monkeypatch: pytest.
     loaded = config.load()
     assert loaded.workspace.root == "s3://bucket/prefix"
     assert loaded.index.url == "http://localhost:6333"
+    monkeypatch.chdir(tmp_path.parent)
+    monkeypatch.setenv("RECSYS_WORKSPACE", "there")
+    assert config.load().workspace.root == str(tmp_path.parent / "there")
 
 
 @pytest.mark.parametrize("path", sorted(CONF.glob("*.toml")), ids=lambda p: p.stem)

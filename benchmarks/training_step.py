@@ -24,7 +24,7 @@ from benchmarks.synthetic import image_hash, write_snapshot
 from recsys.config import Config
 from recsys.encoder.model import build
 from recsys.encoder.template import ContentReader
-from recsys.training.data import Batch, Loader, read
+from recsys.training.data import Batch, BatchLoader, read_items
 from recsys.training.fit import FitJob, make_loader, make_module, make_trainer
 from recsys.training.memory import keep_freed_memory
 from recsys.training.module import FineTuning
@@ -75,7 +75,7 @@ def make_job(snapshot: Snapshot, folder: Path, case: dict[str, Any], steps: int)
     return FitJob(
         config=config.training,
         encoder=build(config.encoder, seed=0),
-        material=read(snapshot, ContentReader(config.encoder), splits, splits, {"train"}),
+        items=read_items(snapshot, ContentReader(config.encoder), splits, splits),
         images=snapshot.images(),
         supervision=supervise(snapshot.table(), splits, config.training, str),
         trained=np.arange(len(splits)),
@@ -114,13 +114,13 @@ def since(start: tuple[float, float]) -> tuple[float, float]:
     return end[0] - start[0], end[1] - start[1]
 
 
-def ours(job: FitJob, loader: Loader, state: dict[str, Any]) -> tuple[float, float]:
+def ours(job: FitJob, loader: BatchLoader, state: dict[str, Any]) -> tuple[float, float]:
     """Train by Lightning as the pipeline does, callbacks and all; return wall and CPU seconds."""
     loader.next_batch = 0
     progress = Progress(len(loader), Clock(job.folder / "clock.json"), None)
     module = make_module(job, progress)
     module.load_state_dict(state, strict=False)
-    validating = ValidateEachEpoch(lambda: None, job.folder, job.config, progress, None)
+    validating = ValidateEachEpoch(None, job.folder, job.config, progress, None)
     resumable = ResumeCheckpoint(job.folder, loader, validating, job.config, progress)
     watch = Stopwatch(len(loader) - 1)
     trainer = make_trainer(job.config, [validating, resumable, watch], job.folder)
@@ -128,7 +128,7 @@ def ours(job: FitJob, loader: Loader, state: dict[str, Any]) -> tuple[float, flo
     return watch.seconds
 
 
-def bare(job: FitJob, loader: Loader, state: dict[str, Any]) -> tuple[float, float]:
+def bare(job: FitJob, loader: BatchLoader, state: dict[str, Any]) -> tuple[float, float]:
     """Train by a plain loop; return wall and CPU seconds."""
     loader.next_batch = 0
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -156,12 +156,12 @@ def _judgements(counts: Mapping[str, int] | None) -> str | None:
     if not counts:
         return None
     uses = {
-        "selecting": "help to pick the challenger",
-        "judging": "test the candidates",
-        "left_out": "left out",
-        "gone": "of products that are gone",
+        "validation": "help to pick the challenger",
+        "holdout": "test the candidates",
+        "unused": "left out",
+        "unknown": "of products that are gone",
     }
-    learnt = f"{formatting.count(counts['learnt'], 'pair')} learnt from"
+    learnt = f"{formatting.count(counts['trained_on'], 'pair')} learnt from"
     parts = [f"{learnt} ({counts['similar']:,} similar, {counts['not_similar']:,} not)"]
     parts += [f"{counts[key]:,} {use}" for key, use in uses.items() if counts[key]]
     return f"Of people's judgements: {formatting.joined(parts)}."

@@ -1,19 +1,24 @@
-"""Fine-tuning of the product encoder: what it learns from, how, and when it stops. The door is run.py.
+"""Fine-tuning of the product encoder: what it learns from, how, and when it stops.
 
-    near         near-equal images
-    splits       who is trained on, validated on, held out
-    assignment   the split as an artifact
-    supervision  label levels, item groups and judged pairs of a snapshot, as arrays
-    sampler      batches of P classes times K items, a function of (seed, batch number)
-    augment      random crop, flip, colour, blur of one image
-    data         decoded-image cache, data set, loader
-    objectives/  terms of the loss behind one seam
-    schedule     learning rate over steps and wall clock
-    module       the Lightning module
-    resume       checkpoints that survive kills, the wall clock, the best weights
-    retrieval    the validation figure
-    card         the model card
-    run          the door
+    run              the stage: a snapshot in, a challenger out
+    splits           who is trained on, who validates, who is held out
+    near_duplicates  near-duplicate images, which join products into components
+    supervision      label levels, item groups and judged pairs of a snapshot, as arrays
+    initial_encoder  the zero-shot base or the champion
+    preflight        whether there is anything to learn from
+    data             images and texts of the training products; batches of tensors
+    sampler          batches of P classes times K items, a function of (seed, batch number)
+    image_cache      decoded images, memory-mapped
+    augment          random crop, flip, colour, blur of one image
+    fit              loader, module and trainer, run to the end
+    memory           keeps freed memory in the process
+    module           the Lightning module
+    objectives/      terms of the loss
+    weights          which weights are trained, at which rate; their moving average
+    schedule         learning rate over steps and wall clock
+    validation       the score that chooses the best epoch
+    resume           checkpoints that survive kills, the best weights, when a run stops
+    model_card       the model card
 
 Does not know: the gate (evaluation decides who serves), the index.
 """

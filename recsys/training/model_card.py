@@ -1,8 +1,6 @@
 """The model card of an encoder: what it was trained on, how, what came of it, what it is for.
 
 Follows the headings of Mitchell et al. 2019, "Model Cards for Model Reporting".
-
-Does not know: files.
 """
 
 import json
@@ -16,7 +14,7 @@ def model_card(config: Config, info: dict[str, Any], inputs: dict[str, str]) -> 
     image, text = config.encoder.image, config.encoder.text
     fit = info.get("fit") or {}
     validation = config.training.validation
-    figures = [e for e in fit.get("epochs", []) if e["metric"] is not None]
+    scores = [e for e in fit.get("epochs", []) if e["metric"] is not None]
     lines = [
         f"# Product encoder of {config.name}",
         "",
@@ -25,12 +23,12 @@ def model_card(config: Config, info: dict[str, Any], inputs: dict[str, str]) -> 
         f"- image tower: {image.kind} {image.name}".rstrip() + (" (not trained)" if image.frozen else ""),
         f"- text tower: {text.kind} {text.name}" + (" (not trained)" if text.frozen else ""),
         f"- shared space: {config.encoder.dim} dimensions, unit norm; a product is [image, text] / sqrt(2)",
-        f"- begins with: {inputs.get('start', 'none')}",
+        f"- begins with: {inputs['initial']}",
         "",
         "## Intended use",
         "",
         "Similar products within this catalog, and search of it by words or a photograph. It is not meant",
-        "for other catalogs without being judged on them, nor for any decision about people in the images.",
+        "for other catalogs without an evaluation on them, nor for any decision about people in the images.",
         "",
         "## Training data",
         "",
@@ -60,12 +58,12 @@ def model_card(config: Config, info: dict[str, Any], inputs: dict[str, str]) -> 
         "## Validation",
         "",
         f"{validation.metric} on the {validation.vector} vector, relevance by {info['validation_label']}, on",
-        "products that were neither trained on nor held out. The gate's figures, on held-out products, are",
+        "products that were neither trained on nor held out. The gate's scores, on held-out products, are",
         "in the evaluation artifact.",
         "",
-        "| epoch | steps | figure |",
+        "| epoch | steps | score |",
         "|---|---|---|",
-        *[f"| {e['epoch']} | {e['step']} | {e['metric']:.4f} |" for e in figures],
+        *[f"| {e['epoch']} | {e['step']} | {e['metric']:.4f} |" for e in scores],
         "",
         f"Kept: epoch {fit['best_epoch']}. Epoch 0 is the encoder that training began with.",
         "",

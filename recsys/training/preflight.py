@@ -1,14 +1,11 @@
-"""Says, before anything is trained, whether there is anything to learn from.
-
-Does not know: how training goes.
-"""
+"""Says, before anything is trained, whether there is anything to learn from."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recsys.config.training import ObjectiveConfig, TrainingConfig
 from recsys.encoder.model import ProductEncoder
-from recsys.training.data import Material
+from recsys.training.data import TrainingItems
 from recsys.training.supervision import LINKS, Supervision
 from recsys.training.weights import trainable_weights
 
@@ -18,7 +15,7 @@ Int = NDArray[np.int64]
 def reason_not_to_train(
     config: TrainingConfig,
     encoder: ProductEncoder,
-    material: Material,
+    items: TrainingItems,
     supervision: Supervision,
     trained: Int,
 ) -> str | None:
@@ -32,7 +29,7 @@ def reason_not_to_train(
             "every part of the encoder is frozen; "
             "set trained = true for a projection or frozen = false for a tower."
         )
-    if not any(_teaches(term, material, supervision, trained) for term in config.terms):
+    if not any(_has_positives(term, items, supervision, trained) for term in config.terms):
         return (
             "no objective has a positive to learn from: no label class and no judged pair holds two training "
             "products, and no product has both an image and a text. Name a label column in training.labels, "
@@ -41,14 +38,14 @@ def reason_not_to_train(
     return None
 
 
-def _teaches(term: ObjectiveConfig, material: Material, supervision: Supervision, trained: Int) -> bool:
+def _has_positives(
+    term: ObjectiveConfig, items: TrainingItems, supervision: Supervision, trained: Int
+) -> bool:
     if term.kind in ("distill", "l2sp"):
         return False
-    items = material.items
-    has_image, has_text = items.num_views[trained] > 0, items.text_codes[trained] >= 0
+    has_image, has_text = items.num_images[trained] > 0, items.text_codes[trained] >= 0
     if term.kind == "clip":
-        both = trained[has_image & has_text]
-        return len(np.unique(items.components[both])) > 1
+        return len(np.unique(items.components[trained[has_image & has_text]])) > 1
     if term.kind == "pairs" or term.label == LINKS:
         return len(supervision.pairs.left) > 0
     if term.kind != "metric":
@@ -56,5 +53,5 @@ def _teaches(term: ObjectiveConfig, material: Material, supervision: Supervision
     present = {"image": has_image, "text": has_text}.get(term.vector, has_image | has_text)
     codes = supervision.labels[term.label][trained[present]]
     counts = np.unique(codes[codes >= 0], return_counts=True)[1]
-    views = items.num_views[trained].max(initial=0) > 1
-    return len(counts) > 1 and (bool((counts > 1).any()) or (views and term.label in ("product", "group")))
+    several_images = term.label in ("product", "group") and items.num_images[trained].max(initial=0) > 1
+    return len(counts) > 1 and (bool((counts > 1).any()) or bool(several_images))

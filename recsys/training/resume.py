@@ -1,4 +1,4 @@
-"""What survives a kill: checkpoints, the best weights, the history; and when a run stops.
+"""Checkpoints that survive kills, the weights of the best epoch, and when a run stops.
 
     last.ckpt                everything training needs to go on, written under another name and renamed
     best-<epoch>.safetensors the trained weights of the best epoch so far
@@ -7,13 +7,13 @@
 A run that was killed and goes on from ``last.ckpt`` ends with the weights it would have had, bit for bit
 on a CPU: batches, augmentation and dropout are functions of the batch's number.
 
-Does not know: what the figure is, how batches are made.
+Lightning's ModelCheckpoint would lose that: it deletes the last best weights before the checkpoint names the
+new ones, and its time interval can fall between two batches of one accumulated step.
 """
 
 import logging
 import os
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,67 +23,73 @@ from lightning.pytorch.callbacks import Checkpoint
 from safetensors.torch import load_file, save_file
 
 from recsys.config.training import TrainingConfig
-from recsys.training.average import Averaging
-from recsys.training.data import Loader
+from recsys.training.data import BatchLoader
 from recsys.training.module import FineTuning
 from recsys.training.schedule import Progress
+from recsys.training.validation import Validator
+from recsys.training.weights import EmaWeights
 
 logger = logging.getLogger(__name__)
 
-LAST = "last.ckpt"
 METRIC = "validation"
-
-Measure = Callable[[], float | None]
 
 
 class ValidateEachEpoch(L.Callback):
-    """Measures after every epoch, keeps the best weights, logs :data:`METRIC` for early stopping."""
+    """Validates after every epoch, keeps the best weights, logs :data:`METRIC` for early stopping."""
 
     def __init__(
-        self,
-        measure: Measure,
-        folder: Path,
-        config: TrainingConfig,
-        progress: Progress,
-        averaging: Averaging | None,
-    ) -> None:
-        """``measure`` gives the figure of the encoder as it is; ``averaging`` is swapped in for it."""
-        self._measure, self._folder, self._config, self._progress = measure, folder, config, progress
-        self._averaging = averaging
+        self, validator: Validator | None, folder: Path, config: TrainingConfig, progress: Progress,
+        average: EmaWeights | None,
+    ) -> None:  # fmt: skip
+        """``average`` is what is validated and kept, where there is one."""
+        self._validator, self._folder, self._config = validator, folder, config
+        self._progress, self._average = progress, average
         self.epochs: list[dict[str, Any]] = []
         """Epoch 0 is the encoder that training began with."""
         self.best: dict[str, Any] | None = None
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Measure where training begins."""
+        """Validate the encoder that training begins with."""
         if not self.epochs:
-            self._enter(0, self._timed(), trainer)
+            self._validate(trainer, 0)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Measure the epoch; remember its weights if they are the best so far."""
-        average = None if self._averaging is None else self._averaging.average
-        if average is not None:
-            average.swap()
+        """Validate the epoch; keep its weights if they are the best so far."""
+        if self._average is not None:
+            self._average.on_validation_epoch_start(trainer, pl_module)
         epoch = trainer.current_epoch + 1
-        metric = self._timed()
-        self._enter(epoch, metric, trainer)
+        metric = self._validate(trainer, epoch)
         if metric is not None:
             pl_module.log(METRIC, metric)
-        last = self._config.validation.keep == "last"
-        if last or metric is None or self.best is None or metric > self.best["metric"]:
-            self._keep(epoch, metric, pl_module)
-        if average is not None:
-            average.swap()
+        keep_last = self._config.validation.keep == "last"
+        if keep_last or metric is None or self.best is None or metric > self.best["metric"]:
+            name = f"best-{epoch}.safetensors"
+            weights = {
+                n.removeprefix("encoder."): weight.contiguous()
+                for n, weight in pl_module.state_dict().items()
+                if n.startswith("encoder.")
+            }
+            save_file(weights, self._folder / f"{name}.partial")
+            (self._folder / f"{name}.partial").replace(self._folder / name)
+            self.best = {"epoch": epoch, "metric": -1.0 if metric is None else metric, "file": name}
+        if self._average is not None:
+            self._average.on_validation_epoch_end(trainer, pl_module)
 
-    def _timed(self) -> float | None:
-        """Measure; what it takes is what the schedule leaves for the last time."""
+    def _validate(self, trainer: L.Trainer, epoch: int) -> float | None:
+        """Score the encoder; the time it takes is what the schedule reserves for the last time."""
         started = time.monotonic()
-        metric = self._measure()
+        module = trainer.lightning_module
+        assert isinstance(module, FineTuning)
+        metric = None if self._validator is None else self._validator(module.encoder)
         self._progress.reserve_s = time.monotonic() - started
+        seconds, step = round(self._progress.clock.elapsed(), 3), trainer.global_step
+        self.epochs.append({"epoch": epoch, "step": step, "metric": metric, "seconds": seconds})
+        score = "no validation" if metric is None else f"{self._config.validation.metric} {metric:.4f}"
+        logger.info("epoch %d: %s after %d steps, %.0f s", epoch, score, step, seconds)
         return metric
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the figures so far and which epoch is the best."""
+        """Return the scores so far and which epoch is the best."""
         return {"epochs": self.epochs, "best": self.best, "reserve_s": self._progress.reserve_s}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -95,51 +101,27 @@ class ValidateEachEpoch(L.Callback):
         """Return the trained weights of the best epoch; empty where no epoch was finished."""
         return load_file(self._folder / self.best["file"]) if self.best is not None else {}
 
-    def forget_others(self) -> None:
-        """Remove the weights of epochs that are no longer the best; call it once that is on record."""
+    def remove_other_weights(self) -> None:
+        """Remove the weights of epochs that are not the best; call it once a checkpoint names the best."""
         for path in self._folder.glob("best-*.safetensors"):
             if self.best is None or path.name != self.best["file"]:
                 path.unlink()
-
-    def _enter(self, epoch: int, metric: float | None, trainer: L.Trainer) -> None:
-        seconds = round(self._progress.clock.elapsed(), 3)
-        self.epochs.append(
-            {"epoch": epoch, "step": trainer.global_step, "metric": metric, "seconds": seconds}
-        )
-        figure = "no figure" if metric is None else f"{self._config.validation.metric} {metric:.4f}"
-        logger.info("epoch %d: %s after %d steps, %.0f s", epoch, figure, trainer.global_step, seconds)
-
-    def _keep(self, epoch: int, metric: float | None, module: L.LightningModule) -> None:
-        prefix = "encoder."
-        state = {
-            n[len(prefix) :]: t.contiguous() for n, t in module.state_dict().items() if n.startswith(prefix)
-        }
-        name = f"best-{epoch}.safetensors"
-        save_file(state, self._folder / f"{name}.partial")
-        (self._folder / f"{name}.partial").replace(self._folder / name)
-        self.best = {"epoch": epoch, "metric": metric if metric is not None else float("-inf"), "file": name}
 
 
 class ResumeCheckpoint(Checkpoint):
     """Writes ``last.ckpt`` at every epoch's end and every few minutes; ends the run when time is up.
 
-    A subclass of Lightning's ``Checkpoint``, so that it runs after early stopping has made up its mind.
+    A subclass of Lightning's ``Checkpoint``, so that it runs after early stopping has decided.
     """
 
     def __init__(
-        self,
-        folder: Path,
-        loader: Loader,
-        validating: ValidateEachEpoch,
-        config: TrainingConfig,
+        self, folder: Path, loader: BatchLoader, validation: ValidateEachEpoch, config: TrainingConfig,
         progress: Progress,
-    ) -> None:
-        self._path = folder / LAST
-        self._loader, self._validating, self._progress = loader, validating, progress
-        self._accumulate, self._every_s = config.optimizer.accumulate, config.checkpoint_minutes * 60
+    ) -> None:  # fmt: skip
+        self._path = folder / "last.ckpt"
+        self._loader, self._validation, self._progress = loader, validation, progress
+        self._accumulate, self._interval_s = config.optimizer.accumulate, config.checkpoint_minutes * 60
         self._written = time.monotonic()
-        self._module: FineTuning | None = None
-        self._state: dict[str, Any] = {}
         self.stopped = False
         """Whether the run has ended before its last epoch: out of time, or out of patience."""
 
@@ -149,16 +131,7 @@ class ResumeCheckpoint(Checkpoint):
         return self._path if self._path.exists() else None
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Hand the history back to the module; stop at once if the run had stopped."""
-        assert isinstance(pl_module, FineTuning)
-        self._module = pl_module
-        if self._state:
-            history = pl_module.history
-            history.entries, history.sums, history.counts = (
-                self._state[k] for k in ("entries", "sums", "counts")
-            )
-            history.sums = {name: value.to(pl_module.device) for name, value in history.sums.items()}
-            pl_module.num_images = self._state["num_images"]
+        """Stop at once if the run had stopped."""
         trainer.should_stop = self.stopped
 
     def on_train_batch_end(
@@ -169,34 +142,23 @@ class ResumeCheckpoint(Checkpoint):
             logger.info("the budget is used up after %d steps", trainer.global_step)
             trainer.should_stop = True
             return
-        whole = (batch_idx + 1) % self._accumulate == 0 and batch_idx + 1 < len(self._loader)
-        if whole and time.monotonic() - self._written >= self._every_s:
+        stepped = (batch_idx + 1) % self._accumulate == 0 and batch_idx + 1 < len(self._loader)
+        if stepped and time.monotonic() - self._written >= self._interval_s:
             self._write(trainer)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Write the epoch's checkpoint."""
         self.stopped = bool(trainer.should_stop)
         self._write(trainer)
-        self._validating.forget_others()
+        self._validation.remove_other_weights()
 
     def state_dict(self) -> dict[str, Any]:
-        """Return where the run stands and its history."""
-        assert self._module is not None, "set when fitting starts"
-        history = self._module.history
-        return {
-            "next_batch": self._loader.next_batch,
-            "stopped": self.stopped,
-            "entries": history.entries,
-            "sums": history.sums,
-            "counts": history.counts,
-            "num_images": self._module.num_images,
-        }
+        """Return which batch is next."""
+        return {"next_batch": self._loader.next_batch, "stopped": self.stopped}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Set the loader to the next batch; the rest waits for the module."""
-        self._loader.next_batch = state_dict["next_batch"]
-        self.stopped = state_dict["stopped"]
-        self._state = state_dict
+        """Go on from that batch."""
+        self._loader.next_batch, self.stopped = state_dict["next_batch"], state_dict["stopped"]
 
     def _write(self, trainer: L.Trainer) -> None:
         partial = self._path.with_suffix(".partial")

@@ -1,14 +1,13 @@
-"""The door of training: a snapshot in, a fine-tuned challenger out, with the split and the zero-shot base.
+"""The training stage: a snapshot in, a fine-tuned challenger out, with the split and the zero-shot base.
 
     snapshot ─▶ splits ─▶ base (zero-shot) ─▶ challenger
                             champion ┄┄┄┄┄┄┄┄▶ (start_from = "champion")
 
-Every one of the three is an artifact named by what made it, so a second call finds it; a killed one goes
-on from its last checkpoint.
-
-Does not know: whether the challenger is any good; evaluation decides.
+Each of the three is an artifact named by what made it, so a second call finds it; a killed call goes on
+from its last checkpoint.
 """
 
+import functools
 import logging
 import time
 from collections import Counter
@@ -16,13 +15,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import pyarrow as pa
 
 from recsys.config import Config
 from recsys.encoder.model import ProductEncoder
 from recsys.encoder.template import ContentReader
-from recsys.training import data, supervision
-from recsys.training.data import Material
+from recsys.training import supervision
+from recsys.training.data import TrainingItems, read_items
 from recsys.training.fit import FitJob, fit
 from recsys.training.initial_encoder import KIND, choose_initial, make_base
 from recsys.training.model_card import model_card
@@ -38,18 +36,18 @@ from recsys.workspace.splits import TRAIN, read_splits
 
 logger = logging.getLogger(__name__)
 
-_VERSION = 1
-_HARMLESS = {"num_workers", "cache_decoded", "cache_max_gb", "checkpoint_minutes"}
+_VERSION = 2
+_SPEED_SETTINGS = {"num_workers", "cache_decoded", "cache_max_gb", "checkpoint_minutes"}
 """Settings that change how fast an encoder is trained and not which."""
 
 
 class TrainingData(NamedTuple):
-    """What a challenger learns from."""
+    """What a challenger is trained and validated on."""
 
-    table: pa.Table
-    """The split."""
-    known: Supervision
-    material: Material
+    ids: list[str]  # [N]
+    splits: list[str]  # [N]
+    supervision: Supervision
+    items: TrainingItems
 
 
 def run(
@@ -61,12 +59,12 @@ def run(
 ) -> Manifest:
     """Train on the snapshot and return the challenger (kind ``encoders``).
 
-    ``champion_ref`` is the encoder in service, if there is one: its split prevails for products it knew,
-    and training may begin with it. Of the judgements ``judgements_ref``, those of two training products are
-    learnt from. ``inputs`` name ``snapshot``, ``splits``, ``base``, ``start``, and ``judgements`` if there
-    are any; ``info`` holds ``trained``, ``counts``, ``fit`` (steps, epochs, history, speed), ``config`` and
-    ``duration_s``. Where there is nothing to learn from, the challenger is what training would have begun
-    with, ``trained`` is false and ``reason`` says why.
+    ``champion_ref`` is the encoder in service, if there is one: products it knew keep their part of the
+    split, and training may begin with it. Of the judgements ``judgements_ref``, those of two training
+    products are learnt from. ``inputs`` name ``snapshot``, ``splits``, ``base``, ``initial``, and
+    ``judgements`` if there are any; ``info`` holds ``trained``, ``counts``, ``fit`` (steps, epochs, history,
+    speed), ``config`` and ``duration_s``. Where there is nothing to learn from, the challenger is the
+    initial encoder, ``trained`` is false and ``reason`` says why.
     """
     started = time.monotonic()
     for term in config.training.terms:
@@ -80,40 +78,39 @@ def run(
     same = [(pair.left_id, pair.right_id) for pair in judged if pair.duplicate]
     splits_manifest = make_splits(config, workspace, snapshot_ref, champion_ref, same)
     table = read_splits(workspace, splits_manifest.ref)
-    names, components = (table.column(c).to_pylist() for c in ("split", "component"))
+    ids, splits, components = (table.column(c).to_pylist() for c in ("id", "split", "component"))
 
-    def trained_content() -> Material:
-        reader = ContentReader(config.encoder)
-        return data.read(snapshot, reader, names, components, {TRAIN})
+    @functools.cache
+    def items() -> TrainingItems:
+        return read_items(snapshot, ContentReader(config.encoder), splits, components)
 
-    base = make_base(config, workspace, splits_manifest, snapshot, trained_content)
-    start = choose_initial(config, workspace, base, champion_ref)
+    base = make_base(config, workspace, splits_manifest, snapshot, items)
+    initial = choose_initial(config, workspace, base, champion_ref)
+    inputs = {
+        "snapshot": snapshot_ref,
+        "splits": splits_manifest.ref,
+        "base": base.ref,
+        "initial": initial.ref,
+    }
+    inputs |= {"judgements": judgements_ref} if judgements_ref else {}
     parts = {
         "role": "challenger",
         "version": _VERSION,
-        "inputs": [snapshot_ref, splits_manifest.ref, base.ref, start.ref],
-        "config": config.training.model_dump(mode="json", exclude=_HARMLESS),
+        "inputs": inputs,
+        "config": config.training.model_dump(mode="json", exclude=_SPEED_SETTINGS),
         "pairs": digests,
         "seed": config.seed,
-    } | ({"judgements": judgements_ref} if judgements_ref else {})
+    }
     id = content_id(parts)
-    found = workspace.find(KIND, id)
-    if found is not None:
-        logger.info("%s is there already", found.ref)
-        return found
-    inputs = {"snapshot": snapshot_ref, "splits": splits_manifest.ref, "base": base.ref, "start": start.ref}
-    inputs |= {"judgements": judgements_ref} if judgements_ref else {}
     with workspace.lock(f"training-{id}"):
         found = workspace.find(KIND, id)
         if found is not None:
+            logger.info("%s is there already", found.ref)
             return found
-        encoder = ProductEncoder.load(workspace.path(start))
-        training_data = TrainingData(
-            table,
-            supervision.build(snapshot.table(), names, config.training, config.resolve, judged),
-            trained_content(),
-        )
-        info = _train(config, snapshot, encoder, training_data, workspace.scratch(KIND, id))
+        encoder = ProductEncoder.load(workspace.path(initial))
+        known = supervision.build(snapshot.table(), splits, config.training, config.resolve, judged)
+        data = TrainingData(ids, splits, known, items())
+        info = _train(config, snapshot, encoder, data, workspace.scratch(KIND, id))
         info |= {"role": "challenger", "config": parts["config"], "dim": encoder.dim}
         info["duration_s"] = round(time.monotonic() - started, 1)
         with workspace.create(KIND, id, inputs=inputs) as draft:
@@ -125,51 +122,48 @@ def run(
 
 
 def _train(
-    config: Config, snapshot: Snapshot, encoder: ProductEncoder, training_data: TrainingData, folder: Path
+    config: Config, snapshot: Snapshot, encoder: ProductEncoder, data: TrainingData, folder: Path
 ) -> dict[str, Any]:
     """Fine-tune ``encoder`` in place, resuming in ``folder``, and return the record."""
-    known, material = training_data.known, training_data.material
-    names: list[str] = training_data.table.column("split").to_pylist()
-    trained = np.flatnonzero(np.array(names) == TRAIN)
+    trained = np.flatnonzero(np.array(data.splits) == TRAIN)
     info: dict[str, Any] = {
         "counts": {
-            "splits": dict(sorted(Counter(names).items())),
-            "supervision": known.counts,
-            "training_images": len(material.sha256),
-            "training_texts": len(material.items.texts),
+            "splits": dict(sorted(Counter(data.splits).items())),
+            "supervision": data.supervision.counts,
+            "training_images": len(data.items.sha256),
+            "training_texts": len(data.items.texts),
         }
     }
-    reason = reason_not_to_train(config.training, encoder, material, known, trained)
+    reason = reason_not_to_train(config.training, encoder, data.items, data.supervision, trained)
     if reason is not None:
         logger.warning("nothing is trained: %s", reason)
         return info | {"trained": False, "reason": reason, "fit": None, "validation_label": None}
-    question = _question(config, snapshot, training_data.table, known, encoder)
+    task = _validation_task(config, snapshot, data, encoder)
+    validator = None
+    if task is None:
+        logger.warning("no validation product has anything to find; the last epoch is kept")
+    else:
+        validator = Validator(task, config.training.validation, snapshot, encoder)
     job = FitJob(
         config=config.training,
         encoder=encoder,
-        material=material,
+        items=data.items,
         images=snapshot.images(),
-        supervision=known,
+        supervision=data.supervision,
         trained=trained,
-        validator=None
-        if question is None
-        else Validator(question, config.training.validation, snapshot, encoder),
+        validator=validator,
         folder=folder,
         seed=config.seed,
     )
-    label = None if question is None else question.label
+    label = None if task is None else task.label
     return info | {"trained": True, "reason": None, "fit": fit(job), "validation_label": label}
 
 
-def _question(
-    config: Config, snapshot: Snapshot, table: pa.Table, known: Supervision, encoder: ProductEncoder
+def _validation_task(
+    config: Config, snapshot: Snapshot, data: TrainingData, encoder: ProductEncoder
 ) -> ValidationTask | None:
-    names, ids = (table.column(c).to_pylist() for c in ("split", "id"))
     text_codes = np.empty(0, np.int64)
     if config.training.validation.label == "text_to_image":
         rows = snapshot.table(tuple(encoder.content.columns)).to_pylist()
         text_codes = label_codes([[encoder.render_text(row) for row in rows]])
-    question = choose_task(names, ids, known, text_codes, config.training.validation)
-    if question is None:
-        logger.warning("no validation product has anything to find; the last epoch is kept")
-    return question
+    return choose_task(data.splits, data.ids, data.supervision, text_codes, config.training.validation)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
+import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
@@ -27,7 +28,6 @@ from recsys.encoder.inference import (
 from recsys.encoder.model import ProductEncoder
 from recsys.metrics.exact import Ints, Pairs, Similarity, Term, top_k
 from recsys.metrics.retrieval import hit_at_k, map_at_r
-from recsys.training.data import rows_at
 from recsys.training.supervision import Supervision
 from recsys.workspace.embeddings import Vectors, product_vectors
 from recsys.workspace.snapshot import Snapshot
@@ -93,7 +93,8 @@ class Validator:
         self._task, self._config = task, config
         self._images: Images = snapshot.images()
         self._positions = np.unique(np.concatenate([task.queries, task.gallery]))
-        self._rows: list[dict[str, Any]] = rows_at(snapshot, encoder.content.columns, self._positions)
+        table = snapshot.table(tuple(dict.fromkeys(encoder.content.columns)))
+        self._rows: list[dict[str, Any]] = table.take(pa.array(self._positions)).to_pylist()
         self._texts = TextCache() if encoder.config.text.frozen else None
         self._features: Float32 | None = None
 

@@ -1,12 +1,9 @@
-"""Which weights are trained, at which rate, and which modules stand still.
+"""Which weights are trained and at which rate, which modules stay in eval mode, the moving average."""
 
-Does not know: losses, batches.
-"""
-
-from collections.abc import Iterator
 from typing import Any
 
 import torch
+from lightning.pytorch.callbacks import WeightAveraging
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -28,8 +25,8 @@ def freeze(encoder: ProductEncoder, prefixes: tuple[str, ...]) -> list[nn.Module
         if not any(_under(name, prefix) for name in names):
             parts = sorted({".".join(name.split(".")[:4]) for name in names})
             raise ConfigError(
-                f"optimizer.freeze names {prefix!r}, and no weight of the encoder begins so.",
-                fix=f"Use beginnings such as {', '.join(parts[:12])}.",
+                f"optimizer.freeze names {prefix!r}, and no weight of the encoder is called that.",
+                fix=f"Use prefixes such as {', '.join(parts[:12])}.",
             )
     for name, weight in encoder.named_parameters():
         if any(_under(name, prefix) for prefix in prefixes):
@@ -38,7 +35,7 @@ def freeze(encoder: ProductEncoder, prefixes: tuple[str, ...]) -> list[nn.Module
 
 
 def pretrained_names(encoder: ProductEncoder) -> frozenset[str]:
-    """Return the names of the tower weights that came from somewhere rather than from chance."""
+    """Return the names of the tower weights that are pretrained rather than random."""
     image, text = encoder.config.image, encoder.config.text
     known = {
         "image_tower.": bool(image.pretrained or image.weights) or ":" in image.name,
@@ -62,7 +59,7 @@ def parameter_groups(
     """Return AdamW's parameter groups: backbone, head and proxies, each with and without decay.
 
     Weight decay is for matrices and kernels alone: not for biases and norms (one dimension), nor for
-    temperatures and proxies. ``peak_lr`` of a group is what the schedule scales.
+    temperatures and proxies. ``lr`` of a group is its peak, which the schedule scales.
     """
     groups: dict[tuple[str, bool], list[nn.Parameter]] = {}
     for name, weight in trainable_weights(encoder).items():
@@ -76,7 +73,6 @@ def parameter_groups(
             "params": params,
             "name": part,
             "lr": rates[part],
-            "peak_lr": rates[part],
             "weight_decay": config.weight_decay * decayed,
         }
         for (part, decayed), params in sorted(groups.items(), key=lambda item: item[0])
@@ -84,15 +80,15 @@ def parameter_groups(
 
 
 def eval_modules_of(encoder: ProductEncoder, frozen: list[nn.Module], *, batch_norm: str) -> list[nn.Module]:
-    """Return the modules that stay in use mode while the rest is trained: no dropout, no new statistics."""
-    still = [module for part in frozen for module in part.modules()]
+    """Return the modules that stay in eval mode while the rest is trained: no dropout, no new statistics."""
+    found = [module for part in frozen for module in part.modules()]
     if batch_norm == "freeze":
-        still += [module for module in encoder.modules() if isinstance(module, _BatchNorm)]
-    return still
+        found += [module for module in encoder.modules() if isinstance(module, _BatchNorm)]
+    return found
 
 
 def run_in_bf16(modules: list[nn.Module]) -> None:
-    """Make frozen modules compute in bf16 on the CPU while the encoder is trained; float32 comes out."""
+    """Make frozen modules compute in bf16 on the CPU while the encoder is trained; they return float32."""
     for module in modules:
         module.forward = _Bf16(module.forward)
 
@@ -108,13 +104,23 @@ class _Bf16:
         return self._forward(*inputs)
 
 
-def floating_state(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """Yield the trained weights and the floating-point buffers of ``module``, by name."""
-    yield from trainable_weights(module).items()
-    persistent = module.state_dict(keep_vars=True)
-    for name, buffer in module.named_buffers():
-        if name in persistent and buffer.is_floating_point():
-            yield name, buffer
+class EmaWeights(WeightAveraging):
+    """Lightning's average of the weights, with an exponential moving average that follows faster early on.
+
+    The decay at step t is min(decay, (1 + t) / (10 + t)), so that a short run is not held at its beginning.
+    Integer buffers are copied: :class:`~lightning.pytorch.callbacks.EMAWeightAveraging` would average and
+    truncate them.
+    """
+
+    def __init__(self, decay: float) -> None:
+        def average(averaged: Tensor, current: Tensor, num_averaged: Any) -> Tensor:
+            if not averaged.is_floating_point():
+                return current
+            step = num_averaged + 1
+            return averaged.lerp(current, 1 - torch.clamp((1 + step) / (10 + step), max=decay))
+
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        super().__init__(device=device, use_buffers=True, avg_fn=average)
 
 
 def _under(name: str, prefix: str) -> bool:

@@ -122,11 +122,11 @@ def test_the_night_learns_from_what_people_judged_and_asks_the_rest(
     assert challenger.inputs["judgements"] == evaluation.inputs["judgements"] == judgements.ref
     counts = challenger.info["counts"]["supervision"]["judgements"]
     assert judgements.info["num_pairs"] == sum(counts.values()) - counts["similar"] - counts["not_similar"]
-    assert counts["learnt"] > 0
-    assert counts["judging"] > 0
+    assert counts["trained_on"] > 0
+    assert counts["holdout"] > 0
     assert "judgements" in evaluation.info["scores"]
     summary = (workspace.path(workspace.list("reports")[-1]) / "summary.txt").read_text()
-    assert f"Of what people judged: {counts['learnt']} pairs learnt from" in summary
+    assert f"Of what people judged: {counts['trained_on']} pairs learnt from" in summary
     assert judgements.ref in (workspace.path(workspace.list("reports")[-1]) / "report.html").read_text()
 
 

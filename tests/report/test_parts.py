@@ -58,13 +58,13 @@ def test_smoothing_keeps_x_and_stays_within_the_values(ys: list[float], share: f
 
 def test_judgements_are_accounted_for_in_one_sentence() -> None:
     counts = {
-        "learnt": 12,
+        "trained_on": 12,
         "similar": 9,
         "not_similar": 3,
-        "selecting": 2,
-        "judging": 1,
-        "left_out": 0,
-        "gone": 4,
+        "validation": 2,
+        "holdout": 1,
+        "unused": 0,
+        "unknown": 4,
     }
     assert facts._judgements(counts) == (
         "Of people's judgements: 12 pairs learnt from (9 similar, 3 not), 2 help to pick the challenger, "

@@ -34,14 +34,15 @@ def die_at(where: str, number: int) -> None:
 
         FineTuning.training_step = training_step  # type: ignore[method-assign]
     else:
-        enter = resume.ValidateEachEpoch._enter
+        validate = resume.ValidateEachEpoch._validate
 
-        def _enter(self: resume.ValidateEachEpoch, epoch: int, *rest: Any) -> None:
-            enter(self, epoch, *rest)
+        def _validate(self: resume.ValidateEachEpoch, trainer: Any, epoch: int) -> float | None:
+            metric = validate(self, trainer, epoch)
             if epoch == number:
                 os.kill(os.getpid(), signal.SIGKILL)
+            return metric
 
-        resume.ValidateEachEpoch._enter = _enter  # type: ignore[method-assign]
+        resume.ValidateEachEpoch._validate = _validate  # type: ignore[method-assign]
 
 
 def main() -> None:

@@ -1,5 +1,6 @@
 """Batches as tensors: the same in line and in workers, from the cache and without it."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import torch
 
 from recsys.encoder.preprocess import Preprocess
 from recsys.encoder.template import ContentReader
-from recsys.training.data import Batch, Judged, Loader, read
+from recsys.training.data import Batch, BatchLoader, read_items
 from recsys.training.fit import FitJob, make_loader
 from recsys.training.image_cache import ImageCache
 from recsys.training.initial_encoder import ProductEncoder, build
@@ -32,12 +33,8 @@ def job(workspace: Workspace, text_model: Path, tmp_path: Path, **training: Any)
     return FitJob(
         config=config.training,
         encoder=build(config.encoder, seed=0),
-        material=read(
-            snapshot,
-            ContentReader(config.encoder),
-            splits,
-            [str(i // 2) for i in range(len(made))],
-            {"train"},
+        items=read_items(
+            snapshot, ContentReader(config.encoder), splits, [str(i // 2) for i in range(len(made))]
         ),
         images=snapshot.images(),
         supervision=supervise(snapshot.table(), splits, config.training, str),
@@ -76,10 +73,10 @@ def test_the_next_epoch_and_a_later_start_go_on_from_where_they_are(
     loader = make_loader(job(workspace, text_model, tmp_path))
     numbers = [b["number"] for _ in range(2) for b in loader]
     assert numbers == [0, 1, 2, 3, 4, 5]
-    other = Loader(loader._batches, 3, num_workers=0, pin_memory=False)
-    other.load_state_dict({"next_batch": 4})
+    other = BatchLoader(loader.dataset, 3, num_workers=0, pin_memory=False)
+    other.next_batch = 4
     assert [b["number"] for b in other] == [4, 5]
-    assert other.state_dict() == {"next_batch": 6}
+    assert other.next_batch == 6
 
 
 def test_a_batch_holds_what_the_plan_says(workspace: Workspace, text_model: Path, tmp_path: Path) -> None:
@@ -90,9 +87,9 @@ def test_a_batch_holds_what_the_plan_says(workspace: Workspace, text_model: Path
     assert batch["pixels"].is_contiguous(memory_format=torch.channels_last)
     assert np.isin(batch["products"].numpy(), given.trained).all()
     ids = batch["products"].numpy()
-    assert batch["components"].tolist() == given.material.items.components[ids].tolist()
+    assert batch["components"].tolist() == given.items.components[ids].tolist()
     assert batch["labels"]["category"].tolist() == given.supervision.labels["category"][ids].tolist()
-    texts = [given.material.items.texts[c] for c in batch["text_codes"].tolist()]
+    texts = [given.items.texts[c] for c in batch["text_codes"].tolist()]
     with torch.no_grad():
         image, text, has_image, has_text = encode(given.encoder, batch)
         expected = given.encoder.encode_text(given.encoder.tokenize(texts))
@@ -159,9 +156,15 @@ def test_the_cache_is_whole_or_not_there(
     assert all(np.array_equal(cached[i], fresh[i]) for i in range(len(hashes)))
 
 
-def test_judgements_are_symmetric_and_found_for_repeated_products() -> None:
-    judged = Judged(LabelledPairs(np.array([1, 2]), np.array([5, 3]), np.array([2.0, -1.0], np.float32)))
-    matrix = judged.matrix(np.array([5, 1, 5, 3]))
-    expected = np.zeros((4, 4), np.float32)
-    expected[[0, 2], 1] = expected[1, [0, 2]] = 2.0
-    assert np.array_equal(matrix, expected)
+def test_judged_pairs_are_symmetric_and_found_for_repeated_products(
+    workspace: Workspace, text_model: Path, tmp_path: Path
+) -> None:
+    given = job(workspace, text_model, tmp_path)
+    pairs = LabelledPairs(np.array([1, 2]), np.array([5, 3]), np.array([2.0, -1.0], np.float32))
+    given = dataclasses.replace(given, supervision=dataclasses.replace(given.supervision, pairs=pairs))
+    for batch in make_loader(given):
+        products = batch["products"].tolist()
+        of = {(1, 5): 2.0, (5, 1): 2.0, (2, 3): -1.0, (3, 2): -1.0}
+        expected = [[of.get((a, b), 0.0) for b in products] for a in products]
+        assert batch["judged"].tolist() == expected
+        assert batch["judged"].any()

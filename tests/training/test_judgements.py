@@ -88,7 +88,8 @@ def test_pairs_of_training_products_are_learnt_from_and_others_are_not(shop: Sho
     )
     counts = manifest.info["counts"]["supervision"]
     assert counts["judgements"] == {
-        "learnt": 2, "similar": 1, "not_similar": 1, "selecting": 1, "judging": 3, "left_out": 0, "gone": 1,
+        "trained_on": 2, "similar": 1, "not_similar": 1,
+        "validation": 1, "holdout": 3, "unused": 0, "unknown": 1,
     }  # fmt: skip
     assert (counts["pairs"]["positive"], counts["pairs"]["negative"]) == (1, 1)
     assert counts["pairs"]["outside_training"] == 4
@@ -106,7 +107,7 @@ def test_only_pairs_within_training_reach_the_batches(shop: Shop) -> None:
     assert len(ends)
     assert {names[i] for i in ends} == {TRAIN}
     both = [p for p in some if shop.split[p.left_id] == shop.split[p.right_id] == TRAIN]
-    assert len(known.pairs.left) == known.counts["judgements"]["learnt"] == len(both)
+    assert len(known.pairs.left) == known.counts["judgements"]["trained_on"] == len(both)
 
 
 def test_ids_change_with_judgements_and_without_any_stay_as_they_were(shop: Shop) -> None:
@@ -149,7 +150,7 @@ def test_a_duplicate_of_what_is_held_out_is_never_looked_at(
     }
     assert not seen & set.union(*(hashes[id] for id in siblings))
     assert hashes[other] <= seen
-    assert manifest.info["counts"]["supervision"]["judgements"]["judging"] == 1
+    assert manifest.info["counts"]["supervision"]["judgements"]["holdout"] == 1
     info = shop.workspace.get(manifest.inputs["splits"]).info
     assert info["counts"]["left_out_as_duplicates"] == 2
 

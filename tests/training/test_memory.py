@@ -30,5 +30,5 @@ def faults(how: str) -> int:
 
 def test_large_blocks_are_reused() -> None:
     given_back, kept = faults("default"), faults("keep")
-    assert given_back > 1000  # 5 blocks of 64 MB, paged in anew each time
+    assert given_back > 100  # 5 blocks of 64 MB, paged in each time; pages may be huge
     assert kept < given_back / 20

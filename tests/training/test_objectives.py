@@ -14,7 +14,7 @@ from recsys.training.objectives import EncodedBatch, Objective, ObjectiveContext
 from recsys.training.objectives.base import KINDS
 
 CONTEXT = ObjectiveContext(
-    dim=8, classes={"category": [2, 5, 7], "product": [0, 1, 2, 3, 4, 5]}, tuned={}, pretrained=frozenset()
+    dim=8, classes={"category": [2, 5, 7], "product": [0, 1, 2, 3, 4, 5]}, trained={}, pretrained=frozenset()
 )
 
 
@@ -230,7 +230,7 @@ def test_distillation_is_nought_at_the_start_and_pulls_back() -> None:
 def test_l2sp_is_half_the_squared_way_of_pretrained_weights() -> None:
     old, new = nn.Parameter(torch.ones(2, 2)), nn.Parameter(torch.ones(3))
     context = ObjectiveContext(
-        dim=8, classes={}, tuned={"a": old, "b": new}, pretrained=frozenset({"a", "frozen"})
+        dim=8, classes={}, trained={"a": old, "b": new}, pretrained=frozenset({"a", "frozen"})
     )
     (made,) = build([ObjectiveConfig(kind="l2sp")], context)
     with torch.no_grad():

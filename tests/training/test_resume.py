@@ -152,14 +152,14 @@ def test_early_stopping_waits_and_the_best_epoch_is_kept(
     figures = iter([0.1, 0.3, 0.5, 0.4, 0.45, 0.2, 0.9])
     monkeypatch.setattr("recsys.training.validation.Validator.__call__", lambda *_: next(figures))
     kept: dict[int, dict[str, torch.Tensor]] = {}
-    keep = resume.ValidateEachEpoch._enter
+    validate = resume.ValidateEachEpoch._validate
 
-    def watched(self: resume.ValidateEachEpoch, epoch: int, metric: float | None, trainer: Any) -> None:
-        keep(self, epoch, metric, trainer)
+    def watched(self: resume.ValidateEachEpoch, trainer: Any, epoch: int) -> float | None:
         state = trainer.lightning_module.encoder.state_dict()
         kept[epoch] = {name: value.clone() for name, value in state.items()}
+        return validate(self, trainer, epoch)
 
-    monkeypatch.setattr(resume.ValidateEachEpoch, "_enter", watched)
+    monkeypatch.setattr(resume.ValidateEachEpoch, "_validate", watched)
     config = settings(text_model, max_epochs=9, validation={"patience": 3})
     manifest = run(config, workspace, store(workspace, rows(4)))
     fit = manifest.info["fit"]

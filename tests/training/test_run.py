@@ -30,7 +30,7 @@ def test_trains_a_challenger_and_finds_it_again(workspace: Workspace, text_model
     config = settings(text_model)
     manifest = run(config, workspace, snapshot)
     assert manifest.kind == "encoders"
-    assert set(manifest.inputs) == {"snapshot", "splits", "base", "start"}
+    assert set(manifest.inputs) == {"snapshot", "splits", "base", "initial"}
     assert manifest.info["trained"]
     fit = manifest.info["fit"]
     assert fit["steps"] == 6
@@ -152,7 +152,7 @@ def test_the_champion_is_a_start_and_its_split_prevails(workspace: Workspace, te
     # the new products share images with the old ones, so components grow, with smaller keys
     tonight = store(workspace, sorted([*made, *new], key=lambda m: m[0]["id"]), "tonight")
     challenger = run(settings(text_model, start_from="champion"), workspace, tonight, champion.ref)
-    assert challenger.inputs["start"] == champion.ref
+    assert challenger.inputs["initial"] == champion.ref
     was, now = (
         {r["id"]: r["split"] for r in read_splits(workspace, m.inputs["splits"]).to_pylist()}
         for m in (champion, challenger)
@@ -191,7 +191,7 @@ def test_a_champion_built_differently_is_no_start(workspace: Workspace, text_mod
     snapshot = store(workspace, rows(4))
     champion = run(settings(text_model, max_epochs=0), workspace, snapshot)
     wider = settings(text_model, encoder={"dim": 24}, max_epochs=0, start_from="champion")
-    assert run(wider, workspace, snapshot, champion.ref).inputs["start"] != champion.ref
+    assert run(wider, workspace, snapshot, champion.ref).inputs["initial"] != champion.ref
 
 
 def test_bf16_autocast_leaves_losses_and_weights_in_float32(workspace: Workspace, text_model: Path) -> None:
@@ -251,7 +251,7 @@ def test_a_catalog_without_images_trains_on_pairs(
 
 def test_wrong_settings_are_named_before_anything_runs(workspace: Workspace, text_model: Path) -> None:
     snapshot = store(workspace, rows(3))
-    with pytest.raises(ConfigError, match="nobody registered"):
+    with pytest.raises(ConfigError, match="is not registered"):
         run(settings(text_model, objectives=[{"kind": "cilp"}]), workspace, snapshot)
     with pytest.raises(ConfigError, match="takes no varaints"):
         run(

@@ -40,12 +40,12 @@ def test_batches_are_full_and_only_of_training_products(
 ) -> None:
     config = SamplerConfig(batch_size=size, items_per_class=per_class, random_share=share)
     trained = np.arange(0, len(codes), 2)
-    num_views = np.arange(len(codes)) % 4
-    made = Sampler(supervision(codes), trained, num_views, config, 7, {"category": 1.0, "product": 1.0})
+    num_images = np.arange(len(codes)) % 4
+    made = Sampler(supervision(codes), trained, num_images, config, 7, {"category": 1.0, "product": 1.0})
     plan = made.plan(number)
-    assert len(plan.products) == len(plan.views) == size
+    assert len(plan.products) == len(plan.image_indices) == size
     assert np.isin(plan.products, trained).all()
-    assert ((plan.views >= 0) & (plan.views < np.maximum(num_views[plan.products], 1))).all()
+    assert ((plan.image_indices >= 0) & (plan.image_indices < np.maximum(num_images[plan.products], 1))).all()
 
 
 @settings(max_examples=30)
@@ -57,7 +57,7 @@ def test_a_batch_does_not_depend_on_those_before_it(codes: list[int], seed: int,
     again = pickle.loads(pickle.dumps(sampler(codes, config, seed=seed)))
     for n in reversed(numbers):
         assert np.array_equal(again.plan(n).products, plans[n].products)
-        assert np.array_equal(again.plan(n).views, plans[n].views)
+        assert np.array_equal(again.plan(n).image_indices, plans[n].image_indices)
 
 
 def test_p_distinct_classes_of_k_distinct_products() -> None:
@@ -81,7 +81,7 @@ def test_a_class_too_small_comes_again_with_another_image() -> None:
         LEVEL,
     )
     plan = made.plan(0)
-    shown = set(zip(plan.products.tolist(), plan.views.tolist(), strict=True))
+    shown = set(zip(plan.products.tolist(), plan.image_indices.tolist(), strict=True))
     assert shown == {(p, v) for p in range(2) for v in range(3)}
 
 

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 import simplejpeg
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys.config.supervision import SplitConfig
@@ -92,6 +92,7 @@ def test_near_pairs_are_those_of_the_slow_way(values: set[int], distance: int, d
     assert apart == sorted(apart)
 
 
+@settings(deadline=None)
 @given(products)
 def test_components_are_the_connected_products(made: Products) -> None:
     given = links_of(made)
@@ -116,6 +117,7 @@ def test_components_are_the_connected_products(made: Products) -> None:
     assert counts["components"] == len(set(keys))
 
 
+@settings(deadline=None)
 @given(products)
 def test_no_component_is_divided(made: Products) -> None:
     given = links_of(made)
@@ -124,6 +126,7 @@ def test_no_component_is_divided(made: Products) -> None:
     assert len(set(zip(keys, splits, strict=True))) == len(set(keys))
 
 
+@settings(deadline=None)
 @given(products, products)
 def test_products_without_a_link_to_old_ones_move_nobody(old: Products, new: Products) -> None:
     apart: Products = {
@@ -133,6 +136,7 @@ def test_products_without_a_link_to_old_ones_move_nobody(old: Products, new: Pro
     assert {id: after[id] for id in before} == before
 
 
+@settings(deadline=None)
 @given(products, products)
 def test_with_a_champion_only_joined_components_move_and_only_to_training(
     old: Products, new: Products

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import lightning as L
 import pytest
 import torch
 from torch import nn
@@ -11,8 +12,14 @@ from recsys.config.encoder import EncoderConfig
 from recsys.config.training import OptimizerConfig
 from recsys.encoder.model import ProductEncoder, build
 from recsys.errors import ConfigError
-from recsys.training.average import Average
-from recsys.training.weights import eval_modules_of, freeze, parameter_groups, pretrained_names, run_in_bf16
+from recsys.training.weights import (
+    EmaWeights,
+    eval_modules_of,
+    freeze,
+    parameter_groups,
+    pretrained_names,
+    run_in_bf16,
+)
 
 MOBILE = {"kind": "timm", "name": "mobilenetv2_035", "image_size": 32}
 
@@ -42,7 +49,7 @@ def test_every_trained_weight_is_in_one_group_and_only_matrices_decay(
         assert group["name"] == part, (
             name
         )  # the small image tower starts from chance, so it learns like a head
-        assert group["peak_lr"] == {"backbone": 1.0, "head": 2.0, "proxy": 3.0}[part]
+        assert group["lr"] == {"backbone": 1.0, "head": 2.0, "proxy": 3.0}[part]
         assert (group["weight_decay"] > 0) == (weight.ndim > 1)
     assert all(of[id(p)]["name"] == "proxy" and of[id(p)]["weight_decay"] == 0 for p in proxies.parameters())
 
@@ -72,7 +79,7 @@ def test_frozen_parts_get_no_gradient_and_no_statistics(encoder: Callable[..., P
 
 
 def test_a_prefix_is_a_whole_name(encoder: Callable[..., ProductEncoder]) -> None:
-    with pytest.raises(ConfigError, match="begins so"):
+    with pytest.raises(ConfigError, match="is called that"):
         freeze(encoder(), ("image_tower.model.stag",))
 
 
@@ -91,23 +98,28 @@ def test_frozen_parts_in_bf16_give_nearly_the_same(encoder: Callable[..., Produc
     assert all(torch.equal(saved[n], t) for n, t in model.state_dict().items())
 
 
-def test_the_average_follows_fast_at_first_and_swaps_both_ways() -> None:
-    module = nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3))
-    average = Average(module, decay=0.9)
-    expected = {n: t.detach().clone() for n, t in average.values.items()}
-    for step in range(1, 40):
+def test_the_average_follows_fast_at_first_and_leaves_integers_as_they_are() -> None:
+    class Tiny(L.LightningModule):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layers = nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3))
+
+    module, callback, trainer = Tiny(), EmaWeights(0.9), L.Trainer(logger=False, barebones=True)
+    callback.setup(trainer, module, "fit")
+    expected: dict[str, torch.Tensor] = {}
+    for step in range(40):
         with torch.no_grad():
             for weight in module.parameters():
                 weight.add_(torch.randn_like(weight))
-        module(torch.randn(8, 3))
-        average.update(step)
-        decay = min(0.9, (1 + step) / (10 + step))
-        live = {**dict(module.named_parameters()), **dict(module.named_buffers())}
-        expected = {n: decay * t + (1 - decay) * live[n].detach() for n, t in expected.items()}
-    assert set(expected) == {"0.weight", "0.bias", "1.weight", "1.bias", "1.running_mean", "1.running_var"}
-    assert all(torch.allclose(average.values[n], t, atol=1e-5) for n, t in expected.items())
-    live_before = module[0].weight.detach().clone()
-    average.swap()
-    assert torch.allclose(module[0].weight, expected["0.weight"], atol=1e-5)
-    average.swap()
-    assert torch.equal(module[0].weight, live_before)
+        module.layers(torch.randn(8, 3))
+        callback._average_model.update_parameters(module)
+        live = {n: t.detach().clone() for n, t in module.state_dict().items()}
+        decay = min(0.9, (2 + step) / (11 + step)) if step else 0.0
+        expected = {n: decay * expected.get(n, t) + (1 - decay) * t for n, t in live.items()}
+    callback.on_validation_epoch_start(trainer, module)
+    floating = [n for n in live if live[n].is_floating_point()]
+    assert len(floating) == 6
+    assert all(torch.allclose(module.state_dict()[n], expected[n], atol=1e-5) for n in floating)
+    assert module.layers[1].num_batches_tracked == 40
+    callback.on_validation_epoch_end(trainer, module)
+    assert all(torch.equal(module.state_dict()[n], live[n]) for n in live)

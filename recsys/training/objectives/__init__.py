@@ -1,15 +1,13 @@
-"""The terms of the loss, behind one seam: seam.py says what a term is given and how to add one.
+"""The terms of the loss: base.py says what a term is given and how to add one.
 
-    clip      symmetric contrastive loss between image and text, multi-positive
-    metric    any loss of pytorch-metric-learning with its miner, on a label level or on linked pairs
-    pairs     weighted contrastive loss on judged pairs
-    distill   stay near the vectors of the encoder that training began with
-    l2sp      stay near its weights
+    contrastive     clip: symmetric image-text loss with several positives; pairs: on judged pairs
+    metric          any loss of pytorch-metric-learning with its miner, on a label level or on linked pairs
+    regularization  distill, l2sp: stay near the vectors, or the weights, that training began with
 
 Does not know: the encoder's insides, the optimiser.
 """
 
-from recsys.training.objectives import clip, metric, pairs, regularization  # noqa: F401  (each registers its kinds)
+from recsys.training.objectives import contrastive, metric, regularization  # noqa: F401  (each registers its kinds)
 from recsys.training.objectives.base import (
     KINDS,
     EncodedBatch,

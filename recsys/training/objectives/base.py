@@ -1,6 +1,6 @@
-"""What every term of the loss is given, and how a kind of term is made known.
+"""What every term of the loss is given, and how to add one.
 
-A new kind is one class:
+A new kind of term is one class:
 
     @register("uniformity")
     class Uniformity(Objective):
@@ -17,8 +17,6 @@ and its module named in objectives/__init__.py. ``[[training.objectives]] kind =
 class (proxies) are trained with ``optimizer.proxy_lr`` and survive a kill.
 
     B = batch size, D = dimensions of one modality
-
-Does not know: any kind.
 """
 
 import inspect
@@ -53,25 +51,21 @@ class EncodedBatch:
 
     def vectors(self, which: str) -> tuple[Tensor, Tensor]:
         """Return the vectors ``[B, D]`` (``product``: ``[B, 2 * D]``) and which rows have them ``[B]``."""
-        if which == "image":
-            return self.image, self.has_image
-        if which == "text":
-            return self.text, self.has_text
-        return product(self.image, self.text), self.has_image | self.has_text
+        has = {"image": self.has_image, "text": self.has_text, "product": self.has_image | self.has_text}
+        return _select(which, self.image, self.text), has[which]
 
     def base_vectors(self, which: str) -> Tensor:
         """Return what :meth:`vectors` gives, under the encoder that training began with."""
-        image, text = self.base_image, self.base_text
-        assert image is not None and text is not None, "the term declares needs_base"  # noqa: PT018
-        if which == "image":
-            return image
-        return text if which == "text" else product(image, text)
+        assert self.base_image is not None, "the term declares needs_base"
+        assert self.base_text is not None, "the term declares needs_base"
+        return _select(which, self.base_image, self.base_text)
 
 
-def product(image: Tensor, text: Tensor) -> Tensor:
-    """Return the product vector ``[image, text] / sqrt(2)``, ``[B, 2 * D]``, unit norm."""
-    joined: Tensor = torch.cat([image, text], dim=1) * math.sqrt(0.5)
-    return joined
+def _select(which: str, image: Tensor, text: Tensor) -> Tensor:
+    """Return one of the two, or the product vector ``[image, text] / sqrt(2)``, ``[B, 2 * D]``, unit norm."""
+    if which == "product":
+        return torch.cat([image, text], dim=1) * math.sqrt(0.5)
+    return image if which == "image" else text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,10 +76,10 @@ class ObjectiveContext:
     """D."""
     classes: Mapping[str, Sequence[int]]
     """Label level → the codes of its classes among the training products, ascending."""
-    tuned: Mapping[str, nn.Parameter]
+    trained: Mapping[str, nn.Parameter]
     """Name → every weight of the encoder that is trained."""
     pretrained: frozenset[str]
-    """Names of those that come with the base rather than from scratch."""
+    """Names of those that are pretrained rather than random."""
 
 
 class Objective(nn.Module):
@@ -110,7 +104,7 @@ class Objective(nn.Module):
         return f"{self.config.kind}{loss}"
 
     def forward(self, batch: EncodedBatch) -> Tensor | None:
-        """Return the term's value (scalar, without its weight); ``None`` where the batch says nothing."""
+        """Return the term's value (scalar, without its weight); ``None`` where the batch has none."""
         raise NotImplementedError
 
 
@@ -121,11 +115,11 @@ KINDS: dict[str, type[Objective]] = {}
 def register(kind: str) -> Callable[[Kind], Kind]:
     """Make a class known as ``kind``."""
 
-    def remember(cls: Kind) -> Kind:
+    def add(cls: Kind) -> Kind:
         KINDS[kind] = cls
         return cls
 
-    return remember
+    return add
 
 
 def check_kind(config: ObjectiveConfig) -> None:
@@ -133,7 +127,7 @@ def check_kind(config: ObjectiveConfig) -> None:
     cls = KINDS.get(config.kind)
     if cls is None:
         raise ConfigError(
-            f"training.objectives has kind = {config.kind!r}, which nobody registered.",
+            f"training.objectives has kind = {config.kind!r}, which is not registered.",
             fix=f"Use one of {', '.join(sorted(KINDS))}.",
         )
     known = [p.name for p in inspect.signature(cls).parameters.values() if p.kind is p.KEYWORD_ONLY]
@@ -146,10 +140,8 @@ def check_kind(config: ObjectiveConfig) -> None:
 
 
 def build(configs: Sequence[ObjectiveConfig], context: ObjectiveContext) -> nn.ModuleList:
-    """Make the terms; raises :class:`ConfigError` before anything is trained."""
-    terms = []
+    """Make the terms; raises :class:`ConfigError` for an unknown kind or wrong params."""
     for config in configs:
         check_kind(config)
-        make: Callable[..., Objective] = KINDS[config.kind]
-        terms.append(make(config, context, **config.params))
-    return nn.ModuleList(terms)
+    kinds: list[Callable[..., Objective]] = [KINDS[config.kind] for config in configs]
+    return nn.ModuleList(make(c, context, **c.params) for make, c in zip(kinds, configs, strict=True))

@@ -11,7 +11,7 @@
 ``num_classes`` and ``embedding_size`` of proxy losses are filled in. A parameter that is itself an object
 (reducer, regularizer) is written as ``{name = ..., params = ...}``.
 
-Does not know: what a label level means.
+    R = products of the batch that have a label and the vector
 """
 
 import inspect
@@ -31,7 +31,7 @@ from recsys.training.supervision import LINKS
 class Metric(Objective):
     """A metric-learning loss on the image, text or product vectors of a batch."""
 
-    known: Tensor
+    classes: Tensor  # [C], codes of the classes, ascending
 
     def __init__(self, config: ObjectiveConfig, context: ObjectiveContext, *, judged: bool = False) -> None:
         """``judged``: what was judged of two products prevails over their labels (not with proxy losses)."""
@@ -39,54 +39,57 @@ class Metric(Objective):
         if config.loss is None:
             raise ConfigError(
                 "A metric objective has no loss.",
-                fix='Set loss = {name = "SupConLoss"} or another of the library.',
+                fix='Set loss = {name = "SupConLoss"} or another of pytorch-metric-learning.',
             )
         linked = config.label == LINKS
-        given = {} if config.distance is None else {"distance": made(distances, "distance", config.distance)}
-        codes = list(() if linked else context.classes[config.label])
+        classes = [] if linked else list(context.classes[config.label])
         size = context.dim * (2 if config.vector == "product" else 1)
-        filled = {"num_classes": len(codes), "embedding_size": size}
-        self.loss = made(losses, "loss", config.loss, given, filled)
-        self.miner = None if config.miner is None else made(miners, "miner", config.miner, given)
-        if linked and (self.miner is not None or any(True for _ in self.loss.parameters())):
+        shared = {}
+        if config.distance is not None:
+            shared = {"distance": build_named(distances, "distance", config.distance)}
+        filled = {"num_classes": len(classes), "embedding_size": size}
+        self.loss = build_named(losses, "loss", config.loss, shared, filled)
+        self.miner = None if config.miner is None else build_named(miners, "miner", config.miner, shared)
+        has_proxies = any(True for _ in self.loss.parameters())
+        if linked and (self.miner is not None or has_proxies):
             raise ConfigError(
                 "A metric objective on links has a miner or a proxy loss, and links have no classes.",
                 fix="Use a loss of pairs such as SupConLoss or MultiSimilarityLoss, without a miner.",
             )
-        self.judged = judged and not any(True for _ in self.loss.parameters())
-        self.register_buffer("known", torch.tensor(codes, dtype=torch.int64), persistent=False)
+        self._judged = judged and not has_proxies
+        self.register_buffer("classes", torch.tensor(classes, dtype=torch.int64), persistent=False)
 
     def forward(self, batch: EncodedBatch) -> Tensor | None:
         """Return the library's value on the products that have a label and the vector."""
         vectors, present = batch.vectors(self.config.vector)
+        labels: Tensor | None = None
+        pairs: tuple[Tensor, ...] | None
         if self.config.label == LINKS:
             pairs = linked_pairs(batch, present)
-            return self._value(vectors, None, pairs) if len(pairs[0]) else None
-        rows = (present & (batch.labels[self.config.label] >= 0)).nonzero().flatten()
-        if len(rows) < 2:
-            return None
-        vectors = vectors[rows]
-        labels = torch.searchsorted(self.known, batch.labels[self.config.label][rows])
-        mined = None if self.miner is None else self.miner(vectors, labels)
-        if self.judged and batch.judged.any():
-            mined = apply_judgements(batch.judged[rows][:, rows], labels, mined)
-        return self._value(vectors, labels, mined)
-
-    def _value(self, vectors: Tensor, labels: Tensor | None, mined: Any) -> Tensor | None:
-        value: Tensor = self.loss(vectors, labels, mined)
-        return value if value.requires_grad else None  # the library's nought: nothing to learn in this batch
+            if not len(pairs[0]):
+                return None
+        else:
+            codes = batch.labels[self.config.label]
+            rows = (present & (codes >= 0)).nonzero().flatten()
+            if len(rows) < 2:
+                return None
+            vectors, labels = vectors[rows], torch.searchsorted(self.classes, codes[rows])
+            pairs = None if self.miner is None else self.miner(vectors, labels)
+            if self._judged and batch.judged.any():
+                pairs = apply_judgements(batch.judged[rows][:, rows], labels, pairs)
+        value: Tensor = self.loss(vectors, labels, pairs)
+        return value if value.requires_grad else None  # the library's zero: no pair in the batch
 
 
 def apply_judgements(judged: Tensor, labels: Tensor, mined: tuple[Tensor, ...] | None) -> tuple[Tensor, ...]:
-    """Return the library's pairs or triplets with those against what was ``judged`` ``[R, R]`` put right.
+    """Return pairs or triplets of the library that agree with what was ``judged`` ``[R, R]``.
 
-    ``labels`` is ``[R]``. Without a miner, judged similar are positives and judged not similar negatives,
-    whatever their labels; of what a miner chose, what was judged otherwise is left out.
+    ``labels`` is ``[R]``. Without a miner, products judged similar are positives and products judged not
+    similar negatives, whatever their labels; what a miner chose against a judgement is left out.
     """
     if mined is None:
-        same = labels[:, None] == labels
         itself = torch.eye(len(labels), dtype=torch.bool, device=labels.device)
-        positive = ((same & (judged >= 0)) | (judged > 0)) & ~itself
+        positive = (((labels[:, None] == labels) & (judged >= 0)) | (judged > 0)) & ~itself
         return *_indices(positive), *_indices(~positive & ~itself)
     if len(mined) == 3:
         kept = (judged[mined[0], mined[1]] >= 0) & (judged[mined[0], mined[2]] <= 0)
@@ -98,15 +101,16 @@ def apply_judgements(judged: Tensor, labels: Tensor, mined: tuple[Tensor, ...] |
 def linked_pairs(batch: EncodedBatch, present: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return ``(anchor, positive, anchor, negative)`` indices from what was judged of the batch's products.
 
-    Judged similar and the same product are positives; judged not similar and unrelated are negatives;
-    variants nobody judged are neither. Only anchors that have a positive take part.
+    Products judged similar and the same product are positives; products judged not similar and unrelated
+    ones are negatives; variants that nobody judged are neither. Only anchors that have a judged positive
+    take part.
     """
     both = present[:, None] & present
     both.fill_diagonal_(False)
     same = batch.products[:, None] == batch.products
-    components = batch.components[:, None] == batch.components
+    related = batch.components[:, None] == batch.components
     positive = both & (same | (batch.judged > 0))
-    negative = both & ~positive & (~components | (batch.judged < 0))
+    negative = both & ~positive & (~related | (batch.judged < 0))
     anchors = (both & (batch.judged > 0)).any(dim=1, keepdim=True)
     return *_indices(positive & anchors), *_indices(negative & anchors)
 
@@ -116,17 +120,18 @@ def _indices(mask: Tensor) -> tuple[Tensor, Tensor]:
     return rows, columns
 
 
-def made(
+def build_named(
     library: Any,
     role: str,
     config: NamedConfig,
-    given: dict[str, Any] | None = None,
+    shared: dict[str, Any] | None = None,
     filled: dict[str, Any] | None = None,
 ) -> nn.Module:
     """Build a class of the library by name.
 
-    ``given`` are objects that the config names elsewhere; ``filled`` values for arguments that the class
-    requires and nobody gave. Raises :class:`ConfigError` with the known names or the accepted arguments.
+    ``shared`` are arguments that the config gives elsewhere; ``filled`` are values of arguments that the
+    class requires and the config leaves out. Raises :class:`ConfigError` with the known names or the
+    accepted arguments.
     """
     cls = getattr(library, config.name, None)
     if not (inspect.isclass(cls) and issubclass(cls, nn.Module)):
@@ -134,25 +139,20 @@ def made(
         raise ConfigError(
             f"There is no {role} named {config.name!r}.", fix=f"Use one of {', '.join(sorted(names))}."
         )
-    required = [p.name for p in _parameters(cls) if p.default is p.empty]
-    params = {name: _nested(value) for name, value in config.params.items()} | (given or {})
-    params |= {
-        name: value for name, value in (filled or {}).items() if name in required and name not in params
-    }
+    variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    accepted = [p for p in inspect.signature(cls).parameters.values() if p.kind not in variadic]
+    required = {p.name for p in accepted if p.default is p.empty}
+    params = {name: value for name, value in (filled or {}).items() if name in required}
+    params |= {name: _nested(value) for name, value in config.params.items()} | (shared or {})
     try:
         built: nn.Module = cls(**params)
     except (TypeError, ValueError, AssertionError) as error:
-        accepted = ", ".join(p.name for p in _parameters(cls))
+        names = [p.name for p in accepted]
         raise ConfigError(
             f"The {role} {config.name} cannot be built from {config.params}: {error}.",
-            fix=f"It takes {accepted or 'no arguments of its own'}.",
+            fix=f"It takes {', '.join(names) or 'no arguments of its own'}.",
         ) from error
     return built
-
-
-def _parameters(cls: type) -> list[inspect.Parameter]:
-    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    return [p for p in inspect.signature(cls).parameters.values() if p.kind in named]
 
 
 def _nested(value: Any) -> Any:
@@ -162,7 +162,7 @@ def _nested(value: Any) -> Any:
     config = NamedConfig.model_validate(value)
     for library in (reducers, regularizers, distances):
         if hasattr(library, config.name):
-            return made(library, "parameter", config)
+            return build_named(library, "parameter", config)
     raise ConfigError(
         f"There is no reducer, regularizer or distance named {config.name!r}.",
         fix="Take a name from pytorch_metric_learning.reducers, regularizers or distances.",

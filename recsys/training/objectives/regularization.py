@@ -1,7 +1,4 @@
-"""Terms against forgetting: stay near the vectors, or the weights, of the encoder that training began with.
-
-Does not know: what that encoder is.
-"""
+"""Terms against forgetting: stay near the vectors, or the weights, that training began with."""
 
 import torch
 from torch import Tensor
@@ -12,7 +9,7 @@ from recsys.training.objectives.base import EncodedBatch, Objective, ObjectiveCo
 
 @register("distill")
 class Distill(Objective):
-    """Feature distillation: 1 - cos between a vector and what the starting encoder gives for it."""
+    """Feature distillation: 1 - cos between a vector and the one the initial encoder gives for it."""
 
     needs_base = True
 
@@ -24,8 +21,7 @@ class Distill(Objective):
         vectors, present = batch.vectors(self.config.vector)
         if not present.any():
             return None
-        base = batch.base_vectors(self.config.vector)
-        return (1 - (vectors * base).sum(dim=1))[present].mean()
+        return (1 - (vectors * batch.base_vectors(self.config.vector)).sum(dim=1))[present].mean()
 
 
 @register("l2sp")
@@ -34,10 +30,9 @@ class StartingPoint(Objective):
 
     def __init__(self, config: ObjectiveConfig, context: ObjectiveContext) -> None:
         super().__init__(config)
-        names = sorted(context.pretrained & set(context.tuned))
-        self._weights = [context.tuned[name] for name in names]
+        self._weights = [context.trained[name] for name in sorted(context.pretrained & set(context.trained))]
         for i, weight in enumerate(self._weights):
-            self.register_buffer(f"start_{i}", weight.detach().clone(), persistent=False)
+            self.register_buffer(f"initial_{i}", weight.detach().clone(), persistent=False)
 
     @classmethod
     def reads(cls, config: ObjectiveConfig) -> set[str]:
@@ -48,5 +43,5 @@ class StartingPoint(Objective):
         """Return the sum over pretrained weights; it does not depend on the batch."""
         if not self._weights:
             return None
-        apart = [(w - self.get_buffer(f"start_{i}")).square().sum() for i, w in enumerate(self._weights)]
-        return torch.stack(apart).sum() / 2
+        parts = [(w - self.get_buffer(f"initial_{i}")).square().sum() for i, w in enumerate(self._weights)]
+        return torch.stack(parts).sum() / 2

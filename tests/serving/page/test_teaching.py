@@ -55,8 +55,8 @@ def test_what_is_said_is_learnt_tonight_and_obeyed_at_once(open_page: Open, shop
     said = feedback.run(config, shop.workspace)
     taught = training.run(config, shop.workspace, snapshot, None, said.ref)
     counts = taught.info["counts"]["supervision"]["judgements"]
-    assert (counts["learnt"], counts["similar"], counts["not_similar"]) == (2, 1, 1)
-    assert counts["judging"] == 1  # asked of the gate, and so never learnt from
+    assert (counts["trained_on"], counts["similar"], counts["not_similar"]) == (2, 1, 1)
+    assert counts["holdout"] == 1  # asked of the gate, and so never learnt from
     assert taught.ref != silent.ref
     assert taught.inputs["judgements"] == said.ref
 

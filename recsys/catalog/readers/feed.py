@@ -35,9 +35,9 @@ _SUFFIXES = {
 
 
 def local_copy(url: str, folder: Path, *, max_bytes: int) -> Path:
-    """Return a local file with the feed, fetched into ``folder`` where ``url`` is not local already.
+    """Return a local file with the feed, fetched into ``folder`` unless ``url`` is local already.
 
-    Raises :class:`InputError` where it does not exist, :class:`TransientError` where it cannot be had now.
+    Raises :class:`InputError` if it does not exist, :class:`TransientError` if it cannot be fetched now.
     """
     if url.startswith("file:"):
         url = urllib.request.url2pathname(urllib.parse.urlsplit(url).path)
@@ -112,7 +112,7 @@ def fingerprint(path: Path) -> str:
 def read_feed(path: Path, config: CatalogConfig, scratch: Path) -> Iterator[FeedRecord]:
     """Yield the records of a local feed file; memory is one record or one small batch.
 
-    ``scratch`` is a folder for a decompressed copy of a columnar feed. Raises :class:`InputError` where
+    ``scratch`` is a folder for a decompressed copy of a columnar feed. Raises :class:`InputError` if
     the feed cannot be read on; broken records are yielded as such.
     """
     try:
@@ -142,26 +142,24 @@ def _read_text(kind: str, stream: BinaryIO, config: CatalogConfig) -> Iterator[F
 
 
 def _detect(path: Path, config: CatalogConfig) -> str:
-    """Name the format by the file's name; where that says nothing, or says CSV, by its first bytes."""
+    """Name the format by the file's name; if that says nothing, or says CSV, by its first bytes."""
     suffixes = [s.lower() for s in path.suffixes if s.lower() not in _COMPRESSIONS]
     kind = _SUFFIXES.get(suffixes[-1] if suffixes else "")
     if kind not in (None, "csv"):
         return str(kind)
     with _open(path, config.max_feed_bytes) as stream:
         head = stream.read(65_536)
-    if head[:4] == b"PAR1":
-        return "parquet"
-    if head[:6] == b"ARROW1" or head[:4] == b"\xff\xff\xff\xff":
-        return "arrow"
     text = head.decode(config.encoding, errors="replace").lstrip("\ufeff \r\n\t")
+    if head.startswith(b"PAR1"):
+        return "parquet"
+    if head.startswith((b"ARROW1", b"\xff\xff\xff\xff")):
+        return "arrow"
     if text.startswith("<"):
         return "xml"
     if text.startswith(("{", "[")):
         return "jsonl"
-    first = text.splitlines()[0] if text else ""
-    if is_shopify(next(csv.reader([first]), [])):
-        return "shopify"
-    return "csv"
+    first_line = next(iter(text.splitlines()), "")
+    return "shopify" if is_shopify(next(csv.reader([first_line]), [])) else "csv"
 
 
 def _open(path: Path, max_bytes: int) -> BinaryIO:

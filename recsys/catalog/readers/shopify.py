@@ -5,7 +5,7 @@ names of today's export ("URL handle", "SKU") and those of the older one ("Handl
 read. Records carry Google Merchant's names; all variants of a handle share ``item_group_id``.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 from typing import Any
 
@@ -37,6 +37,9 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "age_group": ("google shopping / age group",),
 }
 _OPTIONS = {"color": "color", "colour": "color", "size": "size", "material": "material", "pattern": "pattern"}
+_SHARED = (
+    "description", "brand", "google_product_category", "product_type", "mpn", "gender", "age_group", "tags",
+)  # fmt: skip
 _DEFAULT = "Default Title"
 _NO = ("false", "no", "0")
 
@@ -58,16 +61,16 @@ def read_shopify(records: Iterable[FeedRecord]) -> Iterator[FeedRecord]:
     passed on.
     """
     for handle, group in groupby(records, key=_handle):
-        rows = list(group)
-        for record in rows:
+        rows = []
+        for record in group:
             if record.error:
                 yield record
-        good = [(r.row, _normalised(r.values)) for r in rows if not r.error]
-        if good and not handle:
-            for number, _ in good:
-                yield FeedRecord(number, {}, "The row has no handle, so it belongs to no product.")
-        elif good:
-            yield from _product(handle, good)
+            elif not handle:
+                yield FeedRecord(record.row, {}, "The row has no handle, so it belongs to no product.")
+            else:
+                rows.append((record.row, _short_names(record.values)))
+        if rows:
+            yield from _variants(handle, rows)
 
 
 def _handle(record: FeedRecord) -> str:
@@ -81,84 +84,57 @@ def _handle(record: FeedRecord) -> str:
     return str(value or "").strip()
 
 
-def _normalised(values: Any) -> Row:
-    """Give known columns our short names; keep every other under its own."""
-    lower = {
-        str(name).strip().lower(): (str(name).strip(), str(value or "").strip())
-        for name, value in values.items()
-    }
+def _short_names(values: Mapping[str, Any]) -> Row:
+    """Give known columns our short names; keep every other as ``_`` and its own name."""
+    texts = {str(name).strip(): str(value or "").strip() for name, value in values.items()}
+    original = {name.lower(): name for name in texts}
     row: Row = {}
     for short, names in _NAMES.items():
-        found = [lower.pop(name)[1] for name in names if name in lower]
-        row[short] = next((value for value in found if value), "")
-    for key in [k for k in lower if k.startswith("option")]:
-        row[key] = lower.pop(key)[1]
-    row.update({f"_{original}": value for original, value in lower.values()})
+        found = [texts[original.pop(name)] for name in names if name in original]
+        row[short] = next(filter(None, found), "")
+    for lower, name in original.items():
+        row[lower if lower.startswith("option") else f"_{name}"] = texts[name]
     return row
 
 
-def _product(handle: str, rows: list[tuple[int, Row]]) -> Iterator[FeedRecord]:
+def _variants(handle: str, rows: list[tuple[int, Row]]) -> Iterator[FeedRecord]:
+    """Yield the records of one product; its first row names the options and carries the texts."""
     head = rows[0][1]
-    variants = [
-        (number, row) for number, row in rows if row["price"] or row["sku"] or row.get("option1 value")
-    ]
+    variants = [pair for pair in rows if pair[1]["price"] or pair[1]["sku"] or pair[1].get("option1 value")]
     variants = variants or rows[:1]
+    withheld = None
+    if head["status"] and head["status"].lower() != "active":
+        withheld = f"The product's status is {head['status']}; only active products are taken."
+    elif head["published"].lower() in _NO:
+        withheld = "The product is not published."
     images = _images(row for _, row in rows)
-    own = {row["variant_image"] for _, row in variants if row["variant_image"]}
+    of_variants = {row["variant_image"] for _, row in variants}
+    shared = [image for image in images if image not in of_variants]
     used: set[str] = set()
     for number, row in variants:
-        options = _options(head, row)
-        identifier = _identifier(handle, row, options, len(variants), used)
-        values = _record(handle, head, row, options, _pick(images, row, own)) | {"id": identifier}
-        yield FeedRecord(number, values, withheld=_withheld(head))
+        pairs = ((head.get(f"option{i} name", ""), row.get(f"option{i} value", "")) for i in (1, 2, 3))
+        options = {name or "Option": value for name, value in pairs if value and value != _DEFAULT}
+        # The SKU, or the handle and the options: both outlive a new export.
+        own = handle if len(variants) == 1 else "/".join([handle, *options.values()])
+        id = row["sku"] if row["sku"] and row["sku"] not in used else own
+        used.add(id)
+        own_image = row["variant_image"]
+        shown = [own_image, *shared] if own_image else shared or images
+        yield FeedRecord(number, {"id": id, **_values(handle, head, row, options, shown)}, withheld=withheld)
 
 
 def _images(rows: Iterable[Row]) -> list[str]:
-    found = [
-        (int(row["position"]) if row["position"].isdigit() else 10_000, row["image"])
-        for row in rows
-        if row["image"]
-    ]
-    return list(dict.fromkeys(image for _, image in sorted(found, key=lambda pair: pair[0])))
+    found = [(row["position"], row["image"]) for row in rows if row["image"]]
+    found.sort(key=lambda pair: int(pair[0]) if pair[0].isdigit() else 10_000)
+    return list(dict.fromkeys(image for _, image in found))
 
 
-def _pick(images: list[str], row: Row, own: set[str]) -> list[str]:
-    """Return a variant's images, its own first and without those that belong to other variants."""
-    if not row["variant_image"]:
-        return [image for image in images if image not in own] or images
-    return [row["variant_image"], *[image for image in images if image not in own]]
-
-
-def _options(head: Row, row: Row) -> dict[str, str]:
-    """Return the variant's options, name → value; only a product's first row names them."""
-    pairs = ((head.get(f"option{i} name", ""), row.get(f"option{i} value", "")) for i in (1, 2, 3))
-    return {name or "Option": value for name, value in pairs if value and value != _DEFAULT}
-
-
-def _identifier(handle: str, row: Row, options: dict[str, str], num_variants: int, used: set[str]) -> str:
-    """Return the SKU; where there is none, the handle and the options: both outlive a new export."""
-    own = handle if num_variants == 1 else "/".join([handle, *options.values()])
-    identifier = row["sku"] if row["sku"] and row["sku"] not in used else own
-    used.add(identifier)
-    return identifier
-
-
-def _record(handle: str, head: Row, row: Row, options: dict[str, str], images: list[str]) -> dict[str, Any]:
-    shared = (
-        "description",
-        "brand",
-        "google_product_category",
-        "product_type",
-        "mpn",
-        "gender",
-        "age_group",
-        "tags",
-    )
-    values: dict[str, Any] = {name: head[name] for name in shared}
-    values |= {name[1:]: value for name, value in head.items() if name.startswith("_") and value}
+def _values(handle: str, head: Row, row: Row, options: dict[str, str], images: list[str]) -> dict[str, Any]:
     price, compare_at = row["price"], row["compare_at"]
     is_sale = _number(compare_at) > _number(price) > 0
-    values |= {
+    return {
+        **{name: head[name] for name in _SHARED},
+        **{name[1:]: value for name, value in head.items() if name.startswith("_") and value},
         "title": " - ".join(part for part in (head["title"], " / ".join(options.values())) if part),
         "item_group_id": handle,
         "gtin": row["gtin"].lstrip("'"),
@@ -167,10 +143,8 @@ def _record(handle: str, head: Row, row: Row, options: dict[str, str], images: l
         "availability": _availability(row),
         "image_link": images[0] if images else "",
         "additional_image_link": images[1:],
+        **{_OPTIONS.get(name.lower(), name): value for name, value in options.items()},
     }
-    for name, value in options.items():
-        values[_OPTIONS.get(name.lower(), name)] = value
-    return values
 
 
 def _availability(row: Row) -> str:
@@ -178,12 +152,6 @@ def _availability(row: Row) -> str:
     if not row["tracker"] or not quantity.lstrip("-").isdigit() or int(quantity) > 0:
         return "in_stock"
     return "backorder" if row["policy"].lower() in ("continue", "true") else "out_of_stock"
-
-
-def _withheld(head: Row) -> str | None:
-    if head["status"] and head["status"].lower() != "active":
-        return f"The product's status is {head['status']}; only active products are taken."
-    return "The product is not published." if head["published"].lower() in _NO else None
 
 
 def _number(text: str) -> float:

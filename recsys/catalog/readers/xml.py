@@ -80,25 +80,13 @@ def _too_large(found: str, limit: int) -> InputError:
 
 
 def _values(element: Element) -> dict[str, Any]:
-    plain: dict[str, Any] = {}
-    google: dict[str, Any] = {}
+    plain: dict[str, list[Any]] = {}
+    google: dict[str, list[Any]] = {}
     for child in element:
-        target = google if _GOOGLE in str(child.tag) else plain
-        name, value = _local(child.tag), _value(child)
-        if name not in target:
-            target[name] = value
-        elif isinstance(target[name], list):
-            target[name].append(value)
-        else:
-            target[name] = [target[name], value]
-    return {**plain, **google}
-
-
-def _value(element: Element) -> Any:
-    if len(element):
-        return _values(element)
-    text = (element.text or "").strip()
-    return text or element.get("href") or ""
+        values = google if _GOOGLE in str(child.tag) else plain
+        text = (child.text or "").strip() or child.get("href") or ""
+        values.setdefault(_local(child.tag), []).append(_values(child) if len(child) else text)
+    return {name: v[0] if len(v) == 1 else v for name, v in {**plain, **google}.items()}
 
 
 def _local(tag: Any) -> str:

@@ -1,8 +1,6 @@
-"""What the shards of one encoder already hold: content key → shard and row.
+"""The embedding cache: which content keys the shards of one encoder hold, and where.
 
-    K = keys in all shards of the encoder
-
-Does not know: snapshots, or how a vector is made.
+N = products of a snapshot, K = keys in all shards of the encoder
 """
 
 from typing import NamedTuple
@@ -10,9 +8,19 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.embedding.rows import Keys
+from recsys.encoder.template import ContentReader
 from recsys.workspace import Manifest, Workspace
 from recsys.workspace.embeddings import SHARD_FILE, SHARD_KIND, Shard
+from recsys.workspace.snapshot import Snapshot
+
+Keys = NDArray[np.bytes_]
+"""``S16``: 16 bytes each. numpy pads with NULs and all keys are 16 long, so comparing them is exact."""
+
+
+def content_keys(snapshot: Snapshot, reader: ContentReader) -> Keys:
+    """Return the content key of each product in snapshot order, ``[N]``; 16 bytes of memory per product."""
+    rows = (row for batch in snapshot.batches(reader.columns) for row in batch.to_pylist())
+    return np.fromiter((reader.read(row).key for row in rows), "S16", snapshot.num_products)
 
 
 class Places(NamedTuple):
@@ -28,31 +36,28 @@ class Cache:
     """Every cached key of one encoder, sorted: 24 bytes of memory per key."""
 
     def __init__(self, workspace: Workspace, encoder_ref: str) -> None:
-        shards = workspace.list(SHARD_KIND, prefix=shard_prefix(encoder_ref))
-        self.shards: list[Manifest] = shards
-        keys, shard_index, rows = [np.empty(0, "S16")], [np.empty(0, np.int32)], [np.empty(0, np.int32)]
-        for i, manifest in enumerate(shards):
-            found = Shard(workspace.path(manifest) / SHARD_FILE).keys().view("S16")
-            keys.append(found)
-            shard_index.append(np.full(len(found), i, np.int32))
-            rows.append(np.arange(len(found), dtype=np.int32))
-        joined = np.concatenate(keys)
-        order = np.argsort(
-            joined, kind="stable"
-        )  # of a key that is there twice, the oldest shard's comes first
-        self._keys = joined[order]
-        self._shard = np.concatenate(shard_index)[order]
-        self._row = np.concatenate(rows)[order]
+        """Read the keys of the encoder's shards; nothing of another encoder's is opened."""
+        self.shards: list[Manifest] = workspace.list(SHARD_KIND, prefix=shard_prefix(encoder_ref))
+        parts = [Shard(workspace.path(shard) / SHARD_FILE).keys().view("S16") for shard in self.shards]
+        keys = np.concatenate([np.empty(0, "S16"), *parts])
+        order = np.argsort(keys, kind="stable")  # of a key that is there twice, the oldest shard's is first
+        self._keys = keys[order]
+        lengths = [len(part) for part in parts]
+        self._shard = np.repeat(np.arange(len(parts), dtype=np.int32), lengths)[order]
+        self._row = np.concatenate([np.empty(0, np.int32), *(np.arange(n, dtype=np.int32) for n in lengths)])[
+            order
+        ]
 
     def __len__(self) -> int:
+        """K."""
         return len(self._keys)
 
     def locate(self, keys: Keys) -> Places:
         """Return where each of ``keys`` is."""
-        if not len(self._keys):
-            zeros = np.zeros(len(keys), np.int32)
-            return Places(np.zeros(len(keys), np.bool_), zeros, zeros)
-        at = np.minimum(np.searchsorted(self._keys, keys), len(self._keys) - 1)
+        if not len(self):
+            nowhere = np.zeros(len(keys), np.int32)
+            return Places(np.zeros(len(keys), np.bool_), nowhere, nowhere)
+        at = np.minimum(np.searchsorted(self._keys, keys), len(self) - 1)
         return Places(self._keys[at] == keys, self._shard[at], self._row[at])
 
 

@@ -1,38 +1,58 @@
-"""The door of the embedding stage: plan → embed_shard for each → collect.
+"""The embedding stage: plan → embed_shard for each → collect.
 
     shards = plan(config, workspace, snapshot_ref, encoder_ref)
     refs = [embed_shard(config, workspace, shard) for shard in shards]    # on as many workers as there are
     collect(config, workspace, snapshot_ref, encoder_ref, refs)
 
 Every step may be run again at any time: plans and shards are named by the content keys they cover, so
-what is finished is found and what is not is done.
+what is finished is found and what is not is done. Only ``embed_shard`` needs torch.
 
-Does not know: where it runs.
+    P = contents to embed, N = products of the snapshot
 """
 
 import hashlib
 import logging
 import time
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from recsys.config import Config
 from recsys.config.encoder import EncoderConfig
-from recsys.embedding.cache import Cache, shard_prefix
-from recsys.embedding.rows import Keys, content_keys
-from recsys.embedding.tables import read_plan, write_plan, write_set
+from recsys.embedding.cache import Cache, Keys, content_keys, shard_prefix
 from recsys.encoder.description import read_description
 from recsys.encoder.template import ContentReader
 from recsys.errors import ArtifactError
+from recsys.progress import track
 from recsys.workspace import Manifest, Workspace, content_id
-from recsys.workspace.embeddings import SET_FILE, SET_KIND, SHARD_FILE, SHARD_KIND
+from recsys.workspace.embeddings import (
+    SET_FILE,
+    SET_KIND,
+    SET_SCHEMA,
+    SHARD_FILE,
+    SHARD_KIND,
+    ShardWriter,
+)
 from recsys.workspace.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from recsys.encoder import ProductEncoder
 
 logger = logging.getLogger(__name__)
 
 PLAN_KIND, PLAN_FILE = "embedding-plans", "rows.arrow"
+PLAN_SCHEMA = pa.schema(
+    [
+        pa.field("position", pa.int64(), nullable=False),  # of the row in the snapshot, ascending
+        pa.field("key", pa.binary(16), nullable=False),  # of its content, each once
+    ]
+)
 VERSION = 1
 """Raised when the same inputs would give other vectors."""
 
@@ -44,24 +64,21 @@ def plan(config: Config, workspace: Workspace, snapshot_ref: str, encoder_ref: s
     """
     started = time.monotonic()
     snapshot = Snapshot.open(workspace, snapshot_ref)
-    keys = content_keys(snapshot, _reader(workspace, encoder_ref))
+    keys = content_keys(snapshot, ContentReader(_encoder_config(workspace, encoder_ref)))
     missing = ~Cache(workspace, encoder_ref).locate(keys).found
     positions = np.flatnonzero(missing)
     _, first = np.unique(keys[positions], return_index=True)  # products of equal content are embedded once
     positions = positions[np.sort(first)]
-    logger.info(
-        "plan: %d products, %d contents to embed, %.1f s",
-        len(keys),
-        len(positions),
-        time.monotonic() - started,
-    )
+    seconds = time.monotonic() - started
+    logger.info("plan: %d products, %d contents to embed, %.1f s", len(keys), len(positions), seconds)
     if not len(positions):
         return []
     inputs = {"snapshot": snapshot_ref, "encoder": encoder_ref}
     id = content_id({"version": VERSION, **inputs, "keys": _digest(keys[positions])})
     if workspace.find(PLAN_KIND, id) is None:
         with workspace.create(PLAN_KIND, id, inputs=inputs) as draft:
-            write_plan(draft.path / PLAN_FILE, positions, keys[positions])
+            columns = [pa.array(positions), _binary(keys[positions])]
+            _write_table(draft.path / PLAN_FILE, pa.table(columns, schema=PLAN_SCHEMA))
             draft.info = {"rows": len(positions), "products": len(keys)}
     return [
         {
@@ -80,24 +97,74 @@ def embed_shard(config: Config, workspace: Workspace, shard: dict[str, Any]) -> 
     existing = workspace.find(SHARD_KIND, shard["id"])
     if existing is not None:
         return existing.ref
-    from recsys.embedding.worker import write_shard
-
-    planned = workspace.get(shard["plan"])
-    table = read_plan(workspace.path(planned) / PLAN_FILE, shard["start"], shard["stop"])
+    plan = workspace.get(shard["plan"])
+    table = pa.ipc.open_file(pa.memory_map(str(workspace.path(plan) / PLAN_FILE))).read_all()
+    rows = table.slice(shard["start"], shard["stop"] - shard["start"])
     started = time.monotonic()
-    with workspace.create(SHARD_KIND, shard["id"], inputs=planned.inputs) as draft:
-        draft.info = write_shard(config, workspace, planned.inputs, table, draft.path / SHARD_FILE)
+    with workspace.create(SHARD_KIND, shard["id"], inputs=plan.inputs) as draft:
+        draft.info = _write_shard(config, workspace, plan.inputs, rows, draft.path / SHARD_FILE)
         draft.info["duration_s"] = round(time.monotonic() - started, 3)
     manifest = draft.committed()
     seconds = max(manifest.info["duration_s"], 1e-9)
     logger.info(
         "shard %d: %d rows in %.1f s, %.0f per second",
         shard["index"],
-        len(table),
+        len(rows),
         seconds,
-        len(table) / seconds,
+        len(rows) / seconds,
     )
     return manifest.ref
+
+
+def _write_shard(
+    config: Config, workspace: Workspace, inputs: dict[str, str], plan: pa.Table, path: Path
+) -> dict[str, Any]:
+    """Embed the rows of ``plan`` (position, key) of ``inputs["snapshot"]`` into ``path``; return counts.
+
+    Memory is one chunk of ``config.embedding.chunk_size`` rows and the images being decoded.
+    """
+    from recsys.encoder import embed_products
+
+    encoder = _load_encoder(str(workspace.path(workspace.get(inputs["encoder"]))))
+    snapshot = Snapshot.open(workspace, inputs["snapshot"])
+    rows = rows_at(snapshot, plan.column("position").to_numpy(), encoder.content.columns)
+    chunks = embed_products(encoder, rows, snapshot.images(), config.embedding)
+    num_chunks = -(-len(plan) // config.embedding.chunk_size)
+    writer = ShardWriter(path, encoder.dim)
+    counts = {"rows": 0, "without_image": 0, "without_text": 0}
+    try:
+        for vectors in track(chunks, label="embedding", total=num_chunks, unit="chunks"):
+            keys = plan.column("key").slice(counts["rows"], len(vectors.image)).to_pylist()
+            writer.write(keys, vectors)
+            counts["rows"] += len(keys)
+            counts["without_image"] += int((~vectors.has_image).sum())
+            counts["without_text"] += int((~vectors.has_text).sum())
+    finally:
+        writer.close()
+    return {**inputs, "dim": encoder.dim, "counts": counts}
+
+
+@lru_cache(maxsize=1)
+def _load_encoder(folder: str) -> "ProductEncoder":
+    """Load an encoder once for all shards of a process; artifacts never change."""
+    from recsys.encoder import ProductEncoder
+
+    return ProductEncoder.load(Path(folder))
+
+
+def rows_at(
+    snapshot: Snapshot, positions: NDArray[np.int64], columns: Sequence[str]
+) -> Iterator[dict[str, Any]]:
+    """Yield the rows at ascending ``positions``; row groups without any of them are not read."""
+    with pq.ParquetFile(snapshot.products_path, memory_map=True) as file:
+        sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
+        starts = np.cumsum([0, *sizes])
+        for group in range(file.num_row_groups):
+            low, high = np.searchsorted(positions, starts[group : group + 2])
+            if low < high:
+                rows = file.read_row_group(group, columns=list(columns))
+                for batch in rows.take(positions[low:high] - starts[group]).to_batches(max_chunksize=1024):
+                    yield from batch.to_pylist()
 
 
 def collect(
@@ -115,7 +182,7 @@ def collect(
         return existing
     started = time.monotonic()
     snapshot = Snapshot.open(workspace, snapshot_ref)
-    keys = content_keys(snapshot, _reader(workspace, encoder_ref))
+    keys = content_keys(snapshot, ContentReader(_encoder_config(workspace, encoder_ref)))
     cache = Cache(workspace, encoder_ref)
     lost = set(shard_refs) - {shard.ref for shard in cache.shards}
     if lost:
@@ -132,11 +199,13 @@ def collect(
     fresh = [made.inputs["snapshot"] == snapshot_ref for made in shards]
     embedded = int(np.array(fresh)[shard].sum()) if len(keys) else 0
     with workspace.create(SET_KIND, id, inputs={"snapshot": snapshot_ref, "encoder": encoder_ref}) as draft:
-        write_set(draft.path / SET_FILE, snapshot, keys, shard, places.row)
+        ids = snapshot.table(["id"]).column("id")
+        columns = [ids, _binary(keys), pa.array(shard, pa.int32()), pa.array(places.row)]
+        _write_table(draft.path / SET_FILE, pa.table(columns, schema=SET_SCHEMA))
         draft.info = {
             "snapshot": snapshot_ref,
             "encoder": encoder_ref,
-            "dim": _config(workspace, encoder_ref).dim,
+            "dim": _encoder_config(workspace, encoder_ref).dim,
             "shards": [made.ref for made in shards],
             "embedded": embedded,
             "reused": len(keys) - embedded,
@@ -156,20 +225,27 @@ def run(config: Config, workspace: Workspace, snapshot_ref: str, encoder_ref: st
     return collect(config, workspace, snapshot_ref, encoder_ref, refs)
 
 
-def _config(workspace: Workspace, encoder_ref: str) -> EncoderConfig:
+def _encoder_config(workspace: Workspace, encoder_ref: str) -> EncoderConfig:
     folder = workspace.path(workspace.get(encoder_ref))
     return EncoderConfig.model_validate(read_description(folder)["config"])
 
 
-def _reader(workspace: Workspace, encoder_ref: str) -> ContentReader:
-    return ContentReader(_config(workspace, encoder_ref))
-
-
 def _shard_id(encoder_ref: str, keys: Keys) -> str:
-    return shard_prefix(encoder_ref) + content_id(
-        {"version": VERSION, "encoder": encoder_ref, "keys": _digest(keys)}
-    )
+    inputs = {"version": VERSION, "encoder": encoder_ref, "keys": _digest(keys)}
+    return shard_prefix(encoder_ref) + content_id(inputs)
 
 
 def _digest(keys: Keys) -> str:
     return hashlib.blake2b(keys.tobytes(), digest_size=16).hexdigest()
+
+
+def _binary(keys: Keys) -> pa.Array:
+    """View ``S16`` keys as Arrow ``binary(16)``."""
+    return pa.FixedSizeBinaryArray.from_buffers(
+        pa.binary(16), len(keys), [None, pa.py_buffer(keys.tobytes())]
+    )
+
+
+def _write_table(path: Path, table: pa.Table) -> None:
+    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
+        writer.write_table(table, max_chunksize=65_536)

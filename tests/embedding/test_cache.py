@@ -1,10 +1,16 @@
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsys.embedding.cache import Cache
+from recsys.config.encoder import EncoderConfig
+from recsys.embedding.cache import Cache, content_keys
+from recsys.embedding.run import rows_at
+from recsys.encoder.template import ContentReader
 from recsys.workspace import Workspace
 from recsys.workspace.embeddings import SHARD_FILE, SHARD_KIND, ShardWriter, Vectors
+from recsys.workspace.snapshot import Snapshot
+from tests.embedding.catalogs import product, store_snapshot
 
 
 def store_shard(workspace: Workspace, id: str, keys: list[bytes]) -> None:
@@ -48,3 +54,28 @@ def test_of_a_key_twice_the_oldest_shard_counts(workspace: Workspace) -> None:
     cache = Cache(workspace, "encoders/e")
     place = cache.locate(np.array([b"k" * 16], "S16"))
     assert cache.shards[place.shard[0]].ref == f"{SHARD_KIND}/e-b"
+
+
+@pytest.fixture(scope="module")
+def snapshot(tmp_path_factory: pytest.TempPathFactory) -> Snapshot:
+    """Forty products in row groups of seven."""
+    workspace = Workspace(tmp_path_factory.mktemp("rows"))
+    rows = [product(f"p{i:02d}", title=f"title {i % 30}") for i in range(40)]
+    return Snapshot.open(workspace, store_snapshot(workspace, rows, []))
+
+
+@given(positions=st.sets(st.integers(0, 39)))
+@settings(deadline=None, max_examples=30)
+def test_rows_at_positions_wherever_row_groups_end(snapshot: Snapshot, positions: set[int]) -> None:
+    wanted = np.array(sorted(positions), np.int64)
+    found = rows_at(snapshot, wanted, ["id", "title"])
+    assert list(found) == [{"id": f"p{i:02d}", "title": f"title {i % 30}"} for i in wanted]
+
+
+def test_keys_follow_the_content_and_nothing_else(snapshot: Snapshot) -> None:
+    keys = content_keys(snapshot, ContentReader(EncoderConfig()))
+    assert keys.shape == (40,)
+    assert len(np.unique(keys)) == 30
+    assert keys[3] == keys[33]
+    other = content_keys(snapshot, ContentReader(EncoderConfig(text_parts=("{brand}",))))
+    assert len(np.unique(other)) == 1  # nothing of these products is read

@@ -14,8 +14,8 @@ import pytest
 from recsys.config import Config
 from recsys.config.embedding import EmbeddingConfig
 from recsys.config.encoder import EncoderConfig, ImageTowerConfig
-from recsys.embedding import run, worker
-from recsys.encoder import ProductEncoder, build
+from recsys.embedding import run
+from recsys.encoder import ProductEncoder, build, inference
 from recsys.errors import ArtifactError
 from recsys.workspace import Workspace
 from recsys.workspace.embeddings import SHARD_KIND, EmbeddingSet
@@ -56,6 +56,17 @@ def shop(workspace: Workspace, encoder: ProductEncoder) -> Workspace:
     return workspace
 
 
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the titles of what is embedded from now on."""
+    titles: list[str] = []
+    stream = inference.embed_products
+    monkeypatch.setattr(
+        inference, "embed_products",
+        lambda encoder, rows, *a: stream(encoder, (titles.append(r["title"]) or r for r in rows), *a),
+    )  # fmt: skip
+    return titles
+
+
 def test_the_whole_stage(shop: Workspace, encoder: ProductEncoder) -> None:
     shards = run.plan(CONFIG, shop, "snapshots/night-1", ENCODER)
     assert [shard["stop"] - shard["start"] for shard in shards] == [8, 8, 3]  # equal contents once
@@ -71,9 +82,7 @@ def test_the_whole_stage(shop: Workspace, encoder: ProductEncoder) -> None:
     found = EmbeddingSet(shop, manifest.ref)
     assert found.ids() == [row["id"] for row in catalog()]
     batch = found.select(np.arange(20))
-    from recsys.encoder import embed_all
-
-    expected = embed_all(encoder, catalog(), Snapshot.open(shop, "snapshots/night-1").images())
+    expected = inference.embed_all(encoder, catalog(), Snapshot.open(shop, "snapshots/night-1").images())
     for ours, theirs in zip(batch.vectors, expected, strict=True):
         np.testing.assert_allclose(ours, theirs, atol=2e-5)
     assert not batch.vectors.has_text[5]
@@ -94,12 +103,7 @@ def test_only_what_changed_is_embedded(shop: Workspace, monkeypatch: pytest.Monk
     run.run(CONFIG, shop, "snapshots/night-1", ENCODER)
     changed = [*catalog(p01="boot", p17="sandal"), product("p50", title="hat")]
     store_snapshot(shop, changed, ["images/images"], "night-2")
-    embedded: list[str] = []
-    stream = worker.embed_products
-    monkeypatch.setattr(
-        worker, "embed_products",
-        lambda encoder, rows, *a: stream(encoder, (embedded.append(r["title"]) or r for r in rows), *a),
-    )  # fmt: skip
+    embedded = counted(monkeypatch)
     manifest = run.run(CONFIG, shop, "snapshots/night-2", ENCODER)
     assert embedded == ["boot", "sandal", "hat"]
     assert (manifest.info["embedded"], manifest.info["reused"]) == (3, 18)
@@ -139,44 +143,41 @@ def test_a_missing_shard_is_not_passed_over(shop: Workspace) -> None:
         run.collect(CONFIG, shop, "snapshots/night-1", ENCODER, refs)
 
 
-def test_a_finished_shard_is_returned_at_once(shop: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    shard = run.plan(CONFIG, shop, "snapshots/night-1", ENCODER)[0]
-    ref = run.embed_shard(CONFIG, shop, shard)
-    monkeypatch.setattr(worker, "write_shard", lambda *_: pytest.fail("embedded again"))
-    assert run.embed_shard(CONFIG, shop, shard) == ref
-
-
 def test_a_shard_that_fails_leaves_nothing_and_can_be_tried_again(
     shop: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shard = run.plan(CONFIG, shop, "snapshots/night-1", ENCODER)[0]
-    stream = worker.embed_products
+    stream = inference.embed_products
 
     def broken(*arguments: Any) -> Any:
         yield next(stream(*arguments))
         raise OSError("disk full")
 
     with monkeypatch.context() as patch:
-        patch.setattr(worker, "embed_products", broken)
+        patch.setattr(inference, "embed_products", broken)
         with pytest.raises(OSError, match="disk full"):
             run.embed_shard(CONFIG, shop, shard)
     assert shop.list(SHARD_KIND) == []
-    assert run.embed_shard(CONFIG, shop, shard).endswith(shard["id"])
+    ref = run.embed_shard(CONFIG, shop, shard)
+    assert ref.endswith(shard["id"])
+    monkeypatch.setattr(inference, "embed_products", lambda *_: pytest.fail("embedded again"))
+    assert run.embed_shard(CONFIG, shop, shard) == ref  # what is finished is returned at once
 
 
 KILLED = """
 import os, signal, sys
-from recsys.embedding import run, worker
+from recsys.embedding import run
+from recsys.encoder import inference
 from tests.embedding.test_run import CONFIG, ENCODER
 from recsys.workspace import Workspace
-stream, calls = worker.embed_products, []
+stream, calls = inference.embed_products, []
 def killed(*arguments):
     calls.append(1)
     for vectors in stream(*arguments):
         yield vectors
         if len(calls) == 2:
             os.kill(os.getpid(), signal.SIGKILL)
-worker.embed_products = killed
+inference.embed_products = killed
 run.run(CONFIG, Workspace(sys.argv[1]), "snapshots/night-1", ENCODER)
 """
 
@@ -187,19 +188,9 @@ def test_a_kill_costs_at_most_the_shard_in_hand(shop: Workspace, monkeypatch: py
     assert killed.returncode == -signal.SIGKILL
     done = shop.list(SHARD_KIND)
     assert [m.info["counts"]["rows"] for m in done] == [8]
-    embedded = 0
-    write = worker.write_shard
-
-    def counted(
-        config: Config, workspace: Workspace, inputs: Any, planned: Any, path: Path
-    ) -> dict[str, Any]:
-        nonlocal embedded
-        embedded += len(planned)
-        return write(config, workspace, inputs, planned, path)
-
-    monkeypatch.setattr(worker, "write_shard", counted)
+    embedded = counted(monkeypatch)
     manifest = run.run(CONFIG, shop, "snapshots/night-1", ENCODER)
-    assert embedded == 11  # of 19: what was finished is kept
+    assert len(embedded) == 11  # of 19: what was finished is kept
     assert shop.get(done[0].ref).created_at == done[0].created_at
     assert done[0].ref in manifest.info["shards"]
     assert len(EmbeddingSet(shop, manifest.ref)) == 20

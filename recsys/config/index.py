@@ -11,7 +11,7 @@ class IndexConfig(Section):
     url: str | None = None
     """URL of a Qdrant server; unset means Qdrant Edge, in process, inside the workspace."""
     api_key: str | None = Field(default=None, repr=False)
-    """Key of that server; give it by ``QDRANT_API_KEY`` rather than in a file."""
+    """Key of that server; give it by ``QDRANT_API_KEY``, or an Airflow connection, rather than in a file."""
     alias: str = "products"
     """The name that readers use; collections are called ``<alias>__<encoder>__<snapshot>``."""
     prefer_grpc: bool = True
@@ -21,9 +21,7 @@ class IndexConfig(Section):
     timeout_s: int = Field(default=60, ge=1)
     """Seconds one request may take."""
     retries: int = Field(default=4, ge=0, le=20)
-    """Times a request that failed for a passing reason is sent again, with growing pauses."""
-    poll_interval_s: float = Field(default=1.0, ge=0)
-    """Seconds a reader of a server trusts what it knows of the alias before it asks again."""
+    """Times a request is sent again after a failure that may pass, with growing pauses."""
 
     attributes: tuple[str, ...] = ()
     """Custom attributes to filter on: each gets a payload index. Without one a filter costs a hundredfold.
@@ -38,12 +36,11 @@ class IndexConfig(Section):
     quantize: bool = True
     """Keep an int8 copy of the vectors in RAM to search in, and score the best again with the originals."""
     oversampling: float = Field(default=4.0, ge=1, le=32)
-    """Candidates scored again, as a multiple of what was asked for; 1 loses a tenth of recall."""
+    """Candidates scored again, as a multiple of the limit; 1 loses a tenth of recall."""
     vectors_on_disk: bool = False
     """Leave original vectors on disk; with ``quantize`` that needs a quarter of the RAM."""
     indexing_threshold_kb: int = Field(default=10_000, ge=10)
-    """Segments below this many kilobytes of vectors are searched exactly and get no graph; the engine's
-    least is 10."""
+    """Segments below this many kilobytes of vectors are searched exactly and get no graph; at least 10."""
     max_indexing_threads: int = Field(default=0, ge=0)
     """Threads that build the graph; 0 lets the engine choose."""
     indexing_timeout_s: float = Field(default=3600, gt=0)
@@ -75,7 +72,7 @@ class IndexConfig(Section):
 
     @field_validator("alias")
     @classmethod
-    def _plain_name(cls, alias: str) -> str:
+    def _alias_is_plain(cls, alias: str) -> str:
         if not alias or not all(c.isalnum() or c in "-_" for c in alias) or "__" in alias:
             raise ValueError(
                 "an alias is letters, digits, - and single _ (it becomes part of collection names)"
@@ -83,7 +80,7 @@ class IndexConfig(Section):
         return alias
 
     @model_validator(mode="after")
-    def _key_needs_url(self) -> "IndexConfig":
+    def _search_looks_at_enough(self) -> "IndexConfig":
         if self.oversampling > 1 and self.ef < self.recall_k:
             raise ValueError("ef must be at least recall_k: a search cannot return more than it looks at")
         return self

@@ -4,11 +4,9 @@ Contents are compared row by row with the source; vectors, scores, recall and se
 sample. The exact neighbours come from the source's own vectors, not from the engine under test.
 
     Q = sampled queries, B = products of a batch, D = dimensions of one modality
-
-Does not know: when audits run; engines.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +16,7 @@ from recsys.config.index import IndexConfig
 from recsys.errors import AuditError
 from recsys.index.base import Float32, Hit, Point, Query
 from recsys.index.diff import Changes
-from recsys.index.engine import Collection
+from recsys.index.engine import Collection, batches
 from recsys.index.source import Row, Source
 from recsys.workspace.embeddings import halves, query_vector
 
@@ -35,18 +33,18 @@ class Audit:
     """The findings of one audit."""
 
     checks: dict[str, str] = field(default_factory=dict)
-    """Check → ``"ok"`` or a sentence that says what is wrong."""
+    """Check → ``"ok"`` or what is wrong."""
     recall: dict[str, float] = field(default_factory=dict)
     """Image weight → recall@k."""
     num_sampled: int = 0
 
     def note(self, check: str, problem: str | None) -> None:
-        """Record a check; ``problem`` is ``None`` where all is well."""
+        """Record a check; ``problem`` is ``None`` if it passed."""
         self.checks[check] = problem or "ok"
 
     @property
     def passed(self) -> bool:
-        """True where every check is well."""
+        """True if every check passed."""
         return all(text == "ok" for text in self.checks.values())
 
     def to_json(self) -> dict[str, Any]:
@@ -54,12 +52,12 @@ class Audit:
         return {"checks": self.checks, "recall": self.recall, "sampled": self.num_sampled}
 
     def require(self, name: str) -> None:
-        """Raise :class:`AuditError` with every problem, if there is one."""
+        """Raise :class:`AuditError` with every problem, if there is any."""
         problems = [f"  {check}: {text}" for check, text in self.checks.items() if text != "ok"]
         if problems:
             raise AuditError(
                 f"{name} failed its audit; the alias stays where it is.\n" + "\n".join(problems),
-                fix="Publish again: a failed build starts anew, a failed change is repeated. If only recall "
+                fix="Publish again: a failed build starts again, a failed change is repeated. If only recall "
                 "fails, raise index.ef, index.oversampling or index.hnsw_m.",
             )
 
@@ -119,8 +117,7 @@ def _check_contents(audit: Audit, collection: Collection, source: Source) -> Non
 
 def _checksum(rows: Iterable[Row]) -> tuple[int, int]:
     count = total = 0
-    for row in rows:
-        count += 1
+    for count, row in enumerate(rows, start=1):  # noqa: B007
         total += hash(row)
     return count, total
 
@@ -148,17 +145,17 @@ def _check_neighbours(
     audit: Audit, collection: Collection, source: Source, points: list[Point], config: IndexConfig
 ) -> None:
     k = min(config.recall_k, len(source))
-    queries = np.stack([_weighted(p.vector, w) for w in WEIGHTS for p in points])  # [W * Q, 2 * D]
+    pairs = [halves(p.vector) for p in points]
+    queries = np.stack([query_vector(v[0], v[1], w) for w in WEIGHTS for v in pairs])  # [W * Q, 2 * D]
     floors = exact_kth_scores(queries, source, k)
-    hits = _search(collection, queries, k)
     wrong_scores, lost = [], []
     found = np.zeros(len(queries))
-    for i, (query, answer) in enumerate(zip(queries, hits, strict=True)):
+    for i, (query, hits) in enumerate(zip(queries, _search(collection, queries, k), strict=True)):
         point = points[i % len(points)]
-        true = np.array([float(query @ h.vector) for h in answer if h.vector is not None])
-        if len(true) and np.abs(true - [h.score for h in answer]).max() > _SCORE_TOLERANCE:
+        true = np.array([float(query @ h.vector) for h in hits if h.vector is not None])
+        if len(true) and np.abs(true - [h.score for h in hits]).max() > _SCORE_TOLERANCE:
             wrong_scores.append(point.id)
-        if not _finds_itself(point, query, answer):
+        if not _finds_itself(point, query, hits):
             lost.append(f"{point.id} at weight {WEIGHTS[i // len(points)]}")
         found[i] = np.count_nonzero(true >= floors[i] - _TIE) / k
     by_weight = found.reshape(len(WEIGHTS), len(points)).mean(axis=1)
@@ -181,19 +178,11 @@ def exact_kth_scores(queries: Float32, source: Source, k: int) -> Float32:
     return kth
 
 
-def _weighted(stored: Float32, weight: float) -> Float32:
-    image, text = halves(stored)
-    return query_vector(image, text, weight)
-
-
-def _search(collection: Collection, queries: Float32, k: int) -> list[list[Hit]]:
-    answers: list[list[Hit]] = []
-    for start in range(0, len(queries), _QUERIES_PER_CALL):
-        asked = queries[start : start + _QUERIES_PER_CALL]
-        answers += collection.query_batch(
-            [Query(vector=q, limit=k, payload=False, with_vectors=True) for q in asked]
+def _search(collection: Collection, queries: Float32, k: int) -> Iterator[list[Hit]]:
+    for batch in batches(queries, _QUERIES_PER_CALL):
+        yield from collection.query_batch(
+            [Query(vector=q, limit=k, payload=False, with_vectors=True) for q in batch]
         )
-    return answers
 
 
 def _finds_itself(point: Point, query: Float32, hits: list[Hit]) -> bool:
@@ -207,6 +196,3 @@ def _finds_itself(point: Point, query: Float32, hits: list[Hit]) -> bool:
 def _examples(ids: list[str]) -> str:
     more = f" and {len(ids) - _SHOWN} more" if len(ids) > _SHOWN else ""
     return ", ".join(ids[:_SHOWN]) + more
-
-
-__all__ = ["WEIGHTS", "Audit", "audit_build", "audit_changes", "exact_kth_scores"]

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import qdrant_edge as edge
 from filelock import BaseFileLock, Timeout
@@ -22,10 +22,8 @@ from recsys.index.edge_files import (
     EdgeFiles,
     Entry,
     Links,
-    Signature,
     copy_generation,
     next_generation,
-    signature,
 )  # fmt: skip
 from recsys.index.engine import Collection, VectorIndex, Writer, not_published
 from recsys.index.filters import Filter
@@ -42,14 +40,6 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-class _Opened(NamedTuple):
-    """An open collection, and the record it was opened by."""
-
-    signature: Signature | None
-    generation: str
-    collection: "EdgeCollection"
-
-
 class EdgeIndex(VectorIndex):
     """Collections in a folder of this machine."""
 
@@ -59,35 +49,30 @@ class EdgeIndex(VectorIndex):
         self.files = EdgeFiles(root)
         self.lock = lock
         self._opening = threading.Lock()
-        self._alias_seen: tuple[Signature | None, str | None] = (None, None)
-        self._opened: dict[str, _Opened] = {}
+        self._opened: dict[str, tuple[str, EdgeCollection]] = {}
+        """Collection → its open generation."""
 
     def open(self, name: str | None = None) -> "EdgeCollection":
-        """Open a collection's current generation; two ``stat`` calls if nothing was published since."""
+        """Open a collection's current generation, or return it if it is open already."""
         name = self._named_or_live(name)
-        opened = self._opened.get(name)
-        if opened is not None and opened.signature == signature(self.files.entry_path(name)):
-            return opened.collection
         with self._opening:
-            return self._reopen(name)
-
-    def _reopen(self, name: str) -> "EdgeCollection":
-        for _ in range(_OPEN_ATTEMPTS):
-            now = signature(self.files.entry_path(name))
-            entry, opened = self.files.read_entry(name), self._opened.get(name)
-            if entry is None or entry.metadata.state != READY:
-                break
-            if opened is not None and opened.signature == now:
-                return opened.collection  # another thread was first
-            if opened is not None and opened.generation == entry.generation:
-                shard = opened.collection.shard
-            else:
-                shard = self._load(name, entry)
-            if shard is not None:
+            for _ in range(_OPEN_ATTEMPTS):
+                entry = self.files.read_entry(name)
+                if entry is None or entry.metadata.state != READY:
+                    break
+                generation, opened = self._opened.get(name, (None, None))
+                if opened is None or generation != entry.generation:
+                    shard = self._load(name, entry)
+                    if shard is None:
+                        continue
+                elif opened.metadata == entry.metadata:
+                    return opened
+                else:
+                    shard = opened.shard
                 collection = EdgeCollection(shard, name, entry.metadata, self.config)
-                opened = _Opened(now, entry.generation, collection)
                 live = self._live_name()
-                self._opened = {k: v for k, v in self._opened.items() if k == live} | {name: opened}
+                self._opened = {k: v for k, v in self._opened.items() if k == live}
+                self._opened[name] = (entry.generation, collection)
                 return collection
         raise not_published(name)
 
@@ -169,12 +154,7 @@ class EdgeIndex(VectorIndex):
         return self.files.names()
 
     def _live_name(self) -> str | None:
-        now = signature(self.files.alias_path(self.alias))
-        seen, name = self._alias_seen
-        if now != seen or now is None:
-            name = self.files.read_alias(self.alias)
-            self._alias_seen = (now, name)
-        return name
+        return self.files.read_alias(self.alias)
 
     def _metadata(self, name: str) -> Metadata | None:
         entry = self.files.read_entry(name)

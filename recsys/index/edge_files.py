@@ -28,8 +28,6 @@ _OPTIMISED = "id_tracker.mappings"
 """A segment folder that has this file takes no new points."""
 _CHUNK = 64 << 20
 
-Signature = tuple[int, int, int]
-
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
@@ -41,24 +39,11 @@ class Entry:
     metadata: Metadata
 
 
-def signature(path: Path) -> Signature | None:
-    """Return a value that changes whenever the record at ``path`` is replaced; ``None`` if there is none."""
-    try:
-        status = os.stat(path)  # noqa: PTH116 (half the cost of Path.stat, and every query does it)
-    except FileNotFoundError:
-        return None
-    return status.st_mtime_ns, status.st_ino, status.st_size
-
-
 @dataclass
 class EdgeFiles:
     """The folder that holds every collection and alias."""
 
     root: Path
-
-    def alias_path(self, alias: str) -> Path:
-        """Return the path of an alias's record."""
-        return self.root / "aliases" / f"{alias}.json"
 
     def entry_path(self, name: str) -> Path:
         """Return the path of a collection's record."""
@@ -74,12 +59,12 @@ class EdgeFiles:
 
     def read_alias(self, alias: str) -> str | None:
         """Return the collection an alias names."""
-        record = _read(self.alias_path(alias))
+        record = _read(self.root / "aliases" / f"{alias}.json")
         return str(record["collection"]) if record else None
 
     def write_alias(self, alias: str, name: str) -> None:
         """Point an alias at a collection, in one step."""
-        write_atomic(self.alias_path(alias), json.dumps({"collection": name}))
+        write_atomic(self.root / "aliases" / f"{alias}.json", json.dumps({"collection": name}))
 
     def read_entry(self, name: str) -> Entry | None:
         """Return a collection's record, or ``None``."""
@@ -122,15 +107,15 @@ def next_generation(generation: str) -> str:
 
 @dataclass(frozen=True)
 class Links:
-    """The files that a copy shares with its source, and their signatures when it was made."""
+    """The files that a copy shares with its source, their times and sizes when it was made."""
 
-    files: dict[str, Signature | None]
+    files: dict[str, tuple[int, int]]
 
     def check(self, folder: Path) -> None:
         """Raise :class:`ArtifactError` if one was written since; it must never happen."""
         for name, expected in self.files.items():
             path = folder / name
-            if signature(path) not in (expected, None):
+            if path.exists() and _time_and_size(path) != expected:
                 raise ArtifactError(
                     f"{path} is shared with the generation in service and was written to.",
                     fix="Keep to the pinned version of qdrant-edge-py: this one breaks an assumption.",
@@ -144,7 +129,7 @@ def copy_generation(source: Path, target: Path) -> Links:
     copy is on stable storage; what the engine writes to it afterwards, its flush puts there.
     """
     shutil.rmtree(target, ignore_errors=True)
-    links: dict[str, Signature | None] = {}
+    links: dict[str, tuple[int, int]] = {}
     for folder, _, names in os.walk(source):
         here = Path(folder)
         there = target / here.relative_to(source)
@@ -152,7 +137,7 @@ def copy_generation(source: Path, target: Path) -> Links:
         optimised = _in_optimised_segment(here, source)
         for name in names:
             if optimised and name in _SHARED and _link(here / name, there / name):
-                links[str((there / name).relative_to(target))] = signature(here / name)
+                links[str((there / name).relative_to(target))] = _time_and_size(here / name)
             else:
                 copy_sparse(here / name, there / name)
         fsync(there)
@@ -195,6 +180,11 @@ def _copy_range(source: int, target: int, start: int, end: int) -> None:
     while start < end:
         data = os.pread(source, min(_CHUNK, end - start), start)
         start += os.pwrite(target, data, start)
+
+
+def _time_and_size(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_mtime_ns, status.st_size
 
 
 def _read(path: Path) -> dict[str, Any] | None:

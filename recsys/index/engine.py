@@ -78,8 +78,8 @@ class VectorIndex(ABC):
     def open(self, name: str | None = None) -> "Collection":
         """Open a collection for reading; without a name, the live one.
 
-        Cheap enough to call for every request: a collection stays open until something newer is published.
-        Raises :class:`~recsys.errors.ArtifactError` if there is none.
+        What was opened before is used again until something newer is published. Raises
+        :class:`~recsys.errors.ArtifactError` if there is none.
         """
 
     @abstractmethod

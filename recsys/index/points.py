@@ -1,25 +1,22 @@
-"""What the index stores of a product: its point id and its payload.
+"""What the index stores of a product besides its vector: its point id and its payload.
 
 ``docs/index-contract.md`` promises all of this to other services; a change of it raises
 :data:`recsys.index.base.SCHEMA_VERSION`.
-
-Does not know: engines, vectors.
 """
 
 import hashlib
 import re
 import uuid
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import pyarrow as pa
 
+from recsys.index.base import Payload
 from recsys.index.filters import ancestors
+from recsys.workspace.embeddings import EmbeddingBatch
 
 NAMESPACE = uuid.UUID("6f0d0e9c-52c8-5a6b-9d0f-3d6a5f1b7c11")
 """Of every product's point id. It never changes."""
-
-_NAMESPACE_BYTES = NAMESPACE.bytes
 
 KEYWORDS = (
     "brand", "product_type", "google_product_category", "color", "size", "material", "pattern", "gender",
@@ -29,8 +26,8 @@ KEYWORDS = (
 NUMBERS = ("price", "sale_price")
 """Number columns with a payload index."""
 MODALITIES = "modalities"
-"""Keyword column, ``["image", "text"]`` or one of them: what ``has_image`` and ``has_text`` say, in the
-form that every engine can filter on (Qdrant Edge 0.9 for Python cannot match booleans)."""
+"""Keyword column, ``["image", "text"]`` or one of them: ``has_image`` and ``has_text`` in a form that every
+engine can filter on (Qdrant Edge 0.9 for Python cannot match booleans)."""
 
 _CATEGORIES = ("product_type", "google_product_category")
 _PLAIN = (
@@ -46,10 +43,8 @@ def point_id(product_id: str) -> str:
 
     Any service can compute it; see ``docs/index-contract.md``.
     """
-    digest = bytearray(hashlib.sha1(_NAMESPACE_BYTES + product_id.encode(), usedforsecurity=False).digest())
-    digest[6] = (
-        digest[6] & 0x0F | 0x50
-    )  # RFC 9562: version 5, then the variant; uuid.uuid5 costs three times this
+    digest = bytearray(hashlib.sha1(NAMESPACE.bytes + product_id.encode(), usedforsecurity=False).digest())
+    digest[6] = digest[6] & 0x0F | 0x50  # RFC 9562: version, then variant; uuid.uuid5 takes 3 times as long
     digest[8] = digest[8] & 0x3F | 0x80
     text = digest.hex()
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:32]}"
@@ -71,39 +66,31 @@ def row_hash(content_hash: bytes, payload_hash: bytes) -> str:
     return hashlib.blake2b(content_hash + payload_hash, digest_size=8).hexdigest()
 
 
-def payloads(batch: pa.RecordBatch) -> Iterator[dict[str, Any]]:
-    """Yield the payload of each row of a snapshot batch that has :data:`COLUMNS`.
+def payloads(batch: pa.RecordBatch, vectors: EmbeddingBatch) -> Iterator[Payload]:
+    """Yield the payload of each row of a snapshot batch that has :data:`COLUMNS`; ``vectors`` are its rows'.
 
-    Columns without a value are left out. ``embedding_key``, ``has_image`` and ``has_text`` come from the
-    vectors: :func:`complete` adds them.
+    Columns without a value are left out.
     """
-    plain = {name: batch.column(name).to_pylist() for name in ("id", *_PLAIN)}
-    names = list(plain)
-    categories = {name: batch.column(name).to_pylist() for name in _CATEGORIES}
-    attributes = batch.column("attributes").to_pylist()
-    images = batch.column("images").to_pylist()
-    hashes = zip(
-        batch.column("content_hash").to_pylist(), batch.column("payload_hash").to_pylist(), strict=True
-    )
+    plain = ("id", *_PLAIN)
+    rows = zip(*(batch.column(name).to_pylist() for name in plain), strict=True)
+    others = ("attributes", "images", "content_hash", "payload_hash", *_CATEGORIES)
+    rest = zip(*(batch.column(name).to_pylist() for name in others), strict=True)
+    flags = zip(vectors.vectors.has_image.tolist(), vectors.vectors.has_text.tolist(), strict=True)
     memo: dict[str, list[str]] = {}
-    for i, (values, pair) in enumerate(zip(zip(*plain.values(), strict=True), hashes, strict=True)):
-        payload: dict[str, Any] = {k: v for k, v in zip(names, values, strict=True) if v is not None}
-        for name, column in categories.items():
-            path = column[i]
+    for values, (attributes, images, *hashes_and_paths), key, (has_image, has_text) in zip(
+        rows, rest, vectors.keys, flags, strict=True
+    ):
+        content_hash, payload_hash, *paths = hashes_and_paths
+        payload: Payload = {name: v for name, v in zip(plain, values, strict=True) if v is not None}
+        for name, path in zip(_CATEGORIES, paths, strict=True):
             if path:
                 payload[name] = memo.get(path) or memo.setdefault(path, ancestors(path))
-        if attributes[i]:
-            payload["attributes"] = dict(attributes[i])
-        if images[i]:
-            payload["image"] = images[i][0].hex()
-        payload["row_hash"] = row_hash(*pair)
+        if attributes:
+            payload["attributes"] = dict(attributes)
+        if images:
+            payload["image"] = images[0].hex()
+        payload["row_hash"] = row_hash(content_hash, payload_hash)
+        payload["embedding_key"] = key.hex()
+        payload["has_image"], payload["has_text"] = has_image, has_text
+        payload[MODALITIES] = ["image"] * has_image + ["text"] * has_text
         yield payload
-
-
-def complete(payload: dict[str, Any], key: bytes, *, has_image: bool, has_text: bool) -> dict[str, Any]:
-    """Add what the vectors say of a product to its payload, in place, and return it."""
-    payload["embedding_key"] = key.hex()
-    payload["has_image"] = has_image
-    payload["has_text"] = has_text
-    payload[MODALITIES] = ["image"] * has_image + ["text"] * has_text
-    return payload

@@ -6,7 +6,6 @@ while the failure may pass, and explained when it does not.
 
 import json
 import logging
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
@@ -67,20 +66,11 @@ class ServerIndex(VectorIndex):
     def __init__(self, client: QdrantClient, config: IndexConfig) -> None:
         super().__init__(config)
         self._client = client
-        self._opening = threading.Lock()
-        self._opened: dict[str | None, tuple[float, ServerCollection]] = {}
 
     def open(self, name: str | None = None) -> "ServerCollection":
-        """Open a collection; its metadata is read again after ``poll_interval_s`` seconds."""
-        opened = self._opened.get(name)
-        if opened is not None and time.monotonic() - opened[0] < self.config.poll_interval_s:
-            return opened[1]
-        with self._opening:
-            now = time.monotonic()
-            actual = self._named_or_live(name)
-            collection = ServerCollection(self._client, actual, self._ready(actual), self.config)
-            self._opened[name] = (now, collection)
-            return collection
+        """Open a collection; its metadata is read from the server."""
+        name = self._named_or_live(name)
+        return ServerCollection(self._client, name, self._ready(name), self.config)
 
     def build(self, name: str, metadata: Metadata) -> "ServerWriter":
         """Begin a new collection, or resume its unfinished build."""
@@ -104,7 +94,6 @@ class ServerIndex(VectorIndex):
     def describe(self, name: str, metadata: Metadata) -> None:
         """Replace a collection's metadata."""
         self._call(self._client.update_collection, name, metadata=metadata.to_json())
-        self._opened.clear()
 
     def close(self) -> None:
         """Close the connection."""
@@ -140,10 +129,8 @@ class ServerIndex(VectorIndex):
         delete = models.DeleteAliasOperation(delete_alias=models.DeleteAlias(alias_name=self.alias))
         operations = [delete, create] if self._live_name() else [create]
         self._call(self._client.update_collection_aliases, change_aliases_operations=operations)
-        self._opened.clear()
 
     def _delete(self, name: str) -> None:
-        self._opened.pop(name, None)
         self._call(self._client.delete_collection, name)
 
 

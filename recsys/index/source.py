@@ -1,7 +1,7 @@
 """What is to be published: the rows of a snapshot together with their vectors, streamed."""
 
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from recsys.errors import ArtifactError
 from recsys.index.base import Payload, Point, StoredPoint
-from recsys.index.points import COLUMNS, complete, payloads, row_hash
+from recsys.index.points import COLUMNS, payloads, row_hash
 from recsys.workspace import Workspace
 from recsys.workspace.embeddings import EmbeddingBatch, EmbeddingSet, product_vectors
 from recsys.workspace.snapshot import Snapshot
@@ -38,7 +38,7 @@ class Source:
     """One snapshot under one encoder. Memory is one batch; positions count from 0 in id order."""
 
     def __init__(self, workspace: Workspace, snapshot_ref: str, embedding_set_ref: str) -> None:
-        """Open both; raises :class:`ArtifactError` where they are not of the same products."""
+        """Open both; raises :class:`ArtifactError` if they are not of the same products."""
         self.snapshot_ref = snapshot_ref
         self.embedding_set_ref = embedding_set_ref
         self._snapshot = Snapshot.open(workspace, snapshot_ref)
@@ -63,19 +63,18 @@ class Source:
         """Stream products as they are stored: all of them, or those at ascending ``positions``."""
         for batch, vectors in self._aligned(COLUMNS, positions):
             stored = product_vectors(vectors.vectors.image, vectors.vectors.text)
-            for payload, vector in zip(_payloads(batch, vectors), stored, strict=True):
+            for payload, vector in zip(payloads(batch, vectors), stored, strict=True):
                 yield Point(payload["id"], vector, payload)
 
     def payloads(self, positions: Positions | None = None) -> Iterator[tuple[str, Payload]]:
         """Stream ids and payloads: all of them, or those at ascending ``positions``."""
         for batch, vectors in self._aligned(COLUMNS, positions):
-            for payload in _payloads(batch, vectors):
+            for payload in payloads(batch, vectors):
                 yield payload["id"], payload
 
     def sample(self, count: int, seed: int) -> Positions:
         """Return ``min(count, len(self))`` positions, ascending, drawn without replacement."""
-        generator = np.random.default_rng(seed)
-        chosen = generator.choice(len(self), min(count, len(self)), replace=False)
+        chosen = np.random.default_rng(seed).choice(len(self), min(count, len(self)), replace=False)
         return np.sort(chosen).astype(np.int64)
 
     def _aligned(
@@ -103,9 +102,3 @@ class Source:
             f"{self.embedding_set_ref} does not hold the products of {self.snapshot_ref}.",
             fix="Publish a set that was embedded from this snapshot: run `recsys embed` first.",
         )
-
-
-def _payloads(batch: pa.RecordBatch, vectors: EmbeddingBatch) -> Iterator[dict[str, Any]]:
-    flags = zip(vectors.vectors.has_image.tolist(), vectors.vectors.has_text.tolist(), strict=True)
-    for payload, key, (image, text) in zip(payloads(batch), vectors.keys, flags, strict=True):
-        yield complete(payload, key, has_image=image, has_text=text)

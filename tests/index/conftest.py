@@ -80,7 +80,7 @@ def make_config(index_settings: dict[str, object]) -> Callable[..., Config]:
     """Make a configuration of the engine with other index settings on top."""
 
     def make(**settings: object) -> Config:
-        return Config(index=IndexConfig(**{"poll_interval_s": 0.0, **index_settings, **settings}))
+        return Config(index=IndexConfig(**{**index_settings, **settings}))
 
     return make
 

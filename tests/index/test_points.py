@@ -10,14 +10,14 @@ from recsys.index.points import (
     COLUMNS,
     NAMESPACE,
     attribute_column,
-    complete,
     indexed_columns,
     payloads,
     point_id,
     row_hash,
 )
+from recsys.workspace.embeddings import EmbeddingBatch
 from recsys.workspace.product import PRODUCTS
-from tests.index.catalogs import _rows, products
+from tests.index.catalogs import DIM, _rows, products, vectors
 
 
 @given(st.text())
@@ -33,12 +33,15 @@ def test_the_namespace_never_changes() -> None:
     )
 
 
-def batch() -> pa.RecordBatch:
-    return pa.Table.from_pylist(_rows(products(12)), PRODUCTS).select(list(COLUMNS)).to_batches()[0]
+CATALOG = products(12)
+BATCH = pa.Table.from_pylist(_rows(CATALOG), PRODUCTS).select(list(COLUMNS)).to_batches()[0]
+VECTORS = EmbeddingBatch(
+    [p.id for p in CATALOG], [bytes([i, 255]) for i in range(12)], vectors(CATALOG, "e1", DIM)
+)
 
 
 def test_a_payload_holds_what_is_known_and_nothing_else() -> None:
-    made = list(payloads(batch()))
+    made = list(payloads(BATCH, VECTORS))
     assert made[0] == {
         "id": "sku-00000",
         "title": "Product 0",
@@ -52,23 +55,17 @@ def test_a_payload_holds_what_is_known_and_nothing_else() -> None:
         "item_group_id": "g0",
         "attributes": {"fit": "wide"},
         "row_hash": made[0]["row_hash"],
+        "embedding_key": "00ff",
+        "has_image": False,
+        "has_text": True,
+        "modalities": ["text"],
     }
     assert "color" not in made[2]
     assert "product_type" not in made[4]
-    images = batch().column("images").to_pylist()
+    images = BATCH.column("images").to_pylist()
     assert made[1]["image"] == images[1][0].hex()
     assert "image" not in made[7]
-
-
-def test_the_flags_and_the_key_come_from_the_vectors() -> None:
-    payload = complete({"id": "a"}, b"\x01\xff", has_image=True, has_text=False)
-    assert payload == {
-        "id": "a",
-        "embedding_key": "01ff",
-        "has_image": True,
-        "has_text": False,
-        "modalities": ["image"],
-    }
+    assert made[1]["modalities"] == ["image", "text"]
 
 
 def test_the_row_hash_changes_with_either_part() -> None:

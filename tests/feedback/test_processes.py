@@ -6,7 +6,8 @@ from collections.abc import Callable
 from recsys.feedback.database import Database
 from recsys.feedback.rules import Rule
 from recsys.feedback.store import FeedbackStore
-from tests.feedback.processes import Worker, open_it, stop_in_the_middle, write, write_until_killed
+from tests.feedback.processes import open_it, stop_in_the_middle, write, write_until_killed
+from tests.workers import Worker
 
 PIN = Rule(action="pin", target="product", target_value="P1", reason="whole")
 
@@ -14,27 +15,19 @@ PIN = Rule(action="pin", target="product", target_value="P1", reason="whole")
 def test_several_processes_may_be_the_first_to_open_it(url: str) -> None:
     workers = [Worker(open_it, url) for _ in range(3)]
     for worker in workers:
-        assert worker.receive() == "ready"
-    for worker in workers:
         worker.line.send("go")
-    assert [w.receive() for w in workers] == [0, 0, 0]
-    for worker in workers:
-        worker.end()
+    assert [w.result() for w in workers] == [0, 0, 0]
 
 
-def test_two_processes_write_at_once_and_the_trail_is_one_line(
+def test_two_processes_write_at_once_and_the_audit_trail_is_in_order(
     opened: Callable[[], FeedbackStore], url: str
 ) -> None:
     store, times = opened(), 20
     rule = store.add_rule(PIN, "Maria")
     workers = [Worker(write, url, author, rule.id, times) for author in ("Tom", "Ann")]
     for worker in workers:
-        assert worker.receive() == "ready"
-    for worker in workers:
         worker.line.send("go")
-    for worker in workers:
-        assert worker.receive() == "done"
-        worker.end()
+    assert [w.result() for w in workers] == ["done", "done"]
     assert len(store.all_judgements()) == 2 * times
     trail = store.audit(rule_id=rule.id, limit=1000)
     assert len(trail) == 1 + 2 * times
@@ -66,7 +59,6 @@ def test_killed_in_the_middle_of_a_write_nothing_of_it_is_there(
     store = opened()
     rule = store.add_rule(PIN, "Maria")
     worker = Worker(stop_in_the_middle, url, rule.id)
-    assert worker.receive() == "in the middle"
     assert store.rule(rule.id).reason == "whole"  # a reader does not wait for it
     worker.kill()
     changed = store.change_rule(rule.id, "Tom", position=1)  # nor does a writer, once it is dead
@@ -78,7 +70,6 @@ def test_killed_at_any_moment_what_was_answered_is_there_and_every_rule_has_its_
     answered: list[int] = []
     for delay in (0.0, 0.02, 0.05, 0.11):
         worker = Worker(write_until_killed, url)
-        assert worker.receive() == "ready"
         answered.append(worker.receive())
         time.sleep(delay)
         worker.kill()

@@ -20,7 +20,7 @@ from recsys.index.run import run
 from recsys.index.server import ServerIndex, ServerWriter
 from recsys.index.source import Source
 from recsys.workspace import Manifest, Workspace
-from tests.index.catalogs import Product, embed, products, publish_inputs
+from tests.index.catalogs import Product, embed, products, publish_inputs, similar
 
 COUNT = 40
 
@@ -130,6 +130,19 @@ def test_a_new_encoder_builds_beside_and_the_old_one_is_kept(config: Config, wor
     assert contents(config, workspace) == expected(workspace, second)
     kept = public.status(config, workspace)["previous"]
     assert [k["collection"] for k in kept] == [first.info["collection"]]
+
+
+def test_readers_follow_a_new_encoder_by_themselves(config: Config, workspace: Workspace) -> None:
+    catalog = products(COUNT)
+    run(config, workspace, *publish_inputs(workspace, catalog))
+    reader = open_index(config, workspace)
+    before = reader.open()
+    assert reader.open().metadata.encoder == "encoders/e1"
+    run(config, workspace, *publish_inputs(workspace, catalog, encoder="e2"))
+    assert reader.open().metadata.encoder == "encoders/e2"
+    assert before.metadata.encoder == "encoders/e1"
+    assert len(similar(before, "sku-00003", limit=3)) == 3  # a query that began before the switch goes on
+    reader.close()
 
 
 def test_older_collections_are_collected(make_config: Callable[..., Config], workspace: Workspace) -> None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from recsys.catalog.fetch import Fetcher, Validators
 from recsys.catalog.image_state import ImageState, LinkState
 from recsys.catalog.links import ImageTarget, LinkResolver, read_file, read_object
-from recsys.catalog.staging import ImageOutcome, Staging
+from recsys.catalog.staging import Staging
 from recsys.config.catalog import ImagesConfig
 from recsys.progress import track
 from recsys.workspace import Workspace, content_id, image_store
@@ -148,7 +148,7 @@ class ImageIngest:
         state = checked.state
         if checked.address and state.reason != UNAVAILABLE:
             self.state.set_link(checked.address, state)
-        self._staging.set_outcome(checked.link, ImageOutcome(state.sha256, state.reason, state.message))
+        self._staging.set_outcome(checked.link, state.sha256, state.reason, state.message)
         if self._shard.num_images >= self._config.shard_size:
             self._commit()
 

@@ -63,11 +63,10 @@ class SnapshotWriter:
         accepted: list[bytes] = []
         rejections = []
         for image in product.images:
-            outcome = image.outcome
-            if outcome.sha256 is None:
-                reason = outcome.reason or "image_not_found"
-                message = outcome.message or "It was not fetched."
-            elif outcome.sha256 in accepted:
+            if image.sha256 is None:
+                reason = image.reason or "image_not_found"
+                message = image.message or "It was not fetched."
+            elif image.sha256 in accepted:
                 reason, message = "duplicate_image", "The product has this very image already."
             elif len(accepted) >= self._max_images:
                 reason = "too_many_images"
@@ -75,7 +74,7 @@ class SnapshotWriter:
                     f"The product has more than {self._max_images} images (catalog.images.max_per_product)."
                 )
             else:
-                accepted.append(outcome.sha256)
+                accepted.append(image.sha256)
                 continue
             text = f"Row {product.row} ({product.id}): {image.column}: {message}"
             link = shorten(image.link)

@@ -39,21 +39,14 @@ _COMMIT_ROWS = 5000
 
 
 @dataclass(frozen=True, slots=True)
-class ImageOutcome:
-    """What became of one link: a stored image, or the reason why not."""
-
-    sha256: bytes | None = None
-    reason: str | None = None
-    message: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class StagedImage:
-    """One image link of one product, and its outcome."""
+    """One image link of one product, and what became of it: a stored image, or the reason why not."""
 
     column: str
     link: str
-    outcome: ImageOutcome
+    sha256: bytes | None
+    reason: str | None
+    message: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,9 +141,11 @@ class Staging:
             number = rows[-1][0]
             yield from (link for _, link in rows)
 
-    def set_outcome(self, link: str, outcome: ImageOutcome) -> None:
-        """Write what became of a link."""
-        values = (link, *astuple(outcome))
+    def set_outcome(
+        self, link: str, sha256: bytes | None, reason: str | None = None, message: str | None = None
+    ) -> None:
+        """Write what became of a link: a stored image, or the reason why not."""
+        values = (link, sha256, reason, message)
         self._connection.execute("INSERT OR REPLACE INTO outcomes VALUES (?, ?, ?, ?)", values)
 
     def forget_outcomes(self, *, reason: str | None = None) -> None:
@@ -175,13 +170,9 @@ class Staging:
             "LEFT JOIN outcomes USING (link) ORDER BY products.id, position"
         )
         for (id, row, data), group in groupby(self._connection.execute(query), key=itemgetter(0, 1, 2)):
-            found = [
-                StagedImage(column, link, ImageOutcome(*outcome))
-                for _, _, _, column, link, *outcome in group
-                if link is not None
-            ]
+            images = [StagedImage(*columns) for _, _, _, *columns in group if columns[1] is not None]
             values, attributes = json.loads(data)
-            yield StagedProduct(row, id, values, attributes, found)
+            yield StagedProduct(row, id, values, attributes, images)
 
     def rejections(self) -> Iterator[tuple[Any, ...]]:
         """Yield rejections in feed order as tuples in the order of ``product.REJECTED``."""

@@ -25,6 +25,7 @@ from typing import Any
 
 import fsspec
 from filelock import FileLock
+from fsspec.implementations.local import LocalFileSystem
 
 from recsys.errors import ArtifactError, ConfigError
 
@@ -57,7 +58,7 @@ class Manifest:
     files: dict[str, int]
     """Relative path → size in bytes."""
     info: dict[str, Any] = field(default_factory=dict)
-    """What the stage has to say of it: counts, metrics, durations. JSON values."""
+    """What the stage records of it: counts, metrics, durations. JSON values."""
 
     @property
     def ref(self) -> str:
@@ -88,9 +89,7 @@ class Workspace:
         """Open the workspace at ``root``; a URL needs ``cache``, a local folder for copies of artifacts."""
         self.root = str(root)
         self._fs, self._path = fsspec.url_to_fs(self.root)
-        self.is_local = "file" in (
-            self._fs.protocol if isinstance(self._fs.protocol, tuple) else (self._fs.protocol,)
-        )
+        self.is_local = isinstance(self._fs, LocalFileSystem)
         if self.is_local:
             self.local = Path(self._path)
         elif cache is None:
@@ -106,11 +105,8 @@ class Workspace:
 
     def find(self, kind: str, id: str) -> Manifest | None:
         """Return the manifest of a committed artifact, or ``None``."""
-        try:
-            raw = self._fs.cat_file(f"{self._path}/{kind}/{id}/{MANIFEST}")
-        except FileNotFoundError:
-            return None
-        return Manifest(**json.loads(raw))
+        record = self._read_json(f"{kind}/{id}/{MANIFEST}")
+        return Manifest(**record) if record else None
 
     def get(self, ref: str) -> Manifest:
         """Return the manifest that ``ref`` (``kind/id``) names; raises :class:`ArtifactError`."""
@@ -166,11 +162,8 @@ class Workspace:
             shutil.rmtree(partial, ignore_errors=True)
 
     def _commit(self, kind: str, id: str, draft: Draft) -> Manifest:
-        files = {
-            str(p.relative_to(draft.path)): p.stat().st_size
-            for p in sorted(draft.path.rglob("*"))
-            if p.is_file()
-        }
+        paths = sorted(path for path in draft.path.rglob("*") if path.is_file())
+        files = {str(path.relative_to(draft.path)): path.stat().st_size for path in paths}
         manifest = Manifest(
             kind=kind,
             id=id,
@@ -188,8 +181,7 @@ class Workspace:
             if not _move(draft.path, self.local / kind / id):
                 return self.get(f"{kind}/{id}")
         else:
-            existing = self.find(kind, id)
-            if existing:
+            if existing := self.find(kind, id):
                 return existing
             for name in [*files, MANIFEST]:
                 self._fs.put_file(str(draft.path / name), f"{self._path}/{kind}/{id}/{name}")
@@ -216,7 +208,7 @@ class Workspace:
         shutil.rmtree(self.local / "scratch" / kind / id, ignore_errors=True)
 
     def state(self, name: str) -> Path:
-        """Return the path of a local cache file; losing it costs time, never truth."""
+        """Return the path of a local cache file; losing it costs time, never data."""
         path = self.local / "state" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
@@ -224,9 +216,12 @@ class Workspace:
     # -- pointers --------------------------------------------------------------------------------
 
     def read_pointer(self, name: str) -> dict[str, Any] | None:
-        """Return a pointer's record, or ``None`` where it was never written."""
+        """Return a pointer's record, or ``None`` if it was never written."""
+        return self._read_json(f"pointers/{name}.json")
+
+    def _read_json(self, path: str) -> dict[str, Any] | None:
         try:
-            record: dict[str, Any] = json.loads(self._fs.cat_file(f"{self._path}/pointers/{name}.json"))
+            record: dict[str, Any] = json.loads(self._fs.cat_file(f"{self._path}/{path}"))
         except FileNotFoundError:
             return None
         return record
@@ -240,7 +235,7 @@ class Workspace:
             self._fs.pipe_file(f"{self._path}/pointers/{name}.json", text.encode())
 
     def lock(self, name: str, *, timeout_s: float = -1) -> FileLock:
-        """Return a lock between processes of this machine; across machines Airflow's pools do that."""
+        """Return a lock between processes of this machine; across machines Airflow's pools serve for that."""
         path = self.local / "locks" / f"{name}.lock"
         path.parent.mkdir(parents=True, exist_ok=True)
         return FileLock(path, timeout=timeout_s)
@@ -260,7 +255,7 @@ def write_atomic(path: Path, text: str) -> None:
 
 
 def _move(source: Path, target: Path) -> bool:
-    """Rename a finished folder into place; ``False`` where another writer was first."""
+    """Rename a finished folder into place; ``False`` if another writer was first."""
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         source.rename(target)

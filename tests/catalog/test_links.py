@@ -35,10 +35,8 @@ def test_paths_and_file_urls(base: Path) -> None:
         str(base / "images/a.jpg"),
     ):
         target = resolver.resolve(link)
-        assert target.kind == "file"
-        assert target.address == expected
+        assert (target.kind, target.address) == ("file", expected)
     spaced = resolver.resolve(f"file://{base}/images/with%20space.jpg")
-    assert spaced.kind == "file"
     assert read_file(spaced.address, 10) == b"b"
 
 
@@ -62,13 +60,11 @@ def test_nothing_leads_out_of_the_folder(base: Path) -> None:
 def test_symlinks_within_the_folder_are_fine(base: Path) -> None:
     (base / "images/alias.jpg").symlink_to(base / "images/a.jpg")
     target = LinkResolver(str(base)).resolve("images/alias.jpg")
-    assert target.kind == "file"
     assert target.address.endswith("a.jpg")
 
 
 def test_a_file_swapped_for_a_symlink_after_the_check_is_not_followed(base: Path) -> None:
     target = LinkResolver(str(base)).resolve("images/a.jpg")
-    assert target.kind == "file"
     (base / "images/a.jpg").unlink()
     (base / "images/a.jpg").symlink_to(base.parent / "secret.jpg")
     with pytest.raises(ImageError):
@@ -110,18 +106,9 @@ def test_a_base_that_is_a_url() -> None:
     assert _reason(store, "/etc/passwd") == "refused_path"
 
 
-def test_a_changed_file_has_another_signature(base: Path) -> None:
-    resolver = LinkResolver(str(base))
-    before = resolver.resolve("images/a.jpg")
-    assert resolver.resolve("images/a.jpg") == before
-    write(base, "images/a.jpg", b"longer")
-    assert resolver.resolve("images/a.jpg") != before
-
-
 def test_a_file_over_the_limit(base: Path) -> None:
     write(base, "images/a.jpg", b"x" * 100)
     target = LinkResolver(str(base)).resolve("images/a.jpg")
-    assert target.kind == "file"
     assert len(read_file(target.address, 100)) == 100
     with pytest.raises(ImageError) as caught:
         read_file(target.address, 99)

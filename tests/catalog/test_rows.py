@@ -60,7 +60,7 @@ def test_rows_that_are_no_product() -> None:
         assert (rejection.reason, rejection.scope, rejection.row) == (reason, "product", 4)
 
 
-def test_only_an_id_and_a_image_are_needed() -> None:
+def test_only_an_id_and_an_image_are_needed() -> None:
     product, _ = _map({"id": "x", "image_link": "a.jpg"})
     assert product is not None
 

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from recsys.catalog.ssrf import GuardedBackend, GuardedTransport, RefusedAddressError, is_public
-from tests.catalog.web import Answer, Web
+from tests.catalog.web import Response, Web
 
 PUBLIC = ["93.184.215.14", "8.8.8.8", "2606:2800:21f:cb07:6820:80da:af6b:8b2c"]
 PRIVATE = [
@@ -74,7 +74,7 @@ def test_the_address_that_was_checked_is_the_one_connected_to(monkeypatch: pytes
 
 
 def test_a_private_host_that_the_configuration_names_is_reached(web: Web) -> None:
-    web.pages["/a"] = Answer(b"hello")
+    web.pages["/a"] = Response(b"hello")
     for backend in (
         GuardedBackend(allow_private=True),
         GuardedBackend(allow_private=False, private_hosts=["127.0.0.1"]),

@@ -1,4 +1,4 @@
-"""A small web server whose answers a test decides, and that remembers what it was asked."""
+"""A small web server with responses that a test decides; it keeps the requests it got."""
 
 import http.server
 import threading
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass
-class Answer:
+class Response:
     """What the server says to one request."""
 
     body: bytes = b""
@@ -18,7 +18,7 @@ class Answer:
 
 
 @dataclass
-class Asked:
+class Request:
     """One request the server got."""
 
     path: str
@@ -26,32 +26,32 @@ class Asked:
 
 
 class Web:
-    """Serves ``pages`` (path → answer, or a function of the request) on a free port of 127.0.0.1."""
+    """Serves ``pages`` (path → response, or a function of the request) on a free port of 127.0.0.1."""
 
     def __init__(self) -> None:
-        self.pages: dict[str, Answer | Callable[[Asked], Answer]] = {}
-        self.asked: list[Asked] = []
+        self.pages: dict[str, Response | Callable[[Request], Response]] = {}
+        self.requests: list[Request] = []
         web = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
             def do_GET(self) -> None:
-                asked = Asked(self.path, {k.lower(): v for k, v in self.headers.items()})
-                web.asked.append(asked)
-                page = web.pages.get(self.path, Answer(status=404))
-                answer = page(asked) if callable(page) else page
-                etag = answer.headers.get("ETag")
-                if etag and asked.headers.get("if-none-match") == etag:
-                    answer = Answer(status=304, headers=answer.headers)
-                self.send_response(answer.status)
-                for name, value in answer.headers.items():
+                request = Request(self.path, {k.lower(): v for k, v in self.headers.items()})
+                web.requests.append(request)
+                page = web.pages.get(self.path, Response(status=404))
+                response = page(request) if callable(page) else page
+                etag = response.headers.get("ETag")
+                if etag and request.headers.get("if-none-match") == etag:
+                    response = Response(status=304, headers=response.headers)
+                self.send_response(response.status)
+                for name, value in response.headers.items():
                     self.send_header(name, value)
-                length = len(answer.body) if answer.claimed_length is None else answer.claimed_length
+                length = len(response.body) if response.claimed_length is None else response.claimed_length
                 self.send_header("Content-Length", str(length))
                 self.end_headers()
-                self.wfile.write(answer.body)
-                self.close_connection = length != len(answer.body)
+                self.wfile.write(response.body)
+                self.close_connection = length != len(response.body)
 
             def log_message(self, *_: object) -> None:
                 pass
@@ -64,8 +64,8 @@ class Web:
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 
     def count(self, path: str) -> int:
-        """How often ``path`` was asked for."""
-        return sum(asked.path == path for asked in self.asked)
+        """Number of requests for ``path``."""
+        return sum(request.path == path for request in self.requests)
 
     def close(self) -> None:
         """Stop serving."""

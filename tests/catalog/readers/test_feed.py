@@ -1,11 +1,7 @@
 """One catalog in every format and compression gives the same records; damaged feeds are refused."""
 
 import gzip
-import http.server
 import json
-import threading
-from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 import fsspec
@@ -17,6 +13,7 @@ import zstandard
 from recsys.catalog.readers.feed import fingerprint, local_copy, read_feed
 from recsys.config import CatalogConfig
 from recsys.errors import InputError, TransientError
+from tests.catalog.web import Response, Web
 
 ROWS = [{"id": f"p{i}", "title": f"Mug, {i}"} for i in range(700)]
 LIMIT = 10**9
@@ -103,50 +100,32 @@ def test_text_in_latin_1(tmp_path: Path) -> None:
     assert _read(path, tmp_path, encoding="latin-1") == [{"id": "1", "title": "Café"}]
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[tuple[str, Path]]:
-    folder = tmp_path / "served"
-    folder.mkdir()
-
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *_: object) -> None:
-            pass
-
-    httpd = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=folder))
-    threading.Thread(target=httpd.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{httpd.server_port}", folder
-    httpd.shutdown()
-    httpd.server_close()
-
-
-def test_feeds_come_from_anywhere(server: tuple[str, Path], tmp_path: Path) -> None:
-    url, folder = server
-    (folder / "feed.csv").write_bytes(_text("csv"))
+def test_feeds_come_from_anywhere(web: Web, tmp_path: Path) -> None:
+    local = tmp_path / "feed.csv"
+    local.write_bytes(_text("csv"))
+    web.pages["/feed.csv"] = Response(_text("csv"))
     fsspec.filesystem("memory").pipe_file("/shop/feed.csv", _text("csv"))
-    places = [
-        str(folder / "feed.csv"),
-        f"file://{folder}/feed.csv",
-        f"{url}/feed.csv",
-        "memory://shop/feed.csv",
-    ]
+    places = [str(local), f"file://{local}", f"{web.url}/feed.csv", "memory://shop/feed.csv"]
     for i, place in enumerate(places):
         path = local_copy(place, tmp_path / str(i), max_bytes=LIMIT)
         assert path.read_bytes() == _text("csv")
-        assert fingerprint(path) == fingerprint(folder / "feed.csv")
+        assert fingerprint(path) == fingerprint(local)
 
 
-def test_feeds_that_cannot_be_had(server: tuple[str, Path], tmp_path: Path) -> None:
-    url, folder = server
-    (folder / "large.csv").write_bytes(b"x" * 5000)
-    for place in (
-        "/nowhere/feed.csv",
-        f"{url}/missing.csv",
-        "memory://shop/missing.csv",
-        "nosuch://feed.csv",
-    ):
-        with pytest.raises(InputError):
-            local_copy(place, tmp_path / "in", max_bytes=LIMIT)
-    with pytest.raises(InputError, match="1,000 bytes"):
-        local_copy(f"{url}/large.csv", tmp_path / "in", max_bytes=1000)
-    with pytest.raises(TransientError):
-        local_copy("http://127.0.0.1:9/feed.csv", tmp_path / "in", max_bytes=LIMIT)
+@pytest.mark.parametrize(
+    ("place", "error"),
+    [
+        ("/nowhere/feed.csv", InputError),
+        ("{web}/missing.csv", InputError),
+        ("memory://shop/missing.csv", InputError),
+        ("nosuch://feed.csv", InputError),
+        ("{web}/large.csv", InputError),
+        ("{web}/down.csv", TransientError),
+        ("http://127.0.0.1:9/feed.csv", TransientError),
+    ],
+)
+def test_feeds_that_cannot_be_fetched(place: str, error: type[Exception], web: Web, tmp_path: Path) -> None:
+    web.pages["/large.csv"] = Response(b"x" * 5000)
+    web.pages["/down.csv"] = Response(status=503)
+    with pytest.raises(error):
+        local_copy(place.format(web=web.url), tmp_path / "in", max_bytes=1000)

@@ -1,8 +1,6 @@
 """Products by id and by words, as one types: SQLite's full-text index over a snapshot.
 
-A cache file per snapshot, built in a second per hundred thousand products and shared by processes.
-
-Does not know: similarity; the index.
+One cache file per snapshot, built in about two seconds per hundred thousand products and shared by processes.
 """
 
 import contextlib
@@ -10,31 +8,31 @@ import re
 import sqlite3
 import threading
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from recsys.workspace.snapshot import Snapshot
 
 _SCHEMA = """
-create table product(key integer primary key, id text not null, folded text not null, title text, brand text,
-                     image text);
+create table product(key integer primary key, id text not null, casefolded text not null, title text,
+                     brand text, image text);
 create virtual table words using fts5(id, title, brand, content='', tokenize='unicode61 remove_diacritics 2',
                                       prefix='1 2 3');
 """
 _BY_ID = """
-select id, title, brand, image from product where folded >= ? and folded < ? order by folded limit ?
+select id, title, brand, image from product
+where casefolded >= ? and casefolded < ? order by casefolded limit ?
 """
 _BY_WORDS = """
 select product.id, product.title, product.brand, product.image
 from (
-  select rowid as key, bm25(words, 4.0, 2.0, 1.0) as far from words where words match ? limit 1000
+  select rowid as key, bm25(words, 4.0, 2.0, 1.0) as distance from words where words match ? limit 1000
 ) as found
-join product on product.key = found.key order by found.far, product.id limit ?
+join product on product.key = found.key order by found.distance, product.id limit ?
 """
 """Of what matches, the first thousand are ranked: one letter matches everything, and typing must not wait."""
 _KEPT = 3
-"""Cache files left in the folder: the live snapshot's, the one before, and one for whoever is slow."""
+"""Cache files kept in the folder: the live snapshot's, the one before, and one for a slow reader."""
 
 
 class Suggestion(NamedTuple):
@@ -50,40 +48,34 @@ class Suggestion(NamedTuple):
 class Autocomplete:
     """The products of one snapshot. Safe to share between threads."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._local = threading.local()
-
-    @classmethod
-    def open(cls, path: Path, snapshot: Snapshot) -> "Autocomplete":
-        """Open the index at ``path``, built from ``snapshot`` if it is not there yet."""
+    def __init__(self, path: Path, snapshot: Snapshot) -> None:
+        """Open the index at ``path``; where there is none, build it from ``snapshot``."""
         if not path.exists():
             _build(path, snapshot)
         path.touch()
-        stale = sorted(path.parent.glob("*.sqlite"), key=lambda p: p.stat().st_mtime)[:-_KEPT]
-        for old in stale:
+        for old in sorted(path.parent.glob("*.sqlite"), key=lambda p: p.stat().st_mtime)[:-_KEPT]:
             old.unlink(missing_ok=True)
-        return cls(path)
+        self._path = path
+        self._local = threading.local()
 
     def find(self, typed: str, limit: int = 10) -> list[Suggestion]:
         """Return products whose id begins with what was typed, then those that have all of its words.
 
         The last word may be unfinished. Case and accents do not matter.
         """
-        folded = typed.strip().casefold()
-        if not folded:
+        casefolded = typed.strip().casefold()
+        if not casefolded:
             return []
-        rows = self._db.execute(_BY_ID, (folded, folded + "\U0010ffff", limit)).fetchall()
-        terms = re.findall(r"\w+", folded)
+        rows = self._db.execute(_BY_ID, (casefolded, casefolded + "\U0010ffff", limit)).fetchall()
+        terms = re.findall(r"\w+", casefolded)
         if terms and len(rows) < limit:
             query = " ".join(f'"{t}"' for t in terms) + "*"
             rows += self._db.execute(_BY_WORDS, (query, limit)).fetchall()
-        found = {row[0]: Suggestion(*row) for row in reversed(rows)}
-        return list(reversed(found.values()))[:limit]
+        return [Suggestion(*row) for row in dict.fromkeys(rows)][:limit]
 
     def some(self, limit: int = 10) -> list[Suggestion]:
         """Return some products with images, spread over the catalog: always the same."""
-        count = int(self._db.execute("select count(*) from product").fetchone()[0])
+        (count,) = self._db.execute("select count(*) from product").fetchone()
         step = max(1, count // max(1, 2 * limit))
         rows = self._db.execute(
             "select id, title, brand, image from product where key % ? = 0 and image is not null limit ?",
@@ -93,35 +85,29 @@ class Autocomplete:
 
     @property
     def _db(self) -> sqlite3.Connection:
-        db: sqlite3.Connection | None = getattr(self._local, "db", None)
-        if db is None:
-            db = sqlite3.connect(f"{self._path.as_uri()}?mode=ro&immutable=1", uri=True)
-            self._local.db = db
+        """This thread's connection."""
+        if not hasattr(self._local, "db"):
+            self._local.db = sqlite3.connect(f"{self._path.as_uri()}?mode=ro&immutable=1", uri=True)
+        db: sqlite3.Connection = self._local.db
         return db
 
 
 def _build(path: Path, snapshot: Snapshot) -> None:
     """Write the file beside its place and move it there: readers see all of it or nothing."""
     partial = path.with_name(f"{path.stem}.{uuid.uuid4().hex}.partial")
+    products = (
+        (id, id.casefold(), title, brand, images[0].hex() if images else None)
+        for batch in snapshot.batches(["id", "title", "brand", "images"])
+        for id, title, brand, images in zip(*(column.to_pylist() for column in batch.columns), strict=True)
+    )
     with contextlib.closing(sqlite3.connect(partial)) as db:
         db.execute("pragma journal_mode = off")
         db.execute("pragma synchronous = off")
         db.executescript(_SCHEMA)
-        for rows in _rows(snapshot):
-            db.executemany("insert into product values (?, ?, ?, ?, ?, ?)", rows)
-            words = [(key, id, title, brand) for key, id, _, title, brand, _ in rows]
-            db.executemany("insert into words(rowid, id, title, brand) values (?, ?, ?, ?)", words)
-        db.execute("create index by_id on product(folded)")
+        db.executemany(
+            "insert into product(id, casefolded, title, brand, image) values (?, ?, ?, ?, ?)", products
+        )
+        db.execute("insert into words(rowid, id, title, brand) select key, id, title, brand from product")
+        db.execute("create index by_id on product(casefolded)")
         db.commit()
     partial.replace(path)
-
-
-def _rows(snapshot: Snapshot) -> Iterator[list[tuple[Any, ...]]]:
-    key = 0
-    for batch in snapshot.batches(["id", "title", "brand", "images"]):
-        columns = (batch.column(name).to_pylist() for name in ("id", "title", "brand", "images"))
-        rows = []
-        for id, title, brand, images in zip(*columns, strict=True):
-            key += 1
-            rows.append((key, id, id.casefold(), title, brand, images[0].hex() if images else None))
-        yield rows

@@ -175,7 +175,7 @@ class IndexView:
     def autocomplete(self) -> Autocomplete:
         """Its products by id and words."""
         path = self._workspace.state(f"autocomplete/{self.snapshot_ref.partition('/')[2]}.sqlite")
-        return Autocomplete.open(path, self.snapshot)
+        return Autocomplete(path, self.snapshot)
 
     def embed(self, text: str | None, images: tuple[bytes, ...]) -> tuple[Float32, Float32]:
         """Return the vectors of ``images`` ``[N, D]`` and of ``text`` ``[0 or 1, D]``, unit norm.

@@ -1,7 +1,4 @@
-"""Thumbnails: the stored images at the few widths that the page asks for, the last ones kept ready.
-
-Does not know: HTTP.
-"""
+"""Thumbnails: stored images at the widths that the page asks for, the last ones kept in memory."""
 
 import threading
 from collections import OrderedDict
@@ -20,43 +17,38 @@ class Thumbnails:
     """Makes and keeps thumbnails. Safe to share between threads."""
 
     def __init__(self, cache_bytes: int) -> None:
-        self._room = cache_bytes
-        self._kept: OrderedDict[tuple[bytes, int], bytes] = OrderedDict()
+        self._cache_bytes = cache_bytes
+        self._cache: OrderedDict[tuple[str, int], bytes] = OrderedDict()
         self._size = 0
-        self._changing = threading.Lock()
+        self._lock = threading.Lock()
 
     def get(self, store: ImageStore, sha256: str, width: int) -> bytes | None:
-        """Return a JPEG at most ``width`` pixels wide and high; ``None`` where there is no such image.
+        """Return a JPEG at most ``width`` pixels wide and high; ``None`` where ``store`` lacks the image.
 
-        Raises :class:`InputError` for a width that is not offered or something that is no sha256.
+        ``sha256`` is 64 hex digits. Raises :class:`InputError` for a width that is not in :data:`WIDTHS`.
         """
         if width not in WIDTHS:
             offered = ", ".join(map(str, WIDTHS))
             raise InputError(f"Images are not offered {width} wide.", fix=f"Ask for one of {offered}.")
-        try:
-            key = (bytes.fromhex(sha256), width)
-        except ValueError:
-            key = (b"", width)
-        if len(key[0]) != 32:
-            raise InputError(f"{sha256[:80]!r} names no image.", fix="Use the sha256, 64 hex digits.")
-        with self._changing:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-                return self._kept[key]
-        if key[0] not in store:
+        key, source = (sha256, width), bytes.fromhex(sha256)
+        with self._lock:
+            if key in self._cache:
+                self._cache.move_to_end(key)
+                return self._cache[key]
+        if source not in store:
             return None
-        jpeg = shrink(store.jpeg(key[0]), width)
-        with self._changing:
-            if key not in self._kept:
-                self._kept[key] = jpeg
+        jpeg = shrink(store.jpeg(source), width)
+        with self._lock:
+            if key not in self._cache:
+                self._cache[key] = jpeg
                 self._size += len(jpeg)
-            while self._size > self._room and self._kept:
-                self._size -= len(self._kept.popitem(last=False)[1])
+            while self._size > self._cache_bytes:
+                self._size -= len(self._cache.popitem(last=False)[1])
         return jpeg
 
 
 def shrink(jpeg: bytes, side: int) -> bytes:
-    """Return the image with its longest side at most ``side`` pixels; as it is where it is no larger."""
+    """Return the image with its longest side at most ``side`` pixels; unchanged if it is no larger."""
     height, width = simplejpeg.decode_jpeg_header(jpeg)[:2]
     scale = side / max(height, width)
     if scale >= 1:

@@ -122,16 +122,6 @@ def test_the_answer_is_that_of_ranking_everything(
     assert (len(found.order) > end) == (len(whole.order) > end)
 
 
-def test_a_boost_brings_up_what_is_far_away(collection: Collection) -> None:
-    resolved = resolve(collection, "sku-00000", 0.5)
-    last = everything(collection, resolved)[-1].id
-    boost = Rule(id=1, action="boost", target="product", target_value=last, strength=1.0)
-    query = SearchQuery(like=("sku-00000",), limit=3)
-    best = everything(collection, resolved)[0].score
-    if everything(collection, resolved)[-1].score + 1 > best:
-        assert ids(collect(collection, query, resolved, [boost], diversity_pool=10))[0] == last
-
-
 def test_pins_and_boosts_stay_within_the_filter(collection: Collection) -> None:
     resolved = resolve(collection, "sku-00000", 0.5)
     outside = next(r for r in collection.records(["brand"]) if r.payload["brand"] == "Bolt").id

@@ -35,21 +35,18 @@ def test_without_anything_the_order_is_that_of_the_scores() -> None:
     ]  # equal scores: by id, however they come
 
 
-def test_a_boost_and_a_bury_move_by_their_strength_and_leave_the_score() -> None:
-    three = [candidate("a", 0.9), candidate("b", 0.85), candidate("c", 0.8)]
-    rules = [rule(1, "boost", "c", strength=0.07), rule(2, "bury", "a", strength=0.2)]
+def test_rules_add_up_and_leave_the_score() -> None:
+    three = [candidate("a", 0.9, brand="Acme"), candidate("b", 0.85), candidate("c", 0.8)]
+    rules = [
+        rule(1, "boost", "c", strength=0.07),
+        rule(2, "bury", "a", strength=0.2),
+        rule(3, "boost", "Acme", target="brand", strength=0.1),
+    ]
     ranking = rank(three, rules, collapse_variants=True)
     assert ids(ranking) == ["c", "b", "a"]
-    top = ranking.order[0]
-    assert top.product.score == 0.8
-    assert top.shifted_score == pytest.approx(0.87)
-    assert [(e.rule_id, e.action, e.shift) for e in top.effects] == [(1, "boost", 0.07)]
-
-
-def test_rules_add_up() -> None:
-    acme = candidate("a", 0.5, brand="Acme")
-    rules = [rule(1, "boost", "Acme", target="brand", strength=0.2), rule(2, "bury", "a", strength=0.05)]
-    assert rank([acme], rules, collapse_variants=True).order[0].shifted_score == pytest.approx(0.65)
+    assert [r.product.score for r in ranking.order] == [0.8, 0.85, 0.9]
+    assert [r.shifted_score for r in ranking.order] == pytest.approx([0.87, 0.85, 0.8])
+    assert [(e.rule_id, e.action, e.shift) for e in ranking.order[0].effects] == [(1, "boost", 0.07)]
 
 
 def test_what_is_blocked_is_not_there_and_is_accounted_for() -> None:
@@ -78,24 +75,23 @@ def test_variants_collapse_under_the_best_and_are_counted() -> None:
 
 
 def test_a_product_named_like_a_group_is_no_variant_of_it() -> None:
-    assert ids(rank([candidate("g", 0.9), candidate("x", 0.8, group="g")], collapse_variants=True)) == [
-        "g",
-        "x",
-    ]
+    pair = [candidate("g", 0.9), candidate("x", 0.8, group="g")]
+    assert ids(rank(pair, collapse_variants=True)) == ["g", "x"]
 
 
-def test_a_pinned_variant_leads_its_group() -> None:
-    rows = [candidate("a", 0.9, group="g"), candidate("b", 0.2, group="g")]
-    ranking = rank(rows, [rule(1, "pin", "b")], collapse_variants=True)
-    assert ids(ranking) == ["b"]
-    assert [v.id for v in ranking.order[0].variants] == ["a"]
-    both = rank(rows, [rule(1, "pin", "b"), rule(2, "pin", "a")], collapse_variants=True)
-    assert ids(both) == ["b", "a"]  # whoever pins two variants wants to see two
-
-
-def test_a_boosted_variant_takes_the_lead_of_its_group() -> None:
+@pytest.mark.parametrize(
+    ("actions", "order"),
+    [
+        ([("pin", "b")], ["b"]),
+        ([("boost", "b")], ["b"]),
+        ([("pin", "b"), ("pin", "a")], ["b", "a"]),  # whoever pins two variants wants to see two
+    ],
+)
+def test_a_moved_variant_leads_its_group(actions: list[tuple[str, str]], order: list[str]) -> None:
     rows = [candidate("a", 0.9, group="g"), candidate("b", 0.85, group="g")]
-    assert ids(rank(rows, [rule(1, "boost", "b")], collapse_variants=True)) == ["b"]
+    ranking = rank(rows, [rule(i, *what) for i, what in enumerate(actions, 1)], collapse_variants=True)
+    assert ids(ranking) == order
+    assert [v.id for v in ranking.order[0].variants] == [id for id in "ab" if id not in order]
 
 
 def test_mmr_follows_its_equation() -> None:

@@ -5,9 +5,11 @@ from pathlib import Path
 import pytest
 
 from recsys import config
+from recsys.config import reference
 from recsys.errors import ConfigError
 
-CONF = Path(__file__).resolve().parents[2] / "conf"
+ROOT = Path(__file__).resolve().parents[2]
+CONF = ROOT / "conf"
 
 
 def write(folder: Path, text: str) -> Path:
@@ -56,3 +58,8 @@ def test_the_environment_overrides_the_file(tmp_path: Path, monkeypatch: pytest.
 @pytest.mark.parametrize("path", sorted(CONF.glob("*.toml")), ids=lambda p: p.stem)
 def test_every_config_that_we_ship_is_valid(path: Path) -> None:
     assert config.load(path).base_dir == CONF
+
+
+def test_the_reference_page_is_current() -> None:
+    page = (ROOT / "docs" / "configuration.md").read_text()
+    assert page == reference.markdown(), "run: recsys config --reference > docs/configuration.md"

@@ -153,11 +153,11 @@ class Fetcher:
         etag, modified = response.headers.get("ETag"), response.headers.get("Last-Modified")
         return Fetched(bytes(data), Validators(etag, modified))
 
-    def _wait(self, attempt: int, asked_s: float) -> None:
+    def _wait(self, attempt: int, least_s: float) -> None:
         backoff = self._config.backoff_s * 2**attempt
         with self._lock:
             backoff *= self._random.uniform(0.5, 1.5)
-        self._stop.wait(min(max(backoff, asked_s), self._config.max_backoff_s))
+        self._stop.wait(min(max(backoff, least_s), self._config.max_backoff_s))
 
     def _count(self, host: str, *, failed: bool) -> None:
         with self._lock:

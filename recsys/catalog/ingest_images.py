@@ -1,6 +1,6 @@
 """The image phase of an ingest: every image link gets an outcome, and new images go into image shards.
 
-Files are decoded in a few threads, downloads wait in many; only so many are under way at a time. Outcomes
+Many threads wait for downloads, a few of them at a time decode; only so many images are under way. Outcomes
 are committed together with the shard that holds their images, so a kill costs one shard at most.
 """
 
@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
+from threading import BoundedSemaphore
 
 from recsys.catalog.fetch import Fetcher, Validators
 from recsys.catalog.image_state import ImageState, LinkState
@@ -54,8 +55,9 @@ class ImageIngest:
         self.state = ImageState(workspace, self._settings)
         self._shard = OpenShard(workspace, self.state, self._settings.id)
         self._fetcher = Fetcher(config)
-        self._decoders = ThreadPoolExecutor(config.decode_workers or os.cpu_count() or 1, "decode")
-        self._downloads = ThreadPoolExecutor(config.concurrency, "download")
+        num_decoders = config.decode_workers or os.cpu_count() or 1
+        self._decoding = BoundedSemaphore(num_decoders)
+        self._pool = ThreadPoolExecutor(max(config.concurrency, num_decoders), "images")
 
     def run(self) -> dict[str, int]:
         """Give every link an outcome; return how many were downloaded, unchanged and so on."""
@@ -72,8 +74,7 @@ class ImageIngest:
     def close(self) -> None:
         """End the threads and drop a shard that was not committed."""
         self._fetcher.close()
-        for pool in (self._downloads, self._decoders):
-            pool.shutdown(cancel_futures=True)
+        self._pool.shutdown(cancel_futures=True)
         self._shard.drop()
         self.state.close()
 
@@ -101,8 +102,7 @@ class ImageIngest:
         known = self.state.link(target.address) or LinkState()
         if target.signature and known.signature == target.signature:
             return _unchanged(link, target, known)
-        pool = self._decoders if target.kind == "file" else self._downloads
-        return pool.submit(self._check, link, target, known)
+        return self._pool.submit(self._check, link, target, known)
 
     # -- in threads --------------------------------------------------------------------------------
 
@@ -112,32 +112,32 @@ class ImageIngest:
         limit = self._config.max_bytes
         try:
             if target.kind == "file":
-                data = read_file(target.address, limit)
-                return self._decode(replace(checked, work="read"), data)
-            if target.kind == "object":
-                signature, found = read_object(target.address, limit, known.signature)
+                checked = replace(checked, work="read")
+                data: bytes | None = read_file(target.address, limit)
+            elif target.kind == "object":
+                signature, data = read_object(target.address, limit, known.signature)
                 checked = replace(checked, state=LinkState(signature=signature))
             else:
                 fetched = self._fetcher.fetch(target.address, Validators(known.etag, known.last_modified))
-                found, (etag, modified) = fetched.data, fetched.validators
+                data, (etag, modified) = fetched.data, fetched.validators
                 checked = replace(checked, state=LinkState(etag=etag, last_modified=modified))
-            if found is None and known != LinkState():
+            if data is None and known != LinkState():
                 return _unchanged(link, target, known)
-            return self._decoders.submit(self._decode, checked, found or b"").result()
+            with self._decoding:
+                return self._decode(checked, data or b"")
         except ImageError as error:
             if error.reason == UNAVAILABLE and known.sha256:
                 return _Checked(link, target.address, known, "kept")
             return _rejected(checked, error)
 
     def _decode(self, checked: _Checked, data: bytes) -> _Checked:
+        """Check the image, and normalise it unless it is stored; raises :class:`ImageError`."""
         sha256 = hashlib.sha256(data).digest()
-        try:
-            stored = self.state.is_stored(sha256)
-            image = None if stored else normalise(data, self._settings)
-            if stored:
-                open_image(data, self._settings)
-        except ImageError as error:
-            return _rejected(checked, error)
+        image = None
+        if self.state.is_stored(sha256):
+            open_image(data, self._settings)
+        else:
+            image = normalise(data, self._settings)
         return replace(checked, state=replace(checked.state, sha256=sha256), image=image)
 
     # -- in the calling thread ---------------------------------------------------------------------

@@ -52,7 +52,7 @@ def run(config: Config, workspace: Workspace) -> Manifest:
 
     The id comes from the content, so an unchanged feed with unchanged images gives the same snapshot.
     The returned manifest's ``info`` is of this run, also if the snapshot existed before: its ``diff`` is
-    the change to the catalog in service. A run that was killed goes on where it was.
+    the change to the catalog in service. A run after a kill goes on where the killed one stopped.
 
     Raises :class:`~recsys.errors.InputError` for a feed that cannot be read,
     :class:`~recsys.errors.GuardError` if a guard stops the run, and

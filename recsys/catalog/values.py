@@ -44,14 +44,14 @@ class ValueProblemError(Exception):
 
 @dataclass(frozen=True)
 class Money:
-    """An amount, and its currency (ISO 4217) where one was named."""
+    """An amount, and its currency (ISO 4217) if one was named."""
 
     amount: float
     currency: str | None
 
 
 def parse_text(value: Any) -> str | None:
-    """Return a value as one line of text, or ``None`` where it is empty."""
+    """Return a value as one line of text, or ``None`` if it is empty."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
@@ -67,7 +67,7 @@ def parse_text(value: Any) -> str | None:
 
 
 def parse_identifier(value: Any) -> str | None:
-    """Return an id as text; raises :class:`ValueProblemError` where it cannot name a product."""
+    """Return an id as text; raises :class:`ValueProblemError` if it is too long to name a product."""
     text = parse_text(value)
     if text is not None and len(text) > MAX_ID_LENGTH:
         raise ValueProblemError("bad_id", f"has {len(text)} characters; an id has at most {MAX_ID_LENGTH}")

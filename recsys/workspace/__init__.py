@@ -1,14 +1,16 @@
 """Artifacts and their formats: the only thing that stages share.
 
-    store       a workspace: immutable artifacts, committed atomically, found by id; mutable pointers
-    product     the product schema: column names and types of a catalog snapshot
-    snapshot    reader of a catalog snapshot
-    image_store reader and writer of image-store shards
-    normalise   one image: source bytes in, a checked and normalised image out
-    embeddings  reader and writer of embedding shards and of the sets made of them
-    splits      reader and writer of the train/validation/holdout assignment
-    pairs       reader of files of judged pairs
-    judgements  what people judged, as a night reads it
+    store        a workspace: immutable artifacts, committed atomically, found by id; mutable pointers
+    product      the product schema: column names and types of a catalog snapshot
+    columns      how a setting names a column or a custom attribute
+    snapshot     reader of a catalog snapshot
+    image_store  reader and writer of image shards
+    normalise    one image: source bytes in, a checked and normalised image out
+    embeddings   reader and writer of embedding shards and of the sets made of them
+    splits       reader and writer of the split of a snapshot's products
+    pairs        reader of files of judged pairs
+    judgements   the judgements people gave on the page, exported as such a file
+    evaluations  the evaluations of encoders
 
 Does not know: any stage, torch, or what an artifact is for.
 """

@@ -16,14 +16,14 @@ _WITHOUT_TEXT = {"attributes", "images", "content_hash", "payload_hash"}
 
 
 def attribute_of(name: str) -> str | None:
-    """Return the custom attribute that ``name`` stands for; ``None`` where it is a product column."""
+    """Return the custom attribute that ``name`` stands for; ``None`` if it is a product column."""
     return None if name in PRODUCTS.names else name.removeprefix(ATTRIBUTE_PREFIX)
 
 
 def read_column(products: pa.Table, name: str, *, setting: str) -> list[str | None]:
     """Return a column or custom attribute as text, one value per row of ``products``; blank is ``None``.
 
-    Raises :class:`ConfigError` that names the ``setting`` where the table has no such column and none of
+    Raises :class:`ConfigError` that names the ``setting`` if the table has no such column and none of
     its products such an attribute.
     """
     attribute = attribute_of(name)

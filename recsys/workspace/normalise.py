@@ -105,7 +105,7 @@ def normalise(source: bytes, settings: Normalisation) -> NormalisedImage:
 
 
 def open_image(source: bytes, settings: Normalisation) -> ImageFile.ImageFile:
-    """Return the image with only its header read; raises :class:`ImageError` where it breaks a bound."""
+    """Return the image with only its header read; raises :class:`ImageError` if it breaks a bound."""
     if not source:
         raise ImageError("image_empty", "The file is empty.")
     if len(source) > settings.max_bytes:
@@ -186,7 +186,7 @@ def _decode_jpeg(source: bytes, full: tuple[int, int], size: tuple[int, int]) ->
     """Decode at M/8 of the size, the smallest a little over ``size``, and resample from there.
 
     That is the image of a full decode and Lanczos for a quarter of the work: mean difference 0.5 to 1.7
-    of 255. ``None`` where Pillow should have a second look.
+    of 255. ``None`` if Pillow should try the file too.
     """
     need = max(wanted * _HEADROOM / side for side, wanted in zip(full, size, strict=True))
     eighths = next((m for m in range(1, 8) if m / 8 >= need), 8)
@@ -236,7 +236,7 @@ def _decode_with_pillow(image: Image.Image, size: tuple[int, int]) -> Image.Imag
 
 
 def _orientation(header: Image.Image) -> int:
-    """Return the EXIF orientation, 1 to 8; EXIF that cannot be read says nothing.
+    """Return the EXIF orientation, 1 to 8; 1 if the EXIF data cannot be read.
 
     Ask again after decoding: Pillow turns a TIFF upright while it loads.
     """
@@ -247,7 +247,7 @@ def _orientation(header: Image.Image) -> int:
 
 
 def _is_srgb(profile: bytes | None) -> bool:
-    """Whether a profile says what we assume without one; a broken or huge one is as good as none."""
+    """Whether the colours are sRGB: by the profile, or because there is none that can be used."""
     if not profile or len(profile) > _MAX_PROFILE_BYTES:
         return True
     try:

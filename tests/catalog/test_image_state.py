@@ -33,19 +33,6 @@ def _store(workspace: Workspace, state: ImageState, *which: int) -> str:
     return workspace.list("images")[-1].ref
 
 
-def test_links_and_images_are_remembered(state: ImageState, workspace: Workspace) -> None:
-    _store(workspace, state, 0)
-    known = LinkState(etag='"1"', sha256=IMAGES[0].sha256)
-    state.set_link("a", known)
-    state.commit()
-    state.set_link("lost", known)
-    again = _reopened(state, workspace)
-    assert again.link("a") == known
-    assert again.link("lost") is None  # was not committed
-    assert again.is_stored(IMAGES[0].sha256)
-    assert not again.is_stored(IMAGES[1].sha256)
-
-
 def test_shards_that_others_wrote_are_found_and_lost_ones_forgotten(
     workspace: Workspace, state: ImageState
 ) -> None:

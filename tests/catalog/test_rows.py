@@ -60,22 +60,11 @@ def test_rows_that_are_no_product() -> None:
         assert (rejection.reason, rejection.scope, rejection.row) == (reason, "product", 4)
 
 
-def test_only_an_id_and_an_image_are_needed() -> None:
-    product, _ = _map({"id": "x", "image_link": "a.jpg"})
-    assert product is not None
-
-
 def test_the_sale_price_must_be_in_the_same_currency() -> None:
     product, [rejection] = _map({"id": "x", "title": "Mug", "price": "5 EUR", "sale_price": "4 USD"})
     assert product is not None
     assert product.values["currency"] == "EUR"
     assert (rejection.column, rejection.reason) == ("sale_price", "bad_price")
-
-
-def test_numbers_take_the_configured_currency() -> None:
-    product, _ = _map({"id": "x", "title": "Mug", "price": 5}, currency="SEK")
-    assert product is not None
-    assert product.values["currency"] == "SEK"
 
 
 def test_long_texts_are_cut_and_said_so() -> None:

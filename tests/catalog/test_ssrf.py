@@ -87,13 +87,3 @@ def test_a_private_host_that_the_configuration_names_is_reached(web: Web) -> Non
         pytest.raises(RefusedAddressError),
     ):
         client.get(f"{web.url}/a")
-
-
-def test_unknown_names_and_closed_ports_are_transport_errors() -> None:
-    backend = GuardedBackend(allow_private=True)
-    with httpx.Client(transport=GuardedTransport(backend, max_connections=2), trust_env=False) as client:
-        for url in ("http://nowhere.invalid/", "http://127.0.0.1:9/"):
-            with pytest.raises(httpx.TransportError):
-                client.get(url, timeout=5)
-    with pytest.raises(RefusedAddressError):
-        backend.connect_unix_socket("/var/run/docker.sock")

@@ -1,7 +1,4 @@
-from pathlib import Path
-
 import numpy as np
-import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -55,13 +52,3 @@ def test_a_query_scores_exactly_the_weighted_cosines(seed: int, weight: float) -
     scores = stored @ query_vector(query.image[0], query.text[0], weight)
     expected = weight * gallery.image @ query.image[0] + (1 - weight) * gallery.text @ query.text[0]
     np.testing.assert_allclose(scores, expected, atol=1e-5)
-
-
-def test_a_shard_that_was_not_closed_cannot_be_read(tmp_path: Path) -> None:
-    rng = np.random.default_rng(0)
-    writer = ShardWriter(tmp_path / "vectors.arrow", 4)
-    writer.write(keys(rng, 3), vectors(rng, 3))
-    with pytest.raises(pa.ArrowInvalid, match="Not an Arrow file"):
-        Shard(tmp_path / "vectors.arrow")
-    writer.close()
-    assert len(Shard(tmp_path / "vectors.arrow")) == 3

@@ -6,7 +6,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from recsys.errors import ArtifactError
 from recsys.workspace import Workspace
 from recsys.workspace.image_store import FILE, ImageShardWriter
 from recsys.workspace.product import PRODUCTS, REJECTED
@@ -53,12 +52,6 @@ def test_batches_cover_the_products_in_order(snapshot: Snapshot) -> None:
     assert snapshot.num_products == 7
 
 
-def test_whole_tables(snapshot: Snapshot) -> None:
-    assert snapshot.table().schema.equals(PRODUCTS)
-    assert snapshot.table(["attributes"]).to_pylist()[0] == {"attributes": [("split", "train")]}
-    assert snapshot.rejected().num_rows == 0
-
-
 def test_images_of_all_its_shards(snapshot: Snapshot) -> None:
     store = snapshot.images()
     assert list(store) == SHA
@@ -67,8 +60,3 @@ def test_images_of_all_its_shards(snapshot: Snapshot) -> None:
     assert store.size(SHA[1]) == (4, 3)
     assert SHA[2] in store
     assert b"\x09" * 32 not in store
-
-
-def test_a_snapshot_that_is_not_there(workspace: Workspace) -> None:
-    with pytest.raises(ArtifactError, match="snapshots/none"):
-        Snapshot.open(workspace, "snapshots/none")

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.errors import ArtifactError, ConfigError
+from recsys.errors import ArtifactError
 from recsys.workspace import Workspace, content_id
 
 
@@ -112,11 +112,6 @@ def test_pointers_are_replaced_whole(store: Workspace) -> None:
     store.write_pointer("catalog", {"snapshot": "snapshots/1"})
     store.write_pointer("catalog", {"snapshot": "snapshots/2"})
     assert store.read_pointer("catalog") == {"snapshot": "snapshots/2"}
-
-
-def test_a_remote_workspace_needs_a_cache() -> None:
-    with pytest.raises(ConfigError, match="no local cache"):
-        Workspace("s3://bucket/x")
 
 
 def _write_pointers(root: str, worker: int) -> None:

@@ -15,7 +15,7 @@ from pydantic.dataclasses import dataclass
 
 from recsys.errors import InputError
 from recsys.feedback.validation import Moment, Text, input_error
-from recsys.index.filters import SEPARATOR, AnyOf, Ids, ancestors, levels
+from recsys.index.filters import SEPARATOR, AnyOf, Ids, ancestors, category, levels
 from recsys.workspace.product import MAX_ID_LENGTH
 
 Action = Literal["pin", "block", "boost", "bury"]
@@ -110,7 +110,7 @@ class Rule:
         if self.target == "product":
             return Ids((self.target_value,))
         if self.target == "category":
-            return AnyOf("product_type", (_path(self.target_value),))
+            return category(self.target_value)
         return AnyOf("brand", (self.target_value,))
 
     @property

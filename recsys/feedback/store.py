@@ -23,7 +23,7 @@ from recsys.feedback.database import Database, audit, judgements, rules
 from recsys.feedback.judgements import Judgement, Label
 from recsys.feedback.rule_cache import RuleCache
 from recsys.feedback.rules import RULE_FIELDS, Rule, StoredRule
-from recsys.feedback.validation import Author, Context, Moment, ProductId, Text, checked
+from recsys.feedback.validation import Author, Context, ProductId, Text, checked
 from recsys.workspace import Workspace
 
 FILE = "search.db"
@@ -135,7 +135,6 @@ class FeedbackStore:
     def rules(
         self,
         *,
-        at: Moment | None = None,
         include_past: bool = False,
         product_id: ProductId | None = None,
         limit: int = 100,
@@ -143,18 +142,10 @@ class FeedbackStore:
     ) -> list[StoredRule]:
         """Return rules, newest first: active and coming ones, and with ``include_past`` all others too.
 
-        ``at`` asks for those that were, are or will be active then. ``product_id`` for those made for that
-        product's page or about it.
+        ``product_id`` asks for those made for that product's page or about it.
         """
         query = sa.select(rules).order_by(rules.c.id.desc()).limit(limit).offset(offset)
-        if at is not None:
-            query = query.where(
-                rules.c.created_at <= at,
-                sa.or_(rules.c.retired_at.is_(None), rules.c.retired_at > at),
-                sa.or_(rules.c.starts_at.is_(None), rules.c.starts_at <= at),
-                sa.or_(rules.c.expires_at.is_(None), rules.c.expires_at > at),
-            )
-        elif not include_past:
+        if not include_past:
             query = query.where(
                 rules.c.retired_at.is_(None),
                 sa.or_(rules.c.expires_at.is_(None), rules.c.expires_at > now()),
@@ -258,22 +249,15 @@ class FeedbackStore:
     # -- audit trail -----------------------------------------------------------------------------
 
     def audit(
-        self,
-        *,
-        rule_id: int | None = None,
-        judgement_id: int | None = None,
-        limit: int = 100,
-        before_id: int | None = None,
+        self, *, rule_id: int | None = None, limit: int = 100, before_id: int | None = None
     ) -> list[AuditEntry]:
-        """Return audit entries, newest first: all, or those of one rule or judgement.
+        """Return audit entries, newest first: all, or those of one rule.
 
         ``before_id`` continues after the last entry of the previous page.
         """
         query = sa.select(audit).order_by(audit.c.id.desc()).limit(limit)
         if rule_id is not None:
             query = query.where(audit.c.rule_id == rule_id)
-        if judgement_id is not None:
-            query = query.where(audit.c.judgement_id == judgement_id)
         if before_id is not None:
             query = query.where(audit.c.id < before_id)
         with self._database.reading() as connection:

@@ -5,7 +5,7 @@
 Products go by product id here; only :mod:`recsys.index.translate` knows point ids.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, NamedTuple
 
@@ -111,10 +111,7 @@ class Query:
     vector: Float32
     """``[2 * D]``, weighted: see :func:`recsys.workspace.embeddings.query_vector`."""
     limit: int = 10
-    offset: int = 0
     filter: Filter = ()
-    exact: bool = False
-    """Compare with every vector instead of searching the graph."""
-    payload: bool | Sequence[str] = True
-    """All of the payload, some columns of it, or (``False``) the id only."""
+    payload: bool = True
+    """All of the payload, or the product id only."""
     with_vectors: bool = False

@@ -5,11 +5,13 @@ changed by what differs: vectors that changed, columns that changed, products th
 repeated, so a publication that was killed is finished by running again.
 """
 
+import json
 import logging
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from recsys.config import Config
@@ -19,15 +21,18 @@ from recsys.index.audit import Audit, audit_build, audit_changes
 from recsys.index.base import FAILED, READY, SCHEMA_VERSION, CollectionInfo, Metadata, Point
 from recsys.index.diff import Changes, diff
 from recsys.index.engine import Collection, VectorIndex, Writer, batches, open_index
-from recsys.index.journal import Journal
 from recsys.index.points import indexed_columns
 from recsys.index.service import LOCK, now
 from recsys.index.source import Row, Source
 from recsys.progress import track
-from recsys.workspace import Manifest, Workspace
+from recsys.workspace import Manifest, Workspace, content_id
 from recsys.workspace.embeddings import SET_KIND
+from recsys.workspace.store import write_atomic
 
 logger = logging.getLogger(__name__)
+
+KIND = "publications"
+CODE_VERSION = 1
 
 
 def run(config: Config, workspace: Workspace, snapshot_ref: str, embedding_set_ref: str) -> Manifest:
@@ -52,7 +57,7 @@ def run(config: Config, workspace: Workspace, snapshot_ref: str, embedding_set_r
 class Publisher:
     """Publishes one source. Every step finds and skips what is done already."""
 
-    def __init__(self, config: Config, workspace: Workspace, index: VectorIndex, journal: Journal) -> None:
+    def __init__(self, config: Config, workspace: Workspace, index: VectorIndex, journal: "Journal") -> None:
         self._config = config
         self._workspace = workspace
         self._index = index
@@ -318,3 +323,89 @@ def missing_points(writer: Writer, source: Source, batch_size: int) -> Iterable[
 
 def _counts(*, new: int = 0, unchanged: int = 0) -> dict[str, int]:
     return {"new": new, "vectors": 0, "payload": 0, "gone": 0, "unchanged": unchanged}
+
+
+@dataclass
+class Journal:
+    """What a publication did so far: its memory across kills.
+
+    What was live when a publication first began decides its id and is *previous* in its manifest. A run that
+    was killed after the switch still writes the manifest of what it did, not "nothing changed".
+    """
+
+    workspace: Workspace
+    inputs: dict[str, str]
+    key: str
+    before: dict[str, Any]
+    """The live collection when it began."""
+    plan: dict[str, Any] | None = None
+    """What a change set out to do: on a server a change shows half-made, so a second look finds less."""
+    result: dict[str, Any] | None = None
+    """``Manifest.info``, written just before the step that readers see; set if they do see it."""
+
+    @classmethod
+    def open(
+        cls, config: Config, workspace: Workspace, source: Source, live: CollectionInfo | None
+    ) -> "Journal":
+        """Continue the publication of ``source`` that was interrupted, or begin one."""
+        inputs = {
+            "snapshot": source.snapshot_ref,
+            "embeddings": source.embedding_set_ref,
+            "encoder": source.encoder_ref,
+        }
+        where = {"alias": config.index.alias, "url": config.index.url, "code": CODE_VERSION}
+        journal = cls(workspace, inputs, content_id({**inputs, **where}), _summary(live))
+        if journal._path.exists():
+            saved = json.loads(journal._path.read_text(encoding="utf-8"))
+            finished = saved["done"] is not None and _shows(live, saved["done"])
+            if finished or saved["before"] == journal.before:
+                journal.before, journal.plan = saved["before"], saved["plan"]
+                journal.result = saved["done"] if finished else None
+        journal._write()
+        return journal
+
+    def record_plan(self, plan: dict[str, Any]) -> dict[str, Any]:
+        """Record what a change is about to do, and return it; a resumed change keeps its first plan."""
+        self.plan = self.plan or plan
+        self._write()
+        return self.plan
+
+    def record_result(self, info: dict[str, Any]) -> None:
+        """Record what will have been done once the next step is: switching, or committing a change."""
+        self.result = info
+        self._write()
+
+    def commit(self, info: dict[str, Any]) -> Manifest:
+        """Write the manifest of the finished publication and delete the journal."""
+        id = content_id({"key": self.key, "before": self.before, "action": info["action"]})
+        manifest = self.workspace.find(KIND, id)
+        if manifest is None:
+            with self.workspace.create(KIND, id, inputs=self.inputs) as draft:
+                draft.info.update(info)
+            manifest = draft.committed()
+        self.workspace.drop_scratch(KIND, self.key)
+        return manifest
+
+    @property
+    def _path(self) -> Path:
+        return self.workspace.scratch(KIND, self.key) / "journal.json"
+
+    def _write(self) -> None:
+        state = {"before": self.before, "plan": self.plan, "done": self.result}
+        write_atomic(self._path, json.dumps(state, indent=1))
+
+
+def _summary(live: CollectionInfo | None) -> dict[str, Any]:
+    if live is None:
+        return {"collection": None}
+    values = live.metadata.to_json()
+    kept = ("encoder", "snapshot", "embedding_set", "published_at")
+    return {"collection": live.name} | {name: values[name] for name in kept}
+
+
+def _shows(live: CollectionInfo | None, result: dict[str, Any]) -> bool:
+    """Tell whether readers see the recorded result."""
+    if live is None or live.metadata.pending:
+        return False
+    seen = (live.name, live.metadata.snapshot, live.metadata.encoder)
+    return seen == (result["collection"], result["snapshot"], result["encoder"])

@@ -62,23 +62,16 @@ class Translator:
         scored again with the original vectors; ``None`` where the collection is not quantised.
         """
         models = self.models
-        if query.exact:
-            params = models.SearchParams(
-                exact=True, quantization=models.QuantizationSearchParams(ignore=True)
-            )
-        else:
-            rescoring = models.QuantizationSearchParams(rescore=True, oversampling=oversampling)
-            params = models.SearchParams(
-                hnsw_ef=max(ef, query.limit + query.offset),
-                quantization=None if oversampling is None else rescoring,
-            )
+        rescoring = models.QuantizationSearchParams(rescore=True, oversampling=oversampling)
+        params = models.SearchParams(
+            hnsw_ef=max(ef, query.limit), quantization=None if oversampling is None else rescoring
+        )
         return models.QueryRequest(
             query=self.nearest(query.vector.tolist()),
             limit=query.limit,
-            offset=query.offset,
             filter=self.filter(query.filter),
             params=params,
-            with_payload=True if query.payload is True else ["id", *(query.payload or ())],
+            with_payload=query.payload or ["id"],
             with_vector=query.with_vectors,
         )
 

@@ -171,12 +171,11 @@ def similar(
     limit: int = 10,
     image_weight: float = 0.5,
     filter: Filter = (),
-    exact: bool = False,
 ) -> list[Hit]:
     """Return the products nearest to a stored one, itself left out."""
     (stored,) = collection.retrieve([id], payload=False, with_vectors=True)
     assert stored.vector is not None
     image, text = halves(stored.vector)
     vector = query_vector(image, text, image_weight)
-    hits = collection.query(Query(vector=vector, limit=limit + 1, filter=filter, exact=exact))
+    hits = collection.query(Query(vector=vector, limit=limit + 1, filter=filter))
     return [hit for hit in hits if hit.id != id][:limit]

@@ -1,6 +1,6 @@
 """What every engine promises through the seam: the same tests over Qdrant Edge and a Qdrant server."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -155,20 +155,14 @@ def test_the_score_is_the_weighted_sum_of_two_cosines(published: Collection, wei
     assert hits[0].id == catalog[5].id
 
 
-def test_limit_offset_payload_and_vectors_of_a_query(published: Collection) -> None:
+def test_payload_and_vectors_of_a_query(published: Collection) -> None:
     points = make_points()
     vector = points[0].vector
-    everything = published.query(Query(vector=vector, limit=COUNT, exact=True))
-    page = published.query(Query(vector=vector, limit=5, offset=3, exact=True))
-    assert [h.id for h in page] == [h.id for h in everything[3:8]]
-    assert everything[0].payload == points[0].payload
-    assert everything[0].vector is None
+    whole = published.query(Query(vector=vector, limit=1))[0]
+    assert (whole.payload, whole.vector) == (points[0].payload, None)
     bare = published.query(Query(vector=vector, limit=1, payload=False, with_vectors=True))[0]
     assert bare.payload == {"id": points[0].id}
-    assert bare.vector is not None
     np.testing.assert_allclose(bare.vector, vector, atol=1e-6)
-    chosen = published.query(Query(vector=vector, limit=1, payload=["price", "title"]))[0]
-    assert set(chosen.payload) == {"id", "price", "title"}
 
 
 def test_a_batch_of_queries_answers_each(published: Collection) -> None:
@@ -348,12 +342,3 @@ def test_batches_are_bounded_by_bytes(make_config: Callable[..., Config], worksp
     publish(index, iter(points))
     assert index.open().count() == 5
     index.close()
-
-
-def test_points_may_be_a_stream(index: VectorIndex) -> None:
-    def stream() -> Iterator[Point]:
-        yield from make_points(25)
-
-    with index.build(name_of(index), META) as writer:
-        assert writer.upsert(stream()) == 25
-        assert writer.upsert(iter(())) == 0

@@ -418,9 +418,9 @@ def crash_at(step: str, config: Config, patch: pytest.MonkeyPatch) -> Iterator[N
             inner.setattr(owners[step], step, crash)
         else:
             owner, name = {
-                "record_result": ("recsys.index.journal.Journal", "record_result"),
+                "record_result": ("recsys.index.run.Journal", "record_result"),
                 "drop_old": ("recsys.index.run.Publisher", "drop_old_collections"),
-                "manifest": ("recsys.index.journal.Journal", "commit"),
+                "manifest": ("recsys.index.run.Journal", "commit"),
             }[step]
             inner.setattr(f"{owner}.{name}", _crash)
         with pytest.raises(Crash):

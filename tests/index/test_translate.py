@@ -45,49 +45,34 @@ def test_filters() -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "query", "ef", "exact", "rescored"),
+    ("settings", "limit", "ef", "oversampling"),
     [
-        ({}, {"limit": 5}, 256, None, 4.0),
-        ({"ef": 16, "oversampling": 2.0}, {"limit": 30, "offset": 10}, 40, None, 2.0),
-        ({"quantize": False}, {}, 256, None, None),
-        ({}, {"exact": True}, None, True, None),
+        ({}, 5, 256, 4.0),
+        ({"ef": 16, "oversampling": 2.0}, 40, 40, 2.0),
+        ({"quantize": False}, 10, 256, None),
     ],
 )
-def test_search_parameters(
-    settings: dict[str, Any],
-    query: dict[str, Any],
-    ef: int | None,
-    exact: bool | None,
-    rescored: float | None,
-) -> None:
+def test_search_parameters(settings: dict[str, Any], limit: int, ef: int, oversampling: float | None) -> None:
     for collection in collections(**settings):
-        params = collection.request(Query(vector=VECTOR, **query)).params
-        assert (params.hnsw_ef, params.exact or None) == (ef, exact)
-        if exact:
-            assert params.quantization.ignore
-        elif rescored is None:
+        params = collection.request(Query(vector=VECTOR, limit=limit)).params
+        assert params.hnsw_ef == ef
+        if oversampling is None:
             assert params.quantization is None
         else:
-            assert (params.quantization.rescore, params.quantization.oversampling) == (True, rescored)
+            assert (params.quantization.rescore, params.quantization.oversampling) == (True, oversampling)
 
 
 def test_what_a_query_asks_for() -> None:
     server, edge = collections()
-    query = Query(vector=VECTOR, limit=3, offset=2, payload=["price"], with_vectors=True, filter=FILTER)
+    query = Query(vector=VECTOR, limit=3, payload=False, with_vectors=True, filter=FILTER)
     request = server.request(query)
     assert request.query == VECTOR.tolist()
     assert request.filter == server.translator.filter(FILTER)
     for found in (request, edge.request(query)):
-        assert (found.limit, found.offset, found.with_payload, found.with_vector) == (
-            3,
-            2,
-            ["id", "price"],
-            True,
-        )
+        assert (found.limit, found.with_payload, found.with_vector) == (3, ["id"], True)
         assert found.filter.must_not
-    for payload, wanted in ((True, True), (False, ["id"])):
-        for collection in (server, edge):
-            assert collection.request(Query(vector=VECTOR, payload=payload)).with_payload == wanted
+    for collection in (server, edge):
+        assert collection.request(Query(vector=VECTOR)).with_payload is True
 
 
 def test_points() -> None:

@@ -50,7 +50,7 @@ def resolve(collection: Collection, id: str, weight: float) -> ResolvedQuery:
 
 def everything(collection: Collection, resolved: ResolvedQuery) -> list[Hit]:
     vector = query_vector(*resolved.vectors, resolved.image_weight)
-    hits = collection.query(Query(vector=vector, limit=COUNT, exact=True, with_vectors=True))
+    hits = collection.query(Query(vector=vector, limit=COUNT, with_vectors=True))
     return [h for h in hits if h.id not in resolved.excluded]
 
 

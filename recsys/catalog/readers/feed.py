@@ -51,44 +51,12 @@ def local_copy(url: str, folder: Path, *, max_bytes: int) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / (Path(urllib.parse.urlsplit(url).path).name or "feed")
     partial = target.with_name(f".{target.name}.part")
-    if url.startswith(("http://", "https://")):
-        _download(url, partial, max_bytes)
-    else:
-        _copy(url, partial)
-    partial.replace(target)
-    return target
-
-
-def _download(url: str, target: Path, max_bytes: int) -> None:
-    """Fetch a feed over HTTP; its address comes from the configuration, so it may be a private one."""
     try:
-        transport = httpx.HTTPTransport(retries=3)
-        with (
-            httpx.Client(follow_redirects=True, timeout=60, transport=transport) as client,
-            client.stream("GET", url) as response,
-        ):
-            response.raise_for_status()
-            with target.open("wb") as file:
-                for chunk in response.iter_bytes():
-                    file.write(chunk)
-                    if file.tell() > max_bytes:
-                        raise InputError(
-                            f"{url} has over {max_bytes:,} bytes.", fix="Raise catalog.max_feed_bytes."
-                        )
-    except httpx.HTTPStatusError as error:
-        status = error.response.status_code
-        kind = TransientError if status == 429 or status >= 500 else InputError
-        raise kind(f"{url} answered {status}.", fix="Check catalog.feed and the server.") from None
-    except httpx.HTTPError as error:
-        raise TransientError(
-            f"{url} could not be fetched: {error!r}.", fix="Try again; check catalog.feed."
-        ) from None
-
-
-def _copy(url: str, target: Path) -> None:
-    try:
-        with fsspec.open(url, "rb") as source, target.open("wb") as file:
-            shutil.copyfileobj(source, file, 1 << 20)
+        if url.startswith(("http://", "https://")):
+            _download(url, partial, max_bytes)
+        else:
+            with fsspec.open(url, "rb") as source, partial.open("wb") as file:
+                shutil.copyfileobj(source, file, 1 << 20)
     except FileNotFoundError:
         raise InputError(
             f"There is no feed at {url}.", fix="Set catalog.feed to the path or URL of the feed."
@@ -97,10 +65,30 @@ def _copy(url: str, target: Path) -> None:
         raise InputError(
             f"{url} cannot be opened: {error}.", fix="Install that fsspec file system, or copy the feed."
         ) from None
-    except OSError as error:
+    except (OSError, httpx.HTTPError) as error:
         raise TransientError(
-            f"{url} could not be fetched: {error!r}.", fix="Try again; check the store."
+            f"{url} could not be fetched: {error!r}.", fix="Try again; check catalog.feed and the server."
         ) from None
+    partial.replace(target)
+    return target
+
+
+def _download(url: str, target: Path, max_bytes: int) -> None:
+    """Fetch a feed over HTTP; its address comes from the configuration, so it may be a private one."""
+    transport = httpx.HTTPTransport(retries=3)
+    with (
+        httpx.Client(follow_redirects=True, timeout=60, transport=transport) as client,
+        client.stream("GET", url) as response,
+        target.open("wb") as file,
+    ):
+        status = response.status_code
+        if status != 200:
+            kind = TransientError if status == 429 or status >= 500 else InputError
+            raise kind(f"{url} answered {status}.", fix="Check catalog.feed and the server.")
+        for chunk in response.iter_bytes():
+            file.write(chunk)
+            if file.tell() > max_bytes:
+                raise InputError(f"{url} has over {max_bytes:,} bytes.", fix="Raise catalog.max_feed_bytes.")
 
 
 def fingerprint(path: Path) -> str:

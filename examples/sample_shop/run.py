@@ -1,17 +1,14 @@
-"""The door of the sample catalog: draws a shop, its feed and its photographs.
+"""Draw a made-up shop: its feed and its photographs.
 
     run(Path("catalog"), num_products=600)            # the first night
     run(Path("catalog"), num_products=600, night=2)   # the next: 1 % of the products changed
 
 Product k looks and reads the same whatever ``num_products`` is. Images that are there already are not
 drawn again; the feed is replaced in one step, after its images.
-
-Does not know: the pipeline that reads it.
 """
 
-import contextlib
 import csv
-import ctypes
+import io
 import json
 import logging
 import multiprocessing
@@ -20,36 +17,29 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import cv2
 
-from examples.sample_shop import broken
-from examples.sample_shop.design import product
-from examples.sample_shop.nights import State, state
-from examples.sample_shop.studio import num_photos, photograph
-from examples.sample_shop.words import COLUMNS, row
+from examples.sample_shop import feed
+from examples.sample_shop.photo import num_photos, photograph
+from examples.sample_shop.products import Catalog, catalog_of_night, product
 from recsys.errors import InputError
 from recsys.progress import track
 from recsys.workspace.store import write_atomic
 
 logger = logging.getLogger(__name__)
 
-VERSION = 1
-"""Raised when the drawing changes, so that images of an older version are drawn anew."""
+VERSION = 2  # raised when the drawing changes, so that images of an older version are drawn again
 FEED = "feed.csv"
-_STAMP = "sample.json"
+_SETTINGS = "sample.json"
 _NIGHT = "night.txt"
 _FIRST_NIGHT = datetime(2025, 1, 6, 1, tzinfo=UTC)
 _BROKEN_EVERY = 40
-_QUALITY = 90
-_ALONE = 24  # fewer images than this are drawn without starting workers
+_IMAGES_PER_WORKER = 24  # fewer are drawn sooner than another worker starts
 
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
-
-Task = tuple[int, int, int, str]  # owner, index, revision, path relative to the folder
+Photo = tuple[int, int, int, str]  # owner, index, revision, path relative to the folder
 
 
 def run(
@@ -76,37 +66,35 @@ def run(
         if not low <= value <= high:
             raise InputError(f"{name} is {value}.", fix=f"Give a number from {low} to {high}.")
     started = time.monotonic()
-    out.mkdir(parents=True, exist_ok=True)
-    _forget_others(out, {"version": VERSION, "seed": seed, "image_size": image_size})
-    catalog = state(seed, num_products, night)
-    draw = partial(_draw, str(out), seed, image_size)
-    missing = list(_missing(out, seed, catalog, max_images))
-    _draw_all(draw, missing)
-    if max_images and not (out / broken.FOLDER / "turned.jpg").exists():
-        first = catalog.numbers()[0]
-        owner = product(seed, first).owner
-        broken.write_files(
-            out, (out / _path(seed, owner, 0, catalog.photo_revisions.get(owner, 0))).read_bytes()
-        )
-    num_rows, num_images = _write_feed(out, seed, catalog, max_images)
+    _forget_other_settings(out, {"version": VERSION, "seed": seed, "image_size": image_size})
+    catalog = catalog_of_night(seed, num_products, night)
+    owners = sorted({product(seed, number).owner for number in catalog.numbers()})
+    photos = [photo for owner in owners for photo in _photos(seed, owner, catalog, max_images)]
+    there = {path.relative_to(out).as_posix() for path in out.glob("images/*/*.jpg")}
+    missing = [photo for photo in photos if photo[-1] not in there]
+    _draw_all(partial(_draw, out, seed, image_size), missing)
+    if photos and not (out / feed.BROKEN_IMAGES / "turned.jpg").exists():
+        feed.write_broken_images(out, (out / photos[0][-1]).read_bytes())
+    rows = list(_rows(seed, catalog, max_images))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, feed.COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_atomic(out / FEED, text.getvalue())
     write_atomic(out / _NIGHT, f"{night}\n")
     result = {
         "feed": str(out / FEED),
         "night": night,
         "seed": seed,
         "products": len(catalog.numbers()),
-        "rows": num_rows,
-        "images": num_images,
+        "rows": len(rows),
+        "images": len(photos),
         "drawn": len(missing),
-        "changed": catalog.tonight,
+        "changed": dict(catalog.tonight),
         "duration_s": round(time.monotonic() - started, 3),
     }
     logger.info(
-        "sample: night %d, %d rows, %d images drawn in %.1f s",
-        night,
-        num_rows,
-        len(missing),
-        result["duration_s"],
+        "sample: night %(night)d, %(rows)d rows, %(drawn)d images drawn in %(duration_s).1f s", result
     )
     return result
 
@@ -117,120 +105,69 @@ def last_night(out: Path) -> int:
     return int(path.read_text(encoding="utf-8")) if path.exists() else 0
 
 
-def _forget_others(out: Path, stamp: dict[str, int]) -> None:
+def _forget_other_settings(out: Path, settings: dict[str, int]) -> None:
     """Remove images that another seed, size or version drew: names alone do not tell them apart."""
-    path = out / _STAMP
-    text = json.dumps(stamp, sort_keys=True) + "\n"
+    path, text = out / _SETTINGS, json.dumps(settings, sort_keys=True) + "\n"
     if path.exists() and path.read_text(encoding="utf-8") != text:
-        for image in (out / "images").glob("*/*"):
+        for image in out.glob("images/*/*"):
             image.unlink()
+    out.mkdir(parents=True, exist_ok=True)
     write_atomic(path, text)
 
 
-def _path(seed: int, owner: int, index: int, revision: int) -> str:
-    """Return where an image lies, relative to the folder."""
-    take = f"-take{revision + 1}" if revision else ""
-    return f"images/{product(seed, owner).design.category}/P{owner:06d}-{index + 1}{take}.jpg"
-
-
-def _images(seed: int, owner: int, catalog: State, max_images: int) -> list[Task]:
+def _photos(seed: int, owner: int, catalog: Catalog, max_images: int) -> list[Photo]:
     """Return the images of an owner. A new take replaces the first image only."""
-    revisions = [catalog.photo_revisions.get(owner, 0), 0, 0]
-    count = min(max_images, num_photos(seed, owner))
-    return [(owner, i, revisions[i], _path(seed, owner, i, revisions[i])) for i in range(count)]
+    folder, photos = f"images/{product(seed, owner).design.category}", []
+    for index in range(min(max_images, num_photos(seed, owner))):
+        revision = 0 if index else catalog.revisions["image", owner]
+        take = f"-take{revision + 1}" if revision else ""
+        photos.append((owner, index, revision, f"{folder}/P{owner:06d}-{index + 1}{take}.jpg"))
+    return photos
 
 
-def _missing(out: Path, seed: int, catalog: State, max_images: int) -> Iterator[Task]:
-    there = {f"images/{p.parent.name}/{p.name}" for p in (out / "images").glob("*/*.jpg")}
-    for owner in sorted({product(seed, n).owner for n in catalog.numbers()}):
-        yield from (task for task in _images(seed, owner, catalog, max_images) if task[3] not in there)
-
-
-def _draw(out: str, seed: int, size: int, task: Task) -> int:
-    """Draw one image and put it in place; return its size in bytes."""
-    owner, index, revision, name = task
-    image = photograph(seed, product(seed, owner), index, revision, size)
-    done, data = cv2.imencode(
-        ".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, _QUALITY]
-    )
-    assert done
-    path = Path(out, name)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial_path = path.with_suffix(f".{os.getpid()}.part")
-    partial_path.write_bytes(data.tobytes())
-    partial_path.replace(path)
-    return len(data)
-
-
-def _draw_all(draw: "partial[int]", tasks: list[Task]) -> None:
-    workers = min(_cores(), len(tasks) // _ALONE + 1)
+def _draw_all(draw: "partial[None]", photos: list[Photo]) -> None:
+    workers = min(os.cpu_count() or 1, len(photos) // _IMAGES_PER_WORKER + 1)
+    progress = partial(track, label="drawing images", total=len(photos))
     if workers == 1:
-        for task in track(tasks, label="drawing images", total=len(tasks)):
-            draw(task)
+        for photo in progress(photos):
+            draw(photo)
         return
     # Fresh interpreters: forking a process that runs threads (OpenCV, Arrow) can deadlock.
-    with multiprocessing.get_context("spawn").Pool(workers, _prepare_worker) as pool:
-        for _ in track(
-            pool.imap_unordered(draw, tasks, chunksize=8), label="drawing images", total=len(tasks)
-        ):
+    with multiprocessing.get_context("spawn").Pool(workers, cv2.setNumThreads, (1,)) as pool:
+        for _ in progress(pool.imap_unordered(draw, photos, chunksize=8)):
             pass
 
 
-def _prepare_worker() -> None:
-    cv2.setNumThreads(1)
-    with contextlib.suppress(OSError, AttributeError, TypeError):  # glibc only; elsewhere it is just slower
-        # Keep freed image buffers: fetching them from the kernel each time costs a third of the drawing.
-        mallopt = ctypes.CDLL(None).mallopt
-        mallopt(_M_MMAP_THRESHOLD, 1 << 28)
-        mallopt(_M_TRIM_THRESHOLD, 1 << 29)
+def _draw(out: Path, seed: int, size: int, photo: Photo) -> None:
+    """Draw one image and put it in place."""
+    owner, index, revision, name = photo
+    pixels = photograph(seed, product(seed, owner), index, revision, size)
+    _, jpeg = cv2.imencode(".jpg", pixels[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])
+    path = out / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial_path = path.with_suffix(f".{os.getpid()}.part")
+    partial_path.write_bytes(jpeg.tobytes())
+    partial_path.replace(path)
 
 
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _write_feed(out: Path, seed: int, catalog: State, max_images: int) -> tuple[int, int]:
-    """Write the feed, broken rows strewn in; return how many rows and images it has."""
-    partial_path = out / f".{FEED}.{os.getpid()}"
-    num_rows = 0
-    images: set[str] = set()
-    with partial_path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        pending: Iterator[dict[str, str]] = iter(())
-        for position, entry in enumerate(_rows(seed, catalog, max_images)):
-            if position == 0:
-                pending = iter(broken.rows(entry))
-            writer.writerow(entry)
-            images.update(filter(None, [entry["image_link"], *entry["additional_image_link"].split(",")]))
-            num_rows += 1
-            if position % _BROKEN_EVERY == _BROKEN_EVERY - 1:
-                num_rows += _write_some(writer, islice(pending, 1))
-        num_rows += _write_some(writer, pending)
-        file.flush()
-        os.fsync(file.fileno())
-    partial_path.replace(out / FEED)
-    return num_rows, len(images)
-
-
-def _write_some(writer: "csv.DictWriter[str]", entries: Iterator[dict[str, str]]) -> int:
-    count = 0
-    for entry in entries:
-        writer.writerow(entry)
-        count += 1
-    return count
-
-
-def _rows(seed: int, catalog: State, max_images: int) -> Iterator[dict[str, str]]:
-    for number in catalog.numbers():
+def _rows(seed: int, catalog: Catalog, max_images: int) -> Iterator[dict[str, str]]:
+    """Yield the rows of the feed, the broken ones strewn in."""
+    pending: list[dict[str, str]] = []
+    for position, number in enumerate(catalog.numbers()):
         one = product(seed, number)
-        photos = [task[3] for task in _images(seed, one.owner, catalog, max_images)]
-        night = max(
-            catalog.changed_on.get(number, 1),
-            catalog.changed_on.get(one.owner, 1) if one.owner in catalog.photo_revisions else 1,
-        )
-        yield row(seed, one, wording=catalog.wording.get(number, 0), offer=catalog.offer.get(number, 0)) | {
-            "image_link": photos[0] if photos else "",
-            "additional_image_link": ",".join(photos[1:]),
+        images = [photo[-1] for photo in _photos(seed, one.owner, catalog, max_images)]
+        night = catalog.changed_on.get(number, 1)
+        if catalog.revisions["image", one.owner]:
+            night = max(night, catalog.changed_on.get(one.owner, 1))
+        wording, offer = (catalog.revisions[kind, number] for kind in ("wording", "offer"))
+        entry = feed.row(seed, one, wording=wording, offer=offer) | {
+            "image_link": "".join(images[:1]),
+            "additional_image_link": ",".join(images[1:]),
             "updated_at": (_FIRST_NIGHT + timedelta(days=night - 1)).isoformat(),
         }
+        yield entry
+        if position == 0:
+            pending = feed.broken_rows(entry)
+        if position % _BROKEN_EVERY == _BROKEN_EVERY - 1 and pending:
+            yield pending.pop(0)
+    yield from pending

@@ -13,7 +13,6 @@ from urllib.parse import urlsplit
 import pytest
 import uvicorn
 
-from examples.sample_shop import run as sample
 from recsys.catalog import run as catalog
 from recsys.config import Config
 from recsys.embedding import run as embedding
@@ -25,6 +24,7 @@ from recsys.serving.app import create_app
 from recsys.serving.auth import digest
 from recsys.serving.run import listen, settings
 from recsys.workspace import Workspace
+from tests.serving.page.catalog import write
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
@@ -51,13 +51,12 @@ class Shop:
 
 @pytest.fixture(scope="package")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    """A hundred products of the sample catalog, published under two encoders; the second is live."""
+    """A hundred products, published under two encoders; the second is live."""
     folder = tmp_path_factory.mktemp("page")
-    sample.run(folder / "catalog", num_products=100, image_size=128)
     config = Config.model_validate(
         {
             "name": "sample shop",
-            "catalog": {"feed": str(folder / "catalog/feed.csv"), "attributes": ["collection"]},
+            "catalog": {"feed": str(write(folder / "catalog")), "attributes": ["collection"]},
             "encoder": {
                 "dim": 32,
                 "image": {"kind": "small", "image_size": 48},

@@ -1,0 +1,96 @@
+"""Who is who in the sample shop, what each night changes, and what the feed says of it."""
+
+from collections import Counter
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from examples.sample_shop.feed import COLUMNS, row
+from examples.sample_shop.materials import FINISHES, PATTERNS, materials
+from examples.sample_shop.products import (
+    BLOCK,
+    CATEGORIES,
+    HUES,
+    SHARE_CHANGED,
+    STYLES,
+    catalog_of_night,
+    product,
+)
+from examples.sample_shop.shapes import SHAPES
+
+
+@given(st.integers(0, 50), st.integers(0, 5000))
+def test_a_product_shows_the_images_of_an_earlier_variant_of_its_design(seed: int, number: int) -> None:
+    one = product(seed, number)
+    owner = product(seed, one.owner)
+    assert one.number == number
+    assert owner.owner == owner.number <= number
+    assert (owner.design, owner.hue) == (one.design, one.hue)
+    assert number // BLOCK == one.owner // BLOCK
+
+
+def test_six_hundred_products_make_a_varied_shop_of_groups() -> None:
+    products = [product(0, n) for n in range(600)]
+    assert len({(one.design.key, one.hue, one.size) for one in products}) == 600
+    groups = Counter(one.design.key for one in products)
+    assert 200 <= len(groups) <= 320
+    assert sum(count > 1 for count in groups.values()) > 0.6 * len(groups)
+    categories = Counter(one.design.category for one in products if one.number == one.owner)
+    assert set(categories) == set(CATEGORIES)
+    assert min(categories.values()) >= 6
+
+
+def test_shop_toml_names_only_what_can_be_drawn() -> None:
+    assert set(CATEGORIES) == set(SHAPES)
+    for category in CATEGORIES.values():
+        assert set(category["materials"]) <= set(FINISHES)
+        assert 0 < category["price"][0] < category["price"][1]
+    for style in STYLES.values():
+        assert set(style["hues"]) <= set(HUES)
+        assert len(style["hues"]) >= 5, "a group has up to five colours"
+        assert set(style["patterns"]) <= set(PATTERNS)
+        assert set(style["finishes"]) <= set(FINISHES)
+
+
+def test_rows_read_like_a_shop() -> None:
+    rows = [row(0, product(0, n)) for n in range(300)]
+    assert len({r["title"] for r in rows}) > 150
+    for r in rows:
+        assert set(r) | {"image_link", "additional_image_link", "updated_at"} == set(COLUMNS)
+        assert "{" not in r["title"] + r["description"]
+        price = float(r["price"].removesuffix(" USD"))
+        assert 0 < float((r["sale_price"] or "0.01 USD").removesuffix(" USD")) < price
+        digits = [int(d) for d in r["gtin"]]
+        assert sum(d * (3 if i % 2 else 1) for i, d in enumerate(digits)) % 10 == 0
+
+
+def test_a_new_wording_changes_words_only_and_a_new_offer_the_price_only() -> None:
+    plain, reworded, cheaper = (row(0, product(0, 17), **kind) for kind in ({}, {"wording": 1}, {"offer": 1}))
+    assert (plain["title"], plain["description"]) != (reworded["title"], reworded["description"])
+    assert (plain["price"], plain["availability"]) == (reworded["price"], reworded["availability"])
+    assert plain["price"] != cheaper["price"]
+    assert plain["title"] == cheaper["title"]
+
+
+def test_variants_differ_in_the_main_and_the_accent_colour_only() -> None:
+    one = next(
+        p for p in (product(0, n) for n in range(600)) if len(p.design.hues) > 2 and not p.design.sizes
+    )
+    first, second = materials(one), materials(product(0, one.number + 1))
+    assert {slot for slot in first if first[slot] != second[slot]} <= {"main", "accent"}
+    assert first["main"] != second["main"]
+
+
+@settings(deadline=None)
+@given(st.integers(0, 20), st.integers(1, 2000), st.integers(2, 12))
+def test_a_night_changes_about_one_product_in_a_hundred(seed: int, count: int, night: int) -> None:
+    before, after = (catalog_of_night(seed, count, n) for n in (night - 1, night))
+    old, new = set(before.numbers()), set(after.numbers())
+    changed = {n for n in old & new if after.changed_on.get(n) == night}
+    touched = len(changed) + len(old ^ new)
+    assert touched == sum(after.tonight.values()) == max(1, round(SHARE_CHANGED * len(old)))
+    assert new - old == set(range(before.count, after.count))
+
+
+def test_a_night_of_six_hundred_has_a_change_of_every_kind() -> None:
+    assert catalog_of_night(0, 600, 2).tonight == {"new": 1, "gone": 1, "image": 1, "wording": 1, "offer": 2}

@@ -126,7 +126,7 @@ def test_the_night_learns_from_what_people_judged_and_asks_the_rest(
     assert counts["holdout"] > 0
     assert "judgements" in evaluation.info["scores"]
     summary = (workspace.path(workspace.list("reports")[-1]) / "summary.txt").read_text()
-    assert f"Of what people judged: {counts['trained_on']} pairs learnt from" in summary
+    assert f"Of people's judgements: {counts['trained_on']} pairs learnt from" in summary
     assert judgements.ref in (workspace.path(workspace.list("reports")[-1]) / "report.html").read_text()
 
 

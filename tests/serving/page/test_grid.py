@@ -239,7 +239,7 @@ def test_filters_that_leave_nothing_say_so(open_page: Open) -> None:
 
 
 def test_more_and_less_like_this_lean_the_search(open_page: Open) -> None:
-    page = open_page(BAG)
+    page = open_page(f"{BAG}?variants=all")
     expect(cards(page).first).to_be_visible()
     before = ids(page)
     liked, unliked = before[4], before[0]

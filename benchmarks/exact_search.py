@@ -54,31 +54,36 @@ def labels(size: int, per_label: int) -> np.ndarray:
 
 def search(vectors: np.ndarray) -> float:
     """Our bare top k; returns a checksum."""
-    from recsys.metrics.exact import Similarity, Term, top_k
+    from recsys.metrics.exact import Term, score_chunks, top_k
 
-    scores, _ = top_k(Similarity([Term(vectors, vectors)]), K)
-    return float(scores[:, -1].mean())
+    size, total = len(vectors), 0.0
+    for _, scores in score_chunks([Term(vectors, vectors)], np.full(size, K)):
+        last = top_k(scores, K)[:, -1]
+        total += float(scores[np.arange(len(scores)), last].sum())
+    return total / size
 
 
 def evaluation(vectors: np.ndarray, codes: np.ndarray) -> float:
     """Every metric, each product searched among all others; returns MAP@R."""
-    from recsys.evaluation.relevance import EqualLabel, Relevance, split_marks
-    from recsys.metrics.exact import Similarity, Term, rank_marks
-    from recsys.metrics.retrieval import Ranked, compute, depth_of
+    from recsys.config.evaluation import TaskConfig
+    from recsys.evaluation.relevance import Relevance, equal_labels
+    from recsys.evaluation.scores import PoolVectors, score_queries
+    from recsys.evaluation.tasks import PreparedTask
+    from recsys.workspace.embeddings import Vectors
 
-    size = len(vectors)
-    own = np.arange(size)
-    relevance = Relevance([EqualLabel(codes, codes)], num_gallery=size, hidden=[EqualLabel(own, own)])
-    depth = depth_of(METRICS)
-    parts = [relevance.totals(own[i : i + 1024], depth) for i in range(0, size, 1024)]
-    num_relevant, ideal = (np.concatenate(p) for p in zip(*parts, strict=True))
-    values = {m: np.zeros(size) for m in METRICS}
-    similarity = Similarity([Term(vectors, vectors)])
-    depths = np.maximum(num_relevant, depth) * (num_relevant > 0)
-    for rows, marks in rank_marks(similarity, depths, relevance.marks, relevance.hidden):
-        hits, grades = split_marks(marks)
-        for name, value in compute(METRICS, Ranked(hits, grades, num_relevant[rows], ideal[rows])).items():
-            values[name][rows] = value
+    everyone = np.arange(len(vectors))
+    relevance = Relevance(
+        [equal_labels(codes, codes)], shape=(len(codes),) * 2, hidden=[equal_labels(everyone, everyone)]
+    )
+    num_relevant, num_not_similar = relevance.counts()
+    task = PreparedTask(
+        config=TaskConfig(name="labels", modality="image", relevant=("label",), metrics=METRICS),
+        queries=everyone, gallery=everyone, group_starts=None, relevance=relevance,
+        num_relevant=num_relevant, num_not_similar=num_not_similar, num_without_relevant=0,
+        is_judgements=False,
+    )  # fmt: skip
+    present = np.ones(len(vectors), np.bool_)
+    values = score_queries(task, PoolVectors(everyone, Vectors(vectors, vectors, present, present)), 1.0)
     return float(values["map@r"].mean())
 
 
@@ -154,7 +159,7 @@ def measure(size: int, repeats: int, threads: int) -> dict[str, Any]:
         "size": size, "dim": DIM, "k": K, "threads": threads,
         "ratio_to_faiss_wall": {n: median["wall_s"][n] / median["wall_s"]["faiss"] for n in ours},
         "ratio_to_faiss_cpu": {n: median["cpu_s"][n] / median["cpu_s"]["faiss"] for n in ours},
-        "targets": {"ratio_to_faiss": 1.5, "above_embeddings_mb": 300},
+        "targets": {"ratio_to_faiss": 1.1, "above_embeddings_mb": 300},
         "memory": memories,
         "seconds": times,
     }  # fmt: skip

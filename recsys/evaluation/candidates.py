@@ -1,16 +1,12 @@
-"""The candidates of a night and their embeddings: each is embedded once, and only what tasks need.
+"""The candidates of a night, and their embeddings of what the tasks need: each is embedded once.
 
     P = products to embed (the pool), D = dimensions of one modality
+    U = different images of the pool, F = features of the image tower
 
-Embeddings go to a scratch folder as they come and are kept there until the evaluation is committed, so a
-kill costs at most the candidate in hand.
-
-Features of images under a frozen image tower: read once, projected once per candidate.
-
-The candidates of a night differ in what was trained. Where the image tower was not, they share its
-features, which are nearly all of the work; the text tower's are shared by the encoder's ``TextCache``.
-
-    U = different images of the pool, F = features of the image tower, N = rows of a chunk
+Embeddings are written to a scratch folder that lasts until the evaluation is committed, so a kill costs at
+most the candidate being embedded. Candidates with the same frozen image tower share the features of the
+images, which are nearly all of the work; those of a frozen text tower are shared by the encoder's
+``TextCache``.
 """
 
 import json
@@ -19,6 +15,7 @@ import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -26,9 +23,10 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.lib.format import open_memmap
-from numpy.typing import NDArray
 
+from recsys.config import Config
 from recsys.config.embedding import EmbeddingConfig
+from recsys.encoder.description import read_description
 from recsys.encoder.inference import (
     Images,
     TextCache,
@@ -49,12 +47,12 @@ from recsys.workspace.snapshot import Snapshot
 
 logger = logging.getLogger(__name__)
 
-
 KIND = "encoders"
 CHAMPION, BASE, TUNED = "champion", "base", "tuned"
 
-_CODE = 1
+_INTERPOLATION_VERSION = 1
 _DONE = "done.json"
+_IMAGES_AT_ONCE = 4096
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,24 +73,24 @@ class Candidate:
 def candidates_of(challenger: Manifest, champion_ref: str | None, alphas: Sequence[float]) -> list[Candidate]:
     """Return the candidates of a night, simplest first after the champion; none is listed twice.
 
-    Raises :class:`ArtifactError` where the challenger does not name its base.
+    Raises :class:`ArtifactError` where the challenger does not name its base and its split.
     """
-    base = challenger.inputs.get("base")
-    if base is None:
+    if not {"base", "splits"} <= challenger.inputs.keys():
         raise ArtifactError(
-            f"The challenger {challenger.ref} does not name the base it was fine-tuned from.",
-            fix="Give the encoder that `recsys train` made; judge() takes any encoder.",
+            f"{challenger.ref} does not name the base and the split that it was trained with.",
+            fix="Give the encoder that `recsys train` made.",
         )
+    base = challenger.inputs["base"]
     found = [Candidate(name=CHAMPION, title="In service", ref=champion_ref)] if champion_ref else []
     found.append(Candidate(name=BASE, title="Zero-shot base", ref=base))
-    ends = (base, challenger.ref)
-    found += [
-        Candidate(
-            name=f"wise-{alpha:g}", title=f"{alpha:.0%} of the way to fine-tuned",
-            ref=f"{KIND}/{_interpolation_id(ends, alpha)}", alpha=alpha, ends=ends,
-        )
-        for alpha in alphas
-    ]  # fmt: skip
+    for alpha in alphas:
+        parts = {"base": base, "tuned": challenger.ref, "alpha": alpha, "code": _INTERPOLATION_VERSION}
+        found.append(
+            Candidate(
+                name=f"wise-{alpha:g}", title=f"{alpha:.0%} of the way to fine-tuned",
+                ref=f"{KIND}/{content_id(parts)}", alpha=alpha, ends=(base, challenger.ref),
+            )
+        )  # fmt: skip
     found.append(Candidate(name=TUNED, title="Fine-tuned tonight", ref=challenger.ref))
     first = {c.ref: c for c in reversed(found)}
     return [c for c in found if first[c.ref] is c]
@@ -100,29 +98,63 @@ def candidates_of(challenger: Manifest, champion_ref: str | None, alphas: Sequen
 
 def load(workspace: Workspace, candidate: Candidate) -> ProductEncoder:
     """Return the candidate's encoder; raises :class:`ArtifactError` where it cannot be made."""
-    if candidate.ends is None or candidate.alpha is None:
-        return _open(workspace, candidate.ref)
-    base, tuned = (_open(workspace, ref) for ref in candidate.ends)
+    refs = candidate.ends or (candidate.ref,)
+    encoders = [ProductEncoder.load(workspace.path(workspace.get(ref))) for ref in refs]
+    if candidate.alpha is None:
+        return encoders[0]
+    base, tuned = encoders
     return interpolate(base, tuned, candidate.alpha)
 
 
-def save(workspace: Workspace, candidate: Candidate, splits_ref: str | None) -> Manifest:
-    """Make sure the candidate is an artifact: an interpolation becomes one, with the refs of its ends."""
+def save(workspace: Workspace, candidate: Candidate, splits_ref: str) -> Manifest:
+    """Return the candidate's artifact; an interpolation becomes one, with the refs of its ends."""
     kind, _, id = candidate.ref.partition("/")
     existing = workspace.find(kind, id)
     if existing is not None or candidate.ends is None:
         return existing or workspace.get(candidate.ref)
     started = time.monotonic()
-    inputs = {"base": candidate.ends[0], "tuned": candidate.ends[1]}
-    if splits_ref:
-        inputs["splits"] = splits_ref
+    base, tuned = candidate.ends
+    inputs = {"base": base, "tuned": tuned, "splits": splits_ref}
     with workspace.create(kind, id, inputs=inputs) as draft:
         load(workspace, candidate).save(draft.path)
-        tuned = workspace.get(candidate.ends[1]).info
         draft.info |= {"role": "interpolation", "alpha": candidate.alpha}
-        draft.info |= {key: tuned[key] for key in ("config",) if key in tuned}
+        draft.info |= {k: v for k, v in workspace.get(tuned).info.items() if k == "config"}
         draft.info["duration_s"] = time.monotonic() - started
     return draft.committed()
+
+
+def reason_to_change(
+    config: Config, workspace: Workspace, snapshot_ref: str, champion_ref: str | None, candidate: Candidate
+) -> str | None:
+    """Return why a tie would be enough to replace the champion by ``candidate``, or ``None``."""
+    if champion_ref is None or workspace.find(*champion_ref.split("/", 1)) is None:
+        return None
+    champion = workspace.get(champion_ref)
+    model = workspace.get(candidate.ends[1] if candidate.ends else candidate.ref)
+    settings = [read_description(workspace.path(m))["config"] for m in (champion, model)]
+    different = _differences(*settings)
+    if different:
+        return f"the encoder's settings changed ({', '.join(different[:3])})."
+    days = config.evaluation.gate.refresh_after_days
+    trained = "base" in champion.inputs
+    if days is not None and trained and candidate.name != BASE:
+        made, now = (datetime.fromisoformat(m.created_at) for m in (champion, workspace.get(snapshot_ref)))
+        age = (now - made).total_seconds() / 86_400
+        if age > days:
+            return f"the champion was trained {age:.0f} days before this catalog, more than {days:g}."
+    return None
+
+
+def _differences(one: dict[str, Any], other: dict[str, Any], prefix: str = "") -> list[str]:
+    """Return the dotted names of settings that differ."""
+    found = []
+    for key in sorted(one.keys() | other.keys()):
+        a, b = one.get(key), other.get(key)
+        if isinstance(a, dict) and isinstance(b, dict):
+            found += _differences(a, b, f"{prefix}{key}.")
+        elif a != b:
+            found.append(f"{prefix}{key}")
+    return found
 
 
 class Embedder:
@@ -136,7 +168,7 @@ class Embedder:
         folder: Path,
         options: EmbeddingConfig,
     ) -> None:
-        """Keep results under ``folder``; a frozen text tower reads each text once for all candidates."""
+        """Keep results under ``folder``."""
         self._workspace, self._pool, self._folder, self._options = workspace, pool, folder, options
         self._snapshot = Snapshot.open(workspace, snapshot_ref)
         self._texts = TextCache()
@@ -148,79 +180,68 @@ class Embedder:
         """
         folder = self._folder / candidate.ref.replace("/", "-")
         if not (folder / _DONE).exists():
-            self._make(candidate, folder)
+            self._embed(candidate, folder)
         seconds = float(json.loads((folder / _DONE).read_text())["duration_s"])
-        names = ("image", "text", "has_image", "has_text")
-        return Vectors(*(np.load(folder / f"{n}.npy", mmap_mode="r") for n in names)), seconds
+        return Vectors(*(np.load(folder / f"{n}.npy", mmap_mode="r") for n in Vectors._fields)), seconds
 
-    def _make(self, candidate: Candidate, folder: Path) -> None:
+    def _embed(self, candidate: Candidate, folder: Path) -> None:
         started = time.monotonic()
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         encoder = load(self._workspace, candidate)
-        columns = list(dict.fromkeys(("id", *encoder.content.columns)))
         size = len(self._pool)
-        halves = [
-            open_memmap(folder / f"{n}.npy", "w+", np.float32, (size, encoder.dim)) for n in ("image", "text")
-        ]  # fmt: skip
-        flags = [np.zeros(size, np.bool_), np.zeros(size, np.bool_)]
+        shapes = {"image": (size, encoder.dim), "text": (size, encoder.dim)}
+        arrays = [
+            open_memmap(
+                folder / f"{name}.npy",
+                "w+",
+                np.float32 if name in shapes else np.bool_,
+                shapes.get(name, (size,)),
+            )
+            for name in Vectors._fields
+        ]
         rows = track(
-            self._rows(columns), label=f"embedding with {candidate.name}", total=size, unit="products"
-        )
-        at = 0
-        for part in self._stream(encoder, rows):
-            end = at + len(part.image)
+            self._rows(list(dict.fromkeys(("id", *encoder.content.columns)))),
+            label=f"embedding with {candidate.name}", total=size, unit="products",
+        )  # fmt: skip
+        start = 0
+        for part in self._vectors(encoder, rows):
             if not (np.isfinite(part.image).all() and np.isfinite(part.text).all()):
                 raise ArtifactError(
                     f"{candidate.title} ({candidate.ref}) gives vectors that are not numbers.",
                     fix="Its weights are damaged or diverged: lower the learning rate and train again.",
                 )
-            for array, values in zip((*halves, *flags), part, strict=True):
-                array[at:end] = values
-            at = end
-        for half in halves:
-            half.flush()
-        for name, flag in zip(("has_image", "has_text"), flags, strict=True):
-            np.save(folder / f"{name}.npy", flag)
+            end = start + len(part.image)
+            for array, values in zip(arrays, part, strict=True):
+                array[start:end] = values
+            start = end
+        for array in arrays:
+            array.flush()
         seconds = time.monotonic() - started
         (folder / _DONE).write_text(json.dumps({"duration_s": seconds}))
         logger.info("%s: embedded %d products in %.1f s", candidate.name, size, seconds)
 
-    def _stream(self, encoder: ProductEncoder, rows: Iterator[dict[str, Any]]) -> Iterator[Vectors]:
+    def _vectors(self, encoder: ProductEncoder, rows: Iterator[dict[str, Any]]) -> Iterator[Vectors]:
         images = self._snapshot.images()
         if not encoder.config.image.frozen:
             return embed_products(encoder, rows, images, self._options, text_cache=self._texts)
-        path = self._folder / f"features-{content_id({'of': image_digest(encoder)})}.npy"
-        wanted = (sha for row in self._rows(["images"]) for sha in row["images"])
-        shared = FrozenFeatures(path, wanted)
-        shared.read(encoder, images, self._options)
-        return shared.embed(encoder, rows, self._options, self._texts)
+        path = self._folder / f"features-{image_digest(encoder)}.npy"
+        features = FrozenFeatures(path, (sha for row in self._rows(["images"]) for sha in row["images"]))
+        features.read(encoder, images, self._options)
+        return features.embed(encoder, rows, self._options, self._texts)
 
     def _rows(self, columns: list[str]) -> Iterator[dict[str, Any]]:
         """Yield the pool's rows in order; memory is one batch."""
         start = 0
         for batch in self._snapshot.batches(columns):
             low, high = np.searchsorted(self._pool, [start, start + len(batch)])
-            start += len(batch)
             if high > low:
-                yield from batch.take(self._pool[low:high] - (start - len(batch))).to_pylist()
-
-
-def _open(workspace: Workspace, ref: str) -> ProductEncoder:
-    return ProductEncoder.load(workspace.path(workspace.get(ref)))
-
-
-def _interpolation_id(ends: tuple[str, str], alpha: float) -> str:
-    return content_id({"base": ends[0], "tuned": ends[1], "alpha": alpha, "code": _CODE})
-
-
-Float32 = NDArray[np.float32]
-
-_BLOCK = 4096
+                yield from batch.take(self._pool[low:high] - start).to_pylist()
+            start += len(batch)
 
 
 class FrozenFeatures:
-    """The features of some images under one image tower, in a file."""
+    """The features of some images under one frozen image tower, in a file."""
 
     def __init__(self, path: Path, sha256s: Iterable[bytes]) -> None:
         """Name the images and the ``.npy`` file that holds, or will hold, their features ``[U, F]``."""
@@ -228,14 +249,14 @@ class FrozenFeatures:
         self._row = {sha: i for i, sha in enumerate(dict.fromkeys(sha256s))}
 
     def read(self, encoder: ProductEncoder, images: Images, options: EmbeddingConfig) -> None:
-        """Fill the file with ``encoder``'s features, unless it is there."""
+        """Fill the file with ``encoder``'s features, unless it exists."""
         if self._path.exists():
             return
         partial = self._path.with_suffix(".partial")
         shas = list(self._row)
         features = open_memmap(partial, "w+", np.float32, (len(shas), encoder.image_tower.dim))
-        for start in range(0, len(shas), _BLOCK):
-            some = shas[start : start + _BLOCK]
+        for start in range(0, len(shas), _IMAGES_AT_ONCE):
+            some = shas[start : start + _IMAGES_AT_ONCE]
             features[start : start + len(some)] = image_features(encoder, some, images, options)
         features.flush()
         partial.replace(self._path)
@@ -259,12 +280,12 @@ class FrozenFeatures:
 
 
 def image_digest(encoder: ProductEncoder) -> str:
-    """Return what decides an image tower's features: a hash of its weights, and how pixels are made."""
-    made = {
+    """Return a hash of what decides an image tower's features: its weights, and how pixels are made."""
+    parts = {
         "tower": state_digest(encoder.image_tower),
         "described": encoder.image_tower.describe(),
         "mean": encoder.mean.flatten().tolist(),
         "std": encoder.std.flatten().tolist(),
         "pixels": [encoder.preprocess.image_size, encoder.preprocess.resize_mode],
     }
-    return json.dumps(made, sort_keys=True, default=str)
+    return content_id(parts)

@@ -1,13 +1,12 @@
 """The products of a snapshot as evaluation reads them: columns by name, components, splits, filters.
 
-    N = products of the snapshot, ascending by id; positions are 0-based in that order
-
-Does not know: tasks, vectors, candidates.
+N = products of the snapshot, ascending by id; positions are 0-based in that order
 """
 
 import hashlib
 from collections.abc import Mapping, Sequence
 from functools import cached_property, lru_cache
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +14,6 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from recsys.errors import ArtifactError, ConfigError
-from recsys.evaluation.relevance import codes
 from recsys.workspace import Workspace
 from recsys.workspace.columns import read_column
 from recsys.workspace.product import PRODUCTS
@@ -26,55 +24,44 @@ Positions = NDArray[np.int64]
 
 
 class Products:
-    """Columns of a snapshot and, where training made one, its split."""
+    """Columns of a snapshot and its split."""
 
-    def __init__(self, table: pa.Table, splits: pa.Table | None = None) -> None:
+    def __init__(self, table: pa.Table, splits: pa.Table) -> None:
         """Take a table with :data:`PRODUCTS`' columns and one with those of ``workspace.splits``.
 
         Raises :class:`ArtifactError` where they are not about the same products.
         """
-        self._table = table
+        self._table, self._splits = table, splits
         self.ids: list[str] = table.column("id").to_pylist()
-        if splits is not None and splits.column("id").to_pylist() != self.ids:
+        if splits.column("id").to_pylist() != self.ids:
             raise ArtifactError(
                 f"The split covers {splits.num_rows} products, the snapshot {len(self.ids)} others.",
                 fix="Train on this snapshot first; its split is then made from it.",
             )
-        self._splits = splits
         self.values = lru_cache(maxsize=64)(self._values)
 
     @classmethod
-    def open(cls, workspace: Workspace, snapshot_ref: str, splits_ref: str | None) -> "Products":
-        """Read the snapshot, and the split if there is one."""
+    def open(cls, workspace: Workspace, snapshot_ref: str, splits_ref: str) -> "Products":
+        """Read the snapshot and its split."""
         table = Snapshot.open(workspace, snapshot_ref).table(
             [name for name in PRODUCTS.names if name not in ("description", "images", "link", "image_link")]
         )
-        return cls(table, read_splits(workspace, splits_ref) if splits_ref else None)
+        return cls(table, read_splits(workspace, splits_ref))
 
     def __len__(self) -> int:
         return len(self.ids)
 
-    @property
-    def has_splits(self) -> bool:
-        """Whether there is a split."""
-        return self._splits is not None
-
     @cached_property
     def groups(self) -> NDArray[np.int64]:
-        """Item group of every product ``[N]``, as codes; a product without one is its own."""
-        return codes(self._group_keys())
-
-    def _group_keys(self) -> list[str]:
+        """Item group of every product ``[N]``, as codes; a product without one is a group of its own."""
         groups = self._table.column("item_group_id").to_pylist()
-        return [f"g:{g}" if g is not None else f"p:{i}" for g, i in zip(groups, self.ids, strict=True)]
+        return codes([(i,) if g is None else g for g, i in zip(groups, self.ids, strict=True)])
 
     @cached_property
     def component_keys(self) -> list[str]:
-        """Component of every product ``[N]``; without a split its item group, or itself."""
-        if self._splits is not None:
-            keys: list[str] = self._splits.column("component").to_pylist()
-            return keys
-        return self._group_keys()
+        """Component of every product ``[N]``: variants and duplicates share one."""
+        keys: list[str] = self._splits.column("component").to_pylist()
+        return keys
 
     @cached_property
     def components(self) -> NDArray[np.int64]:
@@ -82,12 +69,7 @@ class Products:
         return codes(self.component_keys)
 
     def in_split(self, split: str) -> NDArray[np.bool_]:
-        """Return which products are in ``split``, ``[N]``; raises :class:`ConfigError` without a split."""
-        if self._splits is None:
-            raise ConfigError(
-                "A task takes its queries from the pipeline's split, and this encoder has none.",
-                fix='Judge an encoder that was trained on the snapshot, or set split = "all" on the task.',
-            )
+        """Return which products are in ``split``, ``[N]``."""
         inside: NDArray[np.bool_] = pc.equal(self._splits.column("split"), split).to_numpy()
         return inside
 
@@ -108,7 +90,7 @@ class Products:
         return codes([None if None in row else row for row in zip(*columns, strict=True)])
 
     def matching(self, wanted: Mapping[str, str | Sequence[str]]) -> NDArray[np.bool_]:
-        """Return which products meet a filter ``[N]``: every column has the value, or one of the values."""
+        """Return which products match a filter ``[N]``: every column has the value, or one of the values."""
         inside = np.ones(len(self), np.bool_)
         for name, value in wanted.items():
             accepted = {value} if isinstance(value, str) else set(value)
@@ -123,3 +105,10 @@ def sample(ids: Sequence[str], size: int) -> Positions:
     hashes = [hashlib.blake2b(i.encode(), digest_size=8).digest() for i in ids]
     order = sorted(range(len(ids)), key=hashes.__getitem__)
     return np.array(sorted(order[:size]), np.int64)
+
+
+def codes(values: Sequence[Any]) -> NDArray[np.int64]:
+    """Return one code per value, equal for equal values, -1 for ``None``; order of first appearance."""
+    table: dict[Any, int] = {}
+    found = [-1 if v is None else table.setdefault(v, len(table)) for v in values]
+    return np.array(found, np.int64)

@@ -1,207 +1,191 @@
-"""Which gallery products are right answers to which queries: by equal labels, by listed ids, by judged pairs.
+"""The ground truth of a task: which gallery products are relevant to which queries, and how much.
 
-    Q = queries, G = gallery; codes are integers, -1 where a product has no value
+    Q = queries, G = results: gallery products or, where variants are collapsed, item groups
+    B = queries of a chunk
 
-A :class:`Relevance` joins a binary rule (for every metric but nDCG), graded rungs (for nDCG) and what is
-hidden from a query: itself and, where asked, its variants. It hands out *marks*, one byte per pair
-(``2 * grade + relevant``), which :func:`recsys.metrics.exact.rank_marks` carries along the ranking.
-
-The right answers of a task, from what its configuration names: columns, links, judged pairs.
+Pairs of queries and products are never all held at once: a :data:`Matcher` makes them for some queries.
 """
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
-from recsys.metrics.exact import Ints, Marks, Pairs
+from recsys.config.evaluation import TaskConfig
+from recsys.evaluation.products import Positions, Products
+from recsys.metrics.exact import Ints
+from recsys.workspace.pairs import JudgedPair, read_pairs
 
-MAX_GRADE = 127
-_AT_ONCE = 1 << 20
+Bools = NDArray[np.bool_]
+Grades = NDArray[np.int8]
+Matcher = Callable[[Ints], Bools]
+"""Query rows ``[B]`` → which gallery products match ``[B, gallery]``."""
 
-
-class Matcher(Protocol):
-    """Anything that pairs queries with gallery products."""
-
-    def pairs(self, rows: Ints) -> Pairs:
-        """Return the pairs of the queries ``rows``, ascending; ``Pairs.row`` indexes ``rows``."""
-        ...
-
-
-class EqualLabel:
-    """A gallery product matches where its label is the query's."""
-
-    def __init__(self, queries: Ints, gallery: Ints) -> None:
-        """Take label codes ``[Q]`` and ``[G]``; -1 matches nothing."""
-        self._order = np.argsort(gallery, kind="stable")
-        ordered = gallery[self._order]
-        self._start = np.searchsorted(ordered, queries, side="left")
-        self._count = np.searchsorted(ordered, queries, side="right") - self._start
-        self._count[queries < 0] = 0
-
-    def pairs(self, rows: Ints) -> Pairs:
-        """Return the pairs of the queries ``rows``."""
-        row, at = _expand(self._start[rows], self._count[rows])
-        return Pairs(row, self._order[at])
+_CELLS_AT_ONCE = 16 << 20
 
 
-class Listed:
-    """A gallery product matches where it is listed for the query."""
+class RelevanceChunk(NamedTuple):
+    """What is known of some queries and every result."""
 
-    def __init__(self, query: Ints, position: Ints, num_queries: int) -> None:
-        """Take pairs ``[P]``: query row and gallery position; repeats are dropped."""
-        both = np.unique(np.stack([query, position], axis=1).reshape(-1, 2), axis=0)
-        self._position = both[:, 1]
-        self._count = np.bincount(both[:, 0].astype(np.int64), minlength=num_queries)
-        self._start = np.cumsum(self._count) - self._count
-
-    def pairs(self, rows: Ints) -> Pairs:
-        """Return the pairs of the queries ``rows``."""
-        row, at = _expand(self._start[rows], self._count[rows])
-        return Pairs(row, self._position[at])
-
-
-class Grouped:
-    """Another matcher, seen by groups of gallery products: a group matches where any member does."""
-
-    def __init__(self, matcher: Matcher, group: Ints) -> None:
-        """Take the group of every gallery product ``[G]``, ascending from 0."""
-        self._matcher, self._group, self._num_groups = matcher, group, int(group.max(initial=-1)) + 1
-
-    def pairs(self, rows: Ints) -> Pairs:
-        """Return the pairs of the queries ``rows``; positions are of groups."""
-        found = self._matcher.pairs(rows)
-        return _join(self._num_groups, [Pairs(found.row, self._group[found.position])])
-
-
-class Rung(NamedTuple):
-    """One rung of graded relevance."""
-
-    matcher: Matcher
-    grade: int
+    hidden: Bools
+    """``[B, G]``: must not be among the query's results."""
+    relevant: Bools
+    """``[B, G]``; nothing hidden."""
+    grades: Grades
+    """``[B, G]``: relevance grade, 0 for none, -1 for a product judged not similar."""
 
 
 class Relevance:
-    """The right answers of every query of a task."""
+    """What is relevant to every query of a task."""
 
     def __init__(
         self,
         relevant: Sequence[Matcher],
         *,
-        num_gallery: int,
-        rungs: Sequence[Rung] = (),
+        shape: tuple[int, int],
         hidden: Sequence[Matcher] = (),
-        wrong: Sequence[Matcher] = (),
+        not_similar: Sequence[Matcher] = (),
+        grades: Sequence[tuple[int, Matcher]] = (),
+        group_starts: Ints | None = None,
     ) -> None:
-        """Join the rules: a pair is relevant where any of ``relevant`` matches and nothing hides it.
+        """Take the matchers of ``shape`` = (queries, gallery products).
 
-        With no ``rungs`` every right answer has grade 1; with some, the highest that a pair meets (a right
-        answer at least 1). What ``wrong`` matches was judged not to be an answer: it has a grade and is not
-        relevant, which goes without ``rungs`` only. That, or grades beyond 127, raise ``ValueError``.
+        A pair is relevant where any of ``relevant`` matches and nothing hides it. Its grade is the highest
+        of ``grades`` that matches, and at least 1 if it is relevant. With ``group_starts`` (the gallery is
+        ordered by group; where each begins) results are groups: one matches where any of its products does.
         """
-        if rungs and wrong:
-            raise ValueError("wrong answers are marked by a grade, and rungs are grades of their own")
-        if any(not 1 <= r.grade <= MAX_GRADE for r in rungs):
-            raise ValueError(f"grades go from 1 to {MAX_GRADE}, found {[r.grade for r in rungs]}")
-        self._relevant, self._rungs, self._hidden = list(relevant), list(rungs), list(hidden)
-        self._wrong = list(wrong)
-        self._num_gallery = num_gallery
+        self._relevant, self._hidden, self._not_similar = list(relevant), list(hidden), list(not_similar)
+        self._grades, self._group_starts = list(grades), group_starts
+        self._rows, self._num_gallery = np.arange(shape[0]), shape[1]
 
-    def hidden(self, rows: Ints) -> Pairs:
-        """Return the pairs that must not appear in the results of ``rows``."""
-        return _join(self._num_gallery, [m.pairs(rows) for m in self._hidden])
+    def keep(self, rows: Ints) -> None:
+        """Leave out all queries but ``rows``, which are numbered from 0 from now on."""
+        self._rows = self._rows[rows]
 
-    def marks(self, rows: Ints) -> tuple[Pairs, Marks]:
-        """Return every pair of ``rows`` that is relevant or graded, and its mark."""
-        found = [(m.pairs(rows), 2 + 1) for m in self._relevant]
-        found += [(r.matcher.pairs(rows), 2 * r.grade) for r in self._rungs]
-        found += [(m.pairs(rows), 2) for m in self._wrong]
-        keys = [_key(p, self._num_gallery) for p, _ in found]
-        values = [np.full(len(k), mark, np.uint8) for k, (_, mark) in zip(keys, found, strict=True)]
-        key, value = (keys[0], values[0]) if len(keys) == 1 else _merge(keys, values)
-        hidden = _key(self.hidden(rows), self._num_gallery)
-        at = np.searchsorted(key, hidden)
-        at = at[at < len(key)][key[at[at < len(key)]] == hidden[at < len(key)]]
-        kept = np.ones(len(key), np.bool_)
-        kept[at] = False
-        return _pairs(key[kept], self._num_gallery), value[kept]
+    def chunk(self, rows: Ints) -> RelevanceChunk:
+        """Return what is known of the queries ``rows`` ``[B]``."""
+        hidden = self._any(self._hidden, rows)
+        relevant = self._any(self._relevant, rows) & ~hidden
+        grades = relevant.astype(np.int8)
+        for grade, matcher in self._grades:
+            matches = self._any([matcher], rows) & ~hidden
+            np.maximum(grades, grade, out=grades, where=matches)
+        if self._not_similar:
+            grades[self._any(self._not_similar, rows) & ~hidden & ~relevant] = -1
+        return RelevanceChunk(hidden, relevant, grades)
 
-    def totals(self, rows: Ints, depth: int) -> tuple[NDArray[np.int64], Marks]:
-        """Return R ``[B]`` of the queries ``rows`` and their ideal grades ``[B, depth]``, descending."""
-        pairs, marks = self.marks(rows)
-        num_relevant = np.bincount(pairs.row[(marks & 1) == 1], minlength=len(rows))
-        order = np.lexsort((-(marks >> 1).astype(np.int16), pairs.row))
-        row, grade = pairs.row[order], (marks >> 1)[order]
-        counts = np.bincount(row, minlength=len(rows))
-        rank = np.arange(len(row)) - (np.cumsum(counts) - counts)[row]
-        ideal = np.zeros((len(rows), depth), np.uint8)
-        ideal[row[rank < depth], rank[rank < depth]] = grade[rank < depth]
-        return num_relevant, ideal
+    def counts(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return, per query ``[Q]``, how many results are relevant, and how many were judged not similar."""
+        num_relevant, num_not_similar = np.zeros((2, len(self._rows)), np.int64)
+        size = max(1, _CELLS_AT_ONCE // max(self._num_gallery, 1))
+        for start in range(0, len(self._rows), size):
+            rows = np.arange(start, min(start + size, len(self._rows)))
+            _, relevant, grades = self.chunk(rows)
+            num_relevant[rows] = np.count_nonzero(relevant, axis=1)
+            num_not_similar[rows] = np.count_nonzero(grades < 0, axis=1)
+        return num_relevant, num_not_similar
 
-    def num_wrong(self, rows: Ints) -> NDArray[np.int64]:
-        """Return how many gallery products were judged wrong for each of the queries ``rows``, ``[B]``."""
-        if not self._wrong:
-            return np.zeros(len(rows), np.int64)
-        pairs, marks = self.marks(rows)
-        return np.bincount(pairs.row[(marks & 1) == 0], minlength=len(rows))
+    def _any(self, matchers: Sequence[Matcher], rows: Ints) -> Bools:
+        """Return where any matcher matches, ``[B, G]``."""
+        found = np.zeros((len(rows), self._num_gallery), np.bool_)
+        for matcher in matchers:
+            found |= matcher(self._rows[rows])
+        if self._group_starts is None:
+            return found
+        grouped: Bools = np.logical_or.reduceat(found, self._group_starts, axis=1)
+        return grouped
 
 
-def totals(
-    relevance: Relevance, num_queries: int, num_gallery: int, depth: int
-) -> tuple[NDArray[np.int64], Marks]:
-    """Return R and ideal grades of all queries, in blocks, so that the pairs of a block fit in memory."""
-    size = max(1, _AT_ONCE // max(num_gallery, 1))
-    blocks = [np.arange(i, min(i + size, num_queries)) for i in range(0, num_queries, size)]
-    parts = [relevance.totals(rows, depth) for rows in blocks]
-    if not parts:
-        return np.zeros(0, np.int64), np.zeros((0, depth), np.uint8)
-    return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
+def ideal_grades(grades: Grades, depth: int) -> Grades:
+    """Return the ``depth`` highest of each row's ``grades`` ``[B, G]``, descending and padded with 0."""
+    ideal = np.zeros((len(grades), depth), np.int8)
+    for grade in range(1, int(grades.max(initial=0)) + 1):
+        num_as_high = np.count_nonzero(grades >= grade, axis=1)
+        ideal[np.arange(depth) < num_as_high[:, None]] = grade
+    return ideal
 
 
-def split_marks(marks: Marks) -> tuple[NDArray[np.bool_], Marks]:
-    """Return (relevant, grade), each shaped like ``marks``."""
-    relevant: NDArray[np.bool_] = (marks & np.uint8(1)) == 1
-    grade: Marks = marks >> np.uint8(1)
-    return relevant, grade
+def ground_truth(
+    config: TaskConfig,
+    products: Products,
+    queries: Positions,
+    gallery: Positions,
+    *,
+    group_starts: Positions | None,
+    resolve: Callable[[str], str],
+) -> Relevance:
+    """Return what the task ``config`` says is relevant to ``queries`` among ``gallery``.
+
+    With ``group_starts`` (where each item group begins in the gallery) among its groups instead; a query's
+    own group is then hidden. ``resolve`` makes the path of judged pairs absolute. Raises
+    :class:`~recsys.errors.ConfigError` for a column that does not exist.
+    """
+    shape = len(queries), len(gallery)
+
+    def equal(columns: Sequence[str]) -> Matcher:
+        labels = products.labels(columns)
+        return equal_labels(labels[queries], labels[gallery])
+
+    relevant = [equal(config.relevant)] if config.relevant else []
+    not_similar = []
+    if config.linked:
+        relevant.append(listed_pairs(_linked(config.linked, products, queries, gallery), shape))
+    if config.pairs:
+        judged = list(read_pairs(Path(resolve(config.pairs))))
+        similar = [p for p in judged if p.weight > 0]
+        relevant.append(listed_pairs(_judged(similar, products, queries, gallery), shape))
+        if config.counts_not_similar:
+            different = [p for p in judged if p.weight < 0]
+            not_similar.append(listed_pairs(_judged(different, products, queries, gallery), shape))
+    hidden = [equal_labels(queries, gallery)] if config.kind == "item" else []
+    if config.exclude_item_group or group_starts is not None:
+        hidden.append(equal_labels(products.groups[queries], products.groups[gallery]))
+    return Relevance(
+        relevant, shape=shape, hidden=hidden, not_similar=not_similar,
+        grades=[(g.grade, equal(g.relevant)) for g in config.grades], group_starts=group_starts,
+    )  # fmt: skip
 
 
-def codes(values: Sequence[Any]) -> NDArray[np.int64]:
-    """Return one code per value, equal for equal values, -1 for ``None``; order of first appearance."""
-    table: dict[Any, int] = {}
-    found = [-1 if v is None else table.setdefault(v, len(table)) for v in values]
-    return np.array(found, np.int64).reshape(len(values))
+def equal_labels(queries: Ints, gallery: Ints) -> Matcher:
+    """Match a query with the gallery products of the same label; -1 is no label."""
+    wanted, labels = np.where(queries < 0, -2, queries).astype(np.int32), gallery.astype(np.int32)
+    return lambda rows: wanted[rows, None] == labels
 
 
-def _expand(start: Ints, count: Ints) -> tuple[Ints, Ints]:
-    """Return, for ranges ``start .. start + count``, the range's index and each member, flat."""
-    row = np.repeat(np.arange(len(start)), count)
-    at = np.arange(len(row)) - np.repeat(np.cumsum(count) - count, count) + np.repeat(start, count)
-    return row, at
+def listed_pairs(pairs: Sequence[tuple[int, int]], shape: tuple[int, int]) -> Matcher:
+    """Match the (query row, gallery row) pairs of a list."""
+    row, position = np.array(pairs, np.int64).reshape(-1, 2).T
+    table = csr_array((np.ones(len(row), np.bool_), (row, position)), shape=shape)
+    return lambda rows: np.asarray(table[rows].toarray())
 
 
-def _join(num_gallery: int, parts: Sequence[Pairs]) -> Pairs:
-    keys = [_key(p, num_gallery) for p in parts]
-    return _pairs(np.unique(np.concatenate(keys)) if keys else np.empty(0, np.int64), num_gallery)
+def _linked(
+    names: Sequence[str], products: Products, queries: Positions, gallery: Positions
+) -> list[tuple[int, int]]:
+    """Return the gallery products whose id or item group a query's attributes list."""
+    groups = products.values("item_group_id")
+    known: dict[str | None, list[int]] = {}
+    for row, position in enumerate(gallery):
+        for name in {products.ids[position], groups[position]} - {None}:
+            known.setdefault(name, []).append(row)
+    columns = [products.values(name) for name in names]
+    return [
+        (q, row)
+        for q, position in enumerate(queries)
+        for column in columns
+        for link in (column[position] or "").split("|")
+        for row in known.get(link.strip(), ())
+    ]
 
 
-def _merge(keys: list[NDArray[np.int64]], values: list[Marks]) -> tuple[NDArray[np.int64], Marks]:
-    """Return the union of keys, ascending, each with its highest grade and whether it is relevant."""
-    key, value = np.concatenate(keys), np.concatenate(values)
-    order = np.argsort(key, kind="stable")
-    key, value = key[order], value[order]
-    first = np.flatnonzero(np.diff(key, prepend=-1))
-    if not len(first):
-        return key, value
-    relevant, grade = split_marks(value)
-    best = 2 * np.maximum.reduceat(grade, first) + np.logical_or.reduceat(relevant, first)
-    return key[first], best.astype(np.uint8)
-
-
-def _key(pairs: Pairs, num_gallery: int) -> NDArray[np.int64]:
-    return pairs.row.astype(np.int64) * num_gallery + pairs.position
-
-
-def _pairs(keys: NDArray[np.int64], num_gallery: int) -> Pairs:
-    row, position = np.divmod(keys, max(num_gallery, 1))
-    return Pairs(row, position)
+def _judged(
+    pairs: Sequence[JudgedPair], products: Products, queries: Positions, gallery: Positions
+) -> list[tuple[int, int]]:
+    """Return the judged pairs of a query and a gallery product, either way round."""
+    query = {products.ids[p]: row for row, p in enumerate(queries)}
+    found_at = {products.ids[p]: row for row, p in enumerate(gallery)}
+    both = [(p.left_id, p.right_id) for p in pairs] + [(p.right_id, p.left_id) for p in pairs]
+    return [(query[a], found_at[b]) for a, b in both if a in query and b in found_at]

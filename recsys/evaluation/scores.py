@@ -1,8 +1,6 @@
-"""What the gate reads of a task: the same queries under every candidate, and what the task counts.
+"""Scores of the candidates: every metric of every query of a task, their means and intervals.
 
-The figures of one task under one candidate: every metric of every query, means, intervals, categories.
-
-    P = products embedded (the pool), D = dimensions of one modality, Q = queries, S = resamples
+P = products embedded (the pool), D = dimensions of one modality, Q = queries, S = resamples
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,24 +10,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys.config.evaluation import GateConfig
 from recsys.evaluation.products import Positions, Products
-from recsys.evaluation.relevance import split_marks
-from recsys.evaluation.tasks import ReadyTask
-from recsys.metrics.bootstrap import Interval, Resampler, interval
-from recsys.metrics.exact import Collapsed, Similarity, Term, rank_marks
-from recsys.metrics.retrieval import Ranked, compute
+from recsys.evaluation.relevance import ideal_grades
+from recsys.evaluation.tasks import PreparedTask
+from recsys.metrics.bootstrap import Interval, Ints, Resampler, interval
+from recsys.metrics.exact import Term, score_chunks, top_k
+from recsys.metrics.retrieval import RankedRelevance, compute
 from recsys.workspace.embeddings import Vectors
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 
-PerQuery = dict[str, Float64]
+MetricValues = dict[str, Float64]
 """Metric → value per query ``[Q]``."""
 
 
 @dataclass(frozen=True)
-class Pool:
-    """The embeddings of some products of a snapshot."""
+class PoolVectors:
+    """One candidate's embeddings of some products of a snapshot."""
 
     positions: Positions
     """``[P]``, ascending."""
@@ -37,43 +36,114 @@ class Pool:
 
     def image(self, positions: Positions) -> Float32:
         """Return image vectors of products of the pool, ``[len(positions), D]``."""
-        return _take(self.vectors.image, self.positions, positions)
+        return self._rows(self.vectors.image, positions)
 
     def text(self, positions: Positions) -> Float32:
         """Return text vectors of products of the pool, ``[len(positions), D]``."""
-        return _take(self.vectors.text, self.positions, positions)
+        return self._rows(self.vectors.text, positions)
+
+    def _rows(self, vectors: Float32, positions: Positions) -> Float32:
+        if np.array_equal(positions, self.positions):
+            return vectors
+        rows: Float32 = vectors[np.searchsorted(self.positions, positions)]
+        return rows
 
 
-def per_query(task: ReadyTask, pool: Pool, image_weight: float) -> PerQuery:
-    """Return every metric of ``task`` for every query; raises ``ValueError`` on vectors that are not finite.
+@dataclass(frozen=True, kw_only=True)
+class PerQueryScores:
+    """One gating task on one split, as the gate reads it: the main metric of the same queries."""
+
+    task: str
+    values: Mapping[str, Float64]
+    """Candidate → main metric per query ``[Q]``, in 0 to 1."""
+    components: Ints
+    """Component of each query ``[Q]``, as codes common to all tasks."""
+    categories: Sequence[str | None] = ()
+    """Category of each query ``[Q]``, or empty."""
+    is_judgements: bool = False
+    """Whether it is people's judgements: few at first, and a gain on them is reason enough to change."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskResult:
+    """One task on one split under every candidate."""
+
+    task: PreparedTask
+    values: dict[str, MetricValues]
+    """Candidate → metric → value per query ``[Q]``."""
+    components: Ints
+    """Component of each query ``[Q]``."""
+    categories: list[str | None]
+    """Category of each query ``[Q]``."""
+
+    @property
+    def name(self) -> str:
+        """The task's name."""
+        return self.task.config.name
+
+    def main_scores(self) -> PerQueryScores:
+        """Return the main metric as the gate reads it."""
+        main = self.task.config.main
+        return PerQueryScores(
+            task=self.name,
+            values={candidate: values[main] for candidate, values in self.values.items()},
+            components=self.components,
+            categories=self.categories,
+            is_judgements=self.task.is_judgements,
+        )
+
+
+def score_task(
+    task: PreparedTask, products: Products, pools: Mapping[str, PoolVectors], image_weight: float
+) -> TaskResult:
+    """Return every metric of ``task`` for every query under every candidate of ``pools``.
 
     ``image_weight`` is the weight of a fused task that sets none.
     """
+    by = task.config.breakdown_by
+    columns = products.values(by) if by is not None and products.has(by) else [None] * len(products)
+    return TaskResult(
+        task=task,
+        values={name: score_queries(task, pool, image_weight) for name, pool in pools.items()},
+        components=products.components[task.queries],
+        categories=[columns[p] for p in task.queries],
+    )
+
+
+def score_queries(task: PreparedTask, pool: PoolVectors, image_weight: float) -> MetricValues:
+    """Return every metric of ``task`` for every query under one candidate."""
     values = {name: np.zeros(len(task.queries)) for name in task.config.metrics}
-    if not len(task.queries):
-        return values
-    similarity = similarity_of(task, pool, image_weight)
-    for rows, marks in rank_marks(similarity, task.depths, task.relevance.marks, task.relevance.hidden):
-        hits, grades = split_marks(marks)
-        ranked = Ranked(hits, grades, task.num_relevant[rows], task.ideal[rows], task.num_wrong[rows])
+    depths = task.depths
+    for rows, scores in score_chunks(_terms(task, pool, image_weight), depths):
+        if task.group_starts is not None:
+            scores = np.maximum.reduceat(scores, task.group_starts, axis=1)
+        hidden, relevant, grades = task.relevance.chunk(rows)
+        scores[hidden] = -np.inf
+        positions = top_k(scores, int(depths[rows].max()))
+        found = positions >= 0
+        ranked = RankedRelevance(
+            hits=np.take_along_axis(relevant, positions, axis=1) & found,
+            grades=np.take_along_axis(grades, positions, axis=1) * found,
+            num_relevant=task.num_relevant[rows],
+            ideal_grades=ideal_grades(grades, positions.shape[1]),
+            num_not_similar=task.num_not_similar[rows],
+        )
         for name, value in compute(task.config.metrics, ranked).items():
             values[name][rows] = value
     return values
 
 
-def similarity_of(task: ReadyTask, pool: Pool, image_weight: float) -> Similarity:
+def _terms(task: PreparedTask, pool: PoolVectors, image_weight: float) -> list[Term]:
     """Return what ``task`` compares, over its queries and gallery."""
     config, queries, gallery = task.config, task.queries, task.gallery
     if config.kind == "text_to_image":
-        return Similarity([Term(pool.text(queries), pool.image(gallery))])
-    weight = {"image": 1.0, "text": 0.0, "fused": weight_of(task, image_weight)}[config.modality]
-    if task.group_starts is not None:
-        return Collapsed(fused_terms(pool, queries, gallery, weight), task.group_starts)
-    return Similarity(fused_terms(pool, queries, gallery, weight))
+        return [Term(pool.text(queries), pool.image(gallery))]
+    weights = {"image": 1.0, "text": 0.0, "fused": weight_of(task, image_weight)}
+    return fused_terms(pool, queries, gallery, weights[config.modality])
 
 
-def fused_terms(pool: Pool, queries: Positions, gallery: Positions, image_weight: float) -> list[Term]:
-    """Return the terms of w · cos(image) + (1 - w) · cos(text); a half that weighs nothing is not read."""
+def fused_terms(pool: PoolVectors, queries: Positions, gallery: Positions, image_weight: float) -> list[Term]:
+    """Return the terms of w · cos(image) + (1 - w) · cos(text), without one that weighs nothing."""
     terms = []
     if image_weight > 0:
         terms.append(Term(pool.image(queries), pool.image(gallery), image_weight))
@@ -82,116 +152,50 @@ def fused_terms(pool: Pool, queries: Positions, gallery: Positions, image_weight
     return terms
 
 
-def weight_of(task: ReadyTask, image_weight: float) -> float:
+def weight_of(task: PreparedTask, image_weight: float) -> float:
     """Return the image weight of a fused task: its own, or the stage's."""
     own = task.config.image_weight
     return image_weight if own is None else own
 
 
-@dataclass(frozen=True, kw_only=True)
-class Summary:
-    """Means and intervals of one task, every candidate through the same resamples."""
+def intervals(
+    values: Mapping[str, MetricValues], components: Ints, gate: GateConfig, seed: int
+) -> dict[str, dict[str, Interval]]:
+    """Return candidate → metric → mean with its interval, every candidate through the same resamples.
 
-    figures: dict[str, dict[str, Interval]]
-    """Candidate → metric → mean."""
-    differences: dict[str, dict[str, Interval]]
-    """Candidate → metric → mean of the difference to the reference; without the reference itself."""
-
-
-def summarise(
-    values: dict[str, PerQuery],
-    components: NDArray[np.integer[Any]],
-    *,
-    reference: str | None,
-    confidence: float,
-    resamples: int,
-    seed: int,
-) -> Summary:
-    """Return figures and differences of all candidates for the same queries.
-
-    ``values`` maps candidates to their values per query ``[Q]``, ``components`` ``[Q]`` are their codes.
+    ``values`` are per query ``[Q]``, ``components`` ``[Q]`` the queries' components.
     """
-    if not values or not len(components):
-        return Summary(figures={}, differences={})
+    if not len(components):
+        return {}
     known, codes = np.unique(components, return_inverse=True)
-    resampler = Resampler(len(known), resamples=resamples, seed=seed)
-
-    def intervals(per_metric: PerQuery) -> dict[str, Interval]:
-        names = list(per_metric)
-        drawn = resampler.means(np.stack([per_metric[n] for n in names], axis=1), codes)
-        return {
-            n: interval(float(per_metric[n].mean()), drawn[:, i], confidence) for i, n in enumerate(names)
+    resampler = Resampler(len(known), resamples=gate.resamples, seed=seed)
+    found: dict[str, dict[str, Interval]] = {}
+    for candidate, by_metric in values.items():
+        drawn = resampler.means(np.stack(list(by_metric.values()), axis=1), codes)
+        found[candidate] = {
+            name: interval(float(value.mean()), drawn[:, i], gate.confidence)
+            for i, (name, value) in enumerate(by_metric.items())
         }
-
-    base = values.get(reference or "")
-    others = {c: v for c, v in values.items() if base is not None and c != reference}
-    gains = {c: {n: v[n] - base[n] for n in v} for c, v in others.items()} if base is not None else {}
-    return Summary(
-        figures={c: intervals(v) for c, v in values.items()},
-        differences={c: intervals(v) for c, v in gains.items()},
-    )
+    return found
 
 
-def categories(task: ReadyTask, products: Products) -> list[str | None]:
-    """Return the category of every query ``[Q]`` by the task's ``by``; ``None`` where it has none."""
-    name = task.config.breakdown_by
-    if name is None or not products.has(name):
-        return [None] * len(task.queries)
-    values = products.values(name)
-    return [values[p] for p in task.queries]
-
-
-def by_category(
-    values: dict[str, PerQuery], metric: str, labels: Sequence[str | None]
-) -> list[dict[str, Any]]:
-    """Return, per category, its size and each candidate's mean of ``metric``; most queries first."""
-    rows: dict[str, list[int]] = {}
-    for i, label in enumerate(labels):
-        if label is not None:
-            rows.setdefault(label, []).append(i)
-    ordered = sorted(rows.items(), key=lambda item: (-len(item[1]), item[0]))
+def by_category(result: TaskResult) -> list[dict[str, Any]]:
+    """Return, per category, its size and each candidate's mean of the main metric; most queries first."""
+    main, rows = result.task.config.main, rows_of(result.categories)
     return [
         {
             "name": name,
-            "num_queries": len(at),
-            "scores": {c: float(v[metric][at].mean()) for c, v in values.items()},
+            "num_queries": len(rows[name]),
+            "scores": {c: float(v[main][rows[name]].mean()) for c, v in result.values.items()},
         }
-        for name, at in ordered
+        for name in sorted(rows, key=lambda name: (-len(rows[name]), name))
     ]
 
 
-def _take(vectors: Float32, pool: Positions, positions: Positions) -> Float32:
-    if len(positions) == len(pool) and np.array_equal(positions, pool):
-        return vectors
-    rows = np.searchsorted(pool, positions)
-    taken: Float32 = vectors[rows]
-    return taken
-
-
-Ints = NDArray[np.integer[Any]]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Evidence:
-    """One gating task on one split: the main metric of the same queries under every candidate."""
-
-    task: str
-    values: Mapping[str, Float64]
-    """Candidate → main metric per query ``[Q]``, in 0 to 1."""
-    components: Ints
-    """Component of each query ``[Q]``, as codes common to all tasks."""
-    categories: Sequence[str | None] = ()
-    """Category of each query ``[Q]``, or nothing."""
-    judged: bool = False
-    """Whether it is people's judgements: few at first, and what they gain is reason enough to change."""
-
-
-def weights(evidence: Sequence[Evidence]) -> Float64:
-    """Return what each task counts in the gate score: 1, and of judgements a part while they are fewer.
-
-    A query of judgements counts as much as one of the smallest other task, all of them at most 1. A full
-    share for a few of them would drown what the other tasks show, and close the gate.
-    """
-    least = min((len(e.components) for e in evidence if not e.judged), default=0)
-    shares = [min(1.0, len(e.components) / least) if e.judged and least else 1.0 for e in evidence]
-    return np.array(shares)
+def rows_of(categories: Sequence[str | None]) -> dict[str, list[int]]:
+    """Return category → its queries, without those that have none."""
+    rows: dict[str, list[int]] = {}
+    for i, name in enumerate(categories):
+        if name is not None:
+            rows.setdefault(name, []).append(i)
+    return rows

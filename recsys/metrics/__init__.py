@@ -1,4 +1,8 @@
 """Exact search, retrieval metrics and the bootstrap: arrays in, arrays out, below every stage.
 
-Does not know: encoders, tasks, torch models.
+    exact       every score of some queries, in chunks of bounded memory, and the best of each
+    retrieval   recall@k, hit@k, precision@k, nDCG@k, R-precision, MAP@R, agreement@k, per query
+    bootstrap   intervals of means and of paired differences, resampled by component
+
+Does not know: products, tasks, encoders.
 """

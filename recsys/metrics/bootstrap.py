@@ -1,13 +1,11 @@
-"""Bootstrap over components: intervals of figures and of paired differences.
+"""Bootstrap over components: intervals of means and of paired differences.
 
-Variants and duplicates of one product are not independent evidence, so components are drawn, not queries
-(the cluster bootstrap: Field & Welsh, "Bootstrapping clustered data", JRSS B 2007), and every candidate is
-seen through the same draws (the paired bootstrap of retrieval: Sakai, "Evaluating evaluation metrics based
+Variants and duplicates of one product are not independent, so components are resampled, not queries (the
+cluster bootstrap: Field & Welsh, "Bootstrapping clustered data", JRSS B 2007), and every candidate is seen
+through the same resamples (the paired bootstrap of retrieval: Sakai, "Evaluating evaluation metrics based
 on the bootstrap", SIGIR 2006). Intervals are percentile intervals.
 
-    Q = queries, M = figures per query, C = components, S = resamples
-
-Does not know: what the figures mean.
+    Q = queries, M = values per query, C = components, S = resamples
 """
 
 from typing import Any, NamedTuple
@@ -22,7 +20,7 @@ _AT_ONCE = 64
 
 
 class Interval(NamedTuple):
-    """A figure and its bootstrap interval."""
+    """A mean and its bootstrap interval."""
 
     value: float
     low: float
@@ -30,7 +28,7 @@ class Interval(NamedTuple):
 
 
 class Resampler:
-    """Draws components with replacement, the same draws for every figure asked of it."""
+    """Draws components with replacement, the same draws in every call."""
 
     def __init__(self, num_components: int, *, resamples: int, seed: int) -> None:
         """Draw ``resamples`` times as many components as there are."""
@@ -41,7 +39,7 @@ class Resampler:
             times[:] = np.bincount(drawn, minlength=num_components)
 
     def means(self, values: Float64, components: Ints) -> Float64:
-        """Return the mean of each figure under each resample, ``[S, M]``.
+        """Return the mean of each value under each resample, ``[S, M]``.
 
         ``values`` is ``[Q, M]``, ``components`` ``[Q]`` the component of each query. A resample that drew
         no component of these queries is NaN.
@@ -59,7 +57,7 @@ class Resampler:
 def interval(value: float, resampled: Float64, confidence: float) -> Interval:
     """Return ``value`` with the percentile interval of ``resampled`` ``[S]`` at ``confidence``.
 
-    Resamples that are NaN are left out; where all are, so are the ends.
+    Resamples that are NaN are left out; where all are, both ends are NaN.
     """
     finite = resampled[np.isfinite(resampled)]
     if not len(finite):

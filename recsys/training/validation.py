@@ -26,7 +26,7 @@ from recsys.encoder.inference import (
     image_features,
 )
 from recsys.encoder.model import ProductEncoder
-from recsys.metrics.exact import Ints, Pairs, Similarity, Term, top_k
+from recsys.metrics.exact import Term, score_chunks, top_k
 from recsys.metrics.retrieval import hit_at_k, map_at_r
 from recsys.training.supervision import Supervision
 from recsys.workspace.embeddings import Vectors, product_vectors
@@ -161,13 +161,12 @@ def retrieval_score(
     useful = num_relevant > 0
     if not useful.any():
         return None
-    own, num_relevant = own[useful], num_relevant[useful]
-
-    def itself(rows: Ints) -> Pairs:
+    depths = useful.astype(np.int64) if metric == "recall_at_1" else num_relevant * useful
+    values = np.zeros(len(queries))
+    for rows, scores in score_chunks([Term(queries, gallery)], depths):
         inside = np.flatnonzero(own[rows] >= 0)
-        return Pairs(inside, own[rows][inside])
-
-    k = 1 if metric == "recall_at_1" else int(num_relevant.max())
-    _, found = top_k(Similarity([Term(queries[useful], gallery)]), k, itself)
-    hits = (gallery_codes[found] == query_codes[useful][:, None]) & (found >= 0)
-    return float((hit_at_k(hits, 1) if k == 1 else map_at_r(hits, num_relevant)).mean())
+        scores[inside, own[rows][inside]] = -np.inf
+        found = top_k(scores, int(depths[rows].max()))
+        hits = (gallery_codes[found] == query_codes[rows, None]) & (found >= 0)
+        values[rows] = hit_at_k(hits, 1) if metric == "recall_at_1" else map_at_r(hits, num_relevant[rows])
+    return float(values[useful].mean())

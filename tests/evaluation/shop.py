@@ -1,7 +1,7 @@
-"""A tiny real shop for evaluation: images, words, a split, encoders good or bad by construction.
+"""A tiny shop for evaluation: images, texts, a split, encoders good or bad by construction.
 
 Each of 6 types has a colour, each of its item groups a shade and a stripe, each of 3 variants a small change
-of light: images and words both say what belongs together.
+of light: both images and texts show what belongs together.
 """
 
 import hashlib
@@ -64,7 +64,7 @@ def image(color: tuple[int, int, int], group: int, variant: int) -> bytes:
 
 
 def rows(groups_per_type: int = 8) -> list[tuple[dict[str, Any], bytes | None]]:
-    """Products with their images, ascending by id; one has no image, one no words."""
+    """Products with their images, ascending by id; one has no image, one no text."""
     made = []
     for t, (kind, color) in enumerate(TYPES.items()):
         for group in range(groups_per_type):
@@ -124,16 +124,10 @@ def splits(workspace: Workspace, snapshot_ref: str, id: str = "night") -> str:
     return draft.committed().ref
 
 
-_GOOD: dict[str, Path] = {}
-
-
-def good_encoder(config: Config, folder: Path) -> Path:
-    """Return the folder of an encoder whose vectors tell the shop's products apart; built once."""
-    key = config.encoder.model_dump_json()
-    if key not in _GOOD:
-        build(config.encoder, seed=0).save(folder)
-        _GOOD[key] = folder
-    return _GOOD[key]
+def build_encoder(config: Config, folder: Path) -> Path:
+    """Save an encoder whose vectors tell the shop's products apart; return its folder."""
+    build(config.encoder, seed=0).save(folder)
+    return folder
 
 
 def encoder(

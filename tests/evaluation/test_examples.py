@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from recsys.evaluation.examples import GAINED, LOST, TYPICAL, choose, neighbours
-from recsys.evaluation.scores import Pool
+from recsys.evaluation.scores import PoolVectors
 from recsys.workspace.embeddings import Vectors
 from tests.evaluation.test_tasks import products
 
@@ -36,7 +36,7 @@ def test_neighbours_say_what_each_half_contributes() -> None:
     image, text = (v / np.linalg.norm(v, axis=1, keepdims=True) for v in (image, text))
     everyone = np.ones(6, bool)
     shop = products(*[{} for _ in range(9)])
-    pool = Pool(np.array([0, 2, 3, 5, 7, 8]), Vectors(image, text, everyone, everyone))
+    pool = PoolVectors(np.array([0, 2, 3, 5, 7, 8]), Vectors(image, text, everyone, everyone))
     queries = np.array([3, 8])
     lists = neighbours(pool, shop, queries, image_weight=0.25, count=3, relevant={3: {0, 7}})
     for query, found in zip((2, 5), lists, strict=True):

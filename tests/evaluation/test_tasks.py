@@ -1,4 +1,4 @@
-"""Tasks against a small table: which products query, which are found, what is right."""
+"""Tasks against a small table: which products are queries, which can be found, which are relevant."""
 
 from pathlib import Path
 from typing import Any
@@ -10,16 +10,14 @@ import pytest
 from recsys.config import EvaluationConfig
 from recsys.config.evaluation import TaskConfig
 from recsys.errors import ArtifactError, ConfigError
-from recsys.evaluation.products import Products, sample
-from recsys.evaluation.tasks import Plan, ReadyTask, plan, ready
+from recsys.evaluation.products import Products, codes, sample
+from recsys.evaluation.tasks import PreparedTask, TaskPlan, plan_tasks, prepare
 from recsys.workspace.product import PRODUCTS
-from recsys.workspace.splits import SCHEMA
-
-HOLDOUT, VALIDATION, TRAIN = "holdout", "validation", "train"
+from recsys.workspace.splits import HOLDOUT, SCHEMA, TRAIN, VALIDATION
 
 
-def products(*rows: dict[str, Any], split: bool = True) -> Products:
-    """Products p0, p1, … with the columns given; ``split`` (default train) and attributes by name."""
+def products(*rows: dict[str, Any]) -> Products:
+    """Products p0, p1, … with the columns given; ``part`` (default train) and attributes by name."""
     table, splits = [], []
     for i, given in enumerate(rows):
         row = dict.fromkeys(PRODUCTS.names) | {"id": f"p{i}", "images": [], "attributes": []}
@@ -30,33 +28,22 @@ def products(*rows: dict[str, Any], split: bool = True) -> Products:
         table.append(row)
         part, component = given.get("part", TRAIN), given.get("item_group_id") or f"p{i}"
         splits.append({"id": f"p{i}", "component": component, "split": part})
-    return Products(
-        pa.Table.from_pylist(table, schema=PRODUCTS),
-        pa.Table.from_pylist(splits, schema=SCHEMA) if split else None,
-    )
+    return Products(pa.Table.from_pylist(table, schema=PRODUCTS), pa.Table.from_pylist(splits, schema=SCHEMA))
 
 
-def planned(shop: Products, task: dict[str, Any], **settings: Any) -> Plan:
-    return plan(EvaluationConfig(tasks=(TaskConfig(**{"gate": True, **task}),), **settings), shop)
+def planned(shop: Products, task: dict[str, Any], **settings: Any) -> TaskPlan:
+    return plan_tasks(EvaluationConfig(tasks=(TaskConfig(**{"gate": True, **task}),), **settings), shop)
 
 
-def made_ready(shop: Products, task: dict[str, Any], split: str = HOLDOUT, **flags: Any) -> ReadyTask:
-    everyone = np.ones(len(shop), bool)
-    return ready(
-        planned(shop, task).tasks[0], split, shop,
-        has_image=flags.get("has_image", everyone), has_text=flags.get("has_text", everyone),
-        resolve=flags.get("resolve", str),
-    )  # fmt: skip
+def prepared(shop: Products, task: dict[str, Any], split: str = HOLDOUT, **flags: Any) -> PreparedTask:
+    everyone = {"has_image": np.ones(len(shop), bool), "has_text": np.ones(len(shop), bool)}
+    return prepare(planned(shop, task).tasks[0], split, shop, **(everyone | flags), resolve=str)
 
 
-def answers(task: ReadyTask) -> dict[int, list[int]]:
-    """Query position → positions of its right answers."""
-    pairs, marks = task.relevance.marks(np.arange(len(task.queries)))
-    found: dict[int, list[int]] = {int(q): [] for q in task.queries}
-    for row, position, mark in zip(pairs.row, pairs.position, marks, strict=True):
-        if mark & 1:
-            found[int(task.queries[row])].append(int(task.gallery[position]))
-    return found
+def relevant(task: PreparedTask) -> dict[int, list[int]]:
+    """Query position → positions of the products relevant to it."""
+    found = task.relevance.chunk(np.arange(len(task.queries))).relevant
+    return {int(q): task.gallery[row].tolist() for q, row in zip(task.queries, found, strict=True)}
 
 
 def test_held_out_products_query_all_and_never_find_themselves() -> None:
@@ -69,38 +56,37 @@ def test_held_out_products_query_all_and_never_find_themselves() -> None:
         {"item_group_id": "d", "part": VALIDATION},
     )
     task = {"name": "variants", "relevant": ["item_group_id"]}
-    on_holdout = made_ready(shop, task)
-    assert answers(on_holdout) == {0: [1], 1: [0]}
-    assert on_holdout.num_without_answer == 1
+    on_holdout = prepared(shop, task)
+    assert relevant(on_holdout) == {0: [1], 1: [0]}
+    assert on_holdout.num_without_relevant == 1
     assert len(on_holdout.gallery) == 6
-    assert answers(made_ready(shop, task, VALIDATION)) == {4: [5], 5: [4]}
+    assert relevant(prepared(shop, task, VALIDATION)) == {4: [5], 5: [4]}
 
 
 def test_columns_combine_and_a_missing_value_is_equal_to_nothing() -> None:
     row = {"product_type": "Shoe", "gender": "men", "tone": "red"}
     shop = products({**row, "part": HOLDOUT}, row, {**row, "tone": "blue"}, {**row, "gender": None}, row)
     task = {"name": "strict", "relevant": ["product_type", "gender", "tone"]}
-    assert answers(made_ready(shop, task)) == {0: [1, 4]}
+    assert relevant(prepared(shop, task)) == {0: [1, 4]}
     nothing = products({"product_type": "Shoe", "part": HOLDOUT}, {"product_type": "Shoe"}, {"gender": "men"})
     task = {"name": "strict", "relevant": ["product_type", "gender"]}
-    assert made_ready(nothing, task).num_without_answer == 1
+    assert prepared(nothing, task).num_without_relevant == 1
 
 
 def test_filters_by_attribute_let_a_catalog_bring_its_own_split() -> None:
     shop = products(
-        {"kind": "photo", "own": "test", "label": "x"},
+        {"kind": "photo", "own": "test", "label": "x", "part": HOLDOUT},
         {"kind": "photo", "own": "train", "label": "x"},
         {"kind": "icon", "own": "test", "label": "x"},
-        {"kind": "photo", "own": "val", "label": "x"},
-        split=False,
+        {"kind": "photo", "own": "val", "label": "x", "part": HOLDOUT},
     )
     task = {
         "name": "photos", "relevant": ["label"], "split": "all",
         "queries": {"kind": "photo", "own": "test"}, "gallery": {"kind": "photo", "own": ["train", "val"]},
         "selection_queries": {"kind": "photo", "own": "val"},
     }  # fmt: skip
-    assert answers(made_ready(shop, task)) == {0: [1, 3]}
-    assert answers(made_ready(shop, task, VALIDATION)) == {3: [1]}
+    assert relevant(prepared(shop, task)) == {0: [1, 3]}
+    assert relevant(prepared(shop, task, VALIDATION)) == {3: [1]}
 
 
 def test_queries_that_were_trained_on_do_not_gate() -> None:
@@ -113,16 +99,16 @@ def test_queries_that_were_trained_on_do_not_gate() -> None:
     assert found.tasks[0].queries[HOLDOUT].tolist() == [0, 2]
     assert "1 holdout queries were trained on: left out" in found.notes[0]
     other = TaskConfig(name="gating", relevant=("label",), gate=True)
-    shown = plan(EvaluationConfig(tasks=(TaskConfig(**task), other)), shop)
+    shown = plan_tasks(EvaluationConfig(tasks=(TaskConfig(**task), other)), shop)
     assert shown.tasks[0].queries[HOLDOUT].tolist() == [0, 1, 2]
-    assert "flatter" in shown.notes[0]
+    assert "looks better on them" in shown.notes[0]
 
 
 def test_unseen_classes_are_searched_among_their_own_split() -> None:
     shop = products(*[{"label": "x", "part": p} for p in (HOLDOUT, HOLDOUT, TRAIN, VALIDATION, VALIDATION)])
     task = {"name": "unseen", "relevant": ["label"], "gallery_split": "same"}
-    assert answers(made_ready(shop, task)) == {0: [1], 1: [0]}
-    assert answers(made_ready(shop, task, VALIDATION)) == {3: [4], 4: [3]}
+    assert relevant(prepared(shop, task)) == {0: [1], 1: [0]}
+    assert relevant(prepared(shop, task, VALIDATION)) == {3: [4], 4: [3]}
 
 
 def test_links_name_products_or_item_groups() -> None:
@@ -134,20 +120,20 @@ def test_links_name_products_or_item_groups() -> None:
         {},
     )
     task = {"name": "linked", "linked": ["related", "upsell"]}
-    assert answers(made_ready(shop, task)) == {0: [1, 2, 4]}
+    assert relevant(prepared(shop, task)) == {0: [1, 2, 4]}
 
 
-def test_a_links_own_group_can_be_left_out() -> None:
+def test_variants_of_the_query_can_be_left_out() -> None:
     shop = products(
         {"part": HOLDOUT, "related": "g1|g2", "item_group_id": "g1"},
         {"item_group_id": "g1"},
         {"item_group_id": "g2"},
     )
     task = {"name": "linked", "linked": ["related"]}
-    assert answers(made_ready(shop, task)) == {0: [1, 2]}
-    fit = made_ready(shop, {**task, "exclude_item_group": True})
-    assert answers(fit) == {0: [2]}
-    assert fit.relevance.hidden(np.array([0])).position.tolist() == [0, 1]
+    assert relevant(prepared(shop, task)) == {0: [1, 2]}
+    fit = prepared(shop, {**task, "exclude_item_group": True})
+    assert relevant(fit) == {0: [2]}
+    assert fit.relevance.chunk(np.array([0])).hidden.tolist() == [[True, True, False]]
 
 
 def test_collapsed_results_are_item_groups() -> None:
@@ -161,42 +147,40 @@ def test_collapsed_results_are_item_groups() -> None:
         {"part": HOLDOUT, "related": "g1"},
     )
     task = {"name": "linked", "linked": ["related"], "collapse_item_groups": True, "metrics": ["recall@9"]}
-    fit = made_ready(shop, task)
+    fit = prepared(shop, task)
     assert fit.queries.tolist() == [0, 5]
     assert fit.num_results == 4
     assert fit.depths.tolist() == [4, 4]
-    pairs, marks = fit.relevance.marks(np.arange(2))
-    right = {q: set() for q in (0, 5)}
-    for row, result, mark in zip(pairs.row, pairs.position, marks, strict=True):
-        assert mark & 1
-        right[int(fit.queries[row])].add(tuple(fit.members(int(result)).tolist()))
-    assert right == {0: {(2, 3), (5,)}, 5: {(0, 1)}}
-    hidden = fit.relevance.hidden(np.arange(2))
-    assert [fit.members(int(p)).tolist() for p in hidden.position] == [[0, 1], [5]]
+    hidden, found, _ = fit.relevance.chunk(np.arange(2))
+    groups = [fit.members(result).tolist() for result in range(fit.num_results)]
+    assert [[g for g, shown in zip(groups, row, strict=True) if shown] for row in found] == [
+        [[2, 3], [5]], [[0, 1]],
+    ]  # fmt: skip
+    assert [[g for g, own in zip(groups, row, strict=True) if own] for row in hidden] == [[[0, 1]], [[5]]]
 
 
 def test_judged_pairs_count_either_way(tmp_path: Path) -> None:
     path = tmp_path / "pairs.csv"
     path.write_text("left_id,right_id,label\np0,p1,1\np2,p0,similar\np0,p3,0\np9,p0,1\n")
     shop = products({"part": HOLDOUT}, {}, {}, {})
-    assert answers(made_ready(shop, {"name": "judged", "pairs": str(path)})) == {0: [1, 2]}
+    assert relevant(prepared(shop, {"name": "judged", "pairs": str(path)})) == {0: [1, 2]}
 
 
-def test_words_find_their_own_image_and_only_who_has_one_takes_part() -> None:
+def test_text_finds_its_own_image_among_the_products_that_have_one() -> None:
     shop = products(*[{"part": HOLDOUT} for _ in range(3)])
     task = {"name": "words", "kind": "text_to_image", "relevant": ["id"], "metrics": ["recall@1"]}
-    fit = made_ready(
+    fit = prepared(
         shop, task, has_image=np.array([True, False, True]), has_text=np.array([True, True, False])
     )
-    assert answers(fit) == {0: [0]}
+    assert relevant(fit) == {0: [0]}
     assert fit.gallery.tolist() == [0, 2]
-    assert fit.num_without_answer == 1  # p1 has words, but no image to find
+    assert fit.num_without_relevant == 1  # p1 has words, but no image to find
 
 
 @pytest.mark.parametrize(("modality", "queries"), [("image", [0, 2]), ("text", [0, 1]), ("fused", [0, 1, 2])])
-def test_who_lacks_a_modality_is_not_judged_by_it(modality: str, queries: list[int]) -> None:
+def test_products_without_a_modality_take_no_part_in_its_tasks(modality: str, queries: list[int]) -> None:
     shop = products(*[{"part": HOLDOUT, "label": "x"} for _ in range(4)])
-    fit = made_ready(
+    fit = prepared(
         shop, {"name": "t", "relevant": ["label"], "modality": modality},
         has_image=np.array([True, False, True, False]), has_text=np.array([True, True, False, False]),
     )  # fmt: skip
@@ -206,9 +190,9 @@ def test_who_lacks_a_modality_is_not_judged_by_it(modality: str, queries: list[i
 
 def test_depths_reach_k_and_r_but_not_beyond_the_gallery() -> None:
     shop = products(*[{"part": HOLDOUT, "label": "x"} for _ in range(6)], {"part": HOLDOUT, "label": "y"})
-    deep = made_ready(shop, {"name": "t", "relevant": ["label"], "metrics": ["map@r", "recall@2"]})
+    deep = prepared(shop, {"name": "t", "relevant": ["label"], "metrics": ["map@r", "recall@2"]})
     assert deep.depths.tolist() == [5] * 6
-    far = made_ready(shop, {"name": "t", "relevant": ["label"], "metrics": ["recall@50"]})
+    far = prepared(shop, {"name": "t", "relevant": ["label"], "metrics": ["recall@50"]})
     assert far.depths.tolist() == [7] * 6
 
 
@@ -217,15 +201,19 @@ def test_graded_relevance_is_for_ndcg() -> None:
     shop = products({**row, "item_group_id": "a"}, {**row, "item_group_id": "a"}, row)
     grades = [{"relevant": ["item_group_id"], "grade": 3}, {"relevant": ["product_type"], "grade": 1}]
     task = {"name": "t", "relevant": ["item_group_id"], "grades": grades, "metrics": ["ndcg@2", "recall@2"]}
-    fit = made_ready(shop, task)
+    fit = prepared(shop, task)
     assert fit.num_relevant.tolist() == [1, 1]
-    assert fit.ideal.tolist() == [[3, 1], [3, 1]]
+    assert fit.relevance.chunk(np.arange(2)).grades.tolist() == [[0, 3, 1], [3, 0, 1]]
 
 
-def test_the_defaults_are_what_the_catalog_can_answer() -> None:
+def test_the_default_tasks_are_those_that_the_catalog_has_columns_for() -> None:
     full = products({"item_group_id": "a", "product_type": "Shoe", "part": HOLDOUT})
-    assert [t.config.name for t in plan(EvaluationConfig(), full).tasks] == ["variants", "category", "words"]
-    bare = plan(EvaluationConfig(), products({"part": HOLDOUT}))
+    assert [t.config.name for t in plan_tasks(EvaluationConfig(), full).tasks] == [
+        "variants",
+        "category",
+        "words",
+    ]
+    bare = plan_tasks(EvaluationConfig(), products({"part": HOLDOUT}))
     assert [t.config.name for t in bare.tasks] == ["words"]
     assert len(bare.notes) == 2
 
@@ -254,7 +242,7 @@ def test_many_queries_are_sampled_the_same_way_every_time() -> None:
     assert len(fewer & {names[i] for i in sample(names, 10)}) >= 5  # new products move few old ones
 
 
-def test_wrong_names_are_said_before_anything_is_embedded() -> None:
+def test_unknown_columns_are_named_before_anything_is_embedded() -> None:
     shop = products({"label": "x", "part": HOLDOUT})
     for wrong in (
         {"relevant": ["lable"]},
@@ -265,11 +253,6 @@ def test_wrong_names_are_said_before_anything_is_embedded() -> None:
     ):
         with pytest.raises(ConfigError, match=r"Task t: .* neither a column nor a custom attribute"):
             planned(shop, {"name": "t", **wrong})
-
-
-def test_an_encoder_without_a_split_cannot_be_judged_on_held_out_products() -> None:
-    with pytest.raises(ConfigError, match="has none"):
-        planned(products({"label": "x"}, split=False), {"name": "t", "relevant": ["label"]})
 
 
 def test_a_split_of_another_snapshot_is_refused() -> None:
@@ -310,3 +293,8 @@ def test_settings_that_make_no_sense_are_refused() -> None:
         EvaluationConfig(tasks=(task.model_copy(update={"gate": False}),))
     with pytest.raises(ValueError, match="ascend"):
         EvaluationConfig(wise_ft_alphas=(0.5, 0.25))
+
+
+def test_codes_are_equal_for_equal_values() -> None:
+    assert codes(["b", None, "a", "b"]).tolist() == [0, -1, 1, 0]
+    assert codes([]).shape == (0,)

@@ -20,7 +20,7 @@ def test_independent_queries_give_scipys_percentile_interval() -> None:
     assert ours.high == pytest.approx(theirs.high, abs=2e-3)
 
 
-def test_queries_of_one_component_are_one_piece_of_evidence() -> None:
+def test_queries_of_one_component_count_once() -> None:
     """Forty copies of every value must not narrow the interval."""
     rng = np.random.default_rng(0)
     values, components = rng.random(30), np.arange(30)

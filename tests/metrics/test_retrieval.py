@@ -1,5 +1,8 @@
 """Every metric against an independent implementation."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -17,9 +20,7 @@ from torchmetrics.functional.retrieval import (
     retrieval_recall,
 )
 
-from recsys.evaluation.relevance import EqualLabel, Relevance, Rung, split_marks
-from recsys.metrics.exact import Pairs, Similarity, Term, rank_marks
-from recsys.metrics.retrieval import Ranked, compute, depth_of, map_at_r, needs_r
+from recsys.metrics.retrieval import RankedRelevance, compute, map_at_r, required_depths
 
 METRICS = (
     "recall@1", "recall@4", "recall@50", "hit@3", "precision@1", "precision@5", "precision@60", "r_precision",
@@ -32,21 +33,21 @@ def unit(seed: int, count: int, dim: int = 8) -> np.ndarray:
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
-def per_query(
-    queries: np.ndarray, gallery: np.ndarray, relevance: Relevance
-) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Our metrics of all queries, NaN where there is no right answer; and R."""
-    rows = np.arange(len(queries))
-    num_relevant, ideal = relevance.totals(rows, depth_of(METRICS))
-    depths = np.maximum(num_relevant, depth_of(METRICS)).clip(max=len(gallery)) * (num_relevant > 0)
-    values = {m: np.full(len(queries), np.nan) for m in METRICS}
-    similarity = Similarity([Term(queries, gallery)])
-    chunks = rank_marks(similarity, depths, relevance.marks, relevance.hidden, chunk_bytes=5000)
-    for at, marks in chunks:
-        hits, grades = split_marks(marks)
-        for name, found in compute(METRICS, Ranked(hits, grades, num_relevant[at], ideal[at])).items():
-            values[name][at] = found
-    return values, num_relevant
+def ranked(hits: Any, num_relevant: Any, grades: Any = None, ideal: Any = None) -> RankedRelevance:
+    """Hits whose grade is 1, unless grades are given."""
+    hits, num_relevant = np.asarray(hits, bool), np.asarray(num_relevant)
+    ideal = np.arange(hits.shape[1]) < num_relevant[:, None] if ideal is None else ideal
+    grades = hits if grades is None else grades
+    return RankedRelevance(
+        hits, grades.astype(np.int8), num_relevant, ideal.astype(np.int8), np.zeros_like(num_relevant)
+    )
+
+
+def measured(scores: np.ndarray, relevant: np.ndarray, grades: np.ndarray) -> dict[str, np.ndarray]:
+    """Our metrics of every query ``[Q]`` from a score and a grade of every product ``[Q, G]``."""
+    order = np.argsort(-scores, axis=1, kind="stable")
+    hits, found = (np.take_along_axis(a, order, axis=1) for a in (relevant, grades))
+    return compute(METRICS, ranked(hits, relevant.sum(axis=1), found, np.sort(grades, axis=1)[:, ::-1]))
 
 
 @given(seed=st.integers(0, 10_000), classes=st.integers(2, 12), own_gallery=st.booleans())
@@ -58,12 +59,14 @@ def test_against_pytorch_metric_learning(seed: int, classes: int, own_gallery: b
     labels = rng.integers(0, classes, 40)
     gallery = queries if own_gallery else unit(seed + 1, 55)
     gallery_labels = labels if own_gallery else rng.integers(0, classes, 55)
-    hidden = [EqualLabel(np.arange(40), np.arange(40))] if own_gallery else []
-    relevance = Relevance([EqualLabel(labels, gallery_labels)], num_gallery=len(gallery), hidden=hidden)
-    ours, num_relevant = per_query(queries, gallery, relevance)
-    answered = num_relevant > 0
-    if not answered.any():
+    relevant, scores = labels[:, None] == gallery_labels, queries @ gallery.T
+    if own_gallery:
+        np.fill_diagonal(relevant, False)
+        np.fill_diagonal(scores, -np.inf)
+    useful = relevant.any(axis=1)
+    if not useful.any():
         return
+    ours = measured(scores[useful], relevant[useful], relevant[useful])
     calculator = AccuracyCalculator(
         include=("precision_at_1", "r_precision", "mean_average_precision_at_r"),
         k="max_bin_count",
@@ -79,7 +82,7 @@ def test_against_pytorch_metric_learning(seed: int, classes: int, own_gallery: b
         ("r_precision", "r_precision"),
         ("map@r", "mean_average_precision_at_r"),
     ):
-        assert ours[name][answered].mean() == pytest.approx(theirs[their_name], abs=1e-6), name
+        assert ours[name].mean() == pytest.approx(theirs[their_name], abs=1e-6), name
 
 
 @given(seed=st.integers(0, 10_000), share=st.floats(0.02, 0.9))
@@ -90,12 +93,10 @@ def test_against_torchmetrics_and_scikit_learn(seed: int, share: float) -> None:
     queries, gallery = unit(seed, 12), unit(seed + 1, 45)
     wanted = rng.random((12, 45)) < share
     grades = np.where(wanted, rng.integers(1, 5, (12, 45)), 0)
-    relevance = Relevance(
-        [_Matrix(wanted)], num_gallery=45, rungs=[Rung(_Matrix(grades == g), g) for g in range(1, 5)]
-    )
-    ours, num_relevant = per_query(queries, gallery, relevance)
+    wanted[:, 0], grades[:, 0] = True, 1
     scores = queries @ gallery.T + 2  # torchmetrics takes a score of 0 or less for "not retrieved"
-    for q in np.flatnonzero(num_relevant):
+    ours = measured(scores, wanted, grades)
+    for q in range(len(queries)):
         predicted, target = torch.from_numpy(scores[q]), torch.from_numpy(wanted[q])
         gains = torch.from_numpy(grades[q])
         for k in (1, 4, 50):
@@ -116,16 +117,6 @@ def test_against_torchmetrics_and_scikit_learn(seed: int, share: float) -> None:
             assert ours[f"ndcg@{k}"][q] == pytest.approx(sk, abs=1e-6)
 
 
-class _Matrix:
-    """A matcher that is told everything."""
-
-    def __init__(self, wanted: np.ndarray) -> None:
-        self.wanted = wanted
-
-    def pairs(self, rows: np.ndarray) -> Pairs:
-        return Pairs(*np.nonzero(self.wanted[rows]))
-
-
 @given(
     hits=st.lists(st.lists(st.booleans(), min_size=9, max_size=9), min_size=1, max_size=6),
     more=st.integers(0, 3),
@@ -133,33 +124,28 @@ class _Matrix:
 def test_every_metric_is_a_share_and_a_perfect_ranking_has_all(hits: list[list[bool]], more: int) -> None:
     found = np.array(hits)
     num_relevant = np.minimum(np.maximum(found.sum(axis=1) + more, 1), 9)
-    ideal = (np.arange(9) < num_relevant[:, None]).astype(np.uint8)
-    for values in compute(METRICS, Ranked(found, found.astype(np.uint8), num_relevant, ideal)).values():
+    for values in compute(METRICS, ranked(found, num_relevant)).values():
         assert ((values >= 0) & (values <= 1)).all()
-    perfect = compute(METRICS, Ranked(ideal > 0, ideal, num_relevant, ideal))
+    perfect = compute(METRICS, ranked(np.arange(9) < num_relevant[:, None], num_relevant))
     for name in ("r_precision", "map@r", "ndcg@5", "ndcg@40", "hit@3", "precision@1", "recall@50"):
         np.testing.assert_allclose(perfect[name], 1.0, err_msg=name)
 
 
 @given(st.lists(st.booleans(), min_size=2, max_size=12), st.data())
-def test_moving_a_right_answer_up_never_hurts(hits: list[bool], data: st.DataObject) -> None:
+def test_moving_a_relevant_result_up_never_hurts(hits: list[bool], data: st.DataObject) -> None:
     i = data.draw(st.integers(1, len(hits) - 1))
     if not hits[i] or hits[i - 1]:
         return
     better = list(hits)
     better[i - 1], better[i] = True, False
-    num_relevant = np.array([sum(hits)])
-    rankings = [np.array([h]) for h in (hits, better)]
-    ideal = (np.arange(len(hits)) < num_relevant[:, None]).astype(np.uint8)
-    before, after = (compute(METRICS, Ranked(h, h.astype(np.uint8), num_relevant, ideal)) for h in rankings)
+    before, after = (compute(METRICS, ranked([h], [sum(hits)])) for h in (hits, better))
     assert all(after[m] >= before[m] - 1e-12 for m in METRICS)
 
 
 def test_by_hand() -> None:
     hits = np.array([[True, False, True, False], [False, True, False, False]])
-    num_relevant, ideal = np.array([3, 1]), np.array([[1, 1, 1, 0], [1, 0, 0, 0]], np.uint8)
     names = ("map@r", "r_precision", "recall@2", "precision@4", "hit@1", "ndcg@4")
-    values = compute(names, Ranked(hits, hits.astype(np.uint8), num_relevant, ideal))
+    values = compute(names, ranked(hits, [3, 1]))
     assert values["map@r"].tolist() == pytest.approx([(1 + 2 / 3) / 3, 0])
     assert values["r_precision"].tolist() == pytest.approx([2 / 3, 0])
     assert values["recall@2"].tolist() == pytest.approx([1 / 3, 1])
@@ -169,15 +155,51 @@ def test_by_hand() -> None:
     assert values["ndcg@4"].tolist() == pytest.approx([1.5 / best, 1 / np.log2(3)])
 
 
-def test_too_shallow_a_ranking_is_an_error_and_not_a_lower_figure() -> None:
+def test_too_shallow_a_ranking_is_an_error_and_not_a_lower_score() -> None:
     with pytest.raises(ValueError, match="R = 3"):
         map_at_r(np.array([[True, True]]), np.array([3]))
 
 
-def test_depths() -> None:
-    assert depth_of(("map@r", "recall@10", "ndcg@40")) == 40
-    assert depth_of(("map@r",)) == 0
-    assert needs_r(("recall@10", "r_precision"))
-    assert not needs_r(("recall@10",))
+def test_depths_reach_the_largest_k_and_r_where_a_metric_needs_it() -> None:
+    num_relevant = np.array([0, 3, 60])
+    assert required_depths(("map@r", "recall@10", "ndcg@40"), num_relevant).tolist() == [40, 40, 60]
+    assert required_depths(("recall@10", "r_precision"), num_relevant).tolist() == [10, 10, 60]
+    assert required_depths(("recall@10", "hit@1"), num_relevant).tolist() == [10, 10, 10]
+    assert required_depths(("map@r",), num_relevant).tolist() == [0, 3, 60]
+
+
+def test_an_unknown_metric_is_an_error() -> None:
     with pytest.raises(ValueError, match="unknown"):
-        compute(("bleu",), Ranked(*[np.ones((1, 1), np.uint8)] * 2, np.ones(1, int), np.ones((1, 1))))  # type: ignore[arg-type]
+        compute(("bleu",), ranked([[True]], [1]))
+
+
+def agreement(order: Sequence[str], k: int, num_similar: int, num_not_similar: int) -> float:
+    """Agreement of a ranking of products judged ``similar``, ``not_similar`` or not at all."""
+    grades = np.array([[{"similar": 1, "not_similar": -1}.get(kind, 0) for kind in order]], np.int8)
+    counts = np.array([num_similar]), np.array([num_not_similar])
+    found = RankedRelevance(grades > 0, grades, counts[0], np.zeros((1, 0), np.int8), counts[1])
+    return float(compute((f"agreement@{k}",), found)[f"agreement@{k}"][0])
+
+
+def test_agreement_by_hand() -> None:
+    """Two similar and two not similar products, of each one among the first two; then only not similar."""
+    order = ["similar", "not_similar", ""]
+    assert [agreement(order, k, 2, 2) for k in (1, 2, 3)] == [0.75, 0.5, 0.5]
+    assert [agreement(["", "", "not_similar"], k, 0, 1) for k in (1, 2, 3)] == [1, 1, 0]
+    assert agreement(["", "", ""], 3, 0, 1) == 1
+
+
+@given(st.lists(st.sampled_from(["similar", "not_similar", ""]), min_size=2, max_size=10), st.data())
+def test_agreement_never_falls_when_the_better_of_two_neighbours_moves_up(
+    order: list[str], data: st.DataObject
+) -> None:
+    counts = order.count("similar"), order.count("not_similar")
+    if not sum(counts):
+        return
+    i, k = data.draw(st.integers(1, len(order) - 1)), data.draw(st.integers(1, len(order)))
+    swapped = [*order[: i - 1], order[i], order[i - 1], *order[i + 1 :]]
+    worth = {"similar": 1, "": 0, "not_similar": -1}
+    before, after = agreement(order, k, *counts), agreement(swapped, k, *counts)
+    assert 0 <= before <= 1
+    if worth[order[i]] >= worth[order[i - 1]]:
+        assert after >= before

@@ -1,0 +1,145 @@
+"""Which encoders are candidates, and their embeddings."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from recsys.config import Config
+from recsys.config.embedding import EmbeddingConfig
+from recsys.encoder.inference import embed_all
+from recsys.encoder.model import ProductEncoder
+from recsys.errors import ArtifactError
+from recsys.evaluation import candidates
+from recsys.evaluation.candidates import (
+    Candidate,
+    Embedder,
+    candidates_of,
+    image_digest,
+    reason_to_change,
+    save,
+)
+from recsys.workspace import Manifest, Workspace
+from recsys.workspace.snapshot import Snapshot
+from tests.evaluation import shop
+from tests.evaluation.test_run import Night
+
+
+def frozen_settings() -> Config:
+    config = shop.settings()
+    image = config.encoder.image.model_copy(update={"frozen": True})
+    return config.model_copy(update={"encoder": config.encoder.model_copy(update={"image": image})})
+
+
+def turned(model: ProductEncoder) -> None:
+    """Another projection on the same towers."""
+    torch.manual_seed(3)
+    model.image_projection.weight.copy_(torch.randn_like(model.image_projection.weight))
+
+
+def other_tower(model: ProductEncoder) -> None:
+    next(model.image_tower.parameters()).mul_(1.01)
+
+
+def test_a_frozen_tower_reads_every_image_once_for_all_candidates(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = shop.build_encoder(frozen_settings(), tmp_path / "good")
+    ref = shop.snapshot(workspace, groups_per_type=2)
+    refs = [
+        shop.encoder(workspace, good, name, change)
+        for name, change in (("base", None), ("tuned", turned), ("elsewhere", other_tower))
+    ]
+    runs: list[int] = []
+    real = candidates.image_features
+
+    def counted(encoder: ProductEncoder, shas: list[bytes], *others: object) -> np.ndarray:
+        runs.append(len(shas))
+        return real(encoder, shas, *others)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(candidates, "image_features", counted)
+    pool = np.array([0, 3, 4, 5, 20, 35])
+    options = EmbeddingConfig(num_workers=0, chunk_size=4)
+    embedder = Embedder(workspace, ref, pool, tmp_path / "scratch", options)
+    snapshot = Snapshot.open(workspace, ref)
+    rows = snapshot.table().take(pool).to_pylist()
+    for ref_ in refs:
+        made, _ = embedder.embed(Candidate(name=ref_, title="", ref=ref_))
+        model = ProductEncoder.load(workspace.path(workspace.get(ref_)))
+        alone = embed_all(model, rows, snapshot.images(), options)
+        for one, other in zip(made, alone, strict=True):
+            np.testing.assert_allclose(one, other, atol=1e-5)
+    assert runs == [5, 5]  # one of six products has no image; the third encoder has another tower
+
+
+def test_the_digest_of_an_image_tower_depends_on_its_pixels_and_not_on_the_projection(good: Path) -> None:
+    encoder = ProductEncoder.load(good)
+    before = image_digest(encoder)
+    with torch.no_grad():
+        turned(encoder)
+    assert image_digest(encoder) == before
+    encoder.mean.add_(0.1)
+    assert image_digest(encoder) != before
+
+
+def test_an_interpolation_is_saved_once_and_is_the_model_between(workspace: Workspace, good: Path) -> None:
+    night = Night(workspace, good, base=shop.nudge)
+    challenger = workspace.get(night.tuned)
+    half = candidates_of(challenger, None, [0.5])[1]
+    manifest = save(workspace, half, night.splits)
+    assert manifest.ref == half.ref
+    assert manifest.inputs == {"base": night.base, "tuned": night.tuned, "splits": night.splits}
+    assert manifest.info["alpha"] == 0.5
+    base, tuned, made = (
+        ProductEncoder.load(workspace.path(workspace.get(ref))).image_projection.weight
+        for ref in (night.base, night.tuned, half.ref)
+    )
+    torch.testing.assert_close(made, (base + tuned) / 2)
+    assert save(workspace, half, night.splits) == manifest
+
+
+def test_no_encoder_is_a_candidate_twice(workspace: Workspace, good: Path) -> None:
+    night = Night(workspace, good)
+    challenger = workspace.get(night.tuned)
+    names = [c.name for c in candidates_of(challenger, night.base, [0.25, 0.5])]
+    assert names == ["champion", "wise-0.25", "wise-0.5", "tuned"]
+    half = candidates_of(challenger, None, [0.5])[1].ref
+    assert [c.name for c in candidates_of(challenger, half, [0.5])] == ["champion", "base", "tuned"]
+    with pytest.raises(ArtifactError, match="does not name the base"):
+        candidates_of(workspace.get(night.base), None, [0.5])
+
+
+def test_reasons_to_change(workspace: Workspace, good: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    night = Night(workspace, good)
+    champion, config = night.champion(), shop.settings()
+    tuned = Candidate(name="tuned", title="", ref=night.tuned)
+    base = Candidate(name="base", title="", ref=night.base)
+    assert reason_to_change(config, workspace, night.snapshot, champion, tuned) is None
+    assert reason_to_change(config, workspace, night.snapshot, None, tuned) is None
+    real = workspace.get
+
+    def later(ref: str) -> Manifest:
+        manifest = real(ref)
+        if ref == night.snapshot:
+            made = datetime.now(UTC) + timedelta(days=40)
+            return Manifest(**{**vars(manifest), "created_at": made.isoformat()})
+        return manifest
+
+    monkeypatch.setattr(workspace, "get", later)
+    found = reason_to_change(config, workspace, night.snapshot, champion, tuned)
+    assert found is not None
+    assert "40 days" in found
+    assert reason_to_change(config, workspace, night.snapshot, champion, base) is None
+    assert (
+        reason_to_change(config, workspace, night.snapshot, night.base, tuned) is None
+    )  # a base does not age
+
+    def wider(model: ProductEncoder) -> None:
+        model.config = model.config.model_copy(update={"max_images": 3})
+
+    changed = shop.encoder(workspace, good, "other", wider, base="encoders/earlier")
+    found = reason_to_change(config, workspace, night.snapshot, changed, tuned)
+    assert found is not None
+    assert "max_images" in found

@@ -1,0 +1,212 @@
+"""The task of people's judgements: what is in it, how it is scored, when it takes part in the decision."""
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from recsys.config import EvaluationConfig
+from recsys.config.evaluation import TaskConfig
+from recsys.evaluation import run as stage
+from recsys.evaluation.candidates import CHAMPION, TUNED
+from recsys.evaluation.gate import gate_score, task_weights
+from recsys.evaluation.products import Products
+from recsys.evaluation.scores import PerQueryScores, TaskResult
+from recsys.evaluation.tasks import PreparedTask, Task, judgements_task, plan_tasks, prepare
+from recsys.workspace import Workspace
+from recsys.workspace.evaluations import FILE
+from recsys.workspace.judgements import commit
+from recsys.workspace.splits import HOLDOUT, TRAIN, UNUSED, VALIDATION
+from tests.evaluation import shop
+from tests.evaluation.test_gate import compared, decided, result, scores
+from tests.evaluation.test_run import Night
+from tests.evaluation.test_tasks import products, relevant
+
+
+def file_of(tmp_path: Path, *judged: tuple[str, str, str]) -> Path:
+    path = tmp_path / "pairs.csv"
+    path.write_text("left_id,right_id,label\n" + "".join(f"{a},{b},{label}\n" for a, b, label in judged))
+    return path
+
+
+def task_of(tmp_path: Path, catalog: Products, *judged: tuple[str, str, str]) -> Task:
+    task, _ = judgements_task(file_of(tmp_path, *judged), catalog, taken=(), max_queries=100)
+    assert task is not None
+    return task
+
+
+def prepared(task: Task, catalog: Products, split: str) -> PreparedTask:
+    everyone = np.ones(len(catalog), bool)
+    return prepare(task, split, catalog, has_image=everyone, has_text=everyone, resolve=str)
+
+
+def test_holdout_products_are_queries_and_no_judgement_both_selects_and_decides(tmp_path: Path) -> None:
+    catalog = products(*({"part": p} for p in (TRAIN, TRAIN, VALIDATION, HOLDOUT, HOLDOUT, UNUSED)))
+    task = task_of(
+        tmp_path, catalog,
+        ("p0", "p1", "similar"), ("p0", "p2", "similar"), ("p0", "p3", "similar"), ("p2", "p3", "similar"),
+        ("p4", "p3", "not_similar"), ("p5", "p4", "similar"), ("p2", "gone", "similar"),
+    )  # fmt: skip
+    deciding, selecting = (prepared(task, catalog, split) for split in (HOLDOUT, VALIDATION))
+    assert relevant(deciding) == {3: [0, 2], 4: [5]}
+    assert deciding.num_not_similar.tolist() == [1, 1]
+    assert len(deciding.gallery) == 6
+    assert relevant(selecting) == {2: [0]}
+    assert selecting.num_not_similar.tolist() == [0]
+    assert not set(selecting.gallery) & {3, 4}
+    assert task.required.tolist() == [0, 2, 3, 4, 5]
+    assert deciding.is_judgements
+
+
+def test_a_query_that_was_only_judged_not_similar_counts(tmp_path: Path) -> None:
+    catalog = products({"part": HOLDOUT}, {}, {})
+    task = prepared(task_of(tmp_path, catalog, ("p0", "p1", "not_similar")), catalog, HOLDOUT)
+    assert (task.num_relevant.tolist(), task.num_not_similar.tolist()) == ([0], [1])
+    assert task.num_without_relevant == 0
+
+
+def test_without_a_holdout_product_there_is_no_task_but_a_note(tmp_path: Path) -> None:
+    catalog = products({}, {}, {"part": VALIDATION}, {"part": HOLDOUT})
+    path = file_of(tmp_path, ("p0", "p1", "similar"), ("p0", "p2", "similar"))
+    task, notes = judgements_task(path, catalog, taken=(), max_queries=9)
+    assert task is None
+    assert "2 judged pairs, none with a held-out product" in notes[0]
+
+
+def test_its_products_are_embedded_even_if_others_are_sampled_and_its_name_is_unique(tmp_path: Path) -> None:
+    catalog = products(*({"part": HOLDOUT if i == 0 else TRAIN, "label": f"{i // 2}"} for i in range(300)))
+    path = file_of(tmp_path, ("p0", "p77", "similar"), ("p0", "p201", "not_similar"))
+    own = TaskConfig(name="judgements", relevant=("label",), gate=True)
+    plan = plan_tasks(EvaluationConfig(tasks=(own,), max_gallery=100), catalog, path)
+    assert {0, 77, 201} <= set(plan.pool)
+    assert len(plan.pool) < 110
+    assert [t.config.name for t in plan.tasks] == ["judgements", "judgements_of_people"]
+    assert relevant(prepared(plan.tasks[1], catalog, HOLDOUT)) == {0: [77]}
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        {"relevant": ["brand"], "metrics": ["agreement@10"]},
+        {"pairs": "x.csv", "relevant": ["brand"], "metrics": ["agreement@10"]},
+        {"pairs": "x.csv", "metrics": ["agreement@10", "map@r"]},
+        {"pairs": "x.csv", "metrics": ["agreement@10"], "grades": [{"relevant": ["brand"], "grade": 2}]},
+    ],
+)
+def test_agreement_is_about_judged_pairs_alone(task: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match="judged pairs alone"):
+        TaskConfig(name="x", **task)
+    TaskConfig(name="x", pairs="x.csv", metrics=("agreement@3",))
+
+
+def judged(gain: float, **more: Any) -> PerQueryScores:
+    one = scores(gain, **more)
+    return replace(one, task="judgements", components=one.components + 10_000, is_judgements=True)
+
+
+def test_a_few_judgements_weigh_what_their_queries_weigh() -> None:
+    large, larger = scores(0.0, queries=400), scores(0.0, queries=1000, task="words")
+    assert task_weights([large, larger]).tolist() == [1, 1]
+    assert task_weights([large, larger, judged(0.0, queries=40)]).tolist() == [1, 1, 0.1]
+    assert task_weights([large, judged(0.0, queries=4000)]).tolist() == [1, 1]
+    assert task_weights([judged(0.0, queries=40)]).tolist() == [1]
+    both = [large, judged(0.5, queries=40)]
+    means = [float(e.values["tuned"].mean()) for e in both]
+    assert gate_score(both, "tuned") == pytest.approx((means[0] + 0.1 * means[1]) / 1.1)
+
+
+def test_a_few_noisy_judgements_do_not_close_a_gate_that_is_open() -> None:
+    gains, noisy = scores(0.03, queries=2000), judged(0.0, queries=30, spread=0.3)
+    assert compared(gains, noisy).accepted
+    assert not compared(gains, replace(noisy, is_judgements=False)).accepted
+
+
+def test_a_gain_on_judgements_is_enough_in_a_tie_and_a_loss_is_refused() -> None:
+    tie = scores(-0.001, queries=2000, spread=0.04)
+    gained, equal, lost = (
+        compared(tie, judged(gain, queries=40, spread=0.05)) for gain in (0.1, 0.0, -0.2)
+    )  # fmt: skip
+    assert gained.accepted
+    assert "agrees more with what people judged" in gained.reasons[0]
+    assert not equal.accepted
+    assert not lost.accepted
+    assert any("in task judgements" in r for r in lost.reasons)
+
+
+def judged_result(queries: int, **levels: float) -> TaskResult:
+    made = result("judgements", queries, **levels)
+    return replace(made, task=replace(made.task, is_judgements=True))
+
+
+@pytest.mark.parametrize(("queries", "takes_part"), [(19, False), (20, True)])
+def test_judgements_take_part_from_a_number_of_queries_and_are_shown_before(
+    queries: int, takes_part: bool
+) -> None:
+    usual = result(champion=0.4, base=0.3, tuned=0.4, queries=300)
+    better = {"champion": 0.3, "base": 0.3, "tuned": 0.6}
+    found = decided(
+        (CHAMPION, "base", TUNED), [usual, judged_result(9, **better)],
+        [usual, judged_result(queries, **better)], configured=False,
+    )  # fmt: skip
+    assert ("judgements" in found.gating) is takes_part
+    assert (found.action == "promote") is takes_part
+    assert any(f"{queries} held-out products" in n for n in found.notes) is not takes_part
+
+
+def judgements_of(workspace: Workspace, label: str) -> str:
+    """Every item group is judged against the next one of its type."""
+    rows = [row for row, _ in shop.rows()]
+    group = {row["item_group_id"]: row["id"] for row in reversed(rows)}
+    fixed = {"weight": 1.0, "num_judges": 1, "updated_at": datetime(2026, 7, 1, tzinfo=UTC), "label": label}
+    pairs = [
+        {"left_id": group[f"G{t}-{g}"], "right_id": group[f"G{t}-{g + 1}"]} | fixed
+        for t in range(6)
+        for g in range(7)
+    ]
+    return commit(workspace, pairs, {}).ref
+
+
+def test_a_night_with_judgements(workspace: Workspace, good: Path) -> None:
+    made = Night(workspace, good, base=shop.blind)
+    champion = made.champion(shop.blind)
+    config = shop.settings(wise_ft_alphas=[], gate={"min_judged_queries": 10, "min_components": 5})
+
+    def run(ref: str | None) -> Any:
+        return stage.run(config, workspace, made.snapshot, made.tuned, champion, ref)
+
+    without = run(None)
+    assert run(commit(workspace, [], {}).ref) == without
+    manifest = run(judgements_of(workspace, "similar"))
+    assert manifest.id != without.id
+    assert run(judgements_of(workspace, "not_similar")).id not in (manifest.id, without.id)
+    assert manifest.inputs["judgements"].startswith("judgements/")
+    record = json.loads((workspace.path(manifest) / FILE).read_text())
+    task = next(t for t in record["tasks"] if t["name"] == "judgements")
+    assert (task["title"], task["main_metric"], task["gate"]) == (
+        "Merchandisers' judgements", "agreement@10", True,
+    )  # fmt: skip
+    assert task["num_queries"] == 18
+    assert "judgements" in record["gate"]["tasks"]
+    assert "judgements" in [c["name"] for c in record["gate"]["checks"]]
+    assert record["tasks"][:-1] == json.loads((workspace.path(without) / FILE).read_text())["tasks"]
+
+
+def test_a_setting_of_judgements_changes_only_nights_with_judgements(
+    workspace: Workspace, good: Path
+) -> None:
+    made, judged = Night(workspace, good), judgements_of(workspace, "similar")
+    runs = [
+        stage.run(
+            shop.settings(wise_ft_alphas=[], num_examples=0, gate={"min_judged_queries": least}),
+            workspace, made.snapshot, made.tuned, None, ref,
+        )
+        for least in (20, 30)
+        for ref in (None, judged)
+    ]  # fmt: skip
+    assert runs[0].id == runs[2].id
+    assert len({run.id for run in runs}) == 3

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import pytest
 
 from recsys.workspace import Workspace
 from recsys.workspace.image_store import FILE, ImageShardWriter
@@ -21,42 +20,27 @@ def _shard(path: Path, *hashes: bytes) -> None:
     writer.close()
 
 
-@pytest.fixture
-def snapshot(workspace: Workspace) -> Snapshot:
+def test_products_come_in_order_and_images_from_all_shards(workspace: Workspace) -> None:
     for name, hashes in (("one", SHA[:2]), ("two", SHA[2:])):
         with workspace.create("images", name) as draft:
             _shard(draft.path / FILE, *hashes)
+    hashes_of = {"content_hash": b"c" * 16, "payload_hash": b"p" * 16}
+    rows = [{"id": f"p{i}", "attributes": [], "images": [SHA[i % 3]], **hashes_of} for i in range(7)]
     with workspace.create(KIND, "s") as draft:
-        rows = [
-            {
-                "id": f"p{i}",
-                "title": f"Mug {i}",
-                "attributes": [("split", "train")],
-                "images": [SHA[i % 3]],
-                "content_hash": b"c" * 16,
-                "payload_hash": b"p" * 16,
-            }
-            for i in range(7)
-        ]
         pq.write_table(pa.Table.from_pylist(rows, schema=PRODUCTS), draft.path / PRODUCTS_FILE)
         pq.write_table(pa.Table.from_pylist([], schema=REJECTED), draft.path / REJECTED_FILE)
         draft.info["image_shards"] = ["images/one", "images/two"]
-    return Snapshot.open(workspace, draft.committed().ref)
-
-
-def test_batches_cover_the_products_in_order(snapshot: Snapshot) -> None:
+    snapshot = Snapshot.open(workspace, draft.committed().ref)
     batches = list(snapshot.batches(["id"], batch_size=3))
-    assert [len(batch) for batch in batches] == [3, 3, 1]
-    assert [id for batch in batches for id in batch.column("id").to_pylist()] == [f"p{i}" for i in range(7)]
-    assert batches[0].schema.names == ["id"]
-    assert snapshot.num_products == 7
-
-
-def test_images_of_all_its_shards(snapshot: Snapshot) -> None:
+    assert [batch.column("id").to_pylist() for batch in batches] == [
+        ["p0", "p1", "p2"],
+        ["p3", "p4", "p5"],
+        ["p6"],
+    ]
+    assert (snapshot.num_products, snapshot.rejected().num_rows) == (7, 0)
+    assert snapshot.table().schema.equals(PRODUCTS)
     store = snapshot.images()
     assert list(store) == SHA
-    assert len(store) == 3
     assert [store.jpeg(sha256)[-1:] for sha256 in SHA] == [sha256[:1] for sha256 in SHA]
     assert store.size(SHA[1]) == (4, 3)
-    assert SHA[2] in store
     assert b"\x09" * 32 not in store

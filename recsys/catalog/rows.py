@@ -73,6 +73,12 @@ class RowMapper:
 
     def map(self, record: FeedRecord) -> tuple[ProductRow | None, list[Rejection]]:
         """Return the product and what is wrong with its values; or ``None`` and why it is no product."""
+        try:
+            return self._map(record)
+        except RecursionError:
+            return _refused(record, None, "bad_row", "The row is nested too deeply.")
+
+    def _map(self, record: FeedRecord) -> tuple[ProductRow | None, list[Rejection]]:
         if record.error:
             return _refused(record, None, "bad_row", record.error)
         product, attributes = self.columns.pick(record.values)

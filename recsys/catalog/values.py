@@ -99,7 +99,7 @@ def parse_price(value: Any, *, default_currency: str | None = None) -> Money | N
     if text is None:
         return None
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    amount = float(value) if is_number else None
+    amount = float(text) if is_number else None
     if amount is None:
         found = _AMOUNT.search(text)
         rest = (text[: found.start()] + " " + text[found.end() :]).strip() if found else text

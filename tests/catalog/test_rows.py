@@ -108,6 +108,15 @@ def test_lists_and_nested_values_of_json_feeds() -> None:
     assert [link for _, link in product.images] == ["a", "b"]
 
 
+def test_a_record_nested_too_deeply_costs_itself_only() -> None:
+    nested: Any = "a"
+    for _ in range(5000):
+        nested = [nested]
+    product, [rejection] = _map({"id": "x", "title": nested})
+    assert product is None
+    assert rejection.reason == "bad_row"
+
+
 TEXTS = st.dictionaries(st.sampled_from(["title", "brand", "color", "description"]), st.text(max_size=5))
 
 

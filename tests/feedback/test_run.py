@@ -1,16 +1,12 @@
-"""From what people said to the night's artifact."""
+"""Judgements as an artifact."""
 
 import contextlib
-import json
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.cli import main
 from recsys.config import Config
 from recsys.feedback.judgements import Judgement, aggregate
 from recsys.feedback.run import run
@@ -92,18 +88,3 @@ def test_what_stands_is_exported_and_what_was_withdrawn_is_not(workspace: Worksp
         "judgements": 4, "pairs": 2, "similar": 1, "not_similar": 0, "duplicate": 1, "disputed": 1, "ties": 0,
     }  # fmt: skip
     assert latest(workspace) == second.ref
-
-
-def test_the_verb_exports_and_counts(tmp_path: Path) -> None:
-    settings = tmp_path / "shop.toml"
-    settings.write_text('[workspace]\nroot = "workspace"\n')
-    workspace = Workspace(tmp_path / "workspace")
-    with contextlib.closing(FeedbackStore.open(Config(), workspace)) as store:
-        store.judge("a", "b", "not_similar", "Maria")
-    done = CliRunner().invoke(main, ["--config", str(settings), "-q", "judgements", "--json"])
-    assert done.exit_code == 0, done.output
-    answer = json.loads(done.stdout)
-    assert answer["ref"] == latest(workspace)
-    assert answer["counts"]["not_similar"] == 1
-    text = CliRunner().invoke(main, ["--config", str(settings), "-q", "judgements"]).output
-    assert "judgements: 1; pairs: 1 (0 similar, 1 not similar" in text

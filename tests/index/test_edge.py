@@ -100,13 +100,11 @@ def test_a_change_that_was_left_is_thrown_away(index: EdgeIndex) -> None:
 def test_an_open_collection_survives_the_removal_of_its_files(index: EdgeIndex) -> None:
     publish(index, make_points(300), number=1)
     old = index.open()
-    vector = make_points(1)[0].vector
     publish(index, make_points(10), number=2)
     index.drop(name_of(index, 1))
     assert old.count() == 300
     assert len(similar(old, "sku-00001", limit=5)) == 5
     assert len(list(old.records(["title"]))) == 300
-    assert vector.shape == (32,)
 
 
 def test_an_open_index_is_not_opened_again(index: EdgeIndex) -> None:
@@ -152,7 +150,7 @@ def test_a_generation_that_cannot_be_read_is_an_error_that_names_it(index: EdgeI
         index.open()
 
 
-def test_a_build_whose_files_were_damaged_begins_anew(index: EdgeIndex) -> None:
+def test_a_build_whose_files_were_damaged_starts_again(index: EdgeIndex) -> None:
     name = name_of(index)
     with index.build(name, META) as writer:
         writer.upsert(make_points(20))

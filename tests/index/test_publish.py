@@ -95,28 +95,18 @@ def test_the_same_encoder_writes_only_what_differs(config: Config, workspace: Wo
     assert contents(config, workspace) == expected(workspace, manifest)
 
 
-def test_prices_and_stock_touch_payloads_only(
-    config: Config, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("changes", [{"price": 3.5, "sale_price": 2.5}, {"title": "Shown, not embedded"}])
+def test_columns_that_are_not_embedded_touch_payloads_only(
+    config: Config, workspace: Workspace, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
 ) -> None:
     catalog = products(COUNT)
     run(config, workspace, *publish_inputs(workspace, catalog))
     upserted = _count_upserts(monkeypatch)
-    catalog[4] = catalog[4].but(price=3.5, sale_price=2.5)
+    catalog[4] = catalog[4].but(**changes)
     manifest = run(config, workspace, *publish_inputs(workspace, catalog))
     assert manifest.info["action"] == "payload"
     assert manifest.info["counts"]["payload"] == 1
     assert upserted == []
-    assert contents(config, workspace) == expected(workspace, manifest)
-
-
-def test_a_title_that_is_shown_but_not_embedded_touches_payloads_only(
-    config: Config, workspace: Workspace
-) -> None:
-    catalog = products(COUNT)
-    run(config, workspace, *publish_inputs(workspace, catalog))
-    catalog[4] = catalog[4].but(title="Another title")
-    manifest = run(config, workspace, *publish_inputs(workspace, catalog))
-    assert manifest.info["action"] == "payload"
     assert contents(config, workspace) == expected(workspace, manifest)
 
 
@@ -278,41 +268,24 @@ def test_an_empty_catalog_can_be_published(config: Config, workspace: Workspace)
 # -- a failed audit leaves the alias where it was -------------------------------------------------
 
 
-def _lose(points: list[Point]) -> list[Point]:
-    return points[1:]
-
-
-def _swap_vectors(points: list[Point]) -> list[Point]:
-    vectors = [p.vector for p in points]
-    return [p._replace(vector=v) for p, v in zip(points, vectors[1:] + vectors[:1], strict=True)]
-
-
-def _stretch(points: list[Point]) -> list[Point]:
-    return [p._replace(vector=p.vector * np.float32(2)) for p in points]
-
-
-def _old_payload(points: list[Point]) -> list[Point]:
-    return [p._replace(payload={**p.payload, "price": -1.0}) for p in points]
-
-
-def _old_key(points: list[Point]) -> list[Point]:
-    return [p._replace(payload={**p.payload, "embedding_key": "00"}) for p in points]
-
-
-def _extra(points: list[Point]) -> list[Point]:
-    return [*points, points[0]._replace(id="stowaway", payload={**points[0].payload, "id": "stowaway"})]
-
-
-FAULTS = {
-    "contents": [_lose, _old_key, _extra],
-    "vectors": [_swap_vectors],
-    "norms": [_stretch],
-    "payloads": [_old_payload],
-}
+def with_payload(point: Point, **columns: Any) -> Point:
+    return point._replace(payload={**point.payload, **columns})
 
 
 @pytest.mark.parametrize(
-    ("check", "fault"), [(check, fault) for check, faults in FAULTS.items() for fault in faults]
+    ("check", "fault"),
+    [
+        ("contents", lambda points: points[1:]),
+        ("contents", lambda points: [with_payload(p, embedding_key="00") for p in points]),
+        ("contents", lambda points: [*points, with_payload(points[0], id="more")._replace(id="more")]),
+        (
+            "vectors",
+            lambda points: [p._replace(vector=points[0].vector) for p in points],
+        ),
+        ("norms", lambda points: [p._replace(vector=p.vector * np.float32(2)) for p in points]),
+        ("payloads", lambda points: [with_payload(p, price=-1.0) for p in points]),
+    ],
+    ids=["lost", "old key", "one more", "all alike", "stretched", "old payload"],
 )
 def test_a_faulty_build_is_refused_and_a_retry_heals_it(
     config: Config,

@@ -1,7 +1,4 @@
-"""Settings of what training learns from: the split, label levels, judged pairs, and how batches are drawn.
-
-Does not know: objectives and the optimiser; they are in recsys/config/training.py.
-"""
+"""Settings of what training learns from: the split, label levels, judged pairs, and how batches are drawn."""
 
 from typing import Literal, Self
 
@@ -11,24 +8,24 @@ from recsys.config.base import Section
 
 
 class SplitConfig(Section):
-    """Which products are trained on, which choose the checkpoint, which judge the result."""
+    """Which products are trained on, which choose the best epoch, which only evaluation sees."""
 
     validation_share: float = Field(default=0.1, ge=0, le=0.5)
     """Share of components that choose the best epoch; 0.05 to 0.15 is usual."""
     holdout_share: float = Field(default=0.1, ge=0, le=0.5)
-    """Share of components that only the evaluation sees; 0.1 to 0.2 is usual."""
+    """Share of components that only evaluation sees; 0.1 to 0.2 is usual."""
     phash_distance: int = Field(default=4, ge=-1, le=8)
-    """Images whose 64-bit perceptual hashes differ in at most this many bits may be near-equal; -1: only
+    """Images whose 64-bit perceptual hashes differ in at most this many bits may be near-duplicates; -1: only
     byte-equal sources count as the same image."""
     phash_difference: float = Field(default=0.08, ge=0, le=1)
-    """And they are if small colour versions differ by at most this share of their contrast. Saving anew or
+    """And they are if small colour versions differ by at most this share of their contrast. Saving again or
     at half the size makes 0.01 to 0.07, another product in the same pose 0.1 and more (measured on studio
     photographs, where the hash alone joins any two shoes)."""
     phash_max_products: int = Field(default=20, ge=2)
-    """A perceptual hash shared by more item groups than this says nothing (a placeholder, a plain
-    image) and joins nobody."""
+    """A perceptual hash shared by more item groups than this joins none of them: it is that of a placeholder
+    or of a plain image."""
     max_component: int = Field(default=100, ge=2)
-    """Near-equal images never join products into a component larger than this many products."""
+    """Near-duplicate images never join products into a component of more products than this."""
     column: str | None = None
     """Column or attribute whose value names the split; unset: by hash of the component."""
     train: tuple[str, ...] = ()

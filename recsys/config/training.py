@@ -43,7 +43,7 @@ BUILT_IN_LABELS = ("product", "group")
 
 
 class AugmentConfig(Section):
-    """What is done to a training image; all random choices follow (seed, batch, position)."""
+    """What is done to a training image; random choices are a function of seed, batch and position."""
 
     crop_scale: tuple[float, float] = (0.5, 1.0)
     """Share of the area that a random resized crop keeps, from-to; (1, 1) keeps the whole image."""
@@ -121,10 +121,10 @@ class OptimizerConfig(Section):
     backbone_lr: float = Field(default=1e-4, ge=0)
     """Peak learning rate of pretrained layers; 0 leaves them as they are."""
     freeze: tuple[str, ...] = ()
-    """Parts of the encoder that stay as they are, by the beginning of their weights' names, such as
+    """Modules and weights of the encoder that are not trained, by their names, such as
     ``image_tower.model.blocks.0``: early layers learn little and cost much."""
     frozen_bf16: bool = False
-    """Run those parts in bf16 on a CPU that has instructions for it: quicker by half, a little rounder."""
+    """Run those modules in bf16 on a CPU that has instructions for it: half the time, a little less exact."""
     head_lr: float = Field(default=1e-3, ge=0)
     """Peak learning rate of projections and of anything trained from scratch."""
     proxy_lr: float = Field(default=1e-2, ge=0)
@@ -134,7 +134,7 @@ class OptimizerConfig(Section):
     betas: tuple[float, float] = (0.9, 0.98)
     """Decay rates of AdamW's moments."""
     warmup_share: float = Field(default=0.05, ge=0, le=0.5)
-    """Share of the run over which the rates rise from nought."""
+    """Share of the run over which the rates rise from zero."""
     final_lr_share: float = Field(default=0.01, ge=0, le=1)
     """Where the cosine ends, as a share of the peak."""
     clip_grad_norm: float = Field(default=1.0, ge=0)
@@ -147,23 +147,23 @@ class OptimizerConfig(Section):
 
 
 class ValidationConfig(Section):
-    """The figure that chooses the best epoch."""
+    """The score that chooses the best epoch."""
 
     metric: Literal["map_at_r", "recall_at_1"] = "map_at_r"
-    """Retrieval figure, higher is better."""
+    """Retrieval metric, higher is better."""
     vector: Vector = "product"
-    """On which vector, item to item."""
+    """Which vectors are compared, item to item."""
     label: str = "auto"
-    """Label level that says what is relevant; ``auto``: the first level of ``training.labels`` with
-    positives among the products, then ``group``. ``text_to_image`` measures text queries instead."""
+    """Label level whose classes are relevant; ``auto``: the first level of ``training.labels`` with
+    positives among the products, then ``group``. ``text_to_image`` searches images by text instead."""
     gallery: Literal["validation", "train"] = "validation"
     """Whether validation products are searched among themselves or among the training products."""
     max_products: int = Field(default=2000, ge=2)
     """At most this many queries, and five times as many gallery products, chosen by hash."""
     patience: int = Field(default=0, ge=0)
-    """Stop after this many epochs without gain; 0: run to the end. Either way the best epoch is kept."""
+    """Stop after this many epochs without gain; 0: run to the end. Either way ``keep`` applies."""
     min_delta: float = Field(default=0.0, ge=0)
-    """What counts as a gain."""
+    """Least difference that counts as a gain."""
     keep: Literal["best", "last"] = "best"
     """Which epoch's weights are kept."""
 
@@ -188,7 +188,7 @@ class TrainingConfig(Section):
     smaller than testing is quicker, and often better."""
     cache_decoded: bool = True
     """Keep the decoded images of the training products in the scratch folder, memory-mapped, as long
-    as they fit ``cache_max_gb``; otherwise each is decoded anew each time."""
+    as they fit ``cache_max_gb``; otherwise each is decoded every time it is used."""
     frozen_features: bool = True
     """Where the image tower is frozen, compute its features once, from the images as they are served,
     instead of from random views in every batch: training the projections then takes seconds."""
@@ -228,7 +228,7 @@ class TrainingConfig(Section):
 
     @property
     def terms(self) -> tuple[ObjectiveConfig, ...]:
-        """The objectives with ``label = "auto"`` made out."""
+        """The objectives with ``label = "auto"`` resolved."""
         first = next((name for name in self.labels if name not in BUILT_IN_LABELS), "group")
         return tuple(
             term.model_copy(update={"label": first}) if term.label == "auto" else term

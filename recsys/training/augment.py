@@ -1,12 +1,10 @@
 """Random views of a training image: crop, flip, turn, colour, blur, erase.
 
 Everything is a function of the generator passed in, so the same seed, batch and position give the same
-pixels in any process. Crop, flip and turn are one affine warp; brightness, contrast and saturation one
-3 x 4 colour matrix: two passes over the image instead of seven.
+pixels in any process. Crop and turn are one interpolation; brightness, contrast, saturation and hue one
+3 x 4 colour matrix. torchvision's v2 transforms make the same views 2 to 8 times slower on a CPU.
 
     S = side of the result; pixels are uint8 RGB, [H, W, 3]
-
-Does not know: data sets, devices.
 """
 
 import math
@@ -21,44 +19,40 @@ Pixels = NDArray[np.uint8]
 
 _LUMA = np.array([0.299, 0.587, 0.114])
 """ITU-R BT.601 weights of red, green and blue in brightness."""
+_YIQ = np.array([_LUMA, [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]])
+"""RGB to YIQ: brightness and two axes of colour."""
 
 
 def augment(pixels: Pixels, size: int, config: AugmentConfig, rng: np.random.Generator) -> Pixels:
     """Return one random view ``[S, S, 3]`` of ``pixels`` with ``S = size``."""
-    view = _warp(pixels, size, config, rng)
+    view = _crop(pixels, size, config, rng)
     matrix = _colour_matrix(config, rng, float(view[::4, ::4].mean()))
     if matrix is not None:
-        view = cv2.transform(view, matrix)
+        view = np.asarray(cv2.transform(view, matrix), np.uint8)
     if config.blur and rng.random() < config.blur:
-        view = cv2.GaussianBlur(view, (0, 0), rng.uniform(0.1, 2.0))
+        view = np.asarray(cv2.GaussianBlur(view, (0, 0), rng.uniform(0.1, 2.0)), np.uint8)
     if config.erase and rng.random() < config.erase:
         _erase(view, rng)
-    return np.asarray(view, np.uint8)
+    return view
 
 
-def _warp(pixels: Pixels, size: int, config: AugmentConfig, rng: np.random.Generator) -> Pixels:
-    """Crop a random rectangle, turn and flip it, and resize it to ``size``, in one interpolation."""
+def _crop(pixels: Pixels, size: int, config: AugmentConfig, rng: np.random.Generator) -> Pixels:
+    """Cut out a random rectangle, turned and flipped, and resize it to ``size`` in one interpolation."""
     height, width = pixels.shape[:2]
     top, left, crop_h, crop_w = _rectangle(height, width, config, rng)
     flipped = bool(config.flip) and rng.random() < config.flip
-    if not config.rotate_degrees:
+    if config.rotate_degrees:
+        middle = left + (crop_w - 1) / 2, top + (crop_h - 1) / 2
+        sides = crop_w * (size - 1) / size, crop_h * (size - 1) / size  # between centres of outer pixels
+        corners = cv2.boxPoints((middle, sides, rng.uniform(-config.rotate_degrees, config.rotate_degrees)))
+        targets = np.array([[0, size - 1], [0, 0], [size - 1, 0]], np.float32)
+        matrix = cv2.getAffineTransform(corners[:3], targets)
+        view = cv2.warpAffine(pixels, matrix, (size, size), borderMode=cv2.BORDER_REPLICATE)
+    else:
         crop = pixels[top : top + crop_h, left : left + crop_w]
         shrinks = min(crop_h, crop_w) > size
         view = cv2.resize(crop, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-        return np.asarray(cv2.flip(view, 1) if flipped else view, np.uint8)
-    angle = math.radians(rng.uniform(-config.rotate_degrees, config.rotate_degrees))
-    cos, sin = math.cos(angle), math.sin(angle)
-    scale_x = crop_w / size * (-1 if flipped else 1)
-    scale_y = crop_h / size
-    a, b, c, d = cos * scale_x, -sin * scale_y, sin * scale_x, cos * scale_y
-    middle = (size - 1) / 2
-    offset_x = left + (crop_w - 1) / 2 - (a + b) * middle
-    offset_y = top + (crop_h - 1) / 2 - (c + d) * middle
-    # the matrix maps the result's pixels to the source's, hence WARP_INVERSE_MAP
-    matrix = np.array([[a, b, offset_x], [c, d, offset_y]])
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    warped = cv2.warpAffine(pixels, matrix, (size, size), flags=flags, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(warped, np.uint8)
+    return np.asarray(cv2.flip(view, 1) if flipped else view, np.uint8)
 
 
 def _rectangle(
@@ -82,12 +76,13 @@ def _rectangle(
 def _colour_matrix(
     config: AugmentConfig, rng: np.random.Generator, mean: float
 ) -> NDArray[np.float64] | None:
-    """Return the ``[3, 4]`` matrix of brightness, contrast, saturation, hue and grey; ``None``: leave it."""
-    matrix = np.eye(3)
-    shift = np.zeros(3)
+    """Return the ``[3, 4]`` matrix of hue, saturation, grey, contrast and brightness; ``None``: no change."""
+    matrix, shift = np.eye(3), 0.0
     grey = np.tile(_LUMA, (3, 1))
-    if config.hue:
-        matrix = _hue(rng.uniform(-config.hue, config.hue))
+    if config.hue:  # a rotation about grey that keeps brightness
+        turn = 2 * math.pi * rng.uniform(-config.hue, config.hue)
+        cos, sin = math.cos(turn), math.sin(turn)
+        matrix = np.linalg.inv(_YIQ) @ np.array([[1, 0, 0], [0, cos, -sin], [0, sin, cos]]) @ _YIQ
     if config.saturation:
         share = 1 + rng.uniform(-config.saturation, config.saturation)
         matrix = (share * np.eye(3) + (1 - share) * grey) @ matrix
@@ -95,23 +90,13 @@ def _colour_matrix(
         matrix = grey @ matrix
     if config.contrast:
         share = 1 + rng.uniform(-config.contrast, config.contrast)
-        matrix, shift = share * matrix, shift + (1 - share) * mean
+        matrix, shift = share * matrix, (1 - share) * mean
     if config.brightness:
         share = 1 + rng.uniform(-config.brightness, config.brightness)
         matrix, shift = share * matrix, share * shift
-    if not shift.any() and np.array_equal(matrix, np.eye(3)):
+    if not shift and np.array_equal(matrix, np.eye(3)):
         return None
-    return np.concatenate([matrix, shift[:, None]], axis=1)
-
-
-def _hue(turn: float) -> NDArray[np.float64]:
-    """Return the rotation of RGB about grey by ``turn`` of a full circle, keeping brightness (YIQ)."""
-    yiq = np.array([_LUMA, [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]])
-    cos, sin = math.cos(2 * math.pi * turn), math.sin(2 * math.pi * turn)
-    rotated: NDArray[np.float64] = (
-        np.linalg.inv(yiq) @ np.array([[1, 0, 0], [0, cos, -sin], [0, sin, cos]]) @ yiq
-    )
-    return rotated
+    return np.column_stack([matrix, np.full(3, shift)])
 
 
 def _erase(view: Pixels, rng: np.random.Generator) -> None:

@@ -50,16 +50,13 @@ class FitJob:
     """One fine-tuning."""
 
     config: TrainingConfig
-    encoder: ProductEncoder
-    """Changed in place: ends with the weights that are kept."""
+    encoder: ProductEncoder  # changed in place: ends with the weights that are kept
     items: TrainingItems
     images: ImageStore
     supervision: Supervision
-    trained: Int
-    """Rows of the snapshot that are trained on."""
+    trained: Int  # rows of the snapshot that are trained on
     validator: Validator | None
-    folder: Path
-    """Scratch folder that survives kills."""
+    folder: Path  # scratch folder that survives kills
     seed: int
 
 

@@ -1,11 +1,9 @@
-"""Images as arrays: decoded once into a memory-mapped cache where they fit, anew each time where not.
+"""Images as arrays: decoded once into a memory-mapped cache where they fit, each time where not.
 
-A cache is one file of squares ``[V, S, S, 3]`` uint8 in the scratch folder; its name holds what it was
-made of, and it appears under that name only when it is whole.
+A cache is one file of squares ``[V, S, S, 3]`` uint8 in the scratch folder. Its name holds what it was made
+of, and it appears under that name only when it is whole.
 
     V = images, S = side of the square
-
-Does not know: augmentation, products.
 """
 
 import logging
@@ -26,8 +24,7 @@ logger = logging.getLogger(__name__)
 
 Pixels = NDArray[np.uint8]
 
-_RING = 64
-"""Images decoded ahead of the one being written."""
+_DECODED_AT_ONCE = 64
 
 
 class ImageCache:
@@ -40,9 +37,6 @@ class ImageCache:
         self._store, self._sha256, self._preprocess = store, sha256, preprocess
         self._cached: Pixels | None = None if cache is None or not sha256 else self._open(cache)
 
-    def __len__(self) -> int:
-        return len(self._sha256)
-
     @property
     def is_cached(self) -> bool:
         """Whether reading an image costs no decoding."""
@@ -50,10 +44,10 @@ class ImageCache:
 
     def __getitem__(self, i: int) -> Pixels:
         """Return image ``i`` as ``[S, S, 3]`` uint8 RGB."""
-        if self._cached is not None:
-            pixels: Pixels = self._cached[i]
-            return pixels
-        return self._preprocess.pixels(self._store.jpeg(self._sha256[i]))
+        return self._decode(self._sha256[i]) if self._cached is None else self._cached[i]
+
+    def _decode(self, sha256: bytes) -> Pixels:
+        return self._preprocess.pixels(self._store.jpeg(sha256))
 
     def _open(self, folder: Path) -> Pixels:
         side = self._preprocess.image_size
@@ -62,21 +56,15 @@ class ImageCache:
         shape = (len(self._sha256), side, side, 3)
         if not path.exists():
             partial = path.with_suffix(".partial")
-            self._fill(np.memmap(partial, np.uint8, "w+", shape=shape))
+            target = np.memmap(partial, np.uint8, "w+", shape=shape)
+            with ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as pool:  # decoding releases the GIL
+                starts = range(0, len(target), _DECODED_AT_ONCE)
+                for start in track(starts, label="decoding", unit="batches of images"):
+                    part = slice(start, start + _DECODED_AT_ONCE)
+                    target[part] = list(pool.map(self._decode, self._sha256[part]))
+            logger.info("decoded %d images to %d x %d", len(target), side, side)
             partial.replace(path)
-        cached: Pixels = np.memmap(path, np.uint8, "r", shape=shape)
-        return cached
-
-    def _fill(self, target: Pixels) -> None:
-        workers = min(16, os.cpu_count() or 1)
-        with ThreadPoolExecutor(workers) as pool:  # libjpeg-turbo and OpenCV release the GIL
-            for start in track(range(0, len(target), _RING), label="decoding", unit="batches of images"):
-                part = self._sha256[start : start + _RING]
-                for i, pixels in enumerate(
-                    pool.map(lambda s: self._preprocess.pixels(self._store.jpeg(s)), part)
-                ):
-                    target[start + i] = pixels
-        logger.info("decoded %d images to %d x %d", len(target), *target.shape[1:3])
+        return np.memmap(path, np.uint8, "r", shape=shape)
 
 
 def cache_bytes(num_images: int, side: int) -> int:

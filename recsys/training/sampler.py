@@ -55,11 +55,11 @@ class Sampler:
             classes = _classes_of(supervision.labels[name], trained, num_images, repeats=repeats)
             if weight > 0 and classes:
                 odds = np.array([len(members) for members in classes], np.float64) ** config.class_power
-                self.pools[name] = ClassPool.of(classes, odds, weight)
+                self.pools[name] = ClassPool(classes, np.cumsum(odds), weight)
         classes = _judged_classes(supervision.pairs)
         if config.links_weight > 0 and classes:
             weight = config.links_weight * supervision.links_share
-            self.pools[LINKS] = ClassPool.of(classes, np.ones(len(classes)), weight)
+            self.pools[LINKS] = ClassPool(classes, np.arange(1.0, len(classes) + 1), weight)
         self.num_random = round((config.random_share if self.pools else 1.0) * config.batch_size)
         self._lap: tuple[int, Int] = (-1, trained)
 
@@ -71,7 +71,7 @@ class Sampler:
         for name, num in self._classes_per_level(rng, num_classes).items():
             pool = self.pools[name]
             for which in pool.draw(rng, num):
-                products.append(self._choose(rng, pool.members_of(int(which)), keep_first=name == LINKS))
+                products.append(self._choose(rng, pool.classes[which], keep_first=name == LINKS))
         products.append(self._next_in_turn(batch))
         missing = self.batch_size - sum(map(len, products))
         products.append(rng.choice(self._trained, missing))
@@ -126,16 +126,9 @@ class Sampler:
 class ClassPool:
     """The classes of one level that a batch can draw from. C = classes"""
 
-    members: Int  # products, class after class
-    starts: Int  # [C + 1], where each class begins
+    classes: Sequence[Int]  # [C], the products of each
     cumulative: NDArray[np.float64]  # [C], running sum of the classes' odds
     weight: float
-
-    @classmethod
-    def of(cls, classes: Sequence[Int], odds: NDArray[np.float64], weight: float) -> "ClassPool":
-        """Pack some classes, each an array of products."""
-        starts = np.concatenate([[0], np.cumsum([len(members) for members in classes])]).astype(np.int64)
-        return cls(np.concatenate(classes), starts, np.cumsum(odds), weight)
 
     def draw(self, rng: np.random.Generator, num: int) -> Int:
         """Return ``num`` distinct classes (all of them where there are no more), likely ones first."""
@@ -147,10 +140,6 @@ class ClassPool:
             merged = np.concatenate([chosen, drawn])
             chosen = merged[np.sort(np.unique(merged, return_index=True)[1])]
         return chosen[:num]
-
-    def members_of(self, which: int) -> Int:
-        """Return the products of a class."""
-        return self.members[self.starts[which] : self.starts[which + 1]]
 
 
 def _classes_of(codes: Int, trained: Int, num_images: Int, *, repeats: bool) -> list[Int]:

@@ -132,14 +132,10 @@ class ProductLinks:
     """What joins products into components, one entry per product, ascending by id."""
 
     ids: Sequence[str]
-    groups: Sequence[str | None]
-    """Item group."""
-    images: Sequence[Sequence[bytes]]
-    """sha256 of each source image."""
-    phashes: Sequence[Sequence[int]]
-    """64-bit perceptual hash of each image, in the order of ``images``."""
-    load_thumbnail: LoadThumbnail | None = None
-    """Confirms what the hashes suggest; ``None``: hashes alone decide."""
+    groups: Sequence[str | None]  # item group
+    images: Sequence[Sequence[bytes]]  # sha256 of each source image
+    phashes: Sequence[Sequence[int]]  # 64-bit perceptual hash of each image, in the order of `images`
+    load_thumbnail: LoadThumbnail | None = None  # confirms what the hashes suggest; None: they decide alone
 
 
 def find_components(links: ProductLinks, config: SplitConfig) -> tuple[list[str], list[str], dict[str, int]]:

@@ -49,13 +49,10 @@ class LabelledPairs(NamedTuple):
 class Supervision:
     """Everything that says what is similar, by row of the snapshot."""
 
-    labels: dict[str, Int]
-    """Level → code per product ``[N]``, -1 where the product has none."""
+    labels: dict[str, Int]  # level -> code per product [N], -1 where the product has none
     pairs: LabelledPairs
-    counts: dict[str, Any]
-    """What was found and what was left out, for the record."""
-    links_share: float = 1.0
-    """Factor of ``sampler.links_weight``: below 1 where there are only a few judgements."""
+    counts: dict[str, Any]  # what was found and what was left out, for the record
+    links_share: float = 1.0  # factor of `sampler.links_weight`, below 1 where judgements are few
 
 
 def build(

@@ -15,23 +15,21 @@ _TOWERS = ("image_tower.", "text_tower.")
 _TEMPERATURE = ("logit_scale", "logit_bias")
 
 
-def freeze(encoder: ProductEncoder, prefixes: tuple[str, ...]) -> list[nn.Module]:
-    """Stop the weights under ``prefixes`` from being trained; return the modules that are frozen whole.
+def freeze(encoder: ProductEncoder, names: tuple[str, ...]) -> list[nn.Module]:
+    """Stop the modules and weights ``names`` from being trained; return the modules.
 
-    Raises :class:`ConfigError` for a prefix that names nothing.
+    Raises :class:`ConfigError` for a name that the encoder does not have.
     """
-    names = [name for name, _ in encoder.named_parameters()]
-    for prefix in prefixes:
-        if not any(_under(name, prefix) for name in names):
-            parts = sorted({".".join(name.split(".")[:4]) for name in names})
+    parts: dict[str, Any] = dict(encoder.named_modules()) | dict(encoder.named_parameters())
+    for name in names:
+        if name not in parts:
+            known = [part for part in parts if part and part.count(".") < 4]
             raise ConfigError(
-                f"optimizer.freeze names {prefix!r}, and no weight of the encoder is called that.",
-                fix=f"Use prefixes such as {', '.join(parts[:12])}.",
+                f"optimizer.freeze names {name!r}, and the encoder has no module or weight of that name.",
+                fix=f"Use names such as {', '.join(known[:20])}.",
             )
-    for name, weight in encoder.named_parameters():
-        if any(_under(name, prefix) for prefix in prefixes):
-            weight.requires_grad_(False)
-    return [module for name, module in encoder.named_modules() if name in prefixes]
+        parts[name].requires_grad_(False)
+    return [parts[name] for name in names if isinstance(parts[name], nn.Module)]
 
 
 def pretrained_names(encoder: ProductEncoder) -> frozenset[str]:
@@ -121,7 +119,3 @@ class EmaWeights(WeightAveraging):
 
         device = "cuda" if torch.cuda.is_available() else "cpu"
         super().__init__(device=device, use_buffers=True, avg_fn=average)
-
-
-def _under(name: str, prefix: str) -> bool:
-    return name == prefix or name.startswith(f"{prefix}.")

@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pytorch_metric_learning.losses import SupConLoss
 from torch import Tensor, nn
 
 from recsys.config.training import ObjectiveConfig
@@ -42,13 +43,9 @@ def term(**config: Any) -> Objective:
     return made
 
 
+@torch.no_grad()
 def slow_clip(v: EncodedBatch, *, variants_are_positive: bool) -> float:
     """Both directions by loops over rows, sets and exponentials."""
-    with torch.no_grad():
-        return _slow_clip(v, variants_are_positive=variants_are_positive)
-
-
-def _slow_clip(v: EncodedBatch, *, variants_are_positive: bool) -> float:
     rows = [i for i in range(len(v.products)) if v.has_image[i] and v.has_text[i]]
     scale = float(v.logit_scale)
     total = 0.0
@@ -130,7 +127,7 @@ def test_variants_are_not_pushed_apart() -> None:
     assert not torch.allclose(gradient[2], other[2], atol=1e-4)  # to others it is a negative
 
 
-LOSSES = [
+LOSSES: list[tuple[str, dict[str, Any], tuple[str, dict[str, Any]] | None]] = [
     ("SupConLoss", {"temperature": 0.1}, None),
     ("MultiSimilarityLoss", {"alpha": 2, "beta": 50}, ("MultiSimilarityMiner", {"epsilon": 1.0})),
     ("TripletMarginLoss", {"margin": 0.2}, ("BatchHardMiner", {})),
@@ -173,8 +170,6 @@ def test_rows_without_label_or_vector_are_left_out() -> None:
     label = torch.tensor([2, 2, 5, 5, -1, 7])
     v = views(labels={"category": label}, has_image=torch.tensor([1, 1, 1, 1, 1, 0], dtype=torch.bool))
     made = term(kind="metric", label="category", vector="image", loss={"name": "SupConLoss"})
-    from pytorch_metric_learning.losses import SupConLoss
-
     value = made(v)
     assert value is not None
     assert torch.allclose(value, SupConLoss()(v.image[:4], label[:4]))
@@ -191,8 +186,6 @@ def test_links_are_positives_beside_unrelated_products() -> None:
     assert value is not None
     (gradient,) = torch.autograd.grad(value, [v.image])
     assert gradient[2].abs().sum() > 0  # a negative of product 1, though components of 0
-    from pytorch_metric_learning.losses import SupConLoss
-
     pairs = [(0, 1), (1, 0)], [(0, 3), (0, 4), (0, 5), (1, 2), (1, 3), (1, 4), (1, 5)]
     tuples = [torch.tensor(column) for pair in pairs for column in zip(*pair, strict=True)]
     assert torch.allclose(value, SupConLoss()(v.image, indices_tuple=tuple(tuples)))
@@ -214,20 +207,19 @@ def test_judged_pairs_are_weighed() -> None:
     assert term(kind="pairs")(views()) is None
 
 
-def test_distillation_is_nought_at_the_start_and_pulls_back() -> None:
+def test_distillation_is_zero_at_the_start_and_pulls_back() -> None:
     v = views()
-    same = views(base_image=v.image.detach(), base_text=v.text.detach())
     made = term(kind="distill", vector="image")
     assert made.needs_base
+    same = views(base_image=v.image.detach(), base_text=v.text.detach())
     assert made(same).item() == pytest.approx(0, abs=1e-6)
     apart = views(base_image=v.text.detach(), base_text=v.text.detach())
-    value = made(apart)
-    (gradient,) = torch.autograd.grad(value, [apart.image])
+    (gradient,) = torch.autograd.grad(made(apart), [apart.image])
     stepped = nn.functional.normalize(apart.image - 0.1 * gradient, dim=1)
     assert ((stepped * v.text).sum(1) > (apart.image * v.text).sum(1)).all()
 
 
-def test_l2sp_is_half_the_squared_way_of_pretrained_weights() -> None:
+def test_l2sp_is_half_the_squared_distance_of_pretrained_weights() -> None:
     old, new = nn.Parameter(torch.ones(2, 2)), nn.Parameter(torch.ones(3))
     context = ObjectiveContext(
         dim=8, classes={}, trained={"a": old, "b": new}, pretrained=frozenset({"a", "frozen"})
@@ -272,6 +264,6 @@ def test_a_loss_is_added_by_one_class() -> None:
         ({}, "has no loss"),
     ],
 )
-def test_a_wrong_name_is_answered_with_the_right_ones(config: dict[str, Any], words: str) -> None:
+def test_a_wrong_name_is_refused_with_the_known_ones(config: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         term(kind="metric", label="category", **config)

@@ -1,4 +1,4 @@
-"""The door: what it makes, what it finds again, what it never touches."""
+"""The training stage: what it makes, what it finds again, what it never touches."""
 
 import json
 from pathlib import Path
@@ -16,7 +16,6 @@ from recsys.evaluation.run import run as evaluate
 from recsys.training.run import make_splits, run
 from recsys.training.validation import Validator
 from recsys.workspace import Workspace
-from recsys.workspace.image_store import ImageStore
 from recsys.workspace.splits import HOLDOUT, TRAIN, VALIDATION, read_splits
 from tests.training.shop import rows, settings, store
 
@@ -70,41 +69,21 @@ def test_a_config_that_names_a_custom_attribute_in_full_trains_and_evaluates(
 
 
 def test_nothing_held_out_is_ever_looked_at(
-    workspace: Workspace, text_model: Path, monkeypatch: pytest.MonkeyPatch
+    workspace: Workspace, text_model: Path, images_read: list[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = rows()
-    snapshot = store(workspace, made)
     config = settings(
         text_model, encoder={"image": {"kind": "small", "image_size": 32, "projection": {"init": "pca"}}}
     )
-    seen: set[bytes] = set()
     texts: set[str] = set()
-    jpeg, tokenize = ImageStore.jpeg, ProductEncoder.tokenize
-
-    def watched_jpeg(self: ImageStore, sha256: bytes) -> bytes:
-        seen.add(sha256)
-        return jpeg(self, sha256)
-
-    def watched_tokenize(self: ProductEncoder, strings: list[str]) -> Any:
-        texts.update(strings)
-        return tokenize(self, strings)
-
-    monkeypatch.setattr(ImageStore, "jpeg", watched_jpeg)
-    monkeypatch.setattr(ProductEncoder, "tokenize", watched_tokenize)
-    manifest = run(config, workspace, snapshot)
-    table = read_splits(workspace, manifest.inputs["splits"]).to_pylist()
-    split = {row["id"]: row["split"] for row in table}
-    by_split: dict[str, set[bytes]] = {name: set() for name in (TRAIN, VALIDATION, HOLDOUT)}
-    words: dict[str, set[str]] = {name: set() for name in by_split}
-    for row, images in made:
-        by_split[split[row["id"]]].update(sha256 for sha256, _ in images)
-        words[split[row["id"]]].add(row["title"])
-    assert all(by_split.values())
-    assert by_split[TRAIN] <= seen
-    assert by_split[VALIDATION] <= seen
-    assert not by_split[HOLDOUT] & seen
-    assert words[TRAIN] <= texts
-    assert not words[HOLDOUT] & texts
+    tokenize = ProductEncoder.tokenize
+    monkeypatch.setattr(ProductEncoder, "tokenize", lambda e, t: (texts.update(t), tokenize(e, t))[1])
+    manifest = run(config, workspace, store(workspace, made))
+    split = {r["id"]: r["split"] for r in read_splits(workspace, manifest.inputs["splits"]).to_pylist()}
+    for name, looked_at in ((TRAIN, True), (VALIDATION, True), (HOLDOUT, False)):
+        inside = [(row, images) for row, images in made if split[row["id"]] == name]
+        assert {sha256 in images_read for _, images in inside for sha256, _ in images} == {looked_at}
+        assert {row["title"] in texts for row, _ in inside} == {looked_at}
 
 
 def test_the_projection_is_fitted_on_training_products_alone(workspace: Workspace, text_model: Path) -> None:
@@ -133,7 +112,7 @@ def test_the_projection_is_fitted_on_training_products_alone(workspace: Workspac
         ({"objectives": [{"kind": "distill"}]}, "no objective has a positive"),
     ],
 )
-def test_with_nothing_to_learn_the_start_is_handed_on(
+def test_with_nothing_to_learn_the_initial_encoder_is_handed_on(
     workspace: Workspace, text_model: Path, training: dict[str, Any], words: str
 ) -> None:
     manifest = run(settings(text_model, **training), workspace, store(workspace, rows(3)))
@@ -143,7 +122,9 @@ def test_with_nothing_to_learn_the_start_is_handed_on(
     assert all(torch.equal(tuned[n], base[n]) for n in base)
 
 
-def test_the_champion_is_a_start_and_its_split_prevails(workspace: Workspace, text_model: Path) -> None:
+def test_training_can_begin_with_the_champion_whose_split_prevails(
+    workspace: Workspace, text_model: Path
+) -> None:
     made = rows()
     champion = run(settings(text_model), workspace, store(workspace, made))
     new = [
@@ -157,41 +138,28 @@ def test_the_champion_is_a_start_and_its_split_prevails(workspace: Workspace, te
         {r["id"]: r["split"] for r in read_splits(workspace, m.inputs["splits"]).to_pylist()}
         for m in (champion, challenger)
     )
-    moved = {id: (was[id], now[id]) for id in was if was[id] != now[id]}
-    assert all(
-        after == TRAIN for _, after in moved.values()
-    )  # only components that were joined to a trained one
-    assert not any(before == TRAIN for before, _ in moved.values())
-    assert challenger.info["fit"]["epochs"][0]["metric"] is not None
+    moved = {(was[id], now[id]) for id in was if was[id] != now[id]}
+    assert moved <= {(VALIDATION, TRAIN), (HOLDOUT, TRAIN)}  # components that were joined to a trained one
+    wider = settings(text_model, encoder={"dim": 24}, max_epochs=0, start_from="champion")
+    assert run(wider, workspace, tonight, champion.ref).inputs["initial"] != champion.ref
 
 
-def test_a_frozen_image_tower_is_read_once_and_its_projection_trained(
-    workspace: Workspace, text_model: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_frozen_image_tower_sees_an_image_once_and_its_projection_is_trained(
+    workspace: Workspace, text_model: Path, images_read: list[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = rows(6)
-    snapshot = store(workspace, made)
+    snapshot = store(workspace, rows(6))
     image = {"kind": "small", "image_size": 32, "frozen": True}
     config = settings(text_model, encoder={"image": image}, optimizer={"head_lr": 0.01})
-    read: list[bytes] = []
-    jpeg = ImageStore.jpeg
-    monkeypatch.setattr(ImageStore, "jpeg", lambda self, sha: (read.append(sha), jpeg(self, sha))[1])
     manifest = run(config, workspace, snapshot)
-    assert max(read.count(sha) for sha in read) == 1
+    assert max(images_read.count(sha256) for sha256 in images_read) == 1
     tuned, base = states(workspace, manifest.ref, manifest.inputs["base"])
     assert all(torch.equal(tuned[n], base[n]) for n in tuned if n.startswith("image_tower"))
     assert not torch.equal(tuned["image_projection.weight"], base["image_projection.weight"])
-    figures = [e["metric"] for e in manifest.info["fit"]["epochs"]]
+    score = manifest.info["fit"]["epochs"][0]["metric"]
     monkeypatch.setattr(Validator, "_embed", lambda self, e: embed_all(e, self._rows, self._images))
     views = config.training.model_copy(update={"frozen_features": False, "max_epochs": 1})
     again = run(config.model_copy(update={"training": views}), workspace, snapshot)
-    assert again.info["fit"]["epochs"][0]["metric"] == pytest.approx(figures[0], abs=1e-6)
-
-
-def test_a_champion_built_differently_is_no_start(workspace: Workspace, text_model: Path) -> None:
-    snapshot = store(workspace, rows(4))
-    champion = run(settings(text_model, max_epochs=0), workspace, snapshot)
-    wider = settings(text_model, encoder={"dim": 24}, max_epochs=0, start_from="champion")
-    assert run(wider, workspace, snapshot, champion.ref).inputs["initial"] != champion.ref
+    assert again.info["fit"]["epochs"][0]["metric"] == pytest.approx(score, abs=1e-6)
 
 
 def test_bf16_autocast_leaves_losses_and_weights_in_float32(workspace: Workspace, text_model: Path) -> None:
@@ -249,25 +217,27 @@ def test_a_catalog_without_images_trains_on_pairs(
     )
 
 
-def test_wrong_settings_are_named_before_anything_runs(workspace: Workspace, text_model: Path) -> None:
-    snapshot = store(workspace, rows(3))
-    with pytest.raises(ConfigError, match="is not registered"):
-        run(settings(text_model, objectives=[{"kind": "cilp"}]), workspace, snapshot)
-    with pytest.raises(ConfigError, match="takes no varaints"):
-        run(
-            settings(text_model, objectives=[{"kind": "clip", "params": {"varaints": 1}}]),
-            workspace,
-            snapshot,
-        )
-    terms = [{"kind": "metric", "label": "category", "loss": {"name": "SupKon"}}]
-    with pytest.raises(ConfigError, match="no loss named 'SupKon'"):
-        run(settings(text_model, objectives=terms), workspace, snapshot)
-    with pytest.raises(InputError, match=r"no file of judged pairs"):
-        run(settings(text_model, pairs=[{"path": "nowhere.csv"}]), workspace, snapshot)
-    with pytest.raises(ConfigError, match=r"training.labels.style.columns names 'style'"):
-        run(settings(text_model, labels={"style": {"columns": ["style"]}}), workspace, snapshot)
-    with pytest.raises(ConfigError, match=r"optimizer.freeze names 'image_tower.head'"):
-        run(settings(text_model, optimizer={"freeze": ["image_tower.head"]}), workspace, snapshot)
+@pytest.mark.parametrize(
+    ("training", "error", "words"),
+    [
+        ({"objectives": [{"kind": "cilp"}]}, ConfigError, "is not registered"),
+        ({"objectives": [{"kind": "clip", "params": {"varaints": 1}}]}, ConfigError, "takes no varaints"),
+        (
+            {"objectives": [{"kind": "metric", "loss": {"name": "SupKon"}}]},
+            ConfigError,
+            "no loss named 'SupKon'",
+        ),
+        ({"pairs": [{"path": "nowhere.csv"}]}, InputError, "no file of judged pairs"),
+        ({"labels": {"style": {"columns": ["style"]}}}, ConfigError, "labels.style.columns names 'style'"),
+        ({"optimizer": {"freeze": ["image_tower.head"]}}, ConfigError, "freeze names 'image_tower.head'"),
+    ],
+)
+def test_wrong_settings_are_named_before_anything_is_trained(
+    workspace: Workspace, text_model: Path, training: dict[str, Any], error: type[Exception], words: str
+) -> None:
+    with pytest.raises(error, match=words):
+        run(settings(text_model, **training), workspace, store(workspace, rows(3)))
+    assert not any(m.info["role"] == "challenger" for m in workspace.list("encoders"))
 
 
 def test_a_column_can_name_the_split(workspace: Workspace, text_model: Path) -> None:

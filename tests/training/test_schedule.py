@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -26,19 +27,15 @@ def test_the_rate_rises_then_falls(a: float, b: float, warmup: float, final: flo
     assert lr_factor(warmup, config) == pytest.approx(1.0)
 
 
-class Time:
+@pytest.fixture
+def time(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """A clock that is set by hand."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def monotonic(self) -> float:
-        return self.now
+    clock = SimpleNamespace(now=1000.0, monotonic=lambda: clock.now)
+    monkeypatch.setattr(schedule, "time", clock)
+    return clock
 
 
-def test_time_before_a_kill_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    time = Time()
-    monkeypatch.setattr(schedule, "time", time)
+def test_time_before_a_kill_counts(tmp_path: Path, time: SimpleNamespace) -> None:
     first = Clock(tmp_path / "clock.json")
     time.now += 50
     assert first.elapsed() == 50
@@ -51,9 +48,7 @@ def test_time_before_a_kill_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert second.elapsed() == 60
 
 
-def test_whichever_is_further_along_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    time = Time()
-    monkeypatch.setattr(schedule, "time", time)
+def test_whichever_is_further_along_decides(tmp_path: Path, time: SimpleNamespace) -> None:
     progress = Progress(100, Clock(tmp_path / "clock.json"), budget_s=60.0)
     progress.reserve_s = 10.0
     time.now += 20

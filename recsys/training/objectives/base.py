@@ -72,14 +72,10 @@ def _select(which: str, image: Tensor, text: Tensor) -> Tensor:
 class ObjectiveContext:
     """What a term may need to know before the first batch."""
 
-    dim: int
-    """D."""
-    classes: Mapping[str, Sequence[int]]
-    """Label level → the codes of its classes among the training products, ascending."""
-    trained: Mapping[str, nn.Parameter]
-    """Name → every weight of the encoder that is trained."""
-    pretrained: frozenset[str]
-    """Names of those that are pretrained rather than random."""
+    dim: int  # D
+    classes: Mapping[str, Sequence[int]]  # label level -> codes among the training products, ascending
+    trained: Mapping[str, nn.Parameter]  # name -> weight of the encoder, those that are trained
+    pretrained: frozenset[str]  # names of the weights that are pretrained rather than random
 
 
 class Objective(nn.Module):

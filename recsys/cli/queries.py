@@ -22,7 +22,6 @@ weight_option = click.option(
     help="1 is images only, 0 text only. By default: products as encoders are evaluated, words alone mostly "
     "by text, an image alone mostly by images.",
 )
-_PASSWORD = re.compile(r"(://[^:/@]*):[^/]*@")
 limit_option = click.option("--limit", type=click.IntRange(1, 1000), default=10, show_default=True)
 
 
@@ -102,10 +101,11 @@ def _find(config: "Config", workspace: "Workspace", query: "SearchQuery", as_jso
         scores = {"score": item.score, "image_score": item.image_score, "text_score": item.text_score}
         more = {"pinned": item.pinned, "variants": item.variants, "payload": item.payload}
         rows.append({"id": item.id, **scores, **more})
-        notes = ["pinned"] * item.pinned + [f"+{len(item.variants)} variants"] * bool(item.variants)
         line = " ".join(f"{score:6.3f}" for score in scores.values())
         line += f"  {item.id}  {item.payload.get('title') or ''}"
-        lines.append(line + (f"  ({', '.join(notes)})" if notes else ""))
+        line += "  (pinned)" if item.pinned else ""
+        line += f"  (+{len(item.variants)} variants)" if item.variants else ""
+        lines.append(line)
     show(rows, as_json=as_json, text="\n".join(lines))
 
 
@@ -129,7 +129,7 @@ def serve(config: "Config", workspace: "Workspace", host: str | None, port: int 
     type=click.Choice(["read", "merchandise", "admin"]),
     default="read",
     show_default=True,
-    help="read asks; merchandise also makes rules and judgements; admin also changes others'.",
+    help="read searches; merchandise also makes rules and judgements; admin also changes others'.",
 )
 @json_option
 def key(name: str, role: str, as_json: bool) -> None:
@@ -142,7 +142,7 @@ def key(name: str, role: str, as_json: bool) -> None:
     lines = [f"{field} = {json.dumps(value, ensure_ascii=False)}" for field, value in entry]
     text = (
         f"The key, shown this once: {made}\n\n"
-        "Put this into the configuration, from which nobody can tell the key:\n\n[[search.keys]]\n"
+        "Put this into the configuration; the key cannot be read from it:\n\n[[search.keys]]\n"
         + "\n".join(lines)
     )
     show({"key": made, **entry.model_dump()}, as_json=as_json, text=text)
@@ -174,7 +174,8 @@ def show_config(config_path: str | None, show_reference: bool) -> None:
     else:
         values = config.load(config_path).model_dump(mode="json", exclude={"index": {"api_key"}})
         if values["search"]["database"]:
-            values["search"]["database"] = _PASSWORD.sub(r"\1:***@", values["search"]["database"])
+            url = values["search"]["database"]
+            values["search"]["database"] = re.sub(r"(://[^:/@]*):[^/]*@", r"\1:***@", url)  # no password
         click.echo(json.dumps(values, indent=2, ensure_ascii=False))
 
 

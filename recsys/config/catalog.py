@@ -17,7 +17,7 @@ FEED_COLUMNS: tuple[FeedColumn, ...] = get_args(FeedColumn)
 
 
 class ColumnSource(Section):
-    """Where the value of one product column comes from. Written short as the source column's name."""
+    """Where the values of one product column come from. The source column's name alone is enough."""
 
     column: str | tuple[str, ...]
     """Name of the source column; of several, the first that has a value in the row is taken."""
@@ -55,9 +55,9 @@ class ImagesConfig(Section):
     max_bytes: int = Field(default=20_000_000, ge=10_000)
     """A larger file is rejected; a download stops there."""
     max_per_product: int = Field(default=10, ge=1, le=1000)
-    """Images taken of one product; further ones are rejected, and said so."""
+    """Images taken of one product; further ones are rejected and reported."""
     shard_size: int = Field(default=4096, ge=1)
-    """Images per image-store shard: what a kill can cost."""
+    """Images per image-store shard: a kill can cost this much work."""
     concurrency: int = Field(default=16, ge=1, le=256)
     """Downloads at a time."""
     decode_workers: int | None = Field(default=None, ge=1)
@@ -74,9 +74,9 @@ class ImagesConfig(Section):
     max_redirects: int = Field(default=5, ge=0, le=20)
     """Redirects followed for one image; every address on the way is checked."""
     host_failures: int = Field(default=20, ge=1)
-    """After so many images of one host failed in a row the others of that host are not asked for."""
+    """After this many failures in a row at one host, no more of its images are fetched."""
     allow_private_addresses: bool = False
-    """Fetch from loopback, private and link-local addresses. Off, because a feed is written by others and
+    """Fetch from loopback, private and link-local addresses. Off, because others write the feed and
     could reach into your network; prefer ``private_hosts``."""
     private_hosts: tuple[str, ...] = ()
     """Host names that may resolve to a private address, such as an image server of your own."""
@@ -116,7 +116,7 @@ class CatalogConfig(Section):
     """Text encoding of CSV, TSV and JSON Lines."""
     columns: dict[FeedColumn, Source] = Field(default={})
     """Product column → source column. A product column that is not named here is taken from the source
-    column of the same name, where there is one. Other columns go under ``attributes``."""
+    column of the same name, if there is one. Other columns go under ``attributes``."""
     ignore: tuple[str, ...] = ()
     """Source columns that are never taken, neither by name nor by ``attributes = "rest"``."""
     attributes: Literal["rest"] | dict[str, Source] = Field(default={})
@@ -127,9 +127,9 @@ class CatalogConfig(Section):
     separators: str = "|,"
     """Separators of several values in one field; the first that occurs in a field splits it."""
     strip_html: bool = True
-    """Take markup and entities out of text columns."""
+    """Remove markup and entities from text columns."""
     max_text_chars: int = Field(default=20_000, ge=100)
-    """Longer texts are cut, and said so."""
+    """Longer texts are cut and reported."""
     max_row_bytes: int = Field(default=16_000_000, ge=10_000)
     """Longest record of a text feed in bytes (characters for CSV); a longer one means the feed is broken."""
     max_feed_bytes: int = Field(default=100_000_000_000, ge=10_000)

@@ -11,7 +11,7 @@ class EmbeddingConfig(Section):
     """How a snapshot is streamed through an encoder. Nothing here changes a vector."""
 
     shard_size: int = Field(default=20_000, ge=1)
-    """Products per shard: the unit of work that a kill can cost, and that a worker takes."""
+    """Products per shard: the work that one worker takes and that a kill can cost."""
     batch_size: int | None = Field(default=None, ge=1, le=8192)
     """Images, or texts, per forward pass; unset takes 32 on a CPU and 256 on a GPU."""
     chunk_size: int = Field(default=1024, ge=1, le=65_536)

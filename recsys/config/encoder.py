@@ -37,7 +37,7 @@ class ProjectionConfig(Section):
 
 
 class ImageTowerConfig(Section):
-    """What reads images."""
+    """The tower that reads images."""
 
     kind: Literal["open_clip", "timm", "small"] = "small"
     """``open_clip``: the image half of an open_clip model. ``timm``: any timm backbone. ``small``: a compact
@@ -83,7 +83,7 @@ class ImageTowerConfig(Section):
 
 
 class TextTowerConfig(Section):
-    """What reads words."""
+    """The tower that reads text."""
 
     kind: Literal["open_clip", "sentence_transformers"] = "sentence_transformers"
     """``open_clip``: the text half of an open_clip model. ``sentence_transformers``: any model of that
@@ -130,8 +130,8 @@ class EncoderConfig(Section):
         "{title}", "{brand}", "{product_type}", "{color} {material} {pattern}", "{description:300}",
     )  # fmt: skip
     """What the text tower reads of a product: parts in order, joined by a full stop. ``{column}`` or
-    ``{attributes.name}`` stands for a value, ``{column:300}`` for its first 300 characters. A part of which
-    every value is missing is left out. Name only what describes the product: a column that holds what you
+    ``{attributes.name}`` stands for a value, ``{column:300}`` for its first 300 characters. A part whose
+    values are all missing is left out. Name only what describes the product: a column that holds what you
     evaluate against (a label, a group) would leak it."""
     max_images: int = Field(default=8, ge=1, le=64)
     """Images of one product that are read, in feed order; their vectors are averaged."""

@@ -31,7 +31,7 @@ from similarity_defaults import (
     doc_md=__doc__,
 )  # type: ignore[untyped-decorator]
 def similarity_nightly() -> None:
-    """Wire one night."""
+    """Wire the nightly run."""
 
     @step(rule=PURE, timeout=timedelta(minutes=5))
     def begin(run_id: Any = None) -> str | None:
@@ -52,16 +52,16 @@ def similarity_nightly() -> None:
         return str(stage.run(*pipeline()).ref)
 
     @step(rule=WORKER, timeout=timedelta(hours=8), queue=GPU_QUEUE)
-    def train(snapshot: str, champion: str | None, judged: str) -> str:
+    def train(snapshot: str, champion: str | None, feedback: str) -> str:
         from recsys.training import run as stage
 
-        return str(stage.run(*pipeline(), snapshot, champion, judged).ref)
+        return str(stage.run(*pipeline(), snapshot, champion, feedback).ref)
 
     @step(rule=WORKER, timeout=timedelta(hours=2), queue=GPU_QUEUE, outlets=[ENCODER])
-    def evaluate(snapshot: str, challenger: str, champion: str | None, judged: str) -> dict[str, str]:
+    def evaluate(snapshot: str, challenger: str, champion: str | None, feedback: str) -> dict[str, str]:
         from recsys.evaluation import run as stage
 
-        manifest = stage.run(*pipeline(), snapshot, challenger, champion, judged)
+        manifest = stage.run(*pipeline(), snapshot, challenger, champion, feedback)
         return {"evaluation": manifest.ref, "encoder": manifest.info["chosen"]}
 
     @step(rule=PURE, timeout=timedelta(minutes=30))
@@ -94,13 +94,13 @@ def similarity_nightly() -> None:
 
         return str(nightly.write_report(*pipeline(), run_id, refs).ref)
 
-    champion, snapshot, judged = begin(), ingest(), judgements()
-    challenger = train(snapshot, champion, judged)
-    verdict = evaluate(snapshot, challenger, champion, judged)
-    shards = embed.expand(shard=plan(snapshot, verdict["encoder"]))
-    embeddings = collect(snapshot, verdict["encoder"], shards)
+    champion, snapshot, feedback = begin(), ingest(), judgements()
+    challenger = train(snapshot, champion, feedback)
+    evaluation = evaluate(snapshot, challenger, champion, feedback)
+    shards = embed.expand(shard=plan(snapshot, evaluation["encoder"]))
+    embeddings = collect(snapshot, evaluation["encoder"], shards)
     publication = publish(snapshot, embeddings)
-    report({"snapshot": snapshot, "challenger": challenger, "evaluation": verdict["evaluation"],
+    report({"snapshot": snapshot, "challenger": challenger, "evaluation": evaluation["evaluation"],
             "embeddings": embeddings, "publication": publication})  # fmt: skip
 
 

@@ -247,7 +247,7 @@ def parse_url(url: str) -> sa.URL:
 
 
 def create_engine(url: sa.URL) -> sa.Engine:
-    """Return an engine whose transactions begin as the module says."""
+    """Return an engine; on SQLite a transaction that writes takes the write lock first."""
     if url.get_backend_name() == "sqlite":
         engine = sa.create_engine(url, connect_args={"timeout": _BUSY_S})
         sa.event.listen(engine, "connect", _prepare_sqlite)
@@ -261,7 +261,7 @@ def create_engine(url: sa.URL) -> sa.Engine:
 def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
     connection.isolation_level = None  # the driver's own BEGIN comes too late; see _begin_sqlite
     connection.execute("PRAGMA journal_mode=WAL")  # readers and the one writer do not wait for each other
-    connection.execute("PRAGMA synchronous=FULL")  # what was answered survives a power cut
+    connection.execute("PRAGMA synchronous=FULL")  # what was committed survives a power cut
     connection.execute("PRAGMA foreign_keys=ON")
 
 

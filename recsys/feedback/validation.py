@@ -28,7 +28,7 @@ T = TypeVar("T")
 def _text(*, max_bytes: int, blank: bool = False) -> AfterValidator:
     def check(value: str) -> str:
         if "\0" in value or not (blank or value.strip()):
-            raise ValueError("Should be text that is not blank and has no NUL character")
+            raise ValueError("Should be text without NUL" + ("" if blank else ", not blank"))
         if len(value.encode()) > max_bytes:
             raise ValueError(f"Should have at most {max_bytes:,} bytes")
         return value

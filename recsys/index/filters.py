@@ -1,11 +1,9 @@
 """Filters on payload columns, as plain values: what every engine can translate.
 
-    (AnyOf("brand", ("Acme", "Bolt")), Range("price", lte=50), Not(Category("Home > Lamps")))
+    (AnyOf("brand", ("Acme", "Bolt")), Range("price", lte=50), Not(category("Home > Lamps")))
 
 A filter is a sequence of conditions; a product passes when all of them hold. A column with several
 values (``product_type``) passes when one of its values does.
-
-Does not know: engines; which columns have an index.
 """
 
 from collections.abc import Mapping, Sequence

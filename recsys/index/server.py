@@ -300,11 +300,11 @@ def bounded_batches(points: Iterable[Point], config: IndexConfig) -> Iterator[li
         yield batch
 
 
-_PASSING_GRPC = {
+_TRANSIENT_GRPC = {
     grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.RESOURCE_EXHAUSTED,
     grpc.StatusCode.ABORTED,
 }  # fmt: skip
-_PASSING_HTTP = {408, 429, 500, 502, 503, 504}
+_TRANSIENT_HTTP = {408, 429, 500, 502, 503, 504}
 _DENIED_GRPC = {grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED}
 FAILURES = (grpc.RpcError, UnexpectedResponse, ResponseHandlingException, ResourceExhaustedResponse)
 
@@ -312,8 +312,8 @@ FAILURES = (grpc.RpcError, UnexpectedResponse, ResponseHandlingException, Resour
 def call(function: Callable[..., R], *arguments: Any, retries: int, **named: Any) -> R:
     """Call a method of the client, again up to ``retries`` times while the failure may pass.
 
-    Raises :class:`TransientError` when it does not pass, :class:`ConfigError` where access is denied,
-    :class:`ArtifactError` where the collection is missing, :class:`InputError` for a refused request.
+    Raises :class:`TransientError` if it does not pass, :class:`ConfigError` if access is denied,
+    :class:`ArtifactError` if the collection is missing, :class:`InputError` for a refused request.
     """
     pause = _FIRST_PAUSE_S
     for attempt in range(retries + 1):
@@ -338,7 +338,7 @@ def call(function: Callable[..., R], *arguments: Any, retries: int, **named: Any
 def explain(error: Exception) -> RecsysError:
     """Return the error of our tree that says what a failure of the client means."""
     status, text = _status(error)
-    if status in _PASSING_GRPC or status in _PASSING_HTTP or status == "transport":
+    if status in _TRANSIENT_GRPC or status in _TRANSIENT_HTTP or status == "transport":
         return TransientError(
             f"The Qdrant server did not answer: {text}.",
             fix="Check that it runs and that index.url reaches it; then try again.",

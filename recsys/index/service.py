@@ -1,7 +1,4 @@
-"""What is in service: the live collection, the ones kept for rollback, and how fresh they are.
-
-Does not know: how anything is published.
-"""
+"""What is in service: the live collection, the ones kept for rollback, and how fresh they are."""
 
 from contextlib import closing
 from dataclasses import replace

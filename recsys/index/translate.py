@@ -59,7 +59,7 @@ class Translator:
         """Return a query request.
 
         ``ef`` is how many candidates the graph search keeps. ``oversampling`` is how many times the limit is
-        scored again with the original vectors; ``None`` where the collection is not quantised.
+        scored again with the original vectors; ``None`` if the collection is not quantised.
         """
         models = self.models
         rescoring = models.QuantizationSearchParams(rescore=True, oversampling=oversampling)

@@ -65,7 +65,7 @@ def test_rules_of_a_product_are_those_about_it_and_those_on_its_page(store: Feed
     assert [r.id for r in store.rules(limit=1, offset=1)] == [page.id]
 
 
-def test_a_changed_rule_stays_its_makers_and_the_trail_says_who_changed_it(store: FeedbackStore) -> None:
+def test_a_changed_rule_stays_its_makers_and_the_audit_says_who_changed_it(store: FeedbackStore) -> None:
     made = store.add_rule(PIN, "Maria")
     changed = store.change_rule(made.id, "Tom", position=0, reason="first")
     assert (changed.position, changed.reason, changed.author) == (0, "first", "Maria")
@@ -96,7 +96,7 @@ def test_what_changes_nothing_leaves_no_entry(store: FeedbackStore) -> None:
 
 
 @pytest.mark.parametrize("id", [0, -1, 7])
-def test_ids_that_nothing_goes_by(store: FeedbackStore, id: int) -> None:
+def test_an_unknown_id_is_not_found(store: FeedbackStore, id: int) -> None:
     for call in (store.rule, store.judgement):
         with pytest.raises(NotFoundError, match=str(id)):
             call(id)
@@ -198,7 +198,7 @@ def test_a_withdrawn_judgement_is_gone_until_it_is_made_again(store: FeedbackSto
     ]
 
 
-def test_judgements_that_are_none(store: FeedbackStore) -> None:
+def test_a_judgement_that_is_wrong_is_refused(store: FeedbackStore) -> None:
     for left, right, label, context in (
         ("a", "a", "similar", None),
         ("", "a", "similar", None),
@@ -212,7 +212,7 @@ def test_judgements_that_are_none(store: FeedbackStore) -> None:
     assert store.audit() == []
 
 
-def test_the_trail_can_be_read_page_by_page_and_never_changed(store: FeedbackStore) -> None:
+def test_the_audit_trail_is_read_in_pages_and_cannot_be_changed(store: FeedbackStore) -> None:
     for position in range(5):
         store.add_rule(replace(PIN, position=position), "Maria")
     newest = store.audit(limit=2)
@@ -239,7 +239,7 @@ def test_what_this_process_changed_shows_at_once_and_another_within_a_second(
     assert here.active_rules(now) == ()
 
 
-def test_active_rules_ask_the_database_once_a_second(
+def test_active_rules_query_the_database_once_a_second(
     store: FeedbackStore, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = []

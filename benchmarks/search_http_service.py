@@ -16,7 +16,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname).1s %(name)s: %(message)s")
     config = Config(workspace=WorkspaceConfig(root=root))
     app = open_app(config, Workspace(root))
-    app.state.service = dataclasses.replace(app.state.service, quick=quick)
+    app.state.services = dataclasses.replace(app.state.services, in_event_loop=quick)
     with listen("127.0.0.1", 0) as listener:
         listener.listen()
         print(f"http://127.0.0.1:{listener.getsockname()[1]}", flush=True)

@@ -135,10 +135,10 @@ def serve(config: "Config", workspace: "Workspace", host: str | None, port: int 
 def key(name: str, role: str, as_json: bool) -> None:
     """Make a key for the API and print what the configuration needs of it."""
     from recsys.config.search import ApiKey
-    from recsys.serving.auth import digest, make_key
+    from recsys.serving.auth import key_digest, make_key
 
     made = make_key()
-    entry = ApiKey(name=name, role=role, sha256=digest(made))  # type: ignore[arg-type]
+    entry = ApiKey(name=name, role=role, sha256=key_digest(made))  # type: ignore[arg-type]
     lines = [f"{field} = {json.dumps(value, ensure_ascii=False)}" for field, value in entry]
     text = (
         f"The key, shown this once: {made}\n\n"

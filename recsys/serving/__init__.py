@@ -1,14 +1,17 @@
 """The HTTP service: the API under ``/v1``, its documentation, sign-in, and the page.
 
-    app        puts everything together
-    gate       what every request passes: host, identity, body size, headers, metrics, access log
-    problems   every error as RFC 9457 problem details
-    auth       keys, roles, sessions, CSRF tokens
-    asked      what can be sent; answered: what comes back; wire: how it is written (feedback_*: of rules,
-               judgements); bodies, parameters, filtering: how it is read
-    routes     one file per group of routes
-    document   the OpenAPI document and the page that shows it
-    metrics    what Prometheus reads
+    app           puts everything together
+    middleware    what every request passes: host and origin, body size, headers, metrics, access log
+    problems      every error as RFC 9457 problem details
+    auth          keys, roles, the page's session
+    dependencies  what routes work with
+    requests      what can be sent; responses: what comes back
+    routes        one file per group of routes
+    page          the merchandisers' page
+    openapi       the OpenAPI document and Swagger UI
+    prometheus    what Prometheus reads
+    protocol      bounds on what is not HTTP yet
+    run           the service as a process
 
 Does not know: engines, encoders, the database's tables.
 """

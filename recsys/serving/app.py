@@ -1,10 +1,8 @@
-"""The whole service as one ASGI application.
-
-Does not know: sockets, processes.
-"""
+"""The whole service as one ASGI application."""
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from functools import cache
 
 from fastapi import FastAPI
 from starlette.middleware import Middleware
@@ -14,23 +12,23 @@ from recsys.config import Config
 from recsys.feedback.store import FeedbackStore
 from recsys.search.finder import Finder
 from recsys.search.live_index import LiveIndex
-from recsys.serving import openapi, problems
-from recsys.serving.auth import Keys, session_secret
-from recsys.serving.dependencies import Service, Threads
+from recsys.serving import openapi
+from recsys.serving.auth import Authenticator, session_secret
+from recsys.serving.dependencies import Services
 from recsys.serving.images import LiveImages
-from recsys.serving.middleware import Gate
+from recsys.serving.middleware import RequestMiddleware
 from recsys.serving.page import shell
+from recsys.serving.problems import HANDLERS
 from recsys.serving.prometheus import Metrics
 from recsys.serving.routes import health, judgements, products, rules, search, session
 from recsys.workspace import Workspace
 
-_WORTH_PACKING = 2000
-"""Bytes: below that, a client gains nothing by gzip."""
-Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+_MIN_GZIP_BYTES = 2000
+"""Below that, a client gains nothing."""
 
 _ROUTERS = (
-    search.routes, products.routes, rules.routes, rules.trail, judgements.routes,
-    session.routes, session.pages, health.routes, health.probes,
+    search.router, products.router, rules.router, rules.audit_router, judgements.router, session.router,
+    session.pages, health.router, health.probes, openapi.pages, shell.pages,
 )  # fmt: skip
 
 
@@ -40,7 +38,7 @@ def create_app(
     *,
     live: LiveIndex,
     store: FeedbackStore,
-    lifespan: Lifespan | None = None,
+    lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]] | None = None,
 ) -> FastAPI:
     """Return the application over parts that are started and closed by whoever made them.
 
@@ -48,7 +46,6 @@ def create_app(
     """
     settings = config.search
     metrics = Metrics(live)
-    keys = Keys(settings, session_secret(workspace))
     app = FastAPI(
         title="Similar products",
         version=health.VERSION,
@@ -58,31 +55,29 @@ def create_app(
         redirect_slashes=False,
         lifespan=lifespan,
         middleware=[
-            Middleware(Gate, config=settings, keys=keys, metrics=metrics),
-            Middleware(GZipMiddleware, minimum_size=_WORTH_PACKING, compresslevel=4),
+            Middleware(RequestMiddleware, config=settings, metrics=metrics),
+            Middleware(GZipMiddleware, minimum_size=_MIN_GZIP_BYTES, compresslevel=4),
         ],
+        exception_handlers=HANDLERS,
         generate_unique_id_function=lambda route: route.name,
     )
-    app.state.service = Service(
+    app.state.services = Services(
         config=config,
         workspace=workspace,
         live=live,
         finder=Finder(config, live),
         store=store,
         images=LiveImages(workspace, live, cache_bytes=settings.thumbnail_cache_mb * 1_000_000),
-        keys=keys,
+        authenticator=Authenticator(settings, session_secret(workspace)),
         metrics=metrics,
-        threads=Threads(settings.threads, metrics),
-        quick=config.index.url is None and _is_here(settings.database),
+        in_event_loop=config.index.url is None and _is_local(settings.database),
     )
-    problems.install(app)
-    openapi.install(app)
     for router in _ROUTERS:
         app.include_router(router)
-    shell.add_page(app)
+    app.openapi = cache(lambda: openapi.openapi_schema(app, config))  # type: ignore[method-assign]
     return app
 
 
-def _is_here(database: str | None) -> bool:
-    """Tell whether rules are read from this machine's disk: then looking at them takes no network."""
+def _is_local(database: str | None) -> bool:
+    """Tell whether rules are read from this machine's disk: then reading them takes no network."""
     return database is None or database.startswith("sqlite")

@@ -1,15 +1,12 @@
-"""What every route works with, and where it works: in the event loop, or in threads.
+"""What routes depend on: the parts of the service, and threads with room."""
 
-Does not know: routes.
-"""
-
-import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
+from anyio.to_thread import current_default_thread_limiter, run_sync
+from fastapi import Depends
 from starlette.requests import Request
 
 from recsys.config import Config
@@ -17,7 +14,7 @@ from recsys.feedback.rules import Rule
 from recsys.feedback.store import FeedbackStore
 from recsys.search.finder import Finder
 from recsys.search.live_index import LiveIndex
-from recsys.serving.auth import Identity, Keys
+from recsys.serving.auth import Authenticator
 from recsys.serving.images import LiveImages
 from recsys.serving.problems import UNAVAILABLE, Problem
 from recsys.serving.prometheus import Metrics
@@ -25,44 +22,13 @@ from recsys.workspace import Workspace
 
 T = TypeVar("T")
 
-_WAITING_PER_THREAD = 64
-"""Pieces of work that may wait for each thread; more are refused, since they would be answered too late."""
-
-
-class Threads:
-    """Where work goes that would keep the event loop from other requests."""
-
-    def __init__(self, count: int, metrics: Metrics) -> None:
-        self._pool = ThreadPoolExecutor(count, "request")
-        self._most = count * _WAITING_PER_THREAD
-        self._given = 0
-        self._metrics = metrics
-
-    async def run(self, work: Callable[[], T]) -> T:
-        """Do ``work`` in a thread; raises :class:`Problem` (503) where too much waits already."""
-        if self._given >= self._most:
-            raise Problem(
-                UNAVAILABLE,
-                f"{self._given} requests are waiting.",
-                fix="Ask again in a second; raise search.threads, or run more copies of the service.",
-                headers={"Retry-After": "1"},
-            )
-        self._given += 1
-        self._metrics.waiting.set(self._given)
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._pool, work)
-        finally:
-            self._given -= 1
-            self._metrics.waiting.set(self._given)
-
-    def close(self) -> None:
-        """Finish what was begun."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
+MAX_WAITING_PER_THREAD = 64
+"""Requests that may wait for each thread; more are refused, since they would be answered too late."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Service:
-    """The parts of one service."""
+class Services:
+    """The parts of one running service."""
 
     config: Config
     workspace: Workspace
@@ -70,26 +36,44 @@ class Service:
     finder: Finder
     store: FeedbackStore
     images: LiveImages
-    keys: Keys
+    authenticator: Authenticator
     metrics: Metrics
-    threads: Threads
-    quick: bool
-    """Questions by id are answered in the event loop: the engine is in this process and needs a
-    millisecond, which is less than a thread's turn costs under load (measured: benchmarks/search_http.py).
+    in_event_loop: bool
+    """Whether requests by product id are answered in the event loop: the engine is in this process and needs
+    a millisecond, which is less than a thread's turn costs under load (measured: benchmarks/search_http.py).
     """
 
-    def rules(self) -> tuple[Rule, ...]:
-        """Return the rules in force now."""
+    def active_rules(self) -> tuple[Rule, ...]:
+        """Return the rules that act now."""
         return self.store.active_rules(datetime.now(UTC))
 
 
-def service(request: Request) -> Service:
-    """Return the service that a request is for."""
-    parts: Service = request.app.state.service
-    return parts
+async def get_services(request: Request) -> Services:
+    """Return the parts of the service that a request is for."""
+    services: Services = request.app.state.services
+    return services
 
 
-def identity(request: Request) -> Identity:
-    """Return who asks; the gate saw to it that somebody does."""
-    who: Identity = request.scope["identity"]
-    return who
+ServicesDep = Annotated[Services, Depends(get_services)]
+
+
+async def require_free_thread(services: ServicesDep) -> None:
+    """Raise :class:`Problem` (503) where too many requests wait for a thread already."""
+    waiting = current_default_thread_limiter().statistics().tasks_waiting
+    if waiting >= services.config.search.threads * MAX_WAITING_PER_THREAD:
+        raise Problem(
+            UNAVAILABLE,
+            f"{waiting} requests are waiting.",
+            fix="Ask again in a second; raise search.threads, or run more copies of the service.",
+            headers={"Retry-After": "1"},
+        )
+
+
+IN_THREAD = Depends(require_free_thread)
+"""For routes that FastAPI runs in a thread."""
+
+
+async def run_in_thread(services: Services, work: Callable[[], T]) -> T:
+    """Do ``work`` in a thread; raises :class:`Problem` (503) where too much waits already."""
+    await require_free_thread(services)
+    return await run_sync(work)

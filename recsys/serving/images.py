@@ -1,7 +1,4 @@
-"""Thumbnails of what is live, and of the collections that can still be asked.
-
-Does not know: HTTP.
-"""
+"""Thumbnails of what is live, and of the collections that can still be searched."""
 
 from recsys.errors import ArtifactError
 from recsys.search.live_index import LiveIndex

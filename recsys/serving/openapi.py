@@ -1,169 +1,123 @@
-"""The OpenAPI document, and a page that shows it without a script from anywhere.
+"""The OpenAPI document, and Swagger UI at ``/docs``, whose files come with the package fastapi-swagger."""
 
-Does not know: what any route does.
-"""
-
-from functools import cache
+import base64
+import hashlib
+from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from fastapi import APIRouter, FastAPI
+from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.openapi.utils import get_openapi
-from fastapi.routing import APIRoute
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
-from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 from starlette.requests import Request
-from starlette.responses import FileResponse, HTMLResponse, Response
+from starlette.responses import FileResponse, Response
 
+from recsys.config import Config
 from recsys.index.points import indexed_columns
-from recsys.serving import filtering, problems, serialization
-from recsys.serving.auth import COOKIE
-from recsys.serving.dependencies import Service
-from recsys.serving.requests import BatchBody, JudgementBody, PreviewBody, RuleBody, RuleChanges, SearchBody
-from recsys.serving.responses import ProblemOut
-from recsys.serving.routes import Needs
+from recsys.serving.auth import OTHER_SCHEMES
+from recsys.serving.middleware import CSP
+from recsys.serving.problems import TYPES
+from recsys.serving.requests import JSON, PreviewRequest, SearchRequest
+from recsys.serving.responses import ProblemDetails
 
-_HERE = Path(__file__).parent
-_BODIES: tuple[type[BaseModel], ...] = (
-    SearchBody, BatchBody, RuleBody, RuleChanges, PreviewBody, JudgementBody,
-)  # fmt: skip
-_SCHEMES = {
-    "bearer": {"type": "http", "scheme": "bearer", "description": "A key from `recsys key`."},
-    "header": {"type": "apiKey", "in": "header", "name": "X-Api-Key"},
-    "session": {"type": "apiKey", "in": "cookie", "name": COOKIE, "description": "Signed in at /login."},
-}
-_BOUNDS = {
-    "minimum": "from", "exclusiveMinimum": "above", "maximum": "to", "minLength": "at least",
-    "maxLength": "at most", "minItems": "at least", "maxItems": "at most",
-}  # fmt: skip
-_OPEN = ("/healthz", "/readyz")
-DESCRIPTION = """\
+_REF = "#/components/schemas/{model}"
+_SWAGGER_UI = Path(str(files("fastapi_swagger"))) / "resources"
+_DESCRIPTION = """\
 Finds similar products: by product id, by words, by images, or by any mix of them.
 
 **Keys.** Where keys are configured, send one as `Authorization: Bearer KEY` or `X-Api-Key: KEY`. Roles:
-`read` asks, `merchandise` also makes rules and judgements, `admin` also changes those of others.
+`read` searches, `merchandise` also makes rules and judgements, `admin` also changes those of others.
+
+**What stays.** Fields and routes under `/v1` keep their names and meanings; more may come at any time, so
+ignore what you do not know. Scores of a given pair change with the encoder, which every response names.
 
 **Errors** are problem details (RFC 9457): `detail` says what was found, `fix` what to do.
 
-**What stays.** Fields and routes under `/v1` keep their names and meanings; more may come at any time, so
-ignore what you do not know. Scores of a given pair change with the encoder, which every answer names.
+| type | status | title |
+|---|---|---|
 """
-
-
-@cache
-def template(name: str) -> Template:
-    """Return a template; everything put into it is escaped."""
-    loader = FileSystemLoader(_HERE / "templates")
-    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined).get_template(name)
-
-
-def install(app: FastAPI) -> None:
-    """Give ``app`` its document at /openapi.json and the page at /docs."""
-
-    def openapi() -> dict[str, Any]:
-        if app.openapi_schema is None:
-            app.openapi_schema = _document(app)
-        return app.openapi_schema
-
-    app.openapi = openapi  # type: ignore[method-assign]
-    app.include_router(pages)
-
 
 pages = APIRouter(include_in_schema=False)
 
 
-@pages.get("/openapi.json")
-async def openapi_json(request: Request) -> Response:
-    """Return the document."""
-    return serialization.reply(request.app.openapi(), headers={"Cache-Control": "no-cache"})
-
-
 @pages.get("/docs")
-async def docs(request: Request) -> Response:
-    """Return the page."""
-    html = template("docs.html.j2").render(api=request.app.openapi(), problems=problems.KINDS, kind=_kind)
-    return HTMLResponse(html, headers={"Cache-Control": "no-cache"})
-
-
-@pages.get("/docs/style.css")
-async def style() -> Response:
-    """Return the page's style."""
-    return FileResponse(_HERE / "assets/style.css", headers={"Cache-Control": "no-cache"})
-
-
-def _document(app: FastAPI) -> dict[str, Any]:
-    document = get_openapi(title=app.title, version=app.version, description=DESCRIPTION, routes=app.routes)
-    parts: Service = app.state.service
-    schemas = document.setdefault("components", {}).setdefault("schemas", {})
-    _, bodies = models_json_schema(
-        [(model, "validation") for model in _BODIES], ref_template="#/components/schemas/{model}"
+async def swagger_ui(request: Request) -> Response:
+    """Return the page that shows the document."""
+    response = get_swagger_ui_html(
+        openapi_url="/openapi.json",
+        title=f"{request.app.title}: API",
+        swagger_js_url="/docs/swagger-ui-bundle.js",
+        swagger_css_url="/docs/swagger-ui.css",
+        swagger_favicon_url="/favicon.ico",
     )
-    schemas |= bodies["$defs"]
-    schemas["ProblemOut"] = ProblemOut.model_json_schema(ref_template="#/components/schemas/{model}")
-    schemas[filtering.SCHEMA_NAME] = filtering.schema(parts.config.index.attributes)
-    schemas["SearchWithFiles"] = {
-        **schemas["SearchBody"],
-        "description": "A search beside images as files.",
-    }
-    del schemas["SearchWithFiles"]["anyOf"]
-    for body in ("SearchBody", "SearchWithFiles", "BatchBody"):
-        schemas[body]["properties"]["filter"]["$ref"] = f"#/components/schemas/{filtering.SCHEMA_NAME}"
-    columns = [c for c, kind in indexed_columns(parts.config.index.attributes).items() if kind == "keyword"]
-    for parameter in document["paths"]["/v1/facets"]["get"]["parameters"]:
-        if parameter["name"] == "columns":
-            parameter["schema"]["items"] = {"type": "string", "enum": columns}
-    schemas["BatchBody"]["properties"]["ids"]["maxItems"] = parts.config.search.max_batch
-    for unused in ("HTTPValidationError", "ValidationError"):
-        schemas.pop(unused, None)
-    document["components"]["securitySchemes"] = _SCHEMES
-    roles = _roles(app)
-    ways: list[dict[str, list[str]]] = [{name: []} for name in _SCHEMES]
-    for path, operations in document["paths"].items():
-        for method, operation in operations.items():
-            _complete(operation)
-            if (path, method) in roles:
-                operation["x-role"] = roles[path, method]
-            if path not in _OPEN:
-                operation["security"] = ways if parts.keys.needed else [{}, *ways]
+    script = bytes(response.body).rpartition(b"<script>")[2].partition(b"</script>")[0]
+    digest = base64.b64encode(hashlib.sha256(script).digest()).decode()
+    response.headers["Content-Security-Policy"] = CSP.replace(
+        "script-src 'self'", f"script-src 'self' 'sha256-{digest}'"
+    )
+    return response
+
+
+@pages.get("/docs/{name}")
+async def swagger_ui_file(name: Literal["swagger-ui-bundle.js", "swagger-ui.css"]) -> Response:
+    """Return a file of Swagger UI."""
+    return FileResponse(_SWAGGER_UI / name, headers={"Cache-Control": "max-age=86400"})
+
+
+@pages.get("/openapi.json")
+async def openapi_json(request: Request) -> dict[str, Any]:
+    """Return the document."""
+    document: dict[str, Any] = request.app.openapi()
     return document
 
 
-def _complete(operation: dict[str, Any]) -> None:
-    """Say what the framework cannot: filters in a query string are JSON; no 422 is ever answered."""
-    operation["responses"].pop("422", None)
-    for parameter in operation.get("parameters", ()):
-        if parameter["name"] == "filter":
-            del parameter["schema"]
-            parameter["content"] = {
-                "application/json": {"schema": {"$ref": f"#/components/schemas/{filtering.SCHEMA_NAME}"}}
-            }
+def openapi_schema(app: FastAPI, config: Config) -> dict[str, Any]:
+    """Return the document: FastAPI's, and what FastAPI cannot know."""
+    rows = "".join(f"| `/docs#{t.name}` | {t.status} | {t.title} |\n" for t in TYPES)
+    document = get_openapi(
+        title=app.title, version=app.version, description=_DESCRIPTION + rows, routes=app.routes
+    )
+    document["components"]["securitySchemes"] |= OTHER_SCHEMES
+    schemas = document["components"]["schemas"]
+    del schemas["HTTPValidationError"], schemas["ValidationError"]
+    models = [
+        (SearchRequest, "validation"),
+        (PreviewRequest, "validation"),
+        (ProblemDetails, "serialization"),
+    ]
+    schemas |= models_json_schema(models, ref_template=_REF)[1]["$defs"]  # type: ignore[arg-type]
+    schemas["SearchWithFiles"] = {
+        **schemas["SearchRequest"],
+        "description": "A search beside images as files.",
+    }
+    del schemas["SearchWithFiles"]["anyOf"]
+    schemas["BatchRequest"]["properties"]["ids"]["maxItems"] = config.search.max_batch
+    columns = indexed_columns(config.index.attributes)
+    for name in ("Conditions", "ProductFilter"):
+        values = {"anyOf": schemas[name]["properties"]["brand"]["anyOf"]}
+        schemas[name]["properties"] |= {c: values for c in columns if c.startswith("attributes.")}
+        schemas[name]["additionalProperties"] = False
+    for path in document["paths"].values():
+        for operation in path.values():
+            operation["responses"].pop("422", None)
+            if "security" in operation:
+                roles = operation["security"][0]["bearer"]
+                operation["security"] += [{name: roles} for name in OTHER_SCHEMES]
+            for parameter in operation.get("parameters", ()):
+                _describe_parameter(parameter)
+    facets = document["paths"]["/v1/facets"]["get"]["parameters"]
+    keywords = [column for column, kind in columns.items() if kind == "keyword"]
+    next(p for p in facets if p["name"] == "columns")["schema"]["items"]["enum"] = keywords
+    return document
 
 
-def _roles(app: FastAPI) -> dict[tuple[str, str], str]:
-    """Return (path, method in lower case) → role of the routes that need one."""
-    roles: dict[tuple[str, str], str] = {}
-    for route in app.routes:
-        if not isinstance(route, APIRoute):
-            continue
-        for need in (depends.dependency for depends in route.dependencies):
-            if isinstance(need, Needs):
-                roles |= {(route.path_format, method.lower()): need.role for method in route.methods}
-    return roles
-
-
-def _kind(schema: dict[str, Any]) -> str:
-    """Return in a few words what a schema allows."""
-    if "$ref" in schema:
-        return str(schema["$ref"]).rpartition("/")[2]
-    if "anyOf" in schema:
-        return " or ".join(dict.fromkeys(_kind(one) for one in schema["anyOf"]))
-    if "const" in schema:
-        return repr(schema["const"])
-    if "enum" in schema:
-        return ", ".join(map(str, schema["enum"]))
-    kind = str(schema.get("type", "anything"))
-    if kind == "array":
-        kind = f"list of {_kind(schema.get('items', {}))}"
-    bounds = [f"{word} {schema[name]}" for name, word in _BOUNDS.items() if name in schema]
-    return f"{kind} ({', '.join(bounds)})" if bounds else kind
+def _describe_parameter(parameter: dict[str, Any]) -> None:
+    """A parameter is left out rather than null; one that holds JSON says so as OpenAPI does."""
+    schema = parameter["schema"]
+    for kind in schema.pop("anyOf", ()):
+        if kind != {"type": "null"}:
+            schema.update(kind)
+    if "contentSchema" in schema:
+        del parameter["schema"]
+        parameter["content"] = {JSON: {"schema": schema["contentSchema"]}}

@@ -1,21 +1,18 @@
 """Errors as RFC 9457 problem details: what was found, and what to do.
 
-    {"type": "/docs#not-found", "title": "There is no such thing", "status": 404,
-     "detail": "There is no product 'x' in what is published.", "fix": "Check the id: …"}
-
-Does not know: routes.
+{"type": "/docs#not-found", "title": "There is no such thing", "status": 404,
+ "detail": "There is no product 'x' in what is published.", "fix": "Check the id: …"}
 """
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Match
 
@@ -25,11 +22,13 @@ from recsys.workspace.normalise import ImageError
 logger = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
-_SHOWN = 80
+_MAX_INPUT = 80
+"""Characters of a wrong value that an error repeats."""
+_MAX_ERRORS = 20
 
 
 @dataclass(frozen=True)
-class Kind:
+class ProblemType:
     """One type of problem: the fragment of its ``type``, its status and its title."""
 
     name: str
@@ -37,155 +36,138 @@ class Kind:
     title: str
 
 
-INVALID = Kind("invalid", 400, "The request has a wrong value")
-UNKNOWN_HOST = Kind("unknown-host", 400, "The service does not go by this name")
-UNAUTHENTICATED = Kind("unauthenticated", 401, "A key is needed")
-FORBIDDEN = Kind("forbidden", 403, "This is not allowed")
-FORGED = Kind("forged", 403, "The request may come from another site")
-NOT_FOUND = Kind("not-found", 404, "There is no such thing")
-NO_METHOD = Kind("method-not-allowed", 405, "This cannot be done here")
-CONFLICT = Kind("conflict", 409, "It is not in a state that allows this")
-TOO_LARGE = Kind("too-large", 413, "The request is too large")
-UNSUPPORTED = Kind("unsupported-media-type", 415, "This kind of content is not understood")
-HEAD_TOO_LARGE = Kind("head-too-large", 431, "The request's address and headers are too large")
-BROKEN = Kind("internal", 500, "The service failed")
-UNAVAILABLE = Kind("unavailable", 503, "The service cannot answer now")
+INVALID = ProblemType("invalid", 400, "The request has a wrong value")
+UNKNOWN_HOST = ProblemType("unknown-host", 400, "The service does not go by this name")
+UNAUTHENTICATED = ProblemType("unauthenticated", 401, "A key is needed")
+FORBIDDEN = ProblemType("forbidden", 403, "This is not allowed")
+FORGED = ProblemType("forged", 403, "The request may come from another site")
+NOT_FOUND = ProblemType("not-found", 404, "There is no such thing")
+NO_METHOD = ProblemType("method-not-allowed", 405, "This cannot be done here")
+CONFLICT = ProblemType("conflict", 409, "It is not in a state that allows this")
+TOO_LARGE = ProblemType("too-large", 413, "The request is too large")
+UNSUPPORTED = ProblemType("unsupported-media-type", 415, "This kind of content is not understood")
+HEAD_TOO_LARGE = ProblemType("head-too-large", 431, "The request's address and headers are too large")
+INTERNAL = ProblemType("internal", 500, "The service failed")
+UNAVAILABLE = ProblemType("unavailable", 503, "The service cannot answer now")
 
-KINDS = (
+TYPES = (
     INVALID, UNKNOWN_HOST, UNAUTHENTICATED, FORBIDDEN, FORGED, NOT_FOUND, NO_METHOD, CONFLICT, TOO_LARGE,
-    UNSUPPORTED, HEAD_TOO_LARGE, BROKEN, UNAVAILABLE,
+    UNSUPPORTED, HEAD_TOO_LARGE, INTERNAL, UNAVAILABLE,
 )  # fmt: skip
 
-_IMAGES = {"image_oversized": TOO_LARGE, "image_unreadable": UNSUPPORTED}
-_BY_STATUS = {400: INVALID, 404: NOT_FOUND, 405: NO_METHOD, 413: TOO_LARGE, 415: UNSUPPORTED}
-_FIXES = {
-    404: "Look the path up at /docs.",
-    405: "Use a method that the header Allow names.",
-}
 
-
-class Problem(Exception):  # noqa: N818 (RFC 9457 calls it so)
+class Problem(HTTPException):
     """An error that is answered as it stands."""
 
     def __init__(
-        self, kind: Kind, detail: str, *, fix: str, headers: Mapping[str, str] | None = None, **more: Any
+        self,
+        type: ProblemType,
+        detail: str,
+        *,
+        fix: str,
+        headers: Mapping[str, str] | None = None,
+        **more: Any,
     ) -> None:
-        super().__init__(detail)
-        self.kind, self.detail, self.fix = kind, detail, fix
-        self.headers = dict(headers or {})
-        self.more = more
+        super().__init__(type.status, detail, headers)
+        self.type, self.fix, self.more = type, fix, more
 
-    def response(self) -> Response:
-        """Return the answer."""
+    def body(self) -> bytes:
+        """Return the problem details as JSON."""
         body = {
-            "type": f"/docs#{self.kind.name}",
-            "title": self.kind.title,
-            "status": self.kind.status,
+            "type": f"/docs#{self.type.name}",
+            "title": self.type.title,
+            "status": self.type.status,
             "detail": self.detail,
             "fix": self.fix,
             **self.more,
         }
-        content = json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
-        return Response(content, self.kind.status, self.headers, MEDIA_TYPE)
+        return json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
+
+    def response(self) -> Response:
+        """Return the HTTP response."""
+        return Response(self.body(), self.type.status, self.headers, MEDIA_TYPE)
 
 
-def of_error(error: RecsysError) -> Problem:
-    """Return what one of our errors is answered with."""
-    headers: dict[str, str] = {}
+async def handle_recsys_error(request: Request, error: RecsysError) -> Response:
+    """Answer one of the package's own errors, which says what to do."""
     if isinstance(error, NotFoundError):
-        kind = NOT_FOUND
+        type, headers = NOT_FOUND, None
     elif isinstance(error, ImageError):
-        kind = _IMAGES.get(error.reason, INVALID)
+        by_reason = {"image_oversized": TOO_LARGE, "image_unreadable": UNSUPPORTED}
+        type, headers = by_reason.get(error.reason, INVALID), None
     elif isinstance(error, InputError):
-        kind = INVALID
+        type, headers = INVALID, None
     elif isinstance(error, TransientError):
-        kind, headers = UNAVAILABLE, {"Retry-After": "2"}
+        type, headers = UNAVAILABLE, {"Retry-After": "2"}
     elif isinstance(error, ArtifactError):
-        kind, headers = UNAVAILABLE, {"Retry-After": "30"}
+        type, headers = UNAVAILABLE, {"Retry-After": "30"}
     else:
-        kind = BROKEN
-    return Problem(kind, error.message, fix=error.fix, headers=headers)
+        type, headers = INTERNAL, None
+        logger.error("%s %s: %s", request.method, request.url.path, error)
+    return Problem(type, error.message, fix=error.fix, headers=headers).response()
 
 
-def of_values(errors: Sequence[Any]) -> Problem:
-    """Return the problem of values that do not fit the schema; each is named, with what was found."""
-    wrong = []
-    for error in errors:
-        place = [str(p) for p in error.get("loc", ())]
-        if place and place[0] in ("body", "query", "path", "header") and len(place) > 1:
-            place = place[1:]
-        found = _short(error.get("input"))
-        wrong.append({"field": ".".join(place) or "body", "found": found, "expected": error["msg"]})
-    first = wrong[0]
-    more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+async def handle_validation_error(request: Request, error: RequestValidationError) -> Response:
+    """Answer values that do not fit their model: each is named, with what was found and expected."""
+    if isinstance(error.body, bytes):  # FastAPI hands on what is not declared as JSON as it came
+        return unsupported(request, "application/json").response()
+    errors = []
+    for wrong in error.errors()[:_MAX_ERRORS]:
+        where, *place = wrong["loc"]
+        if where == "body" and wrong["type"] == "json_invalid":  # then FastAPI gives the position in the text
+            place = []
+        found = repr(wrong["input"])
+        found = found if len(found) <= _MAX_INPUT else f"{found[:_MAX_INPUT]}…"
+        field = ".".join(map(str, place)) or "body"
+        errors.append({"field": field, "found": found, "expected": wrong["msg"]})
+    first, num_more = errors[0], len(error.errors()) - 1
+    more = f" and {num_more} more" if num_more else ""
     return Problem(
         INVALID,
         f"{first['field']}{more}: {first['expected']}; found {first['found']}.",
         fix="Correct each field under `errors`; /docs describes them.",
-        errors=wrong[:20],
-    )
+        errors=errors,
+    ).response()
 
 
-def of_http(error: HTTPException, request: Request) -> Problem:
-    """Return the problem of an error that the framework raised."""
-    kind = _BY_STATUS.get(error.status_code, INVALID if error.status_code < 500 else BROKEN)
-    headers = dict(error.headers or {})
-    detail = f"{request.method} {request.url.path[:200]}: {error.detail}."
-    if kind is NO_METHOD:
-        headers["Allow"] = ", ".join(_allowed(request))
-    fix = _FIXES.get(kind.status, "Correct the request; /docs describes it.")
-    return Problem(kind, detail, fix=fix, headers=headers)
-
-
-def unexpected(request_id: str) -> Problem:
-    """Return the problem of a failure of ours; the log has the cause under ``request_id``."""
-    return Problem(
-        BROKEN,
-        "Something failed that should not.",
-        fix="Look for the request's id in the service's log, or give it to whoever runs the service.",
-        request_id=request_id,
-    )
-
-
-def install(app: FastAPI) -> None:
-    """Make every error of ``app`` a problem."""
-
-    async def ours(request: Request, error: Exception) -> Response:
-        assert isinstance(error, RecsysError)
-        problem = of_error(error)
-        if problem.kind is BROKEN:
-            logger.error("%s %s: %s", request.method, request.url.path, error)
-        return problem.response()
-
-    async def stated(request: Request, error: Exception) -> Response:
-        assert isinstance(error, Problem)
+async def handle_http_exception(request: Request, error: HTTPException) -> Response:
+    """Answer a :class:`Problem` as it stands, and what the framework raises as a problem."""
+    if isinstance(error, Problem):
         return error.response()
-
-    async def values(request: Request, error: Exception) -> Response:
-        assert isinstance(error, RequestValidationError)
-        return of_values(error.errors()).response()
-
-    async def framework(request: Request, error: Exception) -> Response:
-        assert isinstance(error, HTTPException)
-        if isinstance(error.__cause__, Problem):  # met while the framework was reading the body
-            return error.__cause__.response()
-        return of_http(error, request).response()
-
-    app.add_exception_handler(RecsysError, ours)
-    app.add_exception_handler(Problem, stated)
-    app.add_exception_handler(RequestValidationError, values)
-    app.add_exception_handler(HTTPException, framework)
+    if isinstance(error.__cause__, ClientDisconnect):
+        raise error.__cause__
+    headers = dict(error.headers or {})
+    type, fix = INVALID, "Correct the request; /docs describes it."
+    if error.status_code == 404:
+        type, fix = NOT_FOUND, "Look the path up at /docs."
+    elif error.status_code == 405:
+        type, fix = NO_METHOD, "Use a method that the header Allow names."
+        headers["Allow"] = ", ".join(_allowed_methods(request))
+    detail = f"{request.method} {request.url.path[:200]}: {error.detail}."
+    return Problem(type, detail, fix=fix, headers=headers).response()
 
 
-def _allowed(request: Request) -> list[str]:
-    """Return every method that some route has for this path; the framework names the first route's only."""
+HANDLERS: dict[Any, Callable[..., Any]] = {
+    RecsysError: handle_recsys_error,
+    RequestValidationError: handle_validation_error,
+    HTTPException: handle_http_exception,
+}
+
+
+def unsupported(request: Request, wanted: str) -> Problem:
+    """Return the problem of a body that is not of a ``wanted`` type."""
+    kind = request.headers.get("content-type", "")
+    return Problem(
+        UNSUPPORTED,
+        f"The body is of the type {kind[:100]!r}." if kind else "The body's type is not given.",
+        fix=f"Send {wanted}, and name the type in the header Content-Type.",
+    )
+
+
+def _allowed_methods(request: Request) -> list[str]:
+    """Return every method that some route has for this path; Starlette names the first route's only."""
     methods: set[str] = set()
     for route in request.app.routes:
         if route.matches(request.scope)[0] is not Match.NONE:
             methods |= getattr(route, "methods", None) or set()
     return sorted(methods)
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"

@@ -1,11 +1,7 @@
-"""What Prometheus reads at ``/metrics``: requests, where their time goes, what is live and how fresh it is.
-
-Does not know: routes, the gate.
-"""
+"""Metrics for Prometheus: requests, where their time goes, what is live and how fresh it is."""
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -33,32 +29,20 @@ class Metrics:
             "and ranks.",
             ("step",), buckets=_BUCKETS, registry=self.registry,
         )  # fmt: skip
-        self.waiting = Gauge(
-            "recsys_http_work_waiting",
-            "Pieces of work given to threads and not done.",
-            registry=self.registry,
+        self.in_threads = Gauge(
+            "recsys_http_work_waiting", "Requests that a thread works on, or will.", registry=self.registry
         )
-        self._known: dict[tuple[str, str, int], tuple[Any, Any]] = {}
-        self._known_steps: dict[str, Any] = {}
         self.registry.register(_LiveCollector(live))
 
     def request(self, route: str, method: str, status: int, seconds: float) -> None:
         """Count one request."""
-        key = (route, method, status)
-        known = self._known.get(key)
-        if known is None:
-            known = self._requests.labels(route, method, str(status)), self._seconds.labels(route)
-            self._known[key] = known
-        known[0].inc()
-        known[1].observe(seconds)
+        self._requests.labels(route, method, status).inc()
+        self._seconds.labels(route).observe(seconds)
 
     def search(self, timings_ms: Mapping[str, float]) -> None:
         """Note where one search spent its time."""
         for step, taken in timings_ms.items():
-            known = self._known_steps.get(step)
-            if known is None:
-                known = self._known_steps[step] = self._steps.labels(step)
-            known.observe(taken / 1e3)
+            self._steps.labels(step).observe(taken / 1e3)
 
     def text(self) -> bytes:
         """Return everything in Prometheus' text format."""

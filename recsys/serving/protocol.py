@@ -1,14 +1,10 @@
-"""uvicorn's HTTP parser with a bound on a request's head, and problems for what never becomes a request.
+"""uvicorn's HTTP parser with a bound on a request's head, and problems for what never becomes a request."""
 
-Does not know: the application.
-"""
-
-import json
 from http import HTTPStatus
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from recsys.serving.problems import HEAD_TOO_LARGE, INVALID, MEDIA_TYPE, Kind
+from recsys.serving.problems import HEAD_TOO_LARGE, INVALID, MEDIA_TYPE, Problem
 
 MAX_HEAD_BYTES = 65_536
 """Bytes of a request's first line and headers; the parser itself would take any number."""
@@ -44,29 +40,25 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is no HTTP."""
-        self._refuse(INVALID, msg, "Send an HTTP/1.1 request.")
+        self._refuse(Problem(INVALID, msg, fix="Send an HTTP/1.1 request."))
 
     def _refuse_head(self) -> None:
         self._refuse(
-            HEAD_TOO_LARGE,
-            f"The request's address and headers have more than {MAX_HEAD_BYTES:,} bytes.",
-            "Send long questions in a body: POST /v1/search.",
+            Problem(
+                HEAD_TOO_LARGE,
+                f"The request's address and headers have more than {MAX_HEAD_BYTES:,} bytes.",
+                fix="Send long queries in a body: POST /v1/search.",
+            )
         )
 
-    def _refuse(self, kind: Kind, detail: str, fix: str) -> None:
+    def _refuse(self, problem: Problem) -> None:
         if self.transport.is_closing():
             return  # what is left of a request that was refused
-        problem = {
-            "type": f"/docs#{kind.name}",
-            "title": kind.title,
-            "status": kind.status,
-            "detail": detail,
-            "fix": fix,
-        }
-        body = json.dumps(problem).encode()
+        body = problem.body()
         head = (
-            f"HTTP/1.1 {kind.status} {HTTPStatus(kind.status).phrase}\r\ncontent-type: {MEDIA_TYPE}\r\n"
-            f"content-length: {len(body)}\r\nx-content-type-options: nosniff\r\nconnection: close\r\n\r\n"
+            f"HTTP/1.1 {problem.status_code} {HTTPStatus(problem.status_code).phrase}\r\n"
+            f"content-type: {MEDIA_TYPE}\r\ncontent-length: {len(body)}\r\n"
+            "x-content-type-options: nosniff\r\nconnection: close\r\n\r\n"
         )
         self.transport.write(head.encode() + body)
         self.transport.close()

@@ -1,27 +1,35 @@
-"""Rules, judgements and the trail as they come back.
+"""What comes back: the models that document the API's responses, and how searches are written.
 
-What comes back: the models that document the answers; :mod:`recsys.serving.serialization` writes them.
+Short responses are validated and written by FastAPI. Those that hold products are written as JSON straight
+from the search's result: validation would cost as much as the rest of the service adds to a lookup by id
+(docs/adr/016-libraries.md). A test holds them against their models.
 """
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
+from pydantic_core import to_json
+from starlette.responses import Response
 
-from recsys.feedback.judgements import Judgement, Label
-from recsys.feedback.rules import Action, Scope, StoredRule, Target
+from recsys.feedback.judgements import Judgement
+from recsys.feedback.rules import StoredRule
 from recsys.feedback.store import AuditEntry
+from recsys.search.live_index import IndexView
+from recsys.search.query import ResultItem, RuleEffect, SearchResult
+
+_INTERNAL = frozenset({"embedding_key", "row_hash", "modalities", "image"})
+"""Columns of a payload that say nothing to a client; the image is given by its address instead."""
 
 
-class Answered(BaseModel):
-    """Something that comes back. Fields may be added at any time: ignore what you do not know."""
+class ResponseModel(BaseModel):
+    """A response. Fields may be added at any time: ignore what you do not know."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
 
-class Origin(Answered):
-    """What made an answer: all of it comes from one collection and its one encoder."""
+class Origin(ResponseModel):
+    """What made a response: all of it comes from one collection and its one encoder."""
 
     encoder: str
     """``encoders/<id>``."""
@@ -30,7 +38,7 @@ class Origin(Answered):
     collection: str
 
 
-class ProductOut(Answered):
+class PublishedProduct(ResponseModel):
     """A product as the shop's feed gave it (docs/index-contract.md); columns without a value are absent."""
 
     model_config = ConfigDict(extra="allow")
@@ -61,35 +69,24 @@ class ProductOut(Answered):
     """Address of its image on this service; ``?w=`` one of 96, 160, 320, 640 chooses the width."""
 
 
-class EffectOut(Answered):
-    """A rule that acted."""
-
-    rule_id: int
-    action: str
-    reason: str
-    author: str
-    shift: float
-    """Added to the score for ranking only."""
-
-
-class SharedOut(Answered):
-    """A value that a product shares with what was asked about."""
+class SharedValue(ResponseModel):
+    """A value that a product shares with every product that was liked."""
 
     column: str
     value: str
 
 
-class ItemReasons(Answered):
+class ItemExplanation(ResponseModel):
     """Why a product stands where it does."""
 
-    shared: list[SharedOut]
-    rules: list[EffectOut]
+    shared: list[SharedValue]
+    rules: list[RuleEffect]
     rank_without_rules: int | None
     """Its place, from 0, had no rule acted; ``null``: beyond what was looked at."""
 
 
-class ItemOut(Answered):
-    """One product of an answer."""
+class SearchItem(ResponseModel):
+    """One product of the results."""
 
     id: str
     score: float
@@ -98,27 +95,27 @@ class ItemOut(Answered):
     """Cosine of the image vectors."""
     text_score: float
     """Cosine of the text vectors."""
-    product: ProductOut
+    product: PublishedProduct
     num_variants: int
     """Variants found of its item group, itself included; 1 where variants are not collapsed."""
     variants: list[str]
     """Ids of the others, best first."""
     pinned: bool
-    explain: ItemReasons | None = None
+    explain: ItemExplanation | None = None
     """Only with ``explain``."""
 
 
-class AnswerReasons(Answered):
-    """What rules did to an answer."""
+class SearchExplanation(ResponseModel):
+    """What rules did to the results."""
 
     without_rules: list[str]
     """Ids in the order that would have been shown had no rule acted."""
-    rules: list[EffectOut]
+    rules: list[RuleEffect]
     blocked: list[str]
-    """Ids that rules took out of it."""
+    """Ids that rules took out."""
 
 
-class AnswerOut(Origin):
+class SearchResponse(Origin):
     """What was found, best first."""
 
     image_weight: float
@@ -127,18 +124,43 @@ class AnswerOut(Origin):
     """Where to go on; ``null`` at the end."""
     took_ms: float
     """Milliseconds in the service, the network left out."""
-    items: list[ItemOut]
-    explain: AnswerReasons | None = None
+    items: list[SearchItem]
+    explain: SearchExplanation | None = None
     """Only with ``explain``."""
 
 
-class ProductAnswer(Origin):
+class BatchResponse(Origin):
+    """The neighbours of each product; ``null`` for those not published, which ``missing`` lists too."""
+
+    results: dict[str, SearchResponse | None]
+    missing: list[str]
+    took_ms: float
+
+
+class RankChange(ResponseModel):
+    """A product that a rule moves."""
+
+    id: str
+    before: int | None
+    """Its place, from 0; ``null``: not shown."""
+    after: int | None
+
+
+class PreviewResponse(ResponseModel):
+    """The same search without and with a rule."""
+
+    before: SearchResponse
+    after: SearchResponse
+    rank_changes: list[RankChange]
+
+
+class ProductResponse(Origin):
     """One product."""
 
-    product: ProductOut
+    product: PublishedProduct
 
 
-class FoundOut(Answered):
+class SuggestedProduct(ResponseModel):
     """A product, as shown while typing."""
 
     id: str
@@ -147,45 +169,37 @@ class FoundOut(Answered):
     image: str | None = None
 
 
-class LookupAnswer(Answered):
+class AutocompleteResponse(ResponseModel):
     """Products whose id begins with what was typed, then those that have all of its words."""
 
-    products: list[FoundOut]
+    products: list[SuggestedProduct]
 
 
-class ValueOut(Answered):
+class ValueCount(ResponseModel):
     """A value of a column and how many products have it."""
 
     value: str
     count: int
 
 
-class RangeOut(Answered):
+class NumberRange(ResponseModel):
     """What a number column spans."""
 
     min: float
     max: float
 
 
-class FacetAnswer(Origin):
+class FacetsResponse(Origin):
     """What products can be narrowed by; columns without values are left out."""
 
-    facets: dict[str, list[ValueOut]]
+    facets: dict[str, list[ValueCount]]
     """Values per column, most frequent first."""
-    ranges: dict[str, RangeOut]
+    ranges: dict[str, NumberRange]
     """Lowest and highest value of ``price`` and ``sale_price``."""
 
 
-class BatchAnswer(Origin):
-    """One answer per product; ``null`` for those that are not published, listed as ``missing`` too."""
-
-    answers: dict[str, AnswerOut | None]
-    missing: list[str]
-    took_ms: float
-
-
-class CollectionOut(Answered):
-    """A collection that can be asked."""
+class CollectionStatus(ResponseModel):
+    """A collection that can be searched."""
 
     collection: str
     encoder: str
@@ -196,13 +210,13 @@ class CollectionOut(Answered):
     updated_at: str | None
 
 
-class StatusAnswer(Answered):
+class StatusResponse(ResponseModel):
     """What is live, how fresh it is, what a rollback can reach."""
 
     model_config = ConfigDict(extra="allow")
 
     ready: bool
-    """Whether questions by product id can be answered."""
+    """Whether queries by product id can be answered."""
     encoder_loaded: bool
     """Whether words and images can be answered at once."""
     version: str
@@ -215,23 +229,39 @@ class StatusAnswer(Answered):
     age_s: float | None = None
     """Seconds since the live collection was last brought to a snapshot."""
     snapshot_age_s: float | None = None
-    collections: list[CollectionOut]
+    collections: list[CollectionStatus]
     indexed: list[str]
     """Columns that can be filtered by."""
 
 
-class SessionAnswer(Answered):
-    """Who asks, and what a page needs to change things."""
+class SessionResponse(ResponseModel):
+    """Who asks."""
 
     author: str
     role: Literal["read", "merchandise", "admin"]
-    csrf_token: str
-    """Send it as ``X-CSRF-Token`` with every change; empty where a key was sent, which needs none."""
     auth: bool
     """Whether this service needs keys at all."""
 
 
-class ProblemOut(Answered):
+class RulesResponse(ResponseModel):
+    """Rules, newest first."""
+
+    rules: list[StoredRule]
+
+
+class JudgementsResponse(ResponseModel):
+    """Judgements that stand, the last said first."""
+
+    judgements: list[Judgement]
+
+
+class AuditResponse(ResponseModel):
+    """Changes, newest first."""
+
+    entries: list[AuditEntry]
+
+
+class ProblemDetails(ResponseModel):
     """An error (RFC 9457)."""
 
     model_config = ConfigDict(
@@ -256,108 +286,70 @@ class ProblemOut(Answered):
     """What was found, and what was expected."""
     fix: str
     """What to do."""
-    errors: list[dict[str, Any]] = Field(default=[])
+    errors: list[dict[str, Any]] = []
     """Of wrong values: each field, what was found, what was expected."""
 
 
-_ABSENT: Any = Field(default_factory=lambda: None)
+# -- responses that hold products ------------------------------------------------------------------
 
 
-class RuleOut(Answered):
-    """A rule."""
-
-    id: int
-    action: Action
-    target: Target
-    target_value: str
-    scope: Scope
-    scope_value: str
-    strength: float
-    position: int
-    starts_at: datetime | None
-    expires_at: datetime | None
-    reason: str
-    author: str
-    created_at: datetime
-    changed_at: datetime
-    retired_at: datetime | None
-    retired_by: str | None
+def json_response(content: Mapping[str, Any]) -> Response:
+    """Return ``content`` as JSON."""
+    return Response(to_json(content), media_type="application/json")
 
 
-class RulesAnswer(Answered):
-    """Rules, newest first."""
-
-    rules: list[RuleOut]
-
-
-class JudgementOut(Answered):
-    """What one person says of two products."""
-
-    id: int
-    left_id: str
-    right_id: str
-    """The two ids in the order of text."""
-    label: Label
-    author: str
-    context: dict[str, Any] | None
-    created_at: datetime
-    changed_at: datetime
-    withdrawn_at: datetime | None
-    replaced: Label | None
-    """What the author had said of the pair before; in the answer of making one only."""
+def origin(view: IndexView) -> dict[str, str]:
+    """Return what made a response."""
+    return {
+        "encoder": view.encoder_ref,
+        "snapshot": view.snapshot_ref,
+        "collection": view.collection.name,
+    }
 
 
-class JudgementsAnswer(Answered):
-    """Judgements that stand, the last said first."""
-
-    judgements: list[JudgementOut]
-
-
-class AuditOut(Answered):
-    """One change."""
-
-    id: int
-    at: datetime
-    author: str
-    action: str
-    rule_id: int = _ABSENT
-    """Absent where a judgement was changed."""
-    judgement_id: int = _ABSENT
-    """Absent where a rule was changed."""
-    before: dict[str, Any] | None
-    after: dict[str, Any] | None
-    note: str
+def product(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a client sees of a product."""
+    body = {name: value for name, value in payload.items() if name not in _INTERNAL and value is not None}
+    if payload.get("image"):
+        body["image"] = f"/images/{payload['image']}"
+    return body
 
 
-class AuditAnswer(Answered):
-    """Changes, newest first."""
-
-    entries: list[AuditOut]
-
-
-class MovedOut(Answered):
-    """A product that a rule moves."""
-
-    id: str
-    before: int | None
-    """Its place, from 0; ``null``: not shown."""
-    after: int | None
-
-
-class PreviewAnswer(Answered):
-    """The same question without and with a rule."""
-
-    before: AnswerOut
-    after: AnswerOut
-    moved: list[MovedOut]
+def search_response(result: SearchResult, *, explain: bool) -> dict[str, Any]:
+    """Return the results of a search as :class:`SearchResponse` documents them."""
+    body = {
+        "encoder": result.encoder,
+        "snapshot": result.snapshot,
+        "collection": result.collection,
+        "image_weight": result.image_weight,
+        "next_offset": result.next_offset,
+        "took_ms": round(sum(result.timings_ms.values()), 3),
+        "items": [_item(item, explain) for item in result.items],
+    }
+    if explain:
+        body["explain"] = {
+            "without_rules": result.without_rules,
+            "rules": result.effects,
+            "blocked": result.blocked,
+        }
+    return body
 
 
-def fields_of(value: StoredRule | Judgement) -> Mapping[str, Any]:
-    """Return a record's fields as JSON values."""
-    return {name: getattr(value, name) for name in value.__dataclass_fields__}
-
-
-def entry_of(entry: AuditEntry) -> Mapping[str, Any]:
-    """Return an entry of the trail as JSON values."""
-    fields = {name: getattr(entry, name) for name in entry.__dataclass_fields__}
-    return {n: v for n, v in fields.items() if v is not None or n not in ("rule_id", "judgement_id")}
+def _item(item: ResultItem, explain: bool) -> dict[str, Any]:
+    body = {
+        "id": item.id,
+        "score": item.score,
+        "image_score": item.image_score,
+        "text_score": item.text_score,
+        "product": product(item.payload),
+        "num_variants": 1 + len(item.variants),
+        "variants": item.variants,
+        "pinned": item.pinned,
+    }
+    if explain:
+        body["explain"] = {
+            "shared": [{"column": column, "value": value} for column, value in item.shared],
+            "rules": item.effects,
+            "rank_without_rules": item.rank_without_rules,
+        }
+    return body

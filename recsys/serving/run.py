@@ -1,7 +1,4 @@
-"""Serve: the search service in this process, until it is told to stop.
-
-Does not know: routes.
-"""
+"""Serve: the search service in this process, until it is told to stop."""
 
 import asyncio
 import gc
@@ -19,7 +16,7 @@ from recsys.errors import ConfigError
 from recsys.feedback.store import FeedbackStore
 from recsys.search.live_index import LiveIndex
 from recsys.serving.app import create_app
-from recsys.serving.middleware import is_loopback, shown_host
+from recsys.serving.middleware import ANY_ADDRESS, is_loopback
 from recsys.serving.protocol import BoundedProtocol
 from recsys.workspace import Workspace
 
@@ -42,16 +39,16 @@ def open_app(config: Config, workspace: Workspace) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        anyio.to_thread.current_default_thread_limiter().total_tokens = config.search.threads
         await anyio.to_thread.run_sync(live.start)
         if not live.ready():
             logger.warning("nothing is published yet: run the nightly DAG (make demo) and reload the page")
-        settling = asyncio.create_task(_settle(live))
+        freezing = asyncio.create_task(_freeze_when_loaded(live))
         try:
             yield
         finally:
-            settling.cancel()
+            freezing.cancel()
             gc.unfreeze()
-            app.state.service.threads.close()
             await anyio.to_thread.run_sync(live.close)
             store.close()
 
@@ -73,11 +70,12 @@ def serve(
     """
     changes = {k: v for k, v in (("host", host), ("port", port)) if v is not None}
     config = config.model_copy(update={"search": config.search.model_copy(update=changes)})
-    refuse_open_door(config)
+    require_keys(config)
     with listen(config.search.host, config.search.port) as listener:
         app = open_app(config, workspace)
         server = uvicorn.Server(settings(app))
-        url = f"http://{shown_host(config.search.host)}:{listener.getsockname()[1]}"
+        shown = "127.0.0.1" if config.search.host in ANY_ADDRESS else config.search.host
+        url = f"http://{f'[{shown}]' if ':' in shown else shown}:{listener.getsockname()[1]}"
         say(f"The page is at {url}/ and the API at {url}/docs. Stop with Ctrl-C.")
         server.run(sockets=[listener])
 
@@ -98,7 +96,7 @@ def settings(app: FastAPI) -> uvicorn.Config:
     )
 
 
-async def _settle(live: LiveIndex) -> None:
+async def _freeze_when_loaded(live: LiveIndex) -> None:
     """Once everything is loaded, take it out of the garbage collector's sight.
 
     A full collection over all that torch brings along would stop every request for a quarter of a second.
@@ -109,7 +107,7 @@ async def _settle(live: LiveIndex) -> None:
     gc.freeze()
 
 
-def refuse_open_door(config: Config) -> None:
+def require_keys(config: Config) -> None:
     """Raise :class:`ConfigError` where anybody on the network could do everything."""
     host = config.search.host
     if not config.search.keys and not is_loopback(host):

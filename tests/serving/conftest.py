@@ -14,7 +14,7 @@ from recsys.config import Config
 from recsys.feedback.store import FeedbackStore
 from recsys.search.live_index import LiveIndex
 from recsys.serving.app import create_app
-from recsys.serving.auth import digest
+from recsys.serving.auth import key_digest
 from recsys.workspace import Workspace
 from tests.search import shops
 
@@ -39,7 +39,8 @@ class Shop:
         """Return an application with other settings on top; ``keys`` are names and roles."""
         if keys:
             search["keys"] = [
-                {"name": name, "role": role, "sha256": digest(f"key-{name}")} for name, role in keys.items()
+                {"name": name, "role": role, "sha256": key_digest(f"key-{name}")}
+                for name, role in keys.items()
             ]
         values = self.config.model_dump()
         values["search"] |= search

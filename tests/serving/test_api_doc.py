@@ -11,9 +11,8 @@ from typing import Any
 import pytest
 
 from recsys.search.query import MAX_DEPTH, MAX_EXAMPLES, MAX_IMAGES, MAX_TEXT
-from recsys.serving.filtering import MAX_CONDITIONS, MAX_VALUES
 from recsys.serving.protocol import MAX_HEAD_BYTES
-from recsys.serving.requests import MAX_LIMIT
+from recsys.serving.requests import MAX_FILTER_CONDITIONS, MAX_FILTER_VALUES, MAX_LIMIT
 from tests.embedding.catalogs import make_image
 from tests.serving.conftest import KEYS, Shop
 from tests.serving.servers import served
@@ -98,4 +97,4 @@ def test_the_page_names_the_bounds_that_hold(shop: Shop) -> None:
     assert rows["a body"].startswith(f"{settings.max_body_bytes // 1_000_000} MB; 1 MB")
     assert rows["address and headers"] == f"{MAX_HEAD_BYTES // 1024} kB"
     assert rows["products of a batch"] == str(settings.max_batch)
-    assert rows["a filter"] == f"{MAX_CONDITIONS} conditions of {MAX_VALUES} values"
+    assert rows["a filter"] == f"{MAX_FILTER_CONDITIONS} conditions of {MAX_FILTER_VALUES} values"

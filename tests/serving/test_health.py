@@ -1,8 +1,9 @@
-"""What those who run the service ask; the document and the page that shows it."""
+"""What those who run the service ask; the OpenAPI document and Swagger UI."""
 
+import base64
+import hashlib
 import re
 from collections.abc import Iterator
-from html.parser import HTMLParser
 
 import pytest
 from fastapi import FastAPI
@@ -11,7 +12,7 @@ from starlette.testclient import TestClient
 from recsys.search.live_index import LiveIndex
 from recsys.serving import problems
 from recsys.serving.app import create_app
-from recsys.serving.responses import StatusAnswer
+from recsys.serving.responses import StatusResponse
 from recsys.workspace import Workspace
 from tests.search import shops
 from tests.search.test_live_index import until
@@ -21,7 +22,7 @@ from tests.serving.test_search import good
 
 
 def test_status(client: TestClient, shop: Shop) -> None:
-    answer = good(client.get("/v1/status"), StatusAnswer)
+    answer = good(client.get("/v1/status"), StatusResponse)
     assert (answer["ready"], answer["encoder_loaded"], answer["engine"]) == (True, True, "qdrant-edge")
     assert answer["collection"] == shop.live.view().collection.name
     assert answer["num_products"] == 24
@@ -51,7 +52,7 @@ def test_before_anything_is_published(
             assert int(response.headers["retry-after"]) > 0
         refused(client.post("/v1/search", json={"text": "red"}), 503)
         refused(client.post("/v1/batch", json={"ids": ["p00"]}), 503)
-        answer = good(client.get("/v1/status"), StatusAnswer)
+        answer = good(client.get("/v1/status"), StatusResponse)
         assert (answer["ready"], answer["collection"], answer["collections"]) == (False, None, [])
         assert "recsys_ready 0.0" in client.get("/metrics").text
         shops.publish(shop.config, workspace)
@@ -69,12 +70,10 @@ def test_the_document_names_what_can_go_wrong(keyed_app: FastAPI) -> None:
     schemas = document["components"]["schemas"]
     refs = set(re.findall(r"#/components/schemas/(\w+)", repr(document)))
     assert refs <= set(schemas)
-    assert not {"HTTPValidationError", "ValidationError"} & set(schemas)
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
             statuses = set(operation["responses"])
             assert "422" not in statuses
-            assert operation["summary"]
             if path.startswith("/v1/"):
                 assert {"400", "401", "403", "503"} <= statuses, (method, path)
             if "requestBody" in operation:
@@ -84,47 +83,18 @@ def test_the_document_names_what_can_go_wrong(keyed_app: FastAPI) -> None:
                     assert list(response["content"]) == ["application/problem+json"]
 
 
-def test_the_document_says_whether_a_key_is_needed(keyed_app: FastAPI, client: TestClient) -> None:
-    ways = [{"bearer": []}, {"header": []}, {"session": []}]
-    assert keyed_app.openapi()["paths"]["/v1/search"]["post"]["security"] == ways
-    open_one = client.get("/openapi.json").json()
-    assert open_one["paths"]["/v1/search"]["post"]["security"] == [{}, *ways]
-    assert "security" not in open_one["paths"]["/healthz"]["get"]
-
-
-class Page(HTMLParser):
-    """Collects what a page loads, runs and links to."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.loaded: list[str] = []
-        self.ids: set[str] = set()
-        self.anchors: set[str] = set()
-        self.inline: list[str] = []
-        self.feed(html)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        values = dict(attrs)
-        self.inline += [n for n in values if n == "style" or n.startswith("on")]
-        self.inline += [tag] if tag in ("style", "script") and "src" not in values else []
-        self.ids.add(values.get("id") or "")
-        href = values.get("href") or ""
-        if href.startswith("#"):
-            self.anchors.add(href[1:])
-        for name in ("src", "href"):
-            if values.get(name) and tag != "a":
-                self.loaded.append(values[name] or "")
-
-
-def test_the_documentation_needs_nothing_from_elsewhere(client: TestClient) -> None:
-    html = client.get("/docs").text
-    page = Page(html)
-    assert page.loaded == ["/docs/style.css"]
-    assert not page.inline
-    assert client.get("/docs/style.css").headers["content-type"].startswith("text/css")
-    assert page.anchors <= page.ids
-    assert {kind.name for kind in problems.KINDS} <= page.ids  # where a problem's type points
-    for path in client.get("/openapi.json").json()["paths"]:
-        assert path in html
-    for name in client.get("/openapi.json").json()["components"]["schemas"]:
-        assert name in page.ids
+def test_swagger_ui_needs_nothing_from_elsewhere(client: TestClient) -> None:
+    response = client.get("/docs")
+    assert re.findall(r'(?:src|href)="([^"]+)"', response.text) == [
+        "/docs/swagger-ui.css", "/favicon.ico", "/docs/swagger-ui-bundle.js",
+    ]  # fmt: skip
+    (script,) = re.findall(r"<script>(.*?)</script>", response.text, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    policy = response.headers["content-security-policy"]
+    assert f"script-src 'self' 'sha256-{digest}';" in policy
+    assert "unsafe" not in policy
+    for name, kind in (("swagger-ui.css", "text/css"), ("swagger-ui-bundle.js", "text/javascript")):
+        assert client.get(f"/docs/{name}").headers["content-type"].startswith(kind)
+    refused(client.get("/docs/main.py"), 400)
+    for problem_type in problems.TYPES:  # where a problem's type points
+        assert f"/docs#{problem_type.name}" in client.get("/openapi.json").json()["info"]["description"]

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
-from recsys.serving.filtering import MAX_CONDITIONS, MAX_TEXT, MAX_VALUE, MAX_VALUES
-from recsys.serving.responses import ProblemOut
+from recsys.serving.requests import MAX_FILTER_CONDITIONS, MAX_FILTER_VALUES, MAX_VALUE_LENGTH
+from recsys.serving.responses import ProblemDetails
 from tests.embedding.catalogs import make_image
 from tests.serving.conftest import BOUNDS, Shop
 
@@ -22,7 +22,7 @@ def refused(response: httpx.Response, status: int, *words: str) -> dict[str, Any
     assert response.status_code == status, response.text
     assert response.headers["content-type"] == "application/problem+json"
     body: dict[str, Any] = response.json()
-    ProblemOut.model_validate(body)
+    ProblemDetails.model_validate(body)
     assert body["status"] == status
     assert body["type"].startswith("/docs#")
     assert body["fix"]
@@ -53,7 +53,7 @@ def png(width: int, height: int) -> bytes:
         ({"like": ["p00"], "image_weight": -0.1}, ("image_weight",)),
         ({"like": ["p"] * 51}, ("like", "50")),
         ({"like": ["p00"], "unlike": ["p"] * 51}, ("unlike", "50")),
-        ({"like": ["x" * 501]}, ("like", "500")),
+        ({"like": ["x" * 257]}, ("like", "256")),
         ({"like": ["\x00"]}, ("like",)),
         ({"text": "x" * 501}, ("text", "500")),
         ({"text": " "}, ("text",)),
@@ -65,11 +65,11 @@ def png(width: int, height: int) -> bytes:
         ({"like": ["p00"], "filter": {"link": "x"}}, ("link",)),
         ({"like": ["p00"], "filter": {"price": "40"}}, ("price", "40")),
         ({"like": ["p00"], "filter": {"price": {"lte": "40"}}}, ("price",)),
-        ({"like": ["p00"], "filter": {"brand": {"gte": 1}}}, ("brand", "bounds")),
+        ({"like": ["p00"], "filter": {"brand": {"gte": 1}}}, ("brand", "array")),
         ({"like": ["p00"], "filter": {"brand": []}}, ("brand",)),
-        ({"like": ["p00"], "filter": {"brand": ["x"] * (MAX_VALUES + 1)}}, ("filter",)),
-        ({"like": ["p00"], "filter": {"brand": "x" * (MAX_VALUE + 1)}}, ("filter",)),
-        ({"like": ["p00"], "filter": {f"c{i}": "x" for i in range(MAX_CONDITIONS + 1)}}, ("filter",)),
+        ({"like": ["p00"], "filter": {"brand": ["x"] * (MAX_FILTER_VALUES + 1)}}, ("filter",)),
+        ({"like": ["p00"], "filter": {"brand": "x" * (MAX_VALUE_LENGTH + 1)}}, ("filter",)),
+        ({"like": ["p00"], "filter": {f"c{i}": "x" for i in range(MAX_FILTER_CONDITIONS + 1)}}, ("filter",)),
         ({"like": ["p00"], "filter": {"not": {"not": {"brand": "Acme"}}}}, ("filter",)),
         ({"like": ["p00"], "filter": ["brand"]}, ("filter",)),
     ],
@@ -100,7 +100,7 @@ def test_every_wrong_field_is_named(client: TestClient) -> None:
         ("filter={", ("filter",)),
         ("filter=[]", ("filter",)),
         ("filter=" + "[" * 3000, ("filter",)),
-        ("filter=" + json.dumps({"brand": "x" * MAX_TEXT})[:60_000], ("filter",)),
+        ("filter=" + json.dumps({"brand": "x" * 50_000}), ("filter",)),
         ("imageweight=1", ("imageweight",)),
     ],
 )
@@ -130,7 +130,7 @@ def test_too_many_products_in_a_batch(shop: Shop) -> None:
         refused(client.post("/v1/batch", json={"ids": ["a", "b", "c", "d"]}), 413, "4 products")
         assert client.post("/v1/batch", json={"ids": ["a", "b", "c"]}).status_code == 200
         document = client.get("/openapi.json").json()
-        assert document["components"]["schemas"]["BatchBody"]["properties"]["ids"]["maxItems"] == 3
+        assert document["components"]["schemas"]["BatchRequest"]["properties"]["ids"]["maxItems"] == 3
     refused(client.post("/v1/batch", json={"ids": []}), 400, "ids")
 
 
@@ -176,7 +176,7 @@ def test_bodies_without_images_have_a_lower_bound(client: TestClient) -> None:
      '{"filter": ' + '{"not": ' * 5000, '{"text": "\\ud800"}', '{"like": ["p00"], "limit": 1e999}',
      '{"like": ["p00"], "limit": ' + "9" * 5000 + "}"],
 )  # fmt: skip
-def test_a_body_that_is_no_question(client: TestClient, body: str) -> None:
+def test_a_body_that_is_no_search(client: TestClient, body: str) -> None:
     response = client.post("/v1/search", content=body, headers={"content-type": "application/json"})
     refused(response, 400)
 

@@ -1,4 +1,4 @@
-"""Products, lookup as one types, facets, images."""
+"""Products, autocomplete, facets, images."""
 
 import hashlib
 import io
@@ -12,7 +12,7 @@ from recsys.index import run as index
 from recsys.search.live_index import LiveIndex
 from recsys.search.thumbnails import WIDTHS
 from recsys.serving.app import create_app
-from recsys.serving.responses import FacetAnswer, LookupAnswer, ProductAnswer
+from recsys.serving.responses import AutocompleteResponse, FacetsResponse, ProductResponse
 from recsys.workspace import Workspace
 from tests.embedding.catalogs import sha, store_images, store_snapshot
 from tests.search import shops
@@ -22,7 +22,7 @@ from tests.serving.test_search import good
 
 
 def test_one_product(client: TestClient, shop: Shop) -> None:
-    answer = good(client.get("/v1/products/p03"), ProductAnswer)
+    answer = good(client.get("/v1/products/p03"), ProductResponse)
     assert answer["encoder"] == "encoders/e1"
     row = next(r for r in shops.rows() if r["id"] == "p03")
     product = answer["product"]
@@ -31,15 +31,15 @@ def test_one_product(client: TestClient, shop: Shop) -> None:
     assert product["product_type"] == ["Home", "Home > Lamps"]
     assert product["attributes"] == {"fit": "slim"}
     assert product["image"] == f"/images/{row['images'][0].hex()}"
-    assert "image" not in good(client.get("/v1/products/p06"), ProductAnswer)["product"]
-    assert "title" not in good(client.get("/v1/products/p05"), ProductAnswer)["product"]
-    old = good(client.get("/v1/products/p03", params={"collection": shop.old}), ProductAnswer)
+    assert "image" not in good(client.get("/v1/products/p06"), ProductResponse)["product"]
+    assert "title" not in good(client.get("/v1/products/p05"), ProductResponse)["product"]
+    old = good(client.get("/v1/products/p03", params={"collection": shop.old}), ProductResponse)
     assert (old["collection"], old["encoder"]) == (shop.old, "encoders/e0")
 
 
-def test_lookup_as_one_types(client: TestClient) -> None:
+def test_autocomplete(client: TestClient) -> None:
     def find(q: str, limit: int = 10) -> list[str]:
-        answer = good(client.get("/v1/products", params={"q": q, "limit": limit}), LookupAnswer)
+        answer = good(client.get("/v1/products", params={"q": q, "limit": limit}), AutocompleteResponse)
         return [p["id"] for p in answer["products"]]
 
     assert find("p0", 3) == ["p00", "p01", "p02"]
@@ -51,13 +51,13 @@ def test_lookup_as_one_types(client: TestClient) -> None:
 
 
 def test_facets(client: TestClient) -> None:
-    answer = good(client.get("/v1/facets"), FacetAnswer)
+    answer = good(client.get("/v1/facets"), FacetsResponse)
     assert {v["value"]: v["count"] for v in answer["facets"]["brand"]} == {"Acme": 12, "Bolt": 12}
     assert "attributes.fit" in answer["facets"]
     assert "size" not in answer["facets"]  # nothing has one
     narrowed = good(
         client.get("/v1/facets", params={"columns": ["product_type", "brand"], "limit": 2,
-                                         "filter": '{"brand": "Acme"}'}), FacetAnswer)  # fmt: skip
+                                         "filter": '{"brand": "Acme"}'}), FacetsResponse)  # fmt: skip
     assert list(narrowed["facets"]) == ["product_type", "brand"]
     assert len(narrowed["facets"]["product_type"]) == 2
     assert narrowed["facets"]["brand"] == [{"value": "Acme", "count": 12}]
@@ -65,7 +65,7 @@ def test_facets(client: TestClient) -> None:
 
 @pytest.mark.parametrize("width", WIDTHS)
 def test_images_are_thumbnails(client: TestClient, width: int) -> None:
-    path = good(client.get("/v1/products/p03"), ProductAnswer)["product"]["image"]
+    path = good(client.get("/v1/products/p03"), ProductResponse)["product"]["image"]
     response = client.get(path, params={"w": width})
     assert response.headers["content-type"] == "image/jpeg"
     with Image.open(io.BytesIO(response.content)) as thumbnail:

@@ -46,7 +46,7 @@ def hooks() -> Iterator[None]:
             return
         body = dict(case.body)  # cases share their parts
         if body.get("left_id") and body["left_id"] == body["right_id"]:
-            body["right_id"] = f"no {body['right_id']}"[:250]
+            body["right_id"] = f"no {body['right_id']}"[:256]
         for rule in (body, body.get("rule")):
             if isinstance(rule, dict) and rule.get("starts_at") and rule.get("expires_at"):
                 rule["starts_at"] = "1999-01-01T00:00:00Z"

@@ -13,7 +13,8 @@ from starlette.testclient import TestClient
 
 from recsys.feedback.rules import Rule
 from recsys.search.query import SearchQuery
-from recsys.serving.responses import AnswerOut, BatchAnswer
+from recsys.serving import dependencies
+from recsys.serving.responses import BatchResponse, SearchResponse
 from tests.embedding.catalogs import make_image
 from tests.serving.conftest import Shop
 
@@ -22,11 +23,12 @@ def ids(answer: dict[str, Any]) -> list[str]:
     return [item["id"] for item in answer["items"]]
 
 
-def good(response: httpx.Response, model: type[BaseModel] = AnswerOut) -> dict[str, Any]:
+def good(response: httpx.Response, model: type[BaseModel] = SearchResponse) -> dict[str, Any]:
     """Return the body; it says exactly what its model documents."""
     assert response.status_code == 200, response.text
     body: dict[str, Any] = response.json()
-    assert model.model_validate(body, strict=True).model_dump(mode="json", exclude_unset=True) == body
+    documented = model.model_validate_json(response.content, strict=True)
+    assert documented.model_dump(mode="json", exclude_unset=True) == body
     return body
 
 
@@ -151,17 +153,17 @@ def test_scores_are_those_of_the_named_encoders_vectors(client: TestClient, shop
 
 def test_many_products_at_once(client: TestClient, shop: Shop) -> None:
     asked = {"ids": ["p03", "nope", "p00", "p03"], "limit": 3, "filter": {"brand": "Acme"}}
-    answer = good(client.post("/v1/batch", json=asked), BatchAnswer)
-    assert list(answer["answers"]) == ["p03", "nope", "p00"]
-    assert answer["answers"]["nope"] is None
+    answer = good(client.post("/v1/batch", json=asked), BatchResponse)
+    assert list(answer["results"]) == ["p03", "nope", "p00"]
+    assert answer["results"]["nope"] is None
     assert answer["missing"] == ["nope"]
     alone = search(client, like=["p03"], limit=3, filter={"brand": "Acme"})
-    assert ids(answer["answers"]["p03"]) == ids(alone)
+    assert ids(answer["results"]["p03"]) == ids(alone)
     assert answer["collection"] == shop.live.view().collection.name
 
 
 def test_an_answer_is_what_the_finder_found(client: TestClient, shop: Shop) -> None:
-    found = shop.app().state.service.finder.search(SearchQuery(like=("p07",), limit=4))
+    found = shop.app().state.services.finder.search(SearchQuery(like=("p07",), limit=4))
     answer = search(client, like=["p07"], limit=4)
     assert [(i.id, i.score) for i in found.items] == [(i["id"], i["score"]) for i in answer["items"]]
     image_of = {i.id: i.payload.get("image") for i in found.items}
@@ -195,10 +197,9 @@ def test_only_light_questions_are_answered_in_the_event_loop(
     shop: Shop, monkeypatch: pytest.MonkeyPatch, light: bool, body: dict[str, Any]
 ) -> None:
     app = shop.app()
-    threads = app.state.service.threads
     given: list[Any] = []
-    run = threads.run
-    monkeypatch.setattr(threads, "run", lambda work: given.append(work) or run(work))
+    run = dependencies.run_sync
+    monkeypatch.setattr(dependencies, "run_sync", lambda work: given.append(work) or run(work))
     with TestClient(app, base_url="http://localhost") as client:
         search(client, **body)
         assert bool(given) is not light
@@ -207,5 +208,5 @@ def test_only_light_questions_are_answered_in_the_event_loop(
         given.clear()
         search(client, **body)
         assert given
-    elsewhere = shop.app(database="postgresql+psycopg://nowhere/x").state.service
-    assert not elsewhere.quick  # rules are read over a network
+    elsewhere = shop.app(database="postgresql+psycopg://nowhere/x").state.services
+    assert not elsewhere.in_event_loop  # rules are read over a network

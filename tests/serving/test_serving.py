@@ -20,7 +20,7 @@ import pytest
 from recsys.config import Config
 from recsys.errors import ConfigError
 from recsys.serving.protocol import MAX_HEAD_BYTES
-from recsys.serving.run import listen, refuse_open_door, serve
+from recsys.serving.run import listen, require_keys, serve
 from recsys.workspace import Workspace
 from tests.search import shops
 from tests.serving.conftest import Shop
@@ -101,10 +101,10 @@ def test_a_door_that_stands_open_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.5", "shop.example", ""])
 def test_only_loopback_needs_no_keys(host: str) -> None:
     with pytest.raises(ConfigError, match="key"):
-        refuse_open_door(Config.model_validate({"search": {"host": host}}))
+        require_keys(Config.model_validate({"search": {"host": host}}))
     key = {"name": "shop", "sha256": "0" * 64}
-    refuse_open_door(Config.model_validate({"search": {"host": host, "keys": [key]}}))
-    refuse_open_door(Config.model_validate({"search": {"host": "127.0.0.1"}}))
+    require_keys(Config.model_validate({"search": {"host": host, "keys": [key]}}))
+    require_keys(Config.model_validate({"search": {"host": "127.0.0.1"}}))
 
 
 def test_an_address_that_is_taken_or_not_ours(workspace: Workspace) -> None:

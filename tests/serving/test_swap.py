@@ -68,7 +68,7 @@ def published(text_model: Path, workspace: Workspace) -> tuple[Config, Workspace
 def test_no_request_fails_and_no_answer_mixes_encoders(published: tuple[Config, Workspace]) -> None:
     config, workspace = published
     app = open_app(config, workspace)
-    live: LiveIndex = app.state.service.live
+    live: LiveIndex = app.state.services.live
     with served(app) as url:
         until(lambda: live.view().encoder_loaded)
         truth = Truth(live, workspace)
@@ -134,9 +134,9 @@ def by_words(client: httpx.Client, turn: int) -> list[tuple[dict[str, Any], str 
 
 def by_batch(client: httpx.Client, turn: int) -> list[tuple[dict[str, Any], str | None]]:
     body = good(client.post("/v1/batch", json={"ids": ["p00", "p07"], "limit": 3}))
-    for answer in body["answers"].values():
+    for answer in body["results"].values():
         assert answer["encoder"] == body["encoder"]
-    return [(answer, id) for id, answer in body["answers"].items()]
+    return [(answer, id) for id, answer in body["results"].items()]
 
 
 def by_get(client: httpx.Client, turn: int) -> list[tuple[dict[str, Any], str | None]]:

@@ -1,81 +1,59 @@
-"""Judgements: what people say of two products; training learns from them.
-
-Does not know: what is made of them.
-"""
+"""Judgements: what people say of two products; training learns from them."""
 
 from typing import Annotated
 
-from fastapi import Path
-from starlette.requests import Request
-from starlette.responses import Response
+from fastapi import Query
 
 from recsys.feedback.judgements import Judgement
-from recsys.serving import parameters, serialization
-from recsys.serving.bodies import described, read
-from recsys.serving.dependencies import identity, service
+from recsys.serving.auth import CurrentIdentity
+from recsys.serving.dependencies import IN_THREAD, ServicesDep
 from recsys.serving.problems import FORBIDDEN, Problem
-from recsys.serving.requests import JudgementBody, JudgementsPage, RowId
-from recsys.serving.responses import JudgementOut, JudgementsAnswer, fields_of
-from recsys.serving.routes import problems, router
+from recsys.serving.requests import JudgementCreate, JudgementsParams, RowIdPath
+from recsys.serving.responses import JudgementsResponse
+from recsys.serving.routes import make_router, problems
 
-routes = router("judgements", "merchandise", changes=True)
+router = make_router("judgements", "merchandise")
 
 
-@routes.get(
-    "/v1/judgements",
-    response_model=JudgementsAnswer,
-    openapi_extra=parameters.described(JudgementsPage),
-    summary="Judgements that stand",
-)
-async def judgements(request: Request) -> Response:
+@router.get("/v1/judgements", dependencies=[IN_THREAD], summary="Judgements that stand")
+def list_judgements(
+    services: ServicesDep, identity: CurrentIdentity, params: Annotated[JudgementsParams, Query()]
+) -> JudgementsResponse:
     """List judgements, the last said first."""
-    parts, asked = service(request), parameters.read(request, JudgementsPage)
-    author = identity(request).name if asked.mine else None
-
-    def work() -> list[Judgement]:
-        return parts.store.judgements(
-            product_id=asked.product_id, author=author, limit=asked.limit, offset=asked.offset
-        )
-
-    return serialization.reply({"judgements": [fields_of(one) for one in await parts.threads.run(work)]})
+    judgements = services.store.judgements(
+        product_id=params.product_id,
+        author=identity.name if params.mine else None,
+        limit=params.limit,
+        offset=params.offset,
+    )
+    return JudgementsResponse(judgements=judgements)
 
 
-@routes.post(
+@router.post(
     "/v1/judgements",
     status_code=201,
-    response_model=JudgementOut,
     responses=problems(413, 415),
-    openapi_extra=described(JudgementBody),
+    dependencies=[IN_THREAD],
     summary="Judge two products",
 )
-async def judge(request: Request) -> Response:
+def judge(services: ServicesDep, identity: CurrentIdentity, body: JudgementCreate) -> Judgement:
     """Say that two products are similar, not similar, or the same; saying otherwise later replaces it."""
-    body = await read(request, JudgementBody)
-    parts, author = service(request), identity(request).name
-    made = await parts.threads.run(
-        lambda: parts.store.judge(body.left_id, body.right_id, body.label, author, context=body.context)
-    )
-    return serialization.reply(fields_of(made), status=201)
+    return services.store.judge(body.left_id, body.right_id, body.label, identity.name, context=body.context)
 
 
-@routes.delete(
+@router.delete(
     "/v1/judgements/{id}",
-    response_model=JudgementOut,
     responses=problems(404),
+    dependencies=[IN_THREAD],
     summary="Take a judgement back",
 )
-async def withdraw(request: Request, id: Annotated[RowId, Path()]) -> Response:
+def withdraw_judgement(services: ServicesDep, identity: CurrentIdentity, id: RowIdPath) -> Judgement:
     """Take back what one said, or as an admin what anybody said."""
-    parts, who = service(request), identity(request)
-
-    def work() -> Judgement:
-        before = parts.store.judgement(id)
-        if before.author != who.name and not who.may("admin"):
-            raise Problem(
-                FORBIDDEN,
-                f"Judgement {id} is {before.author}'s.",
-                fix="Make a judgement of your own; several opinions of a pair are weighed.",
-            )
-        return parts.store.withdraw(id, who.name)
-
-    return serialization.reply(fields_of(await parts.threads.run(work)))
+    judgement = services.store.judgement(id)
+    if judgement.author != identity.name and not identity.has_role("admin"):
+        raise Problem(
+            FORBIDDEN,
+            f"Judgement {id} is {judgement.author}'s.",
+            fix="Make a judgement of your own; several opinions of a pair are weighed.",
+        )
+    return services.store.withdraw(id, identity.name)

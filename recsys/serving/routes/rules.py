@@ -1,193 +1,99 @@
-"""Rules: made, changed, taken back, tried out; and the trail of who did what.
+"""Rules: made, changed, taken back, tried out; and the audit trail of who did what."""
 
-Does not know: how rules move products.
-"""
+from typing import Annotated
 
-from collections.abc import Callable
-from typing import Annotated, TypeVar
-
-from fastapi import Path, Query
-from starlette.requests import Request
+from fastapi import Depends, Query
 from starlette.responses import Response
 
-from recsys.feedback.rules import StoredRule
+from recsys.feedback.rules import Rule, StoredRule
 from recsys.search.query import SearchResult
-from recsys.serving import parameters, serialization
-from recsys.serving.bodies import described, read
-from recsys.serving.dependencies import Service, identity, service
+from recsys.serving.auth import CurrentIdentity, Identity
+from recsys.serving.dependencies import IN_THREAD, Services, ServicesDep
 from recsys.serving.problems import CONFLICT, FORBIDDEN, Problem
-from recsys.serving.requests import AuditPage, PreviewBody, RowId, RuleBody, RuleChanges, RulesPage
-from recsys.serving.responses import AuditAnswer, PreviewAnswer, RuleOut, RulesAnswer, entry_of, fields_of
-from recsys.serving.routes import problems, router
-
-T = TypeVar("T")
-
-routes = router("rules", "merchandise", changes=True)
-trail = router("rules", "admin")
-
-RuleId = Annotated[RowId, Path()]
-
-
-@routes.get(
-    "/v1/rules",
-    response_model=RulesAnswer,
-    openapi_extra=parameters.described(RulesPage),
-    summary="Rules in force and to come",
+from recsys.serving.requests import (
+    AuditParams,
+    PreviewRequest,
+    RetireParams,
+    RowIdPath,
+    RuleCreate,
+    RulesParams,
+    RuleUpdate,
+    preview_request,
 )
-async def rules(request: Request) -> Response:
+from recsys.serving.responses import (
+    AuditResponse,
+    PreviewResponse,
+    RulesResponse,
+    json_response,
+    search_response,
+)
+from recsys.serving.routes import make_router, problems
+
+router = make_router("rules", "merchandise")
+audit_router = make_router("rules", "admin")
+
+
+@router.get("/v1/rules", dependencies=[IN_THREAD], summary="Active rules and those to come")
+def list_rules(services: ServicesDep, params: Annotated[RulesParams, Query()]) -> RulesResponse:
     """List rules, newest first."""
-    parts, asked = service(request), parameters.read(request, RulesPage)
-
-    def work() -> list[StoredRule]:
-        return parts.store.rules(
-            include_past=asked.include_past,
-            product_id=asked.product_id,
-            limit=asked.limit,
-            offset=asked.offset,
-        )
-
-    return serialization.reply({"rules": [fields_of(rule) for rule in await parts.threads.run(work)]})
+    rules = services.store.rules(
+        include_past=params.include_past,
+        product_id=params.product_id,
+        limit=params.limit,
+        offset=params.offset,
+    )
+    return RulesResponse(rules=rules)
 
 
-@routes.post(
+@router.post(
     "/v1/rules",
     status_code=201,
-    response_model=RuleOut,
     responses=problems(413, 415),
-    openapi_extra=described(RuleBody),
+    dependencies=[IN_THREAD],
     summary="Make a rule",
 )
-async def make(request: Request) -> Response:
-    """Make a rule in the name of whoever asks; it acts on the next answer."""
-    body = await read(request, RuleBody)
-    parts, author = service(request), identity(request).name
-    made = await parts.threads.run(lambda: parts.store.add_rule(body.rule(author), author))
-    return serialization.reply(fields_of(made), status=201, headers={"Location": f"/v1/rules/{made.id}"})
+def create_rule(
+    services: ServicesDep, identity: CurrentIdentity, body: RuleCreate, response: Response
+) -> StoredRule:
+    """Make a rule in the name of whoever asks; it acts on the next search."""
+    made = services.store.add_rule(Rule(**dict(body), author=identity.name), identity.name)
+    response.headers["Location"] = f"/v1/rules/{made.id}"
+    return made
 
 
-@routes.post(
+@router.post(
     "/v1/rules/preview",
-    response_model=PreviewAnswer,
+    response_model=PreviewResponse,
     responses=problems(404, 413, 415),
-    openapi_extra=described(PreviewBody),
-    summary="Try a rule on a question",
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/PreviewRequest"}}},
+        }
+    },
+    dependencies=[IN_THREAD],
+    summary="Try a rule on a search",
 )
-async def preview(request: Request) -> Response:
-    """Answer a question without and with a rule; nothing is kept."""
-    body = await read(request, PreviewBody)
-    parts, author = service(request), identity(request).name
-
-    def work() -> tuple[SearchResult, SearchResult]:
-        query, rule, others = body.query.query(), body.rule.rule(author), parts.rules()
-        return parts.finder.search(query, others), parts.finder.search(query, (*others, rule))
-
-    before, after = await parts.threads.run(work)
-    explain = body.query.explain
-    both = {
-        "before": serialization.answer(before, explain=explain),
-        "after": serialization.answer(after, explain=explain),
-    }
-    return serialization.reply({**both, "moved": _moved(before, after)})
-
-
-@routes.get("/v1/rules/{id}", response_model=RuleOut, responses=problems(404), summary="One rule")
-async def rule(request: Request, id: RuleId) -> Response:
-    """Return a rule, whatever became of it."""
-    parts = service(request)
-    return serialization.reply(fields_of(await parts.threads.run(lambda: parts.store.rule(id))))
-
-
-@routes.patch(
-    "/v1/rules/{id}",
-    response_model=RuleOut,
-    responses=problems(404, 409, 413, 415),
-    openapi_extra=described(RuleChanges),
-    summary="Change a rule",
-)
-async def change(request: Request, id: RuleId) -> Response:
-    """Change some of a rule; what is left out stays, and so does its author."""
-    body = await read(request, RuleChanges)
-
-    def work(parts: Service, before: StoredRule, author: str) -> StoredRule:
-        if before.retired_at is not None:
-            raise Problem(
-                CONFLICT,
-                f"Rule {id} was retired by {before.retired_by}.",
-                fix=f"Restore it first: POST /v1/rules/{id}/restore.",
-            )
-        return parts.store.change_rule(id, author, **body.changes())
-
-    return await _on_own(request, id, work)
-
-
-@routes.delete("/v1/rules/{id}", response_model=RuleOut, responses=problems(404), summary="Retire a rule")
-async def retire(
-    request: Request, id: RuleId, reason: Annotated[str, Query(max_length=500, pattern=r"^[^\x00]*$")] = ""
+def preview_rule(
+    services: ServicesDep,
+    identity: CurrentIdentity,
+    body: Annotated[PreviewRequest, Depends(preview_request)],
 ) -> Response:
-    """Take a rule out of force; it can be restored."""
-    return await _on_own(request, id, lambda parts, _, author: parts.store.retire_rule(id, author, reason))
+    """Search without and with a rule; nothing is kept."""
+    query, rules = body.query.search_query(), services.active_rules()
+    rule = Rule(**dict(body.rule), author=identity.name)
+    before = services.finder.search(query, rules)
+    after = services.finder.search(query, (*rules, rule))
+    return json_response(
+        {
+            "before": search_response(before, explain=query.explain),
+            "after": search_response(after, explain=query.explain),
+            "rank_changes": _rank_changes(before, after),
+        }
+    )
 
 
-@routes.post(
-    "/v1/rules/{id}/restore", response_model=RuleOut, responses=problems(404), summary="Restore a rule"
-)
-async def restore(request: Request, id: RuleId) -> Response:
-    """Undo the retirement of a rule."""
-    return await _on_own(request, id, lambda parts, _, author: parts.store.restore_rule(id, author))
-
-
-@routes.get(
-    "/v1/rules/{id}/history",
-    response_model=AuditAnswer,
-    responses=problems(404),
-    openapi_extra=parameters.described(AuditPage),
-    summary="A rule's trail",
-)
-async def history(request: Request, id: RuleId) -> Response:
-    """List who did what to a rule, newest first."""
-    parts, asked = service(request), parameters.read(request, AuditPage)
-
-    def work() -> Response:
-        parts.store.rule(id)
-        found = parts.store.audit(rule_id=id, limit=asked.limit, before_id=asked.before_id)
-        return serialization.reply({"entries": [entry_of(entry) for entry in found]})
-
-    return await parts.threads.run(work)
-
-
-@trail.get(
-    "/v1/audit",
-    response_model=AuditAnswer,
-    openapi_extra=parameters.described(AuditPage),
-    summary="The whole trail",
-)
-async def audit(request: Request) -> Response:
-    """List every change of rules and judgements, newest first."""
-    parts, asked = service(request), parameters.read(request, AuditPage)
-    found = await parts.threads.run(lambda: parts.store.audit(limit=asked.limit, before_id=asked.before_id))
-    return serialization.reply({"entries": [entry_of(entry) for entry in found]})
-
-
-async def _on_own(
-    request: Request, id: int, work: Callable[[Service, StoredRule, str], StoredRule]
-) -> Response:
-    """Change a rule that is one's own, or anybody's as an admin; raises :class:`Problem` (403)."""
-    parts, who = service(request), identity(request)
-
-    def checked() -> StoredRule:
-        before = parts.store.rule(id)
-        if before.author != who.name and not who.may("admin"):
-            raise Problem(
-                FORBIDDEN,
-                f"Rule {id} is {before.author}'s.",
-                fix=f"Ask {before.author} or an admin to change it, or make a rule of your own.",
-            )
-        return work(parts, before, who.name)
-
-    return serialization.reply(fields_of(await parts.threads.run(checked)))
-
-
-def _moved(before: SearchResult, after: SearchResult) -> list[dict[str, object]]:
+def _rank_changes(before: SearchResult, after: SearchResult) -> list[dict[str, object]]:
     """Return the products that stand elsewhere, those shown afterwards first."""
     old = {item.id: place for place, item in enumerate(before.items)}
     new = {item.id: place for place, item in enumerate(after.items)}
@@ -196,3 +102,83 @@ def _moved(before: SearchResult, after: SearchResult) -> list[dict[str, object]]
         for id in dict.fromkeys([*new, *old])
         if old.get(id) != new.get(id)
     ]
+
+
+@router.get("/v1/rules/{id}", responses=problems(404), dependencies=[IN_THREAD], summary="One rule")
+def get_rule(services: ServicesDep, id: RowIdPath) -> StoredRule:
+    """Return a rule, whatever became of it."""
+    return services.store.rule(id)
+
+
+@router.patch(
+    "/v1/rules/{id}",
+    responses=problems(404, 409, 413, 415),
+    dependencies=[IN_THREAD],
+    summary="Change a rule",
+)
+def update_rule(
+    services: ServicesDep, identity: CurrentIdentity, id: RowIdPath, body: RuleUpdate
+) -> StoredRule:
+    """Change some of a rule; what is left out stays, and so does its author."""
+    before = _own_rule(services, id, identity)
+    if before.retired_at is not None:
+        raise Problem(
+            CONFLICT,
+            f"Rule {id} was retired by {before.retired_by}.",
+            fix=f"Restore it first: POST /v1/rules/{id}/restore.",
+        )
+    return services.store.change_rule(id, identity.name, **body.model_dump(exclude_unset=True))
+
+
+@router.delete("/v1/rules/{id}", responses=problems(404), dependencies=[IN_THREAD], summary="Retire a rule")
+def retire_rule(
+    services: ServicesDep,
+    identity: CurrentIdentity,
+    id: RowIdPath,
+    params: Annotated[RetireParams, Query()],
+) -> StoredRule:
+    """End a rule; it can be restored."""
+    _own_rule(services, id, identity)
+    return services.store.retire_rule(id, identity.name, params.reason)
+
+
+@router.post(
+    "/v1/rules/{id}/restore", responses=problems(404), dependencies=[IN_THREAD], summary="Restore a rule"
+)
+def restore_rule(services: ServicesDep, identity: CurrentIdentity, id: RowIdPath) -> StoredRule:
+    """Undo the retirement of a rule."""
+    _own_rule(services, id, identity)
+    return services.store.restore_rule(id, identity.name)
+
+
+def _own_rule(services: Services, id: int, identity: Identity) -> StoredRule:
+    """Return a rule that is one's own, or anybody's for an admin; raises :class:`Problem` (403)."""
+    rule = services.store.rule(id)
+    if rule.author != identity.name and not identity.has_role("admin"):
+        raise Problem(
+            FORBIDDEN,
+            f"Rule {id} is {rule.author}'s.",
+            fix=f"Ask {rule.author} or an admin to change it, or make a rule of your own.",
+        )
+    return rule
+
+
+@router.get(
+    "/v1/rules/{id}/history",
+    responses=problems(404),
+    dependencies=[IN_THREAD],
+    summary="The audit trail of a rule",
+)
+def rule_history(
+    services: ServicesDep, id: RowIdPath, params: Annotated[AuditParams, Query()]
+) -> AuditResponse:
+    """List who did what to a rule, newest first."""
+    services.store.rule(id)
+    entries = services.store.audit(rule_id=id, limit=params.limit, before_id=params.before_id)
+    return AuditResponse(entries=entries)
+
+
+@audit_router.get("/v1/audit", dependencies=[IN_THREAD], summary="The whole audit trail")
+def audit(services: ServicesDep, params: Annotated[AuditParams, Query()]) -> AuditResponse:
+    """List every change of rules and judgements, newest first."""
+    return AuditResponse(entries=services.store.audit(limit=params.limit, before_id=params.before_id))

@@ -21,7 +21,7 @@ from recsys.feedback.store import FeedbackStore
 from recsys.index import run as index
 from recsys.search.live_index import LiveIndex
 from recsys.serving.app import create_app
-from recsys.serving.auth import digest
+from recsys.serving.auth import key_digest
 from recsys.serving.run import listen, settings
 from recsys.workspace import Workspace
 from tests.serving.page.catalog import write
@@ -112,7 +112,7 @@ def site(shop: Shop) -> Iterator[str]:
 @pytest.fixture(scope="package")
 def keyed_site(shop: Shop) -> Iterator[str]:
     """The address of the service with :data:`KEYS`."""
-    keys = [{"name": name, "role": role, "sha256": digest(f"key-{name}")} for name, role in KEYS.items()]
+    keys = [{"name": name, "role": role, "sha256": key_digest(f"key-{name}")} for name, role in KEYS.items()]
     with serving(shop, keys=keys) as address:
         yield address
 

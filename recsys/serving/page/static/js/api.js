@@ -13,18 +13,18 @@ const unreachable = () => new Problem({
   fix: "Check that it is running and that you are connected, then try again.",
 });
 
-let session = { author: "", role: "read", csrf_token: "", auth: false };
+let session = { author: "", role: "read", auth: false };
 let going = 0;
 
-/** Who is signed in, once {@link signOn} has answered: `{author, role, csrf_token, auth}`. */
+/** Who is signed in, once {@link signOn} has answered: `{author, role, auth}`. */
 export const me = () => session;
 export const mayChange = () => session.role !== "read";
 
 let signing = null;
 
 /** Ask who one is; those who only want to know it share one question. */
-export function signOn({ fresh = false } = {}) {
-  if (!signing || fresh) {
+export function signOn() {
+  if (!signing) {
     signing = get("/v1/session").then((found) => { session = found; return session; });
     signing.catch(() => { signing = null; });
   }
@@ -36,9 +36,8 @@ function busy(by) {
   document.documentElement.classList.toggle("busy", going > 0);
 }
 
-async function send(method, path, { body, signal, again = true } = {}) {
+async function send(method, path, { body, signal } = {}) {
   const headers = { Accept: "application/json" };
-  if (method !== "GET" && path !== "/v1/search") headers["X-CSRF-Token"] = (await signOn()).csrf_token;
   if (body !== undefined) headers["Content-Type"] = "application/json";
   let answer;
   busy(1);
@@ -56,15 +55,7 @@ async function send(method, path, { body, signal, again = true } = {}) {
     location.assign(`/login?next=${encodeURIComponent(location.pathname + location.search)}`);
     return new Promise(() => {});
   }
-  if (answer.status === 403 && method !== "GET" && again && await renewed()) return send(method, path, { body, signal, again: false });
   throw problem;
-}
-
-/** The session of a page that stood open overnight has ended: take the new one's token, once. */
-async function renewed() {
-  const old = session.csrf_token;
-  await signOn({ fresh: true }).catch(() => null);
-  return session.csrf_token !== old;
 }
 
 async function asProblem(answer) {

@@ -77,9 +77,9 @@ function tools() {
 
 /** Who is signed in, and the way out, where keys are on. */
 function showMe() {
-  const { auth, author, role, csrf_token: token } = me();
+  const { auth, author, role } = me();
   if (!auth) return;
-  const form = h("form", { method: "post", action: "/logout" }, h("input", { type: "hidden", name: "csrf_token", value: token }), h("button.button", { type: "submit" }, "Sign out"));
+  const form = h("form", { method: "post", action: "/logout" }, h("button.button", { type: "submit" }, "Sign out"));
   const sheet = h("div.me-sheet.surface", { id: "me-sheet", popover: "auto" }, h("p", {}, h("b", {}, author)), h("p.hint", {}, { read: "You can look; rules and judgements need another key.", merchandise: "You can make rules and judge.", admin: "You can change everybody’s rules." }[role]), form);
   const open = iconButton("user", `Signed in as ${author}`, () => {}, { tip: null, popovertarget: "me-sheet" });
   fill(document.getElementById("me"), open, sheet);

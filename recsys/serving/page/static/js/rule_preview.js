@@ -15,8 +15,8 @@ export function preview() {
     if (!question) { fill(node, h("p.hint", {}, "Open a product to see what the rule would do there.")); return; }
     node.classList.add("stale");
     try {
-      const { before, after, moved } = await previewRule(rule, { ...question, limit: SHOWN, offset: 0, explain: false }, running.signal);
-      draw(node, before, after, moved, words);
+      const { before, after, rank_changes: changes } = await previewRule(rule, { ...question, limit: SHOWN, offset: 0, explain: false }, running.signal);
+      draw(node, before, after, changes, words);
     } catch (problem) {
       if (problem.name === "AbortError") return;
       fill(node, h("p.hint.bad", {}, `${problem.message} ${problem.fix ?? ""}`));
@@ -26,9 +26,9 @@ export function preview() {
   return { node, show, clear: (words) => { show.cancel(); running?.abort(); fill(node, h("p.hint", {}, words)); } };
 }
 
-function draw(node, before, after, moved, words) {
-  const marks = new Map(moved.map((m) => [m.id, m]));
-  const n = moved.filter((m) => m.before === null || m.after === null || m.before < SHOWN || m.after < SHOWN).length;
+function draw(node, before, after, changes, words) {
+  const marks = new Map(changes.map((m) => [m.id, m]));
+  const n = changes.filter((m) => m.before === null || m.after === null || m.before < SHOWN || m.after < SHOWN).length;
   const row = (title, items, side) => h("div", {}, h("h4", {}, title), h("ol.preview-row", { "aria-label": title }, items.slice(0, SHOWN).map((item) => {
     const mark = marks.get(item.id);
     const leaves = side === "before" && mark && (mark.after === null || mark.after >= SHOWN);

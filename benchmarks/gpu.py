@@ -27,7 +27,8 @@ from benchmarks.synthetic import make_snapshot
 from benchmarks.training_step import bare_loss, make_catalog, make_job, measure_case, now, since, to
 from recsys.config.embedding import EmbeddingConfig
 from recsys.config.encoder import EncoderConfig, ImageTowerConfig, TextTowerConfig
-from recsys.encoder import ProductEncoder, build, embed_products
+from recsys.encoder.inference import embed_products
+from recsys.encoder.model import ProductEncoder, build
 from recsys.training.fit import make_loader, make_module
 from recsys.training.schedule import Clock, Progress
 from recsys.training.weights import parameter_groups

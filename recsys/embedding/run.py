@@ -14,12 +14,14 @@ import hashlib
 import logging
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.feather as feather
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -42,7 +44,7 @@ from recsys.workspace.embeddings import (
 from recsys.workspace.snapshot import Snapshot
 
 if TYPE_CHECKING:
-    from recsys.encoder import ProductEncoder
+    from recsys.encoder.model import ProductEncoder
 
 logger = logging.getLogger(__name__)
 
@@ -78,7 +80,7 @@ def plan(config: Config, workspace: Workspace, snapshot_ref: str, encoder_ref: s
     if workspace.find(PLAN_KIND, id) is None:
         with workspace.create(PLAN_KIND, id, inputs=inputs) as draft:
             columns = [pa.array(positions), _binary(keys[positions])]
-            _write_table(draft.path / PLAN_FILE, pa.table(columns, schema=PLAN_SCHEMA))
+            _write_table(pa.table(columns, schema=PLAN_SCHEMA), draft.path / PLAN_FILE)
             draft.info = {"rows": len(positions), "products": len(keys)}
     return [
         {
@@ -93,61 +95,44 @@ def plan(config: Config, workspace: Workspace, snapshot_ref: str, encoder_ref: s
 
 
 def embed_shard(config: Config, workspace: Workspace, shard: dict[str, Any]) -> str:
-    """Embed one shard of a plan and return its ref; one that is finished is returned at once."""
-    existing = workspace.find(SHARD_KIND, shard["id"])
-    if existing is not None:
-        return existing.ref
-    plan = workspace.get(shard["plan"])
-    table = pa.ipc.open_file(pa.memory_map(str(workspace.path(plan) / PLAN_FILE))).read_all()
-    rows = table.slice(shard["start"], shard["stop"] - shard["start"])
-    started = time.monotonic()
-    with workspace.create(SHARD_KIND, shard["id"], inputs=plan.inputs) as draft:
-        draft.info = _write_shard(config, workspace, plan.inputs, rows, draft.path / SHARD_FILE)
-        draft.info["duration_s"] = round(time.monotonic() - started, 3)
-    manifest = draft.committed()
-    seconds = max(manifest.info["duration_s"], 1e-9)
-    logger.info(
-        "shard %d: %d rows in %.1f s, %.0f per second",
-        shard["index"],
-        len(rows),
-        seconds,
-        len(rows) / seconds,
-    )
-    return manifest.ref
-
-
-def _write_shard(
-    config: Config, workspace: Workspace, inputs: dict[str, str], plan: pa.Table, path: Path
-) -> dict[str, Any]:
-    """Embed the rows of ``plan`` (position, key) of ``inputs["snapshot"]`` into ``path``; return counts.
+    """Embed one shard of a plan and return its ref; one that is finished is returned at once.
 
     Memory is one chunk of ``config.embedding.chunk_size`` rows and the images being decoded.
     """
-    from recsys.encoder import embed_products
+    existing = workspace.find(SHARD_KIND, shard["id"])
+    if existing is not None:
+        return existing.ref
+    from recsys.encoder.inference import embed_products
 
-    encoder = _load_encoder(str(workspace.path(workspace.get(inputs["encoder"]))))
-    snapshot = Snapshot.open(workspace, inputs["snapshot"])
-    rows = rows_at(snapshot, plan.column("position").to_numpy(), encoder.content.columns)
+    plan = workspace.get(shard["plan"])
+    table = feather.read_table(workspace.path(plan) / PLAN_FILE, memory_map=True)
+    planned = table.slice(shard["start"], shard["stop"] - shard["start"])
+    encoder = _load_encoder(str(workspace.path(workspace.get(plan.inputs["encoder"]))))
+    snapshot = Snapshot.open(workspace, plan.inputs["snapshot"])
+    rows = rows_at(snapshot, planned.column("position").to_numpy(), encoder.content.columns)
     chunks = embed_products(encoder, rows, snapshot.images(), config.embedding)
-    num_chunks = -(-len(plan) // config.embedding.chunk_size)
-    writer = ShardWriter(path, encoder.dim)
+    num_chunks = -(-len(planned) // config.embedding.chunk_size)
     counts = {"rows": 0, "without_image": 0, "without_text": 0}
-    try:
-        for vectors in track(chunks, label="embedding", total=num_chunks, unit="chunks"):
-            keys = plan.column("key").slice(counts["rows"], len(vectors.image)).to_pylist()
-            writer.write(keys, vectors)
-            counts["rows"] += len(keys)
-            counts["without_image"] += int((~vectors.has_image).sum())
-            counts["without_text"] += int((~vectors.has_text).sum())
-    finally:
-        writer.close()
-    return {**inputs, "dim": encoder.dim, "counts": counts}
+    started = time.monotonic()
+    with workspace.create(SHARD_KIND, shard["id"], inputs=plan.inputs) as draft:
+        with closing(ShardWriter(draft.path / SHARD_FILE, encoder.dim)) as writer:
+            for vectors in track(chunks, label="embedding", total=num_chunks, unit="chunks"):
+                keys = planned.column("key").slice(counts["rows"], len(vectors.image)).to_pylist()
+                writer.write(keys, vectors)
+                counts["rows"] += len(keys)
+                counts["without_image"] += int((~vectors.has_image).sum())
+                counts["without_text"] += int((~vectors.has_text).sum())
+        seconds = round(time.monotonic() - started, 3)
+        draft.info = {**plan.inputs, "dim": encoder.dim, "counts": counts, "duration_s": seconds}
+    rate = len(planned) / max(seconds, 1e-9)
+    logger.info("shard %d: %d rows in %.1f s, %.0f per second", shard["index"], len(planned), seconds, rate)
+    return draft.committed().ref
 
 
 @lru_cache(maxsize=1)
 def _load_encoder(folder: str) -> "ProductEncoder":
     """Load an encoder once for all shards of a process; artifacts never change."""
-    from recsys.encoder import ProductEncoder
+    from recsys.encoder.model import ProductEncoder
 
     return ProductEncoder.load(Path(folder))
 
@@ -201,7 +186,7 @@ def collect(
     with workspace.create(SET_KIND, id, inputs={"snapshot": snapshot_ref, "encoder": encoder_ref}) as draft:
         ids = snapshot.table(["id"]).column("id")
         columns = [ids, _binary(keys), pa.array(shard, pa.int32()), pa.array(places.row)]
-        _write_table(draft.path / SET_FILE, pa.table(columns, schema=SET_SCHEMA))
+        _write_table(pa.table(columns, schema=SET_SCHEMA), draft.path / SET_FILE)
         draft.info = {
             "snapshot": snapshot_ref,
             "encoder": encoder_ref,
@@ -246,6 +231,6 @@ def _binary(keys: Keys) -> pa.Array:
     )
 
 
-def _write_table(path: Path, table: pa.Table) -> None:
-    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
-        writer.write_table(table, max_chunksize=65_536)
+def _write_table(table: pa.Table, path: Path) -> None:
+    """Write an Arrow IPC file that can be memory-mapped."""
+    feather.write_feather(table, str(path), compression="uncompressed", chunksize=65_536)

@@ -1,13 +1,33 @@
-"""Rows in, vectors out: products, texts and images through an encoder, in order, in bounded memory.
+"""Products, texts and images in, vectors out: streamed through an encoder in order, in bounded memory.
 
-:mod:`recsys.encoder.stream` runs the towers; here features are projected into the shared space, the images
-of a product averaged, and a missing modality replaced by the other.
+Rows are taken a chunk at a time. Of each chunk, every different image is decoded and encoded once, in batches
+that are full whatever the number of images per product, and every different text once, sorted by length, so
+that little is padded. Batches run some way ahead of the reader:
 
-    N = rows, U = different images, D = dimensions of the shared space, F = features of a tower
+- On a CPU each worker thread decodes and encodes whole batches with one thread of arithmetic. The usual way,
+  one batch after the other with all cores inside each operation, makes every operation wait for its slowest
+  thread, and a decoding thread, or another process, always slows one of them.
+- On a GPU worker threads decode ahead into pinned memory, and batches are copied on a stream of their own
+  beside the computing.
+
+The features of a finished chunk are projected into the shared space, the images of a product averaged, and a
+missing modality replaced by the other.
+
+    N = rows, U = different images, T = different texts, B = batch, D = dimensions of the shared space,
+    F = features of a tower
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+import hashlib
+import os
+import threading
+from collections import OrderedDict, deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -15,16 +35,59 @@ from numpy.typing import NDArray
 
 from recsys.config.embedding import EmbeddingConfig
 from recsys.encoder.model import ProductEncoder
-from recsys.encoder.stream import Images, Stream, TextCache
 from recsys.encoder.template import Content
+from recsys.encoder.towers.base import Tokens
 from recsys.workspace.embeddings import Vectors
 
-__all__ = [
-    "Images", "TextCache", "combine", "embed_all", "embed_products", "embed_texts", "image_features",
-    "text_features",
-]  # fmt: skip
-
 Float32 = NDArray[np.float32]
+Int64 = NDArray[np.int64]
+
+_RECENT_CHUNKS = 16
+"""Earlier chunks in which an image is looked up before it is encoded again."""
+_READ_AHEAD = 4
+"""Batches that are decoded, or tokenised, ahead of a GPU."""
+
+
+_NOT_YET = torch.empty(0, 0)
+
+
+class Images(Protocol):
+    """Where images come from: :class:`recsys.workspace.image_store.ImageStore`, or a fake."""
+
+    def jpeg(self, sha256: bytes, /) -> bytes:
+        """Return the JPEG of one image; called from several threads."""
+
+
+class TextCache:
+    """Text features by tower and text, kept between streams: encoders that share a tower read a text once.
+
+    Holds at most ``max_entries`` features (1.5 KB each at 384 dimensions); the least recently used go first.
+    """
+
+    def __init__(self, max_entries: int = 200_000) -> None:
+        self._features: OrderedDict[bytes, Float32] = OrderedDict()
+        self._max_entries = max_entries
+
+    def __len__(self) -> int:
+        return len(self._features)
+
+    def get(self, digest: str, text: str) -> Float32 | None:
+        """Return the features ``[F]`` of ``text`` under the tower with this digest, if they are here."""
+        key = _text_key(digest, text)
+        found = self._features.get(key)
+        if found is not None:
+            self._features.move_to_end(key)
+        return found
+
+    def put(self, digest: str, text: str, features: Float32) -> None:
+        """Keep the features ``[F]`` of ``text``."""
+        self._features[_text_key(digest, text)] = features
+        if len(self._features) > self._max_entries:
+            self._features.popitem(last=False)
+
+
+def _text_key(digest: str, text: str) -> bytes:
+    return hashlib.blake2b(f"{digest}\0{text}".encode(), digest_size=16).digest()
 
 
 def embed_products(
@@ -85,14 +148,10 @@ def image_features(
 
 
 def text_features(
-    encoder: ProductEncoder,
-    texts: Sequence[str],
-    options: EmbeddingConfig | None = None,
-    *,
-    text_cache: TextCache | None = None,
+    encoder: ProductEncoder, texts: Sequence[str], options: EmbeddingConfig | None = None
 ) -> Float32:
     """Return the text tower's features ``[N, F]`` of some texts, before the projection."""
-    chunks = Stream(encoder, _NoImages(), options, text_cache).run(Content(text, ()) for text in texts)
+    chunks = Stream(encoder, _NoImages(), options).run(Content(text, ()) for text in texts)
     parts = [chunk.text_features.cpu().numpy()[chunk.text_rows()] for chunk in chunks]
     return np.concatenate([np.empty((0, encoder.text_tower.dim), np.float32), *parts])
 
@@ -103,7 +162,7 @@ class _NoImages:
 
 
 @torch.inference_mode()
-def _project_texts(encoder: ProductEncoder, features: torch.Tensor, rows: NDArray[np.int64]) -> Float32:
+def _project_texts(encoder: ProductEncoder, features: torch.Tensor, rows: Int64) -> Float32:
     """Return unit vectors ``[N, D]`` from features ``[T, F]``; zero where a row is -1."""
     vectors = np.zeros((len(rows), encoder.dim), np.float32)
     projected = encoder.project_text(features.to(encoder.mean.device)).cpu().numpy()
@@ -116,7 +175,7 @@ def combine(
     encoder: ProductEncoder,
     contents: Sequence[Content],
     image_features: torch.Tensor,
-    image_rows: NDArray[np.int64],
+    image_rows: Int64,
     texts: Float32,
 ) -> Vectors:
     """Return both vectors of each content from features ``[U, F]`` of images and text vectors ``[N, D]``.
@@ -129,7 +188,7 @@ def combine(
     return fuse(mean_images(images[image_rows], counts), texts, counts > 0, has_text)
 
 
-def mean_images(images: Float32, counts: NDArray[np.int64]) -> Float32:
+def mean_images(images: Float32, counts: Int64) -> Float32:
     """Return the mean of each product's images as unit vectors ``[N, D]``; zero where it has none.
 
     ``images`` are unit vectors ``[sum(counts), D]``, the ``counts[n]`` of product n after those of n - 1.
@@ -160,3 +219,224 @@ def fuse(image: Float32, text: Float32, has_image: NDArray[np.bool_], has_text: 
         has_image,
         has_text,
     )
+
+
+@dataclass(eq=False)
+class Batch:
+    """One forward pass: over images or over texts."""
+
+    sha256s: Sequence[bytes] = ()
+    texts: Sequence[str] = ()
+    features: torch.Tensor = _NOT_YET  # [B, F] float32, on the encoder's device, once it is encoded
+
+
+Place = tuple[Batch, int]
+"""Where the features of an image or a text are: a batch and the row in it."""
+Encoded = Callable[[], torch.Tensor]
+"""Waits for a batch's features ``[B, F]``."""
+Start = Callable[[Batch], Encoded]
+"""Starts to encode a batch."""
+
+
+@dataclass(eq=False)
+class Chunk:
+    """Some consecutive contents, and where the features of their images and texts are."""
+
+    contents: list[Content]
+    images: dict[bytes, Place] = field(default_factory=dict)
+    texts: dict[str, Place] = field(default_factory=dict)
+    image_features: torch.Tensor = _NOT_YET  # [U, F] in the order of `images`, once every batch is encoded
+    text_features: torch.Tensor = _NOT_YET  # [T, F] in the order of `texts`
+
+    def image_rows(self) -> Int64:
+        """Return the row of ``image_features`` of each content's images, one content after the other."""
+        row = {sha256: i for i, sha256 in enumerate(self.images)}
+        return np.array([row[s] for content in self.contents for s in content.images], np.int64)
+
+    def text_rows(self) -> Int64:
+        """Return the row of ``text_features`` of each content, ``[N]``; -1 where no text is needed."""
+        row: dict[str | None, int] = {text: i for i, text in enumerate(self.texts)}
+        return np.array([row.get(_text(content), -1) for content in self.contents], np.int64)
+
+
+class Stream:
+    """One run of an encoder over contents."""
+
+    def __init__(
+        self,
+        encoder: ProductEncoder,
+        images: Images,
+        options: EmbeddingConfig | None = None,
+        text_cache: TextCache | None = None,
+    ) -> None:
+        """Move the encoder to the device that ``options`` names and switch it to use."""
+        options = options or EmbeddingConfig()
+        cuda = options.device == "cuda" or (options.device == "auto" and torch.cuda.is_available())
+        self._device = torch.device("cuda" if cuda else "cpu" if options.device == "auto" else options.device)
+        self._encoder = encoder.to(self._device).eval()
+        self._images = images
+        self._text_cache = text_cache
+        self._text_digest = encoder.text_digest() if text_cache is not None else ""
+        self._chunk_size = options.chunk_size
+        self._batch_size = options.batch_size or (256 if cuda else 32)
+        self._num_workers = available_cores() if options.num_workers is None else options.num_workers
+        self._copies: Any = torch.cuda.Stream(self._device) if cuda else None  # type: ignore[no-untyped-call]
+        self._tokenizing = threading.Lock()
+
+    def run(self, contents: Iterable[Content]) -> Iterator[Chunk]:
+        """Yield the chunks with their features, in order."""
+        with ExitStack() as stack:
+            if self._num_workers == 0:
+                start, ahead = self._in_calling_thread()
+            elif self._device.type == "cpu":
+                start, ahead = self._batch_per_core(stack)
+            else:
+                start, ahead = self._read_ahead(stack)
+            waiting: deque[Chunk | tuple[Batch, Encoded]] = deque()
+            for item in self._plan(iter(contents)):
+                waiting.append(item if isinstance(item, Chunk) else (item, start(item)))
+                while len(waiting) > ahead:
+                    yield from self._take(waiting)
+            while waiting:
+                yield from self._take(waiting)
+
+    def _take(self, waiting: "deque[Chunk | tuple[Batch, Encoded]]") -> Iterator[Chunk]:
+        """Wait for the first that was started: keep a batch's features, yield a chunk."""
+        first = waiting.popleft()
+        if isinstance(first, Chunk):
+            yield self._finish(first)
+        else:
+            batch, encoded = first
+            batch.features = encoded()
+
+    def _plan(self, contents: Iterator[Content]) -> Iterator[Batch | Chunk]:
+        """Yield each chunk's batches and then the chunk.
+
+        An image that one of the last chunks had, and a text that the cache has, is not encoded again. The
+        longest texts come first: the batch that needs the most memory comes before much time is spent.
+        """
+        recent: dict[bytes, Place] = {}
+        while some := list(islice(contents, self._chunk_size)):
+            chunk = Chunk(some)
+            sha256s = dict.fromkeys(sha256 for content in some for sha256 in content.images)
+            chunk.images = {sha256: recent[sha256] for sha256 in sha256s if sha256 in recent}
+            new_images = [sha256 for sha256 in sha256s if sha256 not in recent]
+            for start in range(0, len(new_images), self._batch_size):
+                batch = Batch(sha256s=new_images[start : start + self._batch_size])
+                chunk.images |= {sha256: (batch, row) for row, sha256 in enumerate(batch.sha256s)}
+                yield batch
+            recent |= chunk.images
+            for sha256 in list(recent)[: -_RECENT_CHUNKS * self._chunk_size]:
+                del recent[sha256]
+
+            texts = dict.fromkeys(text for content in some if (text := _text(content)) is not None)
+            if self._text_cache is not None:
+                for text in texts:
+                    known = self._text_cache.get(self._text_digest, text)
+                    if known is not None:
+                        features = torch.from_numpy(known)[None].to(self._device)
+                        chunk.texts[text] = Batch(features=features), 0
+            new_texts = sorted((t for t in texts if t not in chunk.texts), key=len, reverse=True)
+            for start in range(0, len(new_texts), self._batch_size):
+                batch = Batch(texts=new_texts[start : start + self._batch_size])
+                chunk.texts |= {text: (batch, row) for row, text in enumerate(batch.texts)}
+                yield batch
+            yield chunk
+
+    def _finish(self, chunk: Chunk) -> Chunk:
+        """Gather the features of a chunk whose batches are encoded; give the new texts' to the cache."""
+        chunk.image_features = _gather(chunk.images.values(), self._encoder.image_tower.dim)
+        chunk.text_features = _gather(chunk.texts.values(), self._encoder.text_tower.dim)
+        if self._text_cache is not None:
+            for (text, (batch, _)), features in zip(
+                chunk.texts.items(), chunk.text_features.cpu().numpy(), strict=True
+            ):
+                if batch.texts:
+                    self._text_cache.put(self._text_digest, text, features.copy())
+        return chunk
+
+    # -- three ways to run: each returns a function that starts a batch, and how many run ahead ---
+
+    def _in_calling_thread(self) -> tuple[Start, int]:
+        return lambda batch: partial(self._encode, batch), 0
+
+    def _batch_per_core(self, stack: ExitStack) -> tuple[Start, int]:
+        stack.callback(torch.set_num_threads, torch.get_num_threads())
+        torch.set_num_threads(1)  # of the reader too: its small operations must not spin on busy cores
+        pool = ThreadPoolExecutor(
+            self._num_workers, "encode", initializer=torch.set_num_threads, initargs=(1,)
+        )
+        stack.callback(pool.shutdown, cancel_futures=True)
+        return lambda batch: pool.submit(self._encode, batch).result, 2 * self._num_workers
+
+    def _read_ahead(self, stack: ExitStack) -> tuple[Start, int]:
+        decoders = ThreadPoolExecutor(self._num_workers, "decode")
+        stack.callback(decoders.shutdown, cancel_futures=True)
+        reader = ThreadPoolExecutor(1, "read")  # one batch after the other, each by all decoders
+        stack.callback(reader.shutdown, cancel_futures=True)
+
+        def start(batch: Batch) -> Encoded:
+            inputs = reader.submit(self._read, batch, decoders)
+            return lambda: self._forward(batch, inputs.result())
+
+        return start, _READ_AHEAD
+
+    # -- what is done with a batch -----------------------------------------------------------------
+
+    def _encode(self, batch: Batch) -> torch.Tensor:
+        return self._forward(batch, self._read(batch))
+
+    def _read(self, batch: Batch, decoders: ThreadPoolExecutor | None = None) -> Tokens:
+        """Return what the tower reads, on the CPU; pinned where it goes to a GPU."""
+        pinned = self._copies is not None
+        if not batch.sha256s:
+            with self._tokenizing:  # fast tokenizers refuse to be used by two threads at once
+                tokens = self._encoder.tokenize(list(batch.texts))
+            return {name: tensor.pin_memory() for name, tensor in tokens.items()} if pinned else tokens
+        size = self._encoder.preprocess.image_size
+        pixels = torch.empty((len(batch.sha256s), size, size, 3), dtype=torch.uint8, pin_memory=pinned)
+        target = pixels.numpy()
+
+        def decode(row: int) -> None:
+            target[row] = self._encoder.preprocess.pixels(self._images.jpeg(batch.sha256s[row]))
+
+        for _ in (decoders.map if decoders else map)(decode, range(len(target))):
+            pass
+        return {"pixels": pixels.permute(0, 3, 1, 2)}  # channels-last memory
+
+    @torch.inference_mode()
+    def _forward(self, batch: Batch, inputs: Tokens) -> torch.Tensor:
+        """Return the features ``[B, F]``; on CUDA in bfloat16, copied beside the computing."""
+        if self._copies is None:
+            inputs = {name: tensor.to(self._device) for name, tensor in inputs.items()}
+        else:
+            compute = torch.cuda.current_stream(self._device)
+            with torch.cuda.stream(self._copies):
+                inputs = {n: tensor.to(self._device, non_blocking=True) for n, tensor in inputs.items()}
+            compute.wait_stream(self._copies)
+            for tensor in inputs.values():
+                tensor.record_stream(compute)
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=self._copies is not None):
+            if batch.sha256s:
+                return self._encoder.image_features(inputs["pixels"])
+            return self._encoder.text_features(inputs)
+
+
+def _gather(places: Collection[Place], width: int) -> torch.Tensor:
+    """Return the features at some places, ``[len(places), width]``."""
+    if not places:
+        return torch.empty(0, width)
+    batches = list(dict.fromkeys(batch for batch, _ in places))
+    starts = np.cumsum([0, *(len(batch.features) for batch in batches)])
+    start = dict(zip(batches, starts.tolist(), strict=False))
+    return torch.cat([batch.features for batch in batches])[[start[b] + row for b, row in places]]
+
+
+def _text(content: Content) -> str | None:
+    """Return the text to encode: the content's; an empty one for a content that has nothing at all."""
+    return "" if content.text is None and not content.images else content.text
+
+
+def available_cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,4 +1,4 @@
-"""The product encoder: build it, encode with it, save it, load it back bit for bit.
+"""The product encoder: build it, encode with it, save it, load it back bit for bit, interpolate two.
 
     B = batch, S = side of the image, D = dimensions of the shared space, F = features of a tower
 
@@ -8,15 +8,12 @@ A saved encoder is a folder that needs nothing else:
     model.safetensors   image tower, projections, temperature
     image/              files of the image tower's library, where it has any
     text/               the text tower: weights, tokenizer, architecture
-
-Does not know: products' neighbours, training, artifacts.
 """
 
+import copy
 import json
-import logging
 import os
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +32,6 @@ from recsys.encoder.template import ContentReader
 from recsys.encoder.towers import factory
 from recsys.encoder.towers.base import ImageTower, Resolve, TextTower, Tokens, state_digest, write_weights
 from recsys.errors import ArtifactError, InputError
-
-logger = logging.getLogger(__name__)
 
 WEIGHTS_FILE = "model.safetensors"
 IMAGE_FOLDER, TEXT_FOLDER = "image", "text"
@@ -113,10 +108,6 @@ class ProductEncoder(nn.Module):
         """Return the tensors ``[B, L]`` that :meth:`encode_text` takes, on the CPU."""
         return self.text_tower.tokenize(texts)
 
-    def render_text(self, row: Mapping[str, Any]) -> str | None:
-        """Return the text that is read of a product row, ``None`` where it has none."""
-        return self.content.read(row).text
-
     def embed_query(
         self, *, text: str | None = None, jpeg: bytes | None = None
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -153,10 +144,6 @@ class ProductEncoder(nn.Module):
     def text_digest(self) -> str:
         """Return a hash of the text tower: equal digests, equal text features."""
         return state_digest(self.text_tower) + json.dumps(self.text_tower.describe(), sort_keys=True)
-
-    def architecture(self) -> dict[str, Any]:
-        """Return the settings that two encoders must share for a model between them to exist."""
-        return self.config.model_dump(mode="json", exclude={"logit_scale": True, "logit_bias": True})
 
     # -- saving ----------------------------------------------------------------------------------
 
@@ -198,17 +185,15 @@ class ProductEncoder(nn.Module):
         """Read what :meth:`save` wrote, bit for bit, in use mode on the CPU; reaches for no network."""
         description = read_description(folder)
         config = EncoderConfig.model_validate(description["config"])
-        image, text = factory.restore(config, description, folder)
-        encoder = cls(config, image, text)
-        state = load_file(folder / WEIGHTS_FILE)
-        found, expected = set(state), {n for n in encoder.state_dict() if not n.startswith("text_tower.")}
-        if found != expected:
-            missing, extra = sorted(expected - found)[:3], sorted(found - expected)[:3]
+        towers = factory.restore(config, description, folder)
+        encoder = cls(config, towers.image, towers.text)
+        found = encoder.load_state_dict(load_file(folder / WEIGHTS_FILE), strict=False)
+        missing = [name for name in found.missing_keys if not name.startswith("text_tower.")]
+        if missing or found.unexpected_keys:
             raise ArtifactError(
-                f"{folder / WEIGHTS_FILE} lacks {missing} and has {extra} too many.",
+                f"{folder / WEIGHTS_FILE} lacks {missing[:3]} and has {found.unexpected_keys[:3]} too many.",
                 fix="The folder was changed, or written by another version: make the encoder again.",
             )
-        encoder.load_state_dict(state, strict=False)
         encoder._text_origin = (folder / TEXT_FOLDER, description["text"]["digest"])
         return encoder
 
@@ -221,14 +206,44 @@ def build(config: EncoderConfig, *, seed: int, resolve: Resolve = str) -> Produc
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        built = factory.build(config, resolve)
-        encoder = ProductEncoder(config, built.image, built.text)
+        towers = factory.build(config, resolve)
+        encoder = ProductEncoder(config, towers.image, towers.text)
     with torch.no_grad():
-        if built.logit_scale is not None:
-            encoder.logit_scale.fill_(built.logit_scale)
-        if built.logit_bias is not None and encoder.logit_bias is not None:
-            encoder.logit_bias.fill_(built.logit_bias)
+        if towers.logit_scale is not None:
+            encoder.logit_scale.fill_(towers.logit_scale)
+        if towers.logit_bias is not None and encoder.logit_bias is not None:
+            encoder.logit_bias.fill_(towers.logit_bias)
     return encoder
+
+
+def interpolate(base: ProductEncoder, tuned: ProductEncoder, alpha: float) -> ProductEncoder:
+    """Return a new encoder with weights ``(1 - alpha) * base + alpha * tuned``; exact at 0 and at 1.
+
+    This is WiSE-FT (Wortsman et al. 2022, eq. 2).
+    Floating-point buffers (running statistics of batch normalisation) are interpolated like weights,
+    integer buffers (counters) are tuned's. Raises :class:`ArtifactError` where the architectures differ,
+    ``ValueError`` for an ``alpha`` outside [0, 1].
+    """
+    if not 0.0 <= alpha <= 1.0:
+        raise ValueError(f"alpha = {alpha} is outside [0, 1]: 0 is base, 1 is tuned")
+    states = base.state_dict(), tuned.state_dict()
+    shapes = [{name: (tuple(t.shape), t.dtype) for name, t in state.items()} for state in states]
+    learned: Any = {"logit_scale": True, "logit_bias": True}  # all else of the settings must be equal
+    settings = [encoder.config.model_dump(exclude=learned) for encoder in (base, tuned)]
+    if shapes[0] != shapes[1] or settings[0] != settings[1]:
+        different = sorted(set(shapes[0].items()) ^ set(shapes[1].items()))[:2] or "their settings differ"
+        raise ArtifactError(
+            f"The two encoders are built differently ({different}), so no model is between them.",
+            fix="Interpolate an encoder only with the base it was fine-tuned from.",
+        )
+    encoder = copy.deepcopy(tuned)
+    start = states[0]
+    with torch.no_grad():
+        for name, tensor in encoder.state_dict().items():
+            # what is equal (a frozen tower) stays so to the bit: lerp would turn -0.0 into 0.0
+            if tensor.is_floating_point() and not torch.equal(start[name], tensor):
+                tensor.copy_(torch.lerp(start[name], tensor, alpha))
+    return encoder.eval()
 
 
 def _unit(vectors: torch.Tensor) -> torch.Tensor:

@@ -1,12 +1,11 @@
 """Renders a product row into the text that the text tower reads, and names its content by a key.
 
-Data is only ever inserted, never interpreted: a title that holds braces stays a title with braces.
-
-Does not know: tokens, models. Imports no torch, so that planning needs none.
+Data is only ever inserted, never interpreted: a title that holds braces stays a title with braces. Imports
+no torch, so that planning needs none.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from string import Formatter
 from typing import Any, NamedTuple
 
@@ -25,58 +24,47 @@ class Content(NamedTuple):
         """16 bytes that name this content: equal keys, equal vectors under one encoder."""
         digest = hashlib.blake2b(digest_size=16)
         text = b"" if self.text is None else self.text.encode()
-        digest.update(
-            f"{-1 if self.text is None else len(text)}:".encode() + text
-        )  # the length ends the text
+        length = -1 if self.text is None else len(text)
+        digest.update(f"{length}:".encode() + text)  # the length says where the text ends
         for image in self.images:
             digest.update(image)
         return digest.digest()
-
-
-class TextTemplate:
-    """The parts of :attr:`EncoderConfig.text_parts`, parsed once."""
-
-    def __init__(self, parts: Sequence[str]) -> None:
-        self._parts = [
-            [
-                (literal, name, int(spec) if spec else None)
-                for literal, name, spec, _ in Formatter().parse(part)
-            ]
-            for part in parts
-        ]
-        names = [name for part in self._parts for _, name, _ in part if name]
-        columns = [name if attribute_of(name) is None else "attributes" for name in names]
-        self.columns: tuple[str, ...] = tuple(dict.fromkeys(columns))
-        """The product columns that are read."""
-
-    def render(self, row: Mapping[str, Any]) -> str | None:
-        """Return the text of one product, or ``None`` where none of its parts has a value.
-
-        ``row`` maps column names to values; ``attributes`` is a mapping or a list of pairs. White space is
-        squeezed, parts are joined by ``". "``, an ended sentence keeps its own mark.
-        """
-        attributes = row.get("attributes") or {}
-        attributes = attributes if isinstance(attributes, Mapping) else dict(attributes)
-        rendered = [text for part in self._parts if (text := _render_part(part, row, attributes))]
-        if not rendered:
-            return None
-        joined = "".join(text + (" " if text[-1] in ".!?:;" else ". ") for text in rendered[:-1])
-        return joined + rendered[-1]
 
 
 class ContentReader:
     """Reads a product row's content as one encoder sees it."""
 
     def __init__(self, config: EncoderConfig) -> None:
-        self._template = TextTemplate(config.text_parts)
         self._max_images = config.max_images
-        self.columns: tuple[str, ...] = tuple(dict.fromkeys((*self._template.columns, "images")))
+        self._parts = [
+            [
+                (literal, name, int(spec) if spec else None)
+                for literal, name, spec, _ in Formatter().parse(part)
+            ]
+            for part in config.text_parts
+        ]
+        names = [name for part in self._parts for _, name, _ in part if name]
+        columns = [name if attribute_of(name) is None else "attributes" for name in names]
+        self.columns: tuple[str, ...] = tuple(dict.fromkeys((*columns, "images")))
         """The product columns that are read."""
 
     def read(self, row: Mapping[str, Any]) -> Content:
         """Return the content of a row that has at least :attr:`columns`."""
         images = tuple(dict.fromkeys(row.get("images") or ()))[: self._max_images]
-        return Content(self._template.render(row), images)
+        return Content(self._render(row), images)
+
+    def _render(self, row: Mapping[str, Any]) -> str | None:
+        """Return the text of one product, or ``None`` where none of its parts has a value.
+
+        ``attributes`` is a mapping or a list of pairs. White space is squeezed, parts are joined by ``". "``,
+        an ended sentence keeps its own mark.
+        """
+        attributes = dict(row.get("attributes") or {})
+        rendered = [text for part in self._parts if (text := _render_part(part, row, attributes))]
+        if not rendered:
+            return None
+        joined = "".join(text + (" " if text[-1] in ".!?:;" else ". ") for text in rendered[:-1])
+        return joined + rendered[-1]
 
 
 def _render_part(

@@ -35,8 +35,7 @@ from recsys.encoder.inference import (
     embed_texts,
     image_features,
 )
-from recsys.encoder.interpolation import interpolate
-from recsys.encoder.model import ProductEncoder
+from recsys.encoder.model import ProductEncoder, interpolate
 from recsys.encoder.towers.base import state_digest
 from recsys.errors import ArtifactError
 from recsys.evaluation.products import Positions

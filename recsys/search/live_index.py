@@ -25,7 +25,7 @@ from recsys.workspace.normalise import Normalisation, normalise
 from recsys.workspace.snapshot import Snapshot
 
 if TYPE_CHECKING:
-    from recsys.encoder import ProductEncoder
+    from recsys.encoder.model import ProductEncoder
 
 logger = logging.getLogger(__name__)
 
@@ -244,7 +244,7 @@ class LazyEncoder:
         )
 
     def _load(self) -> "ProductEncoder":
-        from recsys.encoder import ProductEncoder
+        from recsys.encoder.model import ProductEncoder
 
         encoder = ProductEncoder.load(self._workspace.path(self._workspace.get(self._ref)))
         encoder.embed_query(text="warm")

@@ -165,5 +165,5 @@ def _validation_task(
     text_codes = np.empty(0, np.int64)
     if config.training.validation.label == "text_to_image":
         rows = snapshot.table(tuple(encoder.content.columns)).to_pylist()
-        text_codes = label_codes([[encoder.render_text(row) for row in rows]])
+        text_codes = label_codes([[encoder.content.read(row).text for row in rows]])
     return choose_task(data.splits, data.ids, data.supervision, text_codes, config.training.validation)

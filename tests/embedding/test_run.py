@@ -15,7 +15,8 @@ from recsys.config import Config
 from recsys.config.embedding import EmbeddingConfig
 from recsys.config.encoder import EncoderConfig, ImageTowerConfig
 from recsys.embedding import run
-from recsys.encoder import ProductEncoder, build, inference
+from recsys.encoder import inference
+from recsys.encoder.model import ProductEncoder, build
 from recsys.errors import ArtifactError
 from recsys.workspace import Workspace
 from recsys.workspace.embeddings import SHARD_KIND, EmbeddingSet

@@ -8,6 +8,7 @@ import torch
 
 from recsys.config.embedding import EmbeddingConfig
 from recsys.encoder.inference import (
+    Stream,
     TextCache,
     embed_all,
     embed_products,
@@ -16,7 +17,6 @@ from recsys.encoder.inference import (
     text_features,
 )
 from recsys.encoder.model import ProductEncoder
-from recsys.encoder.stream import Stream
 from recsys.errors import ArtifactError
 from tests.embedding.catalogs import make_image, product, sha
 
@@ -64,7 +64,7 @@ def expected(built: ProductEncoder) -> list[tuple[np.ndarray, np.ndarray]]:
                 pixels = torch.stack([built.preprocess(IMAGES[h]) for h in hashes])
                 mean = built.encode_image(pixels).mean(0)
                 image = (mean / mean.norm()).numpy()
-            words = built.render_text(row)
+            words = built.content.read(row).text
             if words is not None or image is None:
                 text = built.encode_text(built.tokenize([words or ""]))[0].numpy()
         found.append((image if image is not None else text, text if text is not None else image))

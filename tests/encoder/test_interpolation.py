@@ -5,8 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from recsys.encoder.interpolation import interpolate
-from recsys.encoder.model import ProductEncoder, build
+from recsys.encoder.model import ProductEncoder, build, interpolate
 from recsys.errors import ArtifactError
 from tests.encoder.conftest import SMALL
 

@@ -12,7 +12,7 @@ import torch
 from recsys.config.encoder import EncoderConfig, ImageTowerConfig, TextTowerConfig
 from recsys.encoder.model import ProductEncoder, build
 from recsys.errors import ArtifactError, ConfigError, InputError
-from tests.embedding.catalogs import make_image, product
+from tests.embedding.catalogs import make_image
 from tests.encoder.conftest import SMALL
 
 TEXTS = ["a red shoe", "Ein blaues Hemd aus Baumwolle, très élégant", ""]
@@ -67,7 +67,7 @@ socket.socket.connect = refuse
 socket.getaddrinfo = refuse
 import numpy as np, torch
 from pathlib import Path
-from recsys.encoder import ProductEncoder
+from recsys.encoder.model import ProductEncoder
 sys.path.insert(0, sys.argv[2])
 from tests.encoder.test_model import outputs
 found = []
@@ -173,10 +173,6 @@ def test_a_query_in_words_pixels_or_both(built: ProductEncoder) -> None:
         built.embed_query()
 
 
-def test_the_text_of_a_row(built: ProductEncoder) -> None:
-    assert built.render_text(product("1", title="Shoe", brand="Acme", gtin="123")) == "Shoe. Acme"
-
-
 def test_copies_are_equal_and_independent(built: ProductEncoder) -> None:
     copied = copy.deepcopy(built)
     assert all(np.array_equal(a, b) for a, b in zip(outputs(copied), outputs(built), strict=True))
@@ -216,7 +212,7 @@ LIGHT = """
 import sys
 import recsys.encoder, recsys.embedding.run, recsys.encoder.template, recsys.config
 assert "torch" not in sys.modules, "torch"
-from recsys.encoder import ProductEncoder
+from recsys.encoder.model import ProductEncoder
 for heavy in ("transformers", "sentence_transformers", "open_clip", "timm"):
     assert heavy not in sys.modules, heavy
 """

@@ -6,7 +6,11 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from recsys.config.encoder import EncoderConfig
-from recsys.encoder.template import Content, ContentReader, TextTemplate
+from recsys.encoder.template import Content, ContentReader
+
+
+def read(parts: tuple[str, ...], row: dict[str, Any]) -> str | None:
+    return ContentReader(EncoderConfig(text_parts=parts)).read(row).text
 
 
 @pytest.mark.parametrize(
@@ -22,28 +26,28 @@ from recsys.encoder.template import Content, ContentReader, TextTemplate
     ],
 )
 def test_parts_are_joined_and_missing_ones_left_out(row: dict[str, Any], text: str | None) -> None:
-    assert TextTemplate(["{title}", "{brand}", "{color} {material}"]).render(row) == text
+    assert read(("{title}", "{brand}", "{color} {material}"), row) == text
 
 
 def test_a_literal_appears_only_with_its_value() -> None:
-    template = TextTemplate(["{title}", "made of {material}"])
-    assert template.render({"title": "Chair", "material": "oak"}) == "Chair. made of oak"
-    assert template.render({"title": "Chair", "material": None}) == "Chair"
+    parts = ("{title}", "made of {material}")
+    assert read(parts, {"title": "Chair", "material": "oak"}) == "Chair. made of oak"
+    assert read(parts, {"title": "Chair", "material": None}) == "Chair"
 
 
 @pytest.mark.parametrize("attributes", [{"season": "Summer"}, [("season", "Summer")]])
 def test_attributes_come_as_mapping_or_as_arrow_gives_them(attributes: object) -> None:
-    template = TextTemplate(["{attributes.season}", "{attributes.fit}"])
-    assert template.render({"attributes": attributes}) == "Summer"
-    assert template.columns == ("attributes",)
+    reader = ContentReader(EncoderConfig(text_parts=("{attributes.season}", "{attributes.fit}")))
+    assert reader.read({"attributes": attributes}).text == "Summer"
+    assert reader.columns == ("attributes", "images")
 
 
-def test_a_limit_cuts_at_a_word() -> None:
-    template = TextTemplate(["{description:12}"])
-    assert template.render({"description": "soft cotton shirt"}) == "soft cotton"
-    assert template.render({"description": "soft cottons shirt"}) == "soft cottons"
-    assert template.render({"description": "short"}) == "short"
-    assert template.render({"description": "x" * 40}) == "x" * 12
+@pytest.mark.parametrize(("description", "text"), [
+    ("soft cotton shirt", "soft cotton"), ("soft cottons shirt", "soft cottons"), ("short", "short"),
+    ("x" * 40, "x" * 12),
+])  # fmt: skip
+def test_a_limit_cuts_at_a_word(description: str, text: str) -> None:
+    assert read(("{description:12}",), {"description": description}) == text
 
 
 def test_only_the_columns_of_the_template_are_read() -> None:

@@ -11,7 +11,7 @@ from torch import nn
 from recsys.config.encoder import EncoderConfig, ImageTowerConfig, TextTowerConfig
 from recsys.encoder.model import ProductEncoder, build
 from recsys.encoder.towers import sentence_tower
-from recsys.encoder.towers.bert_tower import BertTower, read_settings
+from recsys.encoder.towers.bert import BertTower, read_settings
 from recsys.encoder.towers.sentence_tower import SentenceTower
 from recsys.errors import ConfigError
 from tests.encoder.test_model import TEXTS, outputs, same_in_a_fresh_process
@@ -74,7 +74,7 @@ def test_our_bert_is_theirs_in_every_size_and_pooling(tmp_path: Path) -> None:
 def test_a_plain_bert_from_a_hub_is_ours_from_the_start() -> None:
     location = sentence_tower.locate(MINILM, str)
     theirs = SentenceTower(location, max_tokens=16, local=True).eval()
-    ours = sentence_tower.settle(theirs).eval()
+    ours = sentence_tower.as_restored(theirs).eval()
     assert isinstance(ours, BertTower)
     assert ours.max_tokens == 16
     with torch.inference_mode():

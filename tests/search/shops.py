@@ -5,7 +5,7 @@ from typing import Any
 
 from recsys.config import Config
 from recsys.embedding import run as embedding
-from recsys.encoder import build
+from recsys.encoder.model import build
 from recsys.index import run as index
 from recsys.workspace import Workspace
 from tests.embedding.catalogs import product, store_images, store_snapshot

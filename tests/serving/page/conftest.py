@@ -16,7 +16,7 @@ import uvicorn
 from recsys.catalog import run as catalog
 from recsys.config import Config
 from recsys.embedding import run as embedding
-from recsys.encoder import build
+from recsys.encoder.model import build
 from recsys.feedback.store import FeedbackStore
 from recsys.index import run as index
 from recsys.search.live_index import LiveIndex

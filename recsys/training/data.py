@@ -25,11 +25,10 @@ from recsys.encoder.template import ContentReader
 from recsys.training.augment import augment
 from recsys.training.image_cache import ImageCache
 from recsys.training.sampler import Sampler, generator
-from recsys.training.supervision import Supervision
+from recsys.training.supervision import Int, Supervision
 from recsys.workspace.snapshot import Snapshot
 from recsys.workspace.splits import TRAIN
 
-Int = NDArray[np.int64]
 Batch = dict[str, Any]
 """``pixels`` [V, 3, S, S] uint8 or ``image_features`` [V, F], ``image_rows`` [V], ``text_rows`` [T],
 ``tokens`` (dict of [T, L]) or ``text_features`` [T, F], ``products`` [B], ``components`` [B],

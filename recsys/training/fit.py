@@ -29,7 +29,7 @@ from recsys.training.objectives import KINDS, ObjectiveContext
 from recsys.training.resume import METRIC, ResumeCheckpoint, ValidateEachEpoch
 from recsys.training.sampler import Sampler
 from recsys.training.schedule import Clock, Progress
-from recsys.training.supervision import Supervision
+from recsys.training.supervision import Int, Supervision
 from recsys.training.validation import Validator
 from recsys.training.weights import (
     EmaWeights,
@@ -41,7 +41,6 @@ from recsys.training.weights import (
 )
 from recsys.workspace.image_store import ImageStore
 
-Int = NDArray[np.int64]
 Float32 = NDArray[np.float32]
 
 

@@ -1,15 +1,12 @@
 """Says, before anything is trained, whether there is anything to learn from."""
 
 import numpy as np
-from numpy.typing import NDArray
 
 from recsys.config.training import ObjectiveConfig, TrainingConfig
 from recsys.encoder.model import ProductEncoder
 from recsys.training.data import TrainingItems
-from recsys.training.supervision import LINKS, Supervision
+from recsys.training.supervision import LINKS, Int, Supervision
 from recsys.training.weights import trainable_weights
-
-Int = NDArray[np.int64]
 
 
 def reason_not_to_train(

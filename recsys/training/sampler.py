@@ -15,9 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.config.supervision import SamplerConfig
-from recsys.training.supervision import LINKS, LabelledPairs, Supervision
-
-Int = NDArray[np.int64]
+from recsys.training.supervision import LINKS, Int, LabelledPairs, Supervision
 
 
 def generator(seed: int, batch: int, stream: int = 0) -> np.random.Generator:
@@ -52,8 +50,9 @@ class Sampler:
         self.pools: dict[str, ClassPool] = {}
         for name, weight in weights.items():
             repeats = name in ("product", "group")
-            classes = _classes_of(supervision.labels[name], trained, num_images, repeats=repeats)
-            if weight > 0 and classes:
+            level = supervision.labels[name]
+            classes = _classes_of(level, trained, num_images, repeats=repeats) if weight > 0 else []
+            if classes:
                 odds = np.array([len(members) for members in classes], np.float64) ** config.class_power
                 self.pools[name] = ClassPool(classes, np.cumsum(odds), weight)
         classes = _judged_classes(supervision.pairs)

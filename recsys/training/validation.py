@@ -28,12 +28,11 @@ from recsys.encoder.inference import (
 from recsys.encoder.model import ProductEncoder
 from recsys.metrics.exact import Term, score_chunks, top_k
 from recsys.metrics.retrieval import hit_at_k, map_at_r
-from recsys.training.supervision import Supervision
+from recsys.training.supervision import Int, Supervision
 from recsys.workspace.embeddings import Vectors, product_vectors
 from recsys.workspace.snapshot import Snapshot
 from recsys.workspace.splits import TRAIN, VALIDATION
 
-Int = NDArray[np.int64]
 Float32 = NDArray[np.float32]
 
 _GALLERY_TIMES = 5

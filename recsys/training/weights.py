@@ -11,7 +11,6 @@ from recsys.config.training import OptimizerConfig
 from recsys.encoder.model import ProductEncoder
 from recsys.errors import ConfigError
 
-_TOWERS = ("image_tower.", "text_tower.")
 _TEMPERATURE = ("logit_scale", "logit_bias")
 
 
@@ -36,14 +35,14 @@ def pretrained_names(encoder: ProductEncoder) -> frozenset[str]:
     """Return the names of the tower weights that are pretrained rather than random."""
     image, text = encoder.config.image, encoder.config.text
     known = {
-        "image_tower.": bool(image.pretrained or image.weights) or ":" in image.name,
+        "image_tower.": image.pretrained or image.weights or ":" in image.name,
         "text_tower.": text.kind == "sentence_transformers"
-        or bool(text.pretrained or text.weights)
+        or text.pretrained
+        or text.weights
         or ":" in text.name,
     }
-    return frozenset(
-        n for n, _ in encoder.named_parameters() if any(known[t] for t in _TOWERS if n.startswith(t))
-    )
+    prefixes = tuple(prefix for prefix, pretrained in known.items() if pretrained)
+    return frozenset(name for name, _ in encoder.named_parameters() if name.startswith(prefixes))
 
 
 def trainable_weights(encoder: nn.Module) -> dict[str, nn.Parameter]:
@@ -111,11 +110,13 @@ class EmaWeights(WeightAveraging):
     """
 
     def __init__(self, decay: float) -> None:
-        def average(averaged: Tensor, current: Tensor, num_averaged: Any) -> Tensor:
-            if not averaged.is_floating_point():
-                return current
-            step = num_averaged + 1
-            return averaged.lerp(current, 1 - torch.clamp((1 + step) / (10 + step), max=decay))
+        def average(averaged: Any, current: Any, num_averaged: Tensor) -> None:
+            """Update the tensors of one dtype in place."""
+            step = int(num_averaged) + 1
+            if averaged[0].is_floating_point():
+                torch._foreach_lerp_(averaged, current, 1 - min(decay, (1 + step) / (10 + step)))
+            else:
+                torch._foreach_copy_(averaged, current)
 
         device = "cuda" if torch.cuda.is_available() else "cpu"
-        super().__init__(device=device, use_buffers=True, avg_fn=average)
+        super().__init__(device=device, use_buffers=True, multi_avg_fn=average)

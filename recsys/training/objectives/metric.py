@@ -15,6 +15,7 @@
 """
 
 import inspect
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -46,10 +47,12 @@ class Metric(Objective):
         size = context.dim * (2 if config.vector == "product" else 1)
         shared = {}
         if config.distance is not None:
-            shared = {"distance": build_named(distances, "distance", config.distance)}
+            shared = {"distance": build_named(vars(distances), "distance", config.distance)}
         filled = {"num_classes": len(classes), "embedding_size": size}
-        self.loss = build_named(losses, "loss", config.loss, shared, filled)
-        self.miner = None if config.miner is None else build_named(miners, "miner", config.miner, shared)
+        self.loss = build_named(vars(losses), "loss", config.loss, shared, filled)
+        self.miner = (
+            None if config.miner is None else build_named(vars(miners), "miner", config.miner, shared)
+        )
         has_proxies = any(True for _ in self.loss.parameters())
         if linked and (self.miner is not None or has_proxies):
             raise ConfigError(
@@ -90,7 +93,7 @@ def apply_judgements(judged: Tensor, labels: Tensor, mined: tuple[Tensor, ...] |
     if mined is None:
         itself = torch.eye(len(labels), dtype=torch.bool, device=labels.device)
         positive = (((labels[:, None] == labels) & (judged >= 0)) | (judged > 0)) & ~itself
-        return *_indices(positive), *_indices(~positive & ~itself)
+        return *positive.nonzero(as_tuple=True), *(~positive & ~itself).nonzero(as_tuple=True)
     if len(mined) == 3:
         kept = (judged[mined[0], mined[1]] >= 0) & (judged[mined[0], mined[2]] <= 0)
         return tuple(part[kept] for part in mined)
@@ -98,7 +101,7 @@ def apply_judgements(judged: Tensor, labels: Tensor, mined: tuple[Tensor, ...] |
     return mined[0][right], mined[1][right], mined[2][wrong], mined[3][wrong]
 
 
-def linked_pairs(batch: EncodedBatch, present: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def linked_pairs(batch: EncodedBatch, present: Tensor) -> tuple[Tensor, ...]:
     """Return ``(anchor, positive, anchor, negative)`` indices from what was judged of the batch's products.
 
     Products judged similar and the same product are positives; products judged not similar and unrelated
@@ -112,30 +115,25 @@ def linked_pairs(batch: EncodedBatch, present: Tensor) -> tuple[Tensor, Tensor, 
     positive = both & (same | (batch.judged > 0))
     negative = both & ~positive & (~related | (batch.judged < 0))
     anchors = (both & (batch.judged > 0)).any(dim=1, keepdim=True)
-    return *_indices(positive & anchors), *_indices(negative & anchors)
-
-
-def _indices(mask: Tensor) -> tuple[Tensor, Tensor]:
-    rows, columns = mask.nonzero(as_tuple=True)
-    return rows, columns
+    return *(positive & anchors).nonzero(as_tuple=True), *(negative & anchors).nonzero(as_tuple=True)
 
 
 def build_named(
-    library: Any,
+    library: Mapping[str, Any],
     role: str,
     config: NamedConfig,
     shared: dict[str, Any] | None = None,
     filled: dict[str, Any] | None = None,
 ) -> nn.Module:
-    """Build a class of the library by name.
+    """Build a class of the ``library`` (name → class) by name.
 
     ``shared`` are arguments that the config gives elsewhere; ``filled`` are values of arguments that the
     class requires and the config leaves out. Raises :class:`ConfigError` with the known names or the
     accepted arguments.
     """
-    cls = getattr(library, config.name, None)
+    cls = library.get(config.name)
     if not (inspect.isclass(cls) and issubclass(cls, nn.Module)):
-        names = [n for n, c in vars(library).items() if inspect.isclass(c) and not n.startswith("Base")]
+        names = [n for n, c in library.items() if inspect.isclass(c) and not n.startswith("Base")]
         raise ConfigError(
             f"There is no {role} named {config.name!r}.", fix=f"Use one of {', '.join(sorted(names))}."
         )
@@ -159,11 +157,5 @@ def _nested(value: Any) -> Any:
     """Build a parameter that is itself an object of the library."""
     if not (isinstance(value, dict) and "name" in value):
         return value
-    config = NamedConfig.model_validate(value)
-    for library in (reducers, regularizers, distances):
-        if hasattr(library, config.name):
-            return build_named(library, "parameter", config)
-    raise ConfigError(
-        f"There is no reducer, regularizer or distance named {config.name!r}.",
-        fix="Take a name from pytorch_metric_learning.reducers, regularizers or distances.",
-    )
+    library = vars(reducers) | vars(regularizers) | vars(distances)
+    return build_named(library, "reducer, regularizer or distance", NamedConfig.model_validate(value))

@@ -7,6 +7,7 @@ Pairs of queries and products are never all held at once: a :data:`Matcher` make
 """
 
 from collections.abc import Callable, Sequence
+from functools import reduce
 from pathlib import Path
 from typing import NamedTuple
 
@@ -84,15 +85,14 @@ class Relevance:
         for start in range(0, len(self._rows), size):
             rows = np.arange(start, min(start + size, len(self._rows)))
             _, relevant, grades = self.chunk(rows)
-            num_relevant[rows] = np.count_nonzero(relevant, axis=1)
-            num_not_similar[rows] = np.count_nonzero(grades < 0, axis=1)
+            num_relevant[rows] = _count(relevant)
+            num_not_similar[rows] = _count(grades < 0) if self._not_similar else 0
         return num_relevant, num_not_similar
 
     def _any(self, matchers: Sequence[Matcher], rows: Ints) -> Bools:
         """Return where any matcher matches, ``[B, G]``."""
-        found = np.zeros((len(rows), self._num_gallery), np.bool_)
-        for matcher in matchers:
-            found |= matcher(self._rows[rows])
+        parts = [matcher(self._rows[rows]) for matcher in matchers]
+        found = reduce(np.logical_or, parts) if parts else np.zeros((len(rows), self._num_gallery), np.bool_)
         if self._group_starts is None:
             return found
         grouped: Bools = np.logical_or.reduceat(found, self._group_starts, axis=1)
@@ -103,9 +103,13 @@ def ideal_grades(grades: Grades, depth: int) -> Grades:
     """Return the ``depth`` highest of each row's ``grades`` ``[B, G]``, descending and padded with 0."""
     ideal = np.zeros((len(grades), depth), np.int8)
     for grade in range(1, int(grades.max(initial=0)) + 1):
-        num_as_high = np.count_nonzero(grades >= grade, axis=1)
-        ideal[np.arange(depth) < num_as_high[:, None]] = grade
+        ideal[np.arange(depth) < _count(grades >= grade)[:, None]] = grade
     return ideal
+
+
+def _count(flags: Bools) -> NDArray[np.int64]:
+    """Return how many are true in each row: faster than along the axis at once."""
+    return np.array([np.count_nonzero(row) for row in flags], np.int64)
 
 
 def ground_truth(

@@ -18,11 +18,11 @@ import torch
 from recsys.config import Config
 from recsys.encoder.model import ProductEncoder, build
 from recsys.workspace import Workspace
-from recsys.workspace.image_store import FILE, ImageShardWriter
-from recsys.workspace.product import PRODUCTS, REJECTED
-from recsys.workspace.snapshot import PRODUCTS_FILE, REJECTED_FILE
+from recsys.workspace.product import PRODUCTS
+from recsys.workspace.snapshot import PRODUCTS_FILE
 from recsys.workspace.splits import FILE as SPLITS_FILE
 from recsys.workspace.splits import write_splits
+from tests.training.shop import SIZE, store
 
 TYPES = {
     "Kettle": (200, 40, 40),
@@ -33,7 +33,6 @@ TYPES = {
     "Chair": (60, 180, 190),
 }
 MATERIALS = ["steel", "glass", "oak", "linen", "leather", "clay", "copper", "wool"]
-SIZE = 32
 
 
 def settings(**evaluation: Any) -> Config:
@@ -63,53 +62,31 @@ def image(color: tuple[int, int, int], group: int, variant: int) -> bytes:
     return bytes(simplejpeg.encode_jpeg(np.clip(pixels * light, 0, 255).astype(np.uint8), 95))
 
 
-def rows(groups_per_type: int = 8) -> list[tuple[dict[str, Any], bytes | None]]:
+def rows(groups_per_type: int = 8) -> list[tuple[dict[str, Any], list[tuple[bytes, bytes]]]]:
     """Products with their images, ascending by id; one has no image, one no text."""
     made = []
-    for t, (kind, color) in enumerate(TYPES.items()):
-        for group in range(groups_per_type):
-            for variant in range(3):
-                jpeg: bytes | None = image(color, group, variant)
-                row: dict[str, Any] = dict.fromkeys(PRODUCTS.names)
-                number = (t * groups_per_type + group) * 3 + variant
-                row |= {
-                    "id": f"P{number:04d}",
-                    "title": f"{kind} number {group}",
-                    "product_type": kind,
-                    "material": MATERIALS[(group + t) % len(MATERIALS)],
-                    "item_group_id": f"G{t}-{group}",
-                    "attributes": [
-                        ("kind", "photo" if variant else "studio"),
-                        ("links", f"G{t}-{(group + 1) % groups_per_type}|unknown"),
-                    ],
-                    "content_hash": bytes(16),
-                    "payload_hash": bytes(16),
-                }
-                if number == 4:
-                    jpeg = None
-                if number == 5:
-                    row |= {"title": None, "material": None}
-                row["images"] = [] if jpeg is None else [hashlib.sha256(row["id"].encode()).digest()]
-                made.append((row, jpeg))
+    for number in range(len(TYPES) * groups_per_type * 3):
+        t, group, variant = number // (groups_per_type * 3), number // 3 % groups_per_type, number % 3
+        kind = list(TYPES)[t]
+        sha256 = hashlib.sha256(f"P{number:04d}".encode()).digest()
+        row: dict[str, Any] = dict.fromkeys(PRODUCTS.names) | {
+            "id": f"P{number:04d}",
+            "title": f"{kind} number {group}" if number != 5 else None,
+            "product_type": kind,
+            "material": MATERIALS[(group + t) % len(MATERIALS)] if number != 5 else None,
+            "item_group_id": f"G{t}-{group}",
+            "attributes": [],
+            "content_hash": bytes(16),
+            "payload_hash": bytes(16),
+            "images": [sha256] if number != 4 else [],
+        }
+        made.append((row, [(sha256, image(TYPES[kind], group, variant))] if number != 4 else []))
     return made
 
 
 def snapshot(workspace: Workspace, id: str = "night", **options: Any) -> str:
     """Write the shop as a snapshot; return its ref."""
-    made = rows(**options)
-    with workspace.create("images", f"{id}-images") as draft:
-        writer = ImageShardWriter(draft.path / FILE)
-        for row, jpeg in made:
-            if jpeg is not None:
-                writer.add(sha256=row["images"][0], phash=0, width=SIZE, height=SIZE, jpeg=jpeg)
-        writer.close()
-    shard = draft.committed().ref
-    with workspace.create("snapshots", id) as draft:
-        table = pa.Table.from_pylist([row for row, _ in made], schema=PRODUCTS)
-        pq.write_table(table, draft.path / PRODUCTS_FILE, row_group_size=50)
-        pq.write_table(REJECTED.empty_table(), draft.path / REJECTED_FILE)
-        draft.info = {"image_shards": [shard], "counts": {"products": len(made)}}
-    return draft.committed().ref
+    return store(workspace, rows(**options), id)
 
 
 def splits(workspace: Workspace, snapshot_ref: str, id: str = "night") -> str:

@@ -1,5 +1,6 @@
 """Which encoders are candidates, and their embeddings."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from recsys.evaluation.candidates import (
     reason_to_change,
     save,
 )
-from recsys.workspace import Manifest, Workspace
+from recsys.workspace import Workspace
 from recsys.workspace.snapshot import Snapshot
 from tests.evaluation import shop
 from tests.evaluation.test_run import Night
@@ -113,33 +114,24 @@ def test_no_encoder_is_a_candidate_twice(workspace: Workspace, good: Path) -> No
 
 def test_reasons_to_change(workspace: Workspace, good: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     night = Night(workspace, good)
-    champion, config = night.champion(), shop.settings()
+    champion = night.champion()
     tuned = Candidate(name="tuned", title="", ref=night.tuned)
     base = Candidate(name="base", title="", ref=night.base)
-    assert reason_to_change(config, workspace, night.snapshot, champion, tuned) is None
-    assert reason_to_change(config, workspace, night.snapshot, None, tuned) is None
-    real = workspace.get
 
-    def later(ref: str) -> Manifest:
-        manifest = real(ref)
-        if ref == night.snapshot:
-            made = datetime.now(UTC) + timedelta(days=40)
-            return Manifest(**{**vars(manifest), "created_at": made.isoformat()})
-        return manifest
+    def reason(champion: str | None, candidate: Candidate) -> str:
+        return reason_to_change(shop.settings(), workspace, night.snapshot, champion, candidate) or ""
 
-    monkeypatch.setattr(workspace, "get", later)
-    found = reason_to_change(config, workspace, night.snapshot, champion, tuned)
-    assert found is not None
-    assert "40 days" in found
-    assert reason_to_change(config, workspace, night.snapshot, champion, base) is None
-    assert (
-        reason_to_change(config, workspace, night.snapshot, night.base, tuned) is None
-    )  # a base does not age
+    assert not reason(champion, tuned)
+    assert not reason(None, tuned)
+    snapshot, real = workspace.get(night.snapshot), workspace.get
+    later = replace(snapshot, created_at=(datetime.now(UTC) + timedelta(days=40)).isoformat())
+    monkeypatch.setattr(workspace, "get", lambda ref: later if ref == night.snapshot else real(ref))
+    assert "40 days" in reason(champion, tuned)
+    assert not reason(champion, base)
+    assert not reason(night.base, tuned)  # a base does not age
 
     def wider(model: ProductEncoder) -> None:
         model.config = model.config.model_copy(update={"max_images": 3})
 
     changed = shop.encoder(workspace, good, "other", wider, base="encoders/earlier")
-    found = reason_to_change(config, workspace, night.snapshot, changed, tuned)
-    assert found is not None
-    assert "max_images" in found
+    assert "max_images" in reason(changed, tuned)

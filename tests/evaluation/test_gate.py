@@ -44,39 +44,34 @@ def compared(*tasks: PerQueryScores, reason: str | None = None) -> GateResult:
     )
 
 
-def test_a_clear_gain_is_accepted_and_said() -> None:
-    found = compared(scores(0.05))
-    assert found.accepted
-    assert "gains +0.0500" in found.reasons[0]
-    assert all(c.passed for c in found.checks)
+OLD = "the champion is old."
+TIE = scores(0.0, queries=2000, spread=0.02)
+SLIGHT_LOSS = scores(-0.002, queries=2000, spread=0.005)  # within the tolerance
 
 
-def test_a_clear_loss_is_refused() -> None:
-    found = compared(scores(-0.05))
-    assert not found.accepted
-    assert "lost overall" in found.reasons[0]
-
-
-def test_a_tie_needs_a_reason() -> None:
-    tie = scores(0.0, queries=2000, spread=0.02)
-    assert not compared(tie).accepted
-    assert "A tie" in compared(tie).reasons[0]
-    changed = compared(tie, reason="the encoder's settings changed (dim).")
-    assert changed.accepted
-    assert "settings changed" in changed.reasons[0]
-
-
-def test_a_loss_within_the_tolerance_is_a_tie_and_never_a_gain() -> None:
-    slight = scores(-0.002, queries=2000, spread=0.005)
-    assert not compared(slight).accepted
-    assert compared(slight, reason="the champion is old.").accepted
-    assert not compared(scores(-0.05), reason="the champion is old.").accepted
+@pytest.mark.parametrize(
+    ("result", "accepted", "said"),
+    [
+        (compared(scores(0.05)), True, "gains +0.0500"),
+        (compared(scores(-0.05)), False, "lost overall"),
+        (compared(scores(-0.05), reason=OLD), False, "lost overall"),
+        (compared(TIE), False, "A tie"),
+        (compared(TIE, reason=OLD), True, OLD),
+        (compared(SLIGHT_LOSS), False, "A tie"),
+        (compared(SLIGHT_LOSS, reason=OLD), True, OLD),
+    ],
+)
+def test_a_gain_is_accepted_a_loss_refused_and_a_tie_needs_a_reason(
+    result: GateResult, accepted: bool, said: str
+) -> None:
+    assert result.accepted is accepted
+    assert said in result.reasons[0]
 
 
 def test_few_noisy_queries_do_not_show_that_there_is_no_loss() -> None:
     """The same mean gain, but so noisy that a loss cannot be ruled out."""
     assert compared(scores(0.02, queries=2000, spread=0.1)).accepted
-    assert not compared(scores(0.02, queries=30, spread=0.3), reason="old").accepted
+    assert not compared(scores(0.02, queries=30, spread=0.3), reason=OLD).accepted
 
 
 def test_a_large_category_that_loses_closes_the_gate_and_a_small_one_does_not() -> None:
@@ -139,7 +134,7 @@ def test_one_gating_task_may_not_pay_for_another() -> None:
     ],
 )
 def test_doubt_keeps_the_champion(broken: PerQueryScores, said: str) -> None:
-    found = compared(scores(0.2, task="other"), broken, reason="the champion is old.")
+    found = compared(scores(0.2, task="other"), broken, reason=OLD)
     assert not found.accepted
     assert said in found.reasons[0]
 

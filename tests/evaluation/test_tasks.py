@@ -10,7 +10,7 @@ import pytest
 from recsys.config import EvaluationConfig
 from recsys.config.evaluation import TaskConfig
 from recsys.errors import ArtifactError, ConfigError
-from recsys.evaluation.products import Products, codes, sample
+from recsys.evaluation.products import Products, sample
 from recsys.evaluation.tasks import PreparedTask, TaskPlan, plan_tasks, prepare
 from recsys.workspace.product import PRODUCTS
 from recsys.workspace.splits import HOLDOUT, SCHEMA, TRAIN, VALIDATION
@@ -285,16 +285,17 @@ def test_tasks_that_make_no_sense_are_refused(task: dict[str, Any], said: str) -
         TaskConfig(name="t", **task)
 
 
-def test_settings_that_make_no_sense_are_refused() -> None:
-    task = TaskConfig(name="t", relevant=("x",), gate=True)
-    with pytest.raises(ValueError, match="unique"):
-        EvaluationConfig(tasks=(task, task))
-    with pytest.raises(ValueError, match="no task gates"):
-        EvaluationConfig(tasks=(task.model_copy(update={"gate": False}),))
-    with pytest.raises(ValueError, match="ascend"):
-        EvaluationConfig(wise_ft_alphas=(0.5, 0.25))
+GATING = TaskConfig(name="t", relevant=("x",), gate=True)
 
 
-def test_codes_are_equal_for_equal_values() -> None:
-    assert codes(["b", None, "a", "b"]).tolist() == [0, -1, 1, 0]
-    assert codes([]).shape == (0,)
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"tasks": (GATING, GATING)}, "unique"),
+        ({"tasks": (GATING.model_copy(update={"gate": False}),)}, "no task gates"),
+        ({"wise_ft_alphas": (0.5, 0.25)}, "ascend"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(settings: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        EvaluationConfig(**settings)

@@ -77,12 +77,13 @@ def test_against_pytorch_metric_learning(seed: int, classes: int, own_gallery: b
     theirs = calculator.get_accuracy(
         torch.from_numpy(queries), torch.from_numpy(labels), *both, ref_includes_query=own_gallery
     )
-    for name, their_name in (
-        ("precision@1", "precision_at_1"),
-        ("r_precision", "r_precision"),
-        ("map@r", "mean_average_precision_at_r"),
-    ):
-        assert ours[name].mean() == pytest.approx(theirs[their_name], abs=1e-6), name
+    names = {
+        "precision@1": "precision_at_1",
+        "r_precision": "r_precision",
+        "map@r": "mean_average_precision_at_r",
+    }
+    means = {name: ours[name].mean() for name in names}
+    assert means == pytest.approx({name: theirs[their] for name, their in names.items()}, abs=1e-6)
 
 
 @given(seed=st.integers(0, 10_000), share=st.floats(0.02, 0.9))
@@ -99,22 +100,15 @@ def test_against_torchmetrics_and_scikit_learn(seed: int, share: float) -> None:
     for q in range(len(queries)):
         predicted, target = torch.from_numpy(scores[q]), torch.from_numpy(wanted[q])
         gains = torch.from_numpy(grades[q])
-        for k in (1, 4, 50):
-            assert ours[f"recall@{k}"][q] == pytest.approx(
-                retrieval_recall(predicted, target, top_k=k).item(), abs=1e-6
-            )
-        assert ours["hit@3"][q] == retrieval_hit_rate(predicted, target, top_k=3).item()
-        for k in (1, 5, 60):
-            theirs = retrieval_precision(predicted, target, top_k=k).item()
-            assert ours[f"precision@{k}"][q] == pytest.approx(theirs, abs=1e-6)
-        assert ours["r_precision"][q] == pytest.approx(
-            retrieval_r_precision(predicted, target).item(), abs=1e-6
-        )
-        for k in (5, 40):
-            theirs = retrieval_normalized_dcg(predicted, gains, top_k=k).item()
-            assert ours[f"ndcg@{k}"][q] == pytest.approx(theirs, abs=1e-5)
-            sk = ndcg_score(grades[q : q + 1], scores[q : q + 1], k=k)
-            assert ours[f"ndcg@{k}"][q] == pytest.approx(sk, abs=1e-6)
+        theirs = {f"recall@{k}": retrieval_recall(predicted, target, top_k=k) for k in (1, 4, 50)}
+        theirs |= {f"precision@{k}": retrieval_precision(predicted, target, top_k=k) for k in (1, 5, 60)}
+        theirs |= {f"ndcg@{k}": retrieval_normalized_dcg(predicted, gains, top_k=k) for k in (5, 40)}
+        theirs["hit@3"] = retrieval_hit_rate(predicted, target, top_k=3)
+        theirs["r_precision"] = retrieval_r_precision(predicted, target)
+        found = {name: ours[name][q] for name in theirs}
+        assert found == pytest.approx({name: value.item() for name, value in theirs.items()}, abs=1e-5)
+        sklearns = {f"ndcg@{k}": ndcg_score(grades[q : q + 1], scores[q : q + 1], k=k) for k in (5, 40)}
+        assert {name: ours[name][q] for name in sklearns} == pytest.approx(sklearns, abs=1e-6)
 
 
 @given(
@@ -144,15 +138,17 @@ def test_moving_a_relevant_result_up_never_hurts(hits: list[bool], data: st.Data
 
 def test_by_hand() -> None:
     hits = np.array([[True, False, True, False], [False, True, False, False]])
-    names = ("map@r", "r_precision", "recall@2", "precision@4", "hit@1", "ndcg@4")
-    values = compute(names, ranked(hits, [3, 1]))
-    assert values["map@r"].tolist() == pytest.approx([(1 + 2 / 3) / 3, 0])
-    assert values["r_precision"].tolist() == pytest.approx([2 / 3, 0])
-    assert values["recall@2"].tolist() == pytest.approx([1 / 3, 1])
-    assert values["precision@4"].tolist() == pytest.approx([0.5, 0.25])
-    assert values["hit@1"].tolist() == [1, 0]
     best = 1 + 1 / np.log2(3) + 0.5
-    assert values["ndcg@4"].tolist() == pytest.approx([1.5 / best, 1 / np.log2(3)])
+    expected = {
+        "map@r": [(1 + 2 / 3) / 3, 0],
+        "r_precision": [2 / 3, 0],
+        "recall@2": [1 / 3, 1],
+        "precision@4": [0.5, 0.25],
+        "hit@1": [1, 0],
+        "ndcg@4": [1.5 / best, 1 / np.log2(3)],
+    }
+    for name, values in compute(list(expected), ranked(hits, [3, 1])).items():
+        assert values.tolist() == pytest.approx(expected[name]), name
 
 
 def test_too_shallow_a_ranking_is_an_error_and_not_a_lower_score() -> None:
@@ -160,12 +156,19 @@ def test_too_shallow_a_ranking_is_an_error_and_not_a_lower_score() -> None:
         map_at_r(np.array([[True, True]]), np.array([3]))
 
 
-def test_depths_reach_the_largest_k_and_r_where_a_metric_needs_it() -> None:
-    num_relevant = np.array([0, 3, 60])
-    assert required_depths(("map@r", "recall@10", "ndcg@40"), num_relevant).tolist() == [40, 40, 60]
-    assert required_depths(("recall@10", "r_precision"), num_relevant).tolist() == [10, 10, 60]
-    assert required_depths(("recall@10", "hit@1"), num_relevant).tolist() == [10, 10, 10]
-    assert required_depths(("map@r",), num_relevant).tolist() == [0, 3, 60]
+@pytest.mark.parametrize(
+    ("metrics", "expected"),
+    [
+        (("map@r", "recall@10", "ndcg@40"), [40, 40, 60]),
+        (("recall@10", "r_precision"), [10, 10, 60]),
+        (("recall@10", "hit@1"), [10, 10, 10]),
+        (("map@r",), [0, 3, 60]),
+    ],
+)
+def test_depths_reach_the_largest_k_and_r_where_a_metric_needs_it(
+    metrics: tuple[str, ...], expected: list[int]
+) -> None:
+    assert required_depths(metrics, np.array([0, 3, 60])).tolist() == expected
 
 
 def test_an_unknown_metric_is_an_error() -> None:

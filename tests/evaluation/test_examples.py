@@ -24,10 +24,9 @@ def test_the_worst_and_best_changed_are_shown_and_the_rest_spreads_over_categori
     assert choose(ids, labels, change, 12) == chosen
 
 
-def test_few_products_and_none() -> None:
-    assert len(choose(["a", "b"], [None, None], None, 12)) == 2
-    assert choose([], [], None, 12) == []
-    assert choose(["a"], [None], np.array([0.0]), 0) == []
+@pytest.mark.parametrize(("ids", "count", "found"), [("ab", 12, 2), ("", 12, 0), ("a", 0, 0)])
+def test_there_may_be_fewer_products_than_wanted(ids: str, count: int, found: int) -> None:
+    assert len(choose(list(ids), [None] * len(ids), np.zeros(len(ids)), count)) == found
 
 
 def test_neighbours_say_what_each_half_contributes() -> None:

@@ -260,17 +260,20 @@ def test_what_was_selected_is_refused_even_where_another_would_have_passed() -> 
     assert (found.action, found.chosen) == ("keep", CHAMPION)
 
 
-def test_a_night_without_champion_is_won_by_the_base_unless_something_beats_it() -> None:
-    first = NAMES[1:]
-    better = [result(base=0.3, wise_5=0.4, tuned=0.6)]
-    worse = [result(base=0.3, wise_5=0.2, tuned=0.1)]
-    won = decided(first, better, better)
-    assert (won.action, won.chosen, won.reference) == ("promote", TUNED, BASE)
-    lost = decided(first, worse, worse)
-    assert (lost.action, lost.chosen, lost.challenger) == ("promote", BASE, BASE)
-    assert "enters service" in lost.reasons[-1]
-    fluke = decided(first, better, worse)
-    assert (fluke.action, fluke.chosen, fluke.challenger) == ("promote", BASE, TUNED)
+BETTER, WORSE = result(base=0.3, wise_5=0.4, tuned=0.6), result(base=0.3, wise_5=0.2, tuned=0.1)
+
+
+@pytest.mark.parametrize(
+    ("validation", "holdout", "challenger", "chosen"),
+    [(BETTER, BETTER, TUNED, TUNED), (WORSE, WORSE, BASE, BASE), (BETTER, WORSE, TUNED, BASE)],
+)
+def test_a_night_without_champion_is_won_by_the_base_unless_something_beats_it(
+    validation: TaskResult, holdout: TaskResult, challenger: str, chosen: str
+) -> None:
+    found = decided(NAMES[1:], [validation], [holdout])
+    assert (found.action, found.reference) == ("promote", BASE)
+    assert (found.challenger, found.chosen) == (challenger, chosen)
+    assert ("enters service" in found.reasons[-1]) is (chosen == BASE)
 
 
 def test_an_error_in_any_candidate_keeps_the_champion_and_says_whose() -> None:

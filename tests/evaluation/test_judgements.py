@@ -1,6 +1,5 @@
 """The task of people's judgements: what is in it, how it is scored, when it takes part in the decision."""
 
-import json
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,18 +7,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pydantic import ValidationError
 
 from recsys.config import EvaluationConfig
 from recsys.config.evaluation import TaskConfig
-from recsys.evaluation import run as stage
 from recsys.evaluation.candidates import CHAMPION, TUNED
 from recsys.evaluation.gate import gate_score, task_weights
 from recsys.evaluation.products import Products
 from recsys.evaluation.scores import PerQueryScores, TaskResult
 from recsys.evaluation.tasks import PreparedTask, Task, judgements_task, plan_tasks, prepare
 from recsys.workspace import Workspace
-from recsys.workspace.evaluations import FILE
 from recsys.workspace.judgements import commit
 from recsys.workspace.splits import HOLDOUT, TRAIN, UNUSED, VALIDATION
 from tests.evaluation import shop
@@ -87,21 +83,6 @@ def test_its_products_are_embedded_even_if_others_are_sampled_and_its_name_is_un
     assert len(plan.pool) < 110
     assert [t.config.name for t in plan.tasks] == ["judgements", "judgements_of_people"]
     assert relevant(prepared(plan.tasks[1], catalog, HOLDOUT)) == {0: [77]}
-
-
-@pytest.mark.parametrize(
-    "task",
-    [
-        {"relevant": ["brand"], "metrics": ["agreement@10"]},
-        {"pairs": "x.csv", "relevant": ["brand"], "metrics": ["agreement@10"]},
-        {"pairs": "x.csv", "metrics": ["agreement@10", "map@r"]},
-        {"pairs": "x.csv", "metrics": ["agreement@10"], "grades": [{"relevant": ["brand"], "grade": 2}]},
-    ],
-)
-def test_agreement_is_about_judged_pairs_alone(task: dict[str, Any]) -> None:
-    with pytest.raises(ValidationError, match="judged pairs alone"):
-        TaskConfig(name="x", **task)
-    TaskConfig(name="x", pairs="x.csv", metrics=("agreement@3",))
 
 
 def judged(gain: float, **more: Any) -> PerQueryScores:
@@ -172,41 +153,28 @@ def judgements_of(workspace: Workspace, label: str) -> str:
 
 
 def test_a_night_with_judgements(workspace: Workspace, good: Path) -> None:
-    made = Night(workspace, good, base=shop.blind)
-    champion = made.champion(shop.blind)
-    config = shop.settings(wise_ft_alphas=[], gate={"min_judged_queries": 10, "min_components": 5})
-
-    def run(ref: str | None) -> Any:
-        return stage.run(config, workspace, made.snapshot, made.tuned, champion, ref)
-
-    without = run(None)
-    assert run(commit(workspace, [], {}).ref) == without
-    manifest = run(judgements_of(workspace, "similar"))
-    assert manifest.id != without.id
-    assert run(judgements_of(workspace, "not_similar")).id not in (manifest.id, without.id)
+    night = Night(workspace, good, base=shop.blind)
+    champion, gate = night.champion(shop.blind), {"min_judged_queries": 10, "min_components": 5}
+    without, record_without = night.run(champion, gate=gate)
+    assert night.run(champion, commit(workspace, [], {}).ref, gate=gate)[0] == without
+    manifest, record = night.run(champion, judgements_of(workspace, "similar"), gate=gate)
+    other, _ = night.run(champion, judgements_of(workspace, "not_similar"), gate=gate)
+    assert len({without.id, manifest.id, other.id}) == 3
     assert manifest.inputs["judgements"].startswith("judgements/")
-    record = json.loads((workspace.path(manifest) / FILE).read_text())
-    task = next(t for t in record["tasks"] if t["name"] == "judgements")
-    assert (task["title"], task["main_metric"], task["gate"]) == (
-        "Merchandisers' judgements", "agreement@10", True,
-    )  # fmt: skip
-    assert task["num_queries"] == 18
+    *others, task = record["tasks"]
+    expected = ("judgements", "Merchandisers' judgements", "agreement@10", True, 18)
+    assert tuple(task[k] for k in ("name", "title", "main_metric", "gate", "num_queries")) == expected
     assert "judgements" in record["gate"]["tasks"]
     assert "judgements" in [c["name"] for c in record["gate"]["checks"]]
-    assert record["tasks"][:-1] == json.loads((workspace.path(without) / FILE).read_text())["tasks"]
+    assert others == record_without["tasks"]
 
 
 def test_a_setting_of_judgements_changes_only_nights_with_judgements(
     workspace: Workspace, good: Path
 ) -> None:
-    made, judged = Night(workspace, good), judgements_of(workspace, "similar")
-    runs = [
-        stage.run(
-            shop.settings(wise_ft_alphas=[], num_examples=0, gate={"min_judged_queries": least}),
-            workspace, made.snapshot, made.tuned, None, ref,
-        )
-        for least in (20, 30)
-        for ref in (None, judged)
-    ]  # fmt: skip
-    assert runs[0].id == runs[2].id
-    assert len({run.id for run in runs}) == 3
+    night, judged = Night(workspace, good), judgements_of(workspace, "similar")
+    gates = [{"min_judged_queries": least} for least in (20, 30)]
+    plain, with_judgements = (
+        {night.run(None, ref, num_examples=0, gate=gate)[0].id for gate in gates} for ref in (None, judged)
+    )  # fmt: skip
+    assert (len(plain), len(with_judgements)) == (1, 2)

@@ -274,6 +274,13 @@ def test_a_split_of_another_snapshot_is_refused() -> None:
         ({"relevant": ["x"], "gallery_split": "same", "split": "all"}, "goes with"),
         ({"relevant": ["x"], "collapse_item_groups": True, "kind": "text_to_image"}, "item tasks"),
         ({"relevant": ["x"], "modality": "image", "image_weight": 0.5}, "fused"),
+        ({"relevant": ["x"], "metrics": ["agreement@10"]}, "judged pairs alone"),
+        ({"pairs": "x.csv", "relevant": ["x"], "metrics": ["agreement@10"]}, "judged pairs alone"),
+        ({"pairs": "x.csv", "metrics": ["agreement@10", "map@r"]}, "judged pairs alone"),
+        (
+            {"pairs": "x.csv", "metrics": ["agreement@9"], "grades": [{"relevant": ["x"], "grade": 2}]},
+            "judged pairs alone",
+        ),
         (
             {"relevant": ["x"], "split": "all", "queries": {"a": "b"}, "selection_queries": {"a": "b"}},
             "must differ",

@@ -20,7 +20,7 @@ missing modality replaced by the other.
 import hashlib
 import os
 import threading
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -61,29 +61,22 @@ class Images(Protocol):
 class TextCache:
     """Text features by tower and text, kept between streams: encoders that share a tower read a text once.
 
-    Holds at most ``max_entries`` features (1.5 KB each at 384 dimensions); the least recently used go first.
+    Holds the first ``max_entries`` features (1.5 KB each at 384 dimensions): every encoder of a night reads
+    the same texts in the same order, of which dropping the oldest would keep none.
     """
 
     def __init__(self, max_entries: int = 200_000) -> None:
-        self._features: OrderedDict[bytes, Float32] = OrderedDict()
+        self._features: dict[bytes, Float32] = {}
         self._max_entries = max_entries
-
-    def __len__(self) -> int:
-        return len(self._features)
 
     def get(self, digest: str, text: str) -> Float32 | None:
         """Return the features ``[F]`` of ``text`` under the tower with this digest, if they are here."""
-        key = _text_key(digest, text)
-        found = self._features.get(key)
-        if found is not None:
-            self._features.move_to_end(key)
-        return found
+        return self._features.get(_text_key(digest, text))
 
     def put(self, digest: str, text: str, features: Float32) -> None:
-        """Keep the features ``[F]`` of ``text``."""
-        self._features[_text_key(digest, text)] = features
-        if len(self._features) > self._max_entries:
-            self._features.popitem(last=False)
+        """Keep the features ``[F]`` of ``text``, unless the cache is full."""
+        if len(self._features) < self._max_entries:
+            self._features[_text_key(digest, text)] = features
 
 
 def _text_key(digest: str, text: str) -> bytes:
@@ -133,7 +126,7 @@ def embed_texts(
     text_cache: TextCache | None = None,
 ) -> Float32:
     """Return the unit vectors ``[N, D]`` of some texts: queries in words."""
-    chunks = Stream(encoder, _NoImages(), options, text_cache).run(Content(text, ()) for text in texts)
+    chunks = Stream(encoder, None, options, text_cache).run(Content(text, ()) for text in texts)
     parts = [_project_texts(encoder, chunk.text_features, chunk.text_rows()) for chunk in chunks]
     return np.concatenate([np.empty((0, encoder.dim), np.float32), *parts])
 
@@ -151,14 +144,9 @@ def text_features(
     encoder: ProductEncoder, texts: Sequence[str], options: EmbeddingConfig | None = None
 ) -> Float32:
     """Return the text tower's features ``[N, F]`` of some texts, before the projection."""
-    chunks = Stream(encoder, _NoImages(), options).run(Content(text, ()) for text in texts)
+    chunks = Stream(encoder, None, options).run(Content(text, ()) for text in texts)
     parts = [chunk.text_features.cpu().numpy()[chunk.text_rows()] for chunk in chunks]
     return np.concatenate([np.empty((0, encoder.text_tower.dim), np.float32), *parts])
-
-
-class _NoImages:
-    def jpeg(self, sha256: bytes, /) -> bytes:
-        raise AssertionError("texts have no images")
 
 
 @torch.inference_mode()
@@ -230,12 +218,9 @@ class Batch:
     features: torch.Tensor = _NOT_YET  # [B, F] float32, on the encoder's device, once it is encoded
 
 
-Place = tuple[Batch, int]
-"""Where the features of an image or a text are: a batch and the row in it."""
-Encoded = Callable[[], torch.Tensor]
-"""Waits for a batch's features ``[B, F]``."""
-Start = Callable[[Batch], Encoded]
-"""Starts to encode a batch."""
+Place = tuple[Batch, int]  # where the features of an image or a text are: a batch and the row in it
+Encoded = Callable[[], torch.Tensor]  # waits for a batch's features [B, F]
+Start = Callable[[Batch], Encoded]  # starts to encode a batch
 
 
 @dataclass(eq=False)
@@ -265,11 +250,14 @@ class Stream:
     def __init__(
         self,
         encoder: ProductEncoder,
-        images: Images,
+        images: Images | None,
         options: EmbeddingConfig | None = None,
         text_cache: TextCache | None = None,
     ) -> None:
-        """Move the encoder to the device that ``options`` names and switch it to use."""
+        """Move the encoder to the device that ``options`` names and switch it to use.
+
+        ``images`` may be ``None`` where no content has any.
+        """
         options = options or EmbeddingConfig()
         cuda = options.device == "cuda" or (options.device == "auto" and torch.cuda.is_available())
         self._device = torch.device("cuda" if cuda else "cpu" if options.device == "auto" else options.device)
@@ -394,11 +382,13 @@ class Stream:
                 tokens = self._encoder.tokenize(list(batch.texts))
             return {name: tensor.pin_memory() for name, tensor in tokens.items()} if pinned else tokens
         size = self._encoder.preprocess.image_size
+        images = self._images
+        assert images is not None
         pixels = torch.empty((len(batch.sha256s), size, size, 3), dtype=torch.uint8, pin_memory=pinned)
         target = pixels.numpy()
 
         def decode(row: int) -> None:
-            target[row] = self._encoder.preprocess.pixels(self._images.jpeg(batch.sha256s[row]))
+            target[row] = self._encoder.preprocess.pixels(images.jpeg(batch.sha256s[row]))
 
         for _ in (decoders.map if decoders else map)(decode, range(len(target))):
             pass

@@ -6,8 +6,7 @@ from hypothesis import strategies as st
 from sklearn.decomposition import PCA
 from torch import nn
 
-from recsys.config.encoder import ProjectionConfig
-from recsys.encoder.projection import fit_pca, isometry, make_projection
+from recsys.encoder.projection import fit_pca, isometry
 
 
 def features(rows: int, columns: int, seed: int = 0) -> np.ndarray:
@@ -32,18 +31,6 @@ def test_a_narrower_map_has_orthonormal_rows_and_follows_the_seed() -> None:
     torch.testing.assert_close(first @ first.T, torch.eye(5), atol=1e-5, rtol=0)
 
 
-def test_equal_widths_leave_features_as_they_are() -> None:
-    projection = make_projection(ProjectionConfig(), 7, 7)
-    x = torch.randn(3, 7)
-    torch.testing.assert_close(projection(x), x, rtol=0, atol=0)
-
-
-@pytest.mark.parametrize("trained", [True, False])
-def test_whether_it_is_trained_is_a_setting(trained: bool) -> None:
-    projection = make_projection(ProjectionConfig(init="linear", trained=trained), 7, 4)
-    assert all(p.requires_grad == trained for p in projection.parameters())
-
-
 @pytest.mark.parametrize("whiten", [0.0, 1.0])
 def test_pca_agrees_with_scikit_learn(whiten: float) -> None:
     x = features(200, 12)
@@ -58,18 +45,6 @@ def test_pca_agrees_with_scikit_learn(whiten: float) -> None:
 
     np.testing.assert_allclose(cosines(ours), cosines(theirs), atol=1e-3)
     assert np.mean((ours**2).sum(1)) == pytest.approx(1, abs=0.02)
-
-
-def test_half_whitening_lies_between() -> None:
-    x = features(300, 6)
-    ratios = []
-    for whiten in (0.0, 0.5, 1.0):
-        projection = nn.Linear(6, 6)
-        fit_pca(projection, x, whiten=whiten)
-        spread = projection(torch.from_numpy(x)).detach().numpy().std(0)
-        ratios.append(spread[0] / spread[-1])
-    assert ratios[0] > ratios[1] > ratios[2]
-    assert ratios[2] == pytest.approx(1, abs=0.01)
 
 
 def test_axes_beyond_the_rank_and_beyond_the_features_are_zero() -> None:

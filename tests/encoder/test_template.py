@@ -77,7 +77,7 @@ def test_keys_are_equal_exactly_where_contents_are(a: Content, b: Content) -> No
     assert len(a.key) == 16
 
 
-def test_a_text_cannot_imitate_a_image() -> None:
+def test_a_text_cannot_imitate_an_image() -> None:
     image = b"i" * 32
     pairs = [
         Content("t", (image,)),

@@ -13,6 +13,7 @@ from recsys.encoder.model import ProductEncoder, build
 from recsys.encoder.towers import sentence_tower
 from recsys.encoder.towers.bert import BertTower, read_settings
 from recsys.encoder.towers.sentence_tower import SentenceTower
+from recsys.encoder.towers.small_tower import GeM, SmallCNN
 from recsys.errors import ConfigError
 from tests.encoder.test_model import TEXTS, outputs, same_in_a_fresh_process
 
@@ -31,6 +32,49 @@ def saved_and_loaded(encoder: ProductEncoder, folder: Path) -> ProductEncoder:
     return loaded
 
 
+# -- the small CNN -----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def small() -> SmallCNN:
+    torch.manual_seed(0)
+    return SmallCNN()
+
+
+def test_training_and_use_agree_and_no_image_sees_the_others(small: SmallCNN) -> None:
+    pixels = torch.randn(4, 3, 64, 64)
+    with torch.no_grad():
+        used = small.eval()(pixels)
+        trained = small.train()(pixels)
+        alone = small(pixels[2:3])
+    assert not list(small.buffers())  # nothing that training gathers on the side
+    torch.testing.assert_close(trained, used)
+    torch.testing.assert_close(alone, used[2:3], atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("size", [96, 112, 128, 33])
+def test_any_size_gives_features(small: SmallCNN, size: int) -> None:
+    assert small(torch.zeros(2, 3, size, size)).shape == (2, SmallCNN.dim)
+
+
+def test_it_can_learn(small: SmallCNN) -> None:
+    """Every weight gets a gradient: none is cut off or dead from the start."""
+    small.zero_grad()
+    small(torch.randn(2, 3, 64, 64)).sum().backward()
+    without = [n for n, p in small.named_parameters() if p.grad is None]
+    assert without == []
+
+
+def test_generalised_mean_lies_between_mean_and_maximum() -> None:
+    features = torch.rand(2, 3, 4, 4)
+    mean, largest = features.mean((2, 3)), features.amax((2, 3))
+    torch.testing.assert_close(GeM(1.0)(features), mean)
+    pooled = GeM(3.0)(features)
+    torch.testing.assert_close(pooled, features.pow(3).mean((2, 3)).pow(1 / 3))
+    assert (mean < pooled).all()
+    assert (pooled < largest).all()
+
+
 # -- sentence-transformers ---------------------------------------------------------------------------
 
 
@@ -40,12 +84,15 @@ def test_our_bert_is_sentence_transformers_minilm(tmp_path: Path) -> None:
     tower = sentence_tower.build(TextTowerConfig(max_tokens=16), str).eval()
     assert isinstance(tower, BertTower)
     texts = [*TEXTS, "far too long to be read as a whole " * 20]
-    reference = SentenceTransformer(sentence_tower.locate(MINILM, str), device="cpu")
+    reference_folder = sentence_tower.locate(MINILM, str)
+    reference = SentenceTransformer(reference_folder, device="cpu")
     reference.max_seq_length = 16
     with torch.inference_mode():
         ours = tower(tower.tokenize(texts)).numpy()
     np.testing.assert_allclose(ours, reference.encode(texts), atol=1e-5)
-    tower.save_files(tmp_path)
+    from_hub = sentence_tower.as_restored(SentenceTower(reference_folder, max_tokens=16, local=True)).eval()
+    assert isinstance(from_hub, BertTower)  # as it will be restored
+    from_hub.save_files(tmp_path)
     back = SentenceTransformer(str(tmp_path), device="cpu")  # the folder stays one of theirs
     back.max_seq_length = 16
     np.testing.assert_allclose(ours, back.encode(texts), atol=1e-5)
@@ -69,16 +116,6 @@ def test_our_bert_is_theirs_in_every_size_and_pooling(tmp_path: Path) -> None:
     with torch.inference_mode():
         ours = tower(tower.tokenize(TEXTS)).numpy()
     np.testing.assert_allclose(ours, reference.encode(TEXTS), atol=1e-5)
-
-
-def test_a_plain_bert_from_a_hub_is_ours_from_the_start() -> None:
-    location = sentence_tower.locate(MINILM, str)
-    theirs = SentenceTower(location, max_tokens=16, local=True).eval()
-    ours = sentence_tower.as_restored(theirs).eval()
-    assert isinstance(ours, BertTower)
-    assert ours.max_tokens == 16
-    with torch.inference_mode():
-        torch.testing.assert_close(ours(ours.tokenize(TEXTS)), theirs(theirs.tokenize(TEXTS)))
 
 
 def test_any_other_model_runs_through_the_library(tmp_path: Path) -> None:
@@ -148,14 +185,6 @@ def test_a_pickle_that_would_run_code_is_not_loaded(tmp_path: Path) -> None:
     config = EncoderConfig(image=ImageTowerConfig(weights="code.pth"))
     with pytest.raises((ConfigError, pickle.UnpicklingError)):
         build(config, seed=0, resolve=lambda path: str(tmp_path / path))
-
-
-def test_generalised_mean_pools_a_timm_backbone() -> None:
-    image = ImageTowerConfig(kind="timm", name="mobilenetv3_small_050", pool="gem", image_size=64)
-    encoder = build(EncoderConfig(image=image), seed=0)
-    with torch.inference_mode():
-        assert encoder.image_features(torch.zeros(2, 3, 64, 64)).shape == (2, encoder.image_tower.dim)
-    assert "image_tower.pool.exponent" in encoder.state_dict()
 
 
 def test_a_timm_transformer_takes_another_size(tmp_path: Path) -> None:

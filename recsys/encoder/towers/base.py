@@ -19,10 +19,22 @@ Resolve = Callable[[str], str]
 """Makes a path of the configuration absolute: ``Config.resolve``."""
 
 
-class ImageTower(nn.Module, ABC):
-    """Normalised pixels ``[B, 3, S, S]`` to features ``[B, F]``."""
+class Tower(nn.Module, ABC):
+    """What both towers have."""
 
     dim: int  # F
+
+    def describe(self) -> dict[str, Any]:
+        """Return JSON values from which, with the files, the tower is restored without a network."""
+        return {}
+
+    def save_files(self, folder: Path) -> None:
+        """Write what restoring needs beside :meth:`describe` and an image tower's weights."""
+
+
+class ImageTower(Tower):
+    """Normalised pixels ``[B, 3, S, S]`` to features ``[B, F]``."""
+
     image_size: int  # S, pixels
     mean: tuple[float, ...]  # of the RGB input in [0, 1]
     std: tuple[float, ...]
@@ -31,18 +43,9 @@ class ImageTower(nn.Module, ABC):
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         """Return features ``[B, F]``, not normalised."""
 
-    def describe(self) -> dict[str, Any]:
-        """Return JSON values from which the same architecture is restored without a network."""
-        return {}
 
-    def save_files(self, folder: Path) -> None:
-        """Write what restoring needs beside the weights and :meth:`describe`; most towers need nothing."""
-
-
-class TextTower(nn.Module, ABC):
-    """Tokens to features ``[B, F]``. It keeps its own folder: weights, tokenizer and architecture."""
-
-    dim: int  # F
+class TextTower(Tower):
+    """Tokens to features ``[B, F]``. Its files are whole: weights, tokenizer and architecture."""
 
     @abstractmethod
     def tokenize(self, texts: list[str]) -> Tokens:
@@ -51,14 +54,6 @@ class TextTower(nn.Module, ABC):
     @abstractmethod
     def forward(self, tokens: Tokens) -> torch.Tensor:
         """Return features ``[B, F]``, not normalised."""
-
-    def describe(self) -> dict[str, Any]:
-        """Return JSON values that restoring needs beside the folder."""
-        return {}
-
-    @abstractmethod
-    def save_files(self, folder: Path) -> None:
-        """Write everything that restoring needs into ``folder``, the weights as safetensors."""
 
 
 def state_digest(module: nn.Module) -> str:

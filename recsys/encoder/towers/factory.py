@@ -32,8 +32,11 @@ def build(config: EncoderConfig, resolve: Resolve) -> Towers:
         image = SmallTower.build(config.image, resolve)
     if text_model is None:
         return Towers(image, sentence_tower.build(config.text, resolve))
-    temperature = open_clip_tower.temperature(text_model) if text_model is image_model else (None, None)
-    return Towers(image, OpenClipTextTower(text_model), *temperature)
+    scale = bias = None
+    if text_model is image_model:
+        scale, bias = text_model.model.logit_scale.item(), text_model.model.logit_bias
+    text = OpenClipTextTower(text_model)
+    return Towers(image, text, scale, None if bias is None else bias.item())
 
 
 def restore(config: EncoderConfig, description: dict[str, Any], folder: Path) -> Towers:

@@ -25,7 +25,7 @@ _LOCAL = "local-dir:"
 class ClipModel(NamedTuple):
     """One open_clip model, not yet taken apart."""
 
-    model: nn.Module
+    model: Any  # open_clip.CLIP or CustomTextCLIP
     config: dict[str, Any]  # `model_cfg` and `preprocess_cfg`: the content of CONFIG_FILE
     tokenizer: Any
 
@@ -77,13 +77,6 @@ def _create(tower: ImageTowerConfig | TextTowerConfig, image_size: int | None, r
     return ClipModel(model, {"model_cfg": config, "preprocess_cfg": preprocess}, tokenizer)
 
 
-def temperature(clip: ClipModel) -> tuple[float, float | None]:
-    """Return the model's log temperature and, for a sigmoid loss, its bias."""
-    scale: Any = clip.model.logit_scale
-    bias: Any = clip.model.logit_bias
-    return float(scale.detach()), None if bias is None else float(bias.detach())
-
-
 def restore(folder: Path, *, text: bool) -> ClipModel:
     """Rebuild a saved architecture with random weights; reads nothing outside ``folder``."""
     import open_clip
@@ -105,7 +98,7 @@ class OpenClipImageTower(ImageTower):
 
     def __init__(self, clip: ClipModel) -> None:
         super().__init__()
-        self.model: nn.Module = clip.model.visual  # type: ignore[assignment]
+        self.model: nn.Module = clip.model.visual
         self._config = clip.config
         preprocess = clip.config["preprocess_cfg"]
         size = preprocess["size"]
@@ -130,7 +123,7 @@ class OpenClipTextTower(TextTower):
 
     def __init__(self, clip: ClipModel) -> None:
         super().__init__()
-        self.model = clip.model
+        self.model: nn.Module = clip.model
         for name in ("visual", "logit_scale", "logit_bias"):  # the image tower's, and the encoder's
             if hasattr(self.model, name):
                 delattr(self.model, name)

@@ -39,7 +39,12 @@ class TimmTower(ImageTower):
         sourced = ":" in name
         if config.pretrained and not sourced:
             name = f"{name.split('.')[0]}.{config.pretrained}"
-        options = _options(config)
+        options = dict(config.options)
+        if config.pool == "gem":
+            options["global_pool"] = ""
+        known = timm.get_pretrained_cfg(config.name) if config.image_size and ":" not in config.name else None
+        if known is not None and known.fixed_input_size:  # transformers, whose position table has a size
+            options.setdefault("img_size", config.image_size)
         try:
             model = timm.create_model(
                 name, pretrained=sourced or bool(config.pretrained), num_classes=0, **options
@@ -83,16 +88,3 @@ class TimmTower(ImageTower):
     def describe(self) -> dict[str, Any]:
         """Return the architecture's registry name, its arguments and its input format."""
         return self._description
-
-
-def _options(config: ImageTowerConfig) -> dict[str, Any]:
-    options = dict(config.options)
-    if config.pool == "gem":
-        options["global_pool"] = ""
-    if config.image_size and ":" not in config.name:
-        import timm
-
-        known = timm.get_pretrained_cfg(config.name)
-        if known is not None and known.fixed_input_size:  # transformers, whose position table has a size
-            options.setdefault("img_size", config.image_size)
-    return options

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# One night on a sample catalog, in Airflow, every task real. Run it again: the next night.
+# Run the nightly DAG on the sample shop in Airflow, with every task. Run it again for the next night.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 cd "$root"
@@ -9,7 +9,7 @@ prepare_airflow
 python -m examples.sample_shop --next-night
 log="$AIRFLOW_HOME/demo.log"
 echo "running the DAG similarity_nightly in Airflow (its whole log: ${log#"$root"/})"
-# Airflow's own log is long; shown here are the lines of the pipeline itself.
+# The whole log is long; only the lines of the pipeline are shown.
 if ! airflow dags test similarity_nightly 2>&1 | tee "$log" | sed -unE 's/^.*(recsys \|.*)$/  \1/p' | sed -uE 's/ +\[[a-z_.]+\] loc=.*$//'; then
   echo "the run failed; the last lines of its log:" >&2
   tail -n 40 "$log" >&2

@@ -10,8 +10,6 @@ from examples.sample_shop.mesh import (
     lathe,
     rod,
     slab,
-    spline,
-    subdivide,
     superellipse,
     superellipsoid,
     tube,
@@ -41,14 +39,6 @@ def test_a_primitive_encloses_its_volume_with_its_normals_outwards(name: str) ->
     agreement = np.einsum("ij,ij->i", across, mesh.normals[mesh.faces].mean(1))[real]
     assert (agreement > 0).mean() > 0.98
     assert np.linalg.norm(mesh.normals, axis=1) == pytest.approx(1, abs=1e-4)
-
-
-def test_a_spline_goes_through_its_knots_and_a_subdivided_path_has_no_long_piece() -> None:
-    knots = np.asarray([(0.0, 0.0), (1.0, 0.5), (0.5, 2.0), (0.0, 3.0)])
-    assert np.abs(spline(knots, 31)[::10] - knots).max() < 1e-5
-    filled = subdivide(knots, 0.1)
-    assert np.linalg.norm(np.diff(filled, axis=0), axis=1).max() <= 0.1 + 1e-6
-    assert all((np.abs(filled - knot).sum(1) < 1e-5).any() for knot in knots)
 
 
 @pytest.mark.parametrize("category", SHAPES)

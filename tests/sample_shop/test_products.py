@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from examples.sample_shop.feed import COLUMNS, row
-from examples.sample_shop.materials import FINISHES, PATTERNS, materials
+from examples.sample_shop.materials import FINISHES, PATTERNS
 from examples.sample_shop.products import (
     BLOCK,
     CATEGORIES,
@@ -64,23 +64,6 @@ def test_rows_read_like_a_shop() -> None:
         assert sum(d * (3 if i % 2 else 1) for i, d in enumerate(digits)) % 10 == 0
 
 
-def test_a_new_wording_changes_words_only_and_a_new_offer_the_price_only() -> None:
-    plain, reworded, cheaper = (row(0, product(0, 17), **kind) for kind in ({}, {"wording": 1}, {"offer": 1}))
-    assert (plain["title"], plain["description"]) != (reworded["title"], reworded["description"])
-    assert (plain["price"], plain["availability"]) == (reworded["price"], reworded["availability"])
-    assert plain["price"] != cheaper["price"]
-    assert plain["title"] == cheaper["title"]
-
-
-def test_variants_differ_in_the_main_and_the_accent_colour_only() -> None:
-    one = next(
-        p for p in (product(0, n) for n in range(600)) if len(p.design.hues) > 2 and not p.design.sizes
-    )
-    first, second = materials(one), materials(product(0, one.number + 1))
-    assert {slot for slot in first if first[slot] != second[slot]} <= {"main", "accent"}
-    assert first["main"] != second["main"]
-
-
 @settings(deadline=None)
 @given(st.integers(0, 20), st.integers(1, 2000), st.integers(2, 12))
 def test_a_night_changes_about_one_product_in_a_hundred(seed: int, count: int, night: int) -> None:
@@ -90,7 +73,3 @@ def test_a_night_changes_about_one_product_in_a_hundred(seed: int, count: int, n
     touched = len(changed) + len(old ^ new)
     assert touched == sum(after.tonight.values()) == max(1, round(SHARE_CHANGED * len(old)))
     assert new - old == set(range(before.count, after.count))
-
-
-def test_a_night_of_six_hundred_has_a_change_of_every_kind() -> None:
-    assert catalog_of_night(0, 600, 2).tonight == {"new": 1, "gone": 1, "image": 1, "wording": 1, "offer": 2}

@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from examples.sample_shop.materials import PATTERNS, Material, linear
-from examples.sample_shop.mesh import slab, superellipse, superellipsoid
+from examples.sample_shop.materials import Material, linear
+from examples.sample_shop.mesh import superellipsoid
 from examples.sample_shop.photo import num_photos, photograph
 from examples.sample_shop.products import product
 from examples.sample_shop.render import Background, Image, Scene, render
@@ -41,27 +41,11 @@ def test_light_falls_from_its_side_and_the_shadow_on_the_other(side: int) -> Non
     assert image[80:90, 92:100, 1].mean() > image[80:90, 28:36, 1].mean() + 20
 
 
-def test_the_near_surface_hides_the_far_one() -> None:
-    disc = slab(superellipse(1, 1), 0.1).move(y=0.5)
-    front = replace(disc.move(z=0.5), slot="front")
-    image = render([disc, front], {"main": RED, "front": BLUE}, Scene(pitch=0, background=DARK), 96)
-    assert image[48, 48, 2] > image[48, 48, 0]
-
-
 def test_a_pattern_shows_the_second_colour_and_keeps_the_outline() -> None:
     striped = Material(RED.color, second=BLUE.color, pattern="stripes", period=0.3)
     plain, pattern = (render(BALL, {"main": m}, Scene(background=DARK), 128) for m in (RED, striped))
     assert (lit(plain) == lit(pattern)).mean() > 0.995
     assert 0.3 < (pattern[..., 2] > pattern[..., 0])[lit(pattern)].mean() < 0.7
-
-
-@pytest.mark.parametrize("name", PATTERNS)
-def test_patterns_are_shares_that_vary(name: str) -> None:
-    u, v = np.meshgrid(*[np.linspace(-8, 8, 200, dtype=np.float32)] * 2)
-    share = PATTERNS[name](u, v)
-    assert share.shape == u.shape
-    assert 0 <= share.min() < share.max() <= 1.01
-    assert share.std() > 0.02
 
 
 def test_variants_share_the_outline_and_other_takes_and_views_are_other_images() -> None:

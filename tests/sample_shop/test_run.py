@@ -100,13 +100,6 @@ def test_the_broken_rows_are_what_they_say(shop: Path) -> None:
         assert np.abs(upright - original).mean() < 3
 
 
-def test_another_seed_draws_all_images_again(tmp_path: Path) -> None:
-    run(tmp_path, num_products=2, max_images=1, **SMALL)
-    old = images(tmp_path)
-    assert run(tmp_path, num_products=2, max_images=1, seed=9, **SMALL)["drawn"] == len(images(tmp_path))
-    assert not old.items() & images(tmp_path).items()
-
-
 def test_workers_draw_what_one_process_draws_however_many_products_there_are(
     shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,11 +1,11 @@
 """The merchandisers' page: one shell for all of its addresses, and the files it is made of.
 
-The shell holds no data and is served to everybody: its scripts ask the API, which sends those who have yet
-to sign in to /login. That way a link from a chat or a mail opens for those who are signed in, whose session
-cookie no browser sends along from another site.
+The shell holds no data and is served to everybody: its scripts call the API and go to /login if nobody is
+signed in. So a link in a chat or a mail opens for people who are signed in, although browsers do not send
+their session cookie with a link from another site.
 
-Files are named by the hash of them all, so that a page never mixes the modules of two versions, and browsers
-keep them for good.
+The URL of a file contains a hash of all files, so that a page never mixes modules of two versions and
+browsers can cache files for good.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ _HERE = Path(__file__).parent
 _STATIC = _HERE / "static"
 _SHEETS = ("base", "layout", "search", "grid", "filters", "panel", "lists")
 _SHEET = "page.css"
-"""All of :data:`_SHEETS` in one, in the order that they build on each other."""
+"""All of :data:`_SHEETS` in one file, in this order."""
 _MEDIA_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 pages = APIRouter(include_in_schema=False)
@@ -33,11 +33,11 @@ pages = APIRouter(include_in_schema=False)
 
 @dataclass(frozen=True)
 class PageFiles:
-    """Everything under ``static/``, read once."""
+    """All files under ``static/``, read once."""
 
     by_name: dict[str, bytes]
     version: str
-    """Changes when any file does."""
+    """Hash of all files."""
 
 
 @cache
@@ -53,7 +53,7 @@ def files() -> PageFiles:
 
 
 def render(template: str, **values: object) -> str:
-    """Return a template of the page; everything put into it is escaped."""
+    """Render a template of the page; all values are escaped."""
     loader = FileSystemLoader(_HERE / "templates")
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     static = f"/static/{files().version}"
@@ -62,7 +62,7 @@ def render(template: str, **values: object) -> str:
 
 @cache
 def shell(name: str) -> str:
-    """Return the page of the shop ``name``: the same for every address and everybody."""
+    """Return the page of the shop ``name``: the same at every URL, for everybody."""
     modules = [n for n in files().by_name if n.startswith("js/") and n != "js/main.js"]
     return render("shell.html.j2", name=name, modules=modules)
 
@@ -73,7 +73,7 @@ def shell(name: str) -> str:
 @pages.get("/shelf")
 @pages.get("/similar/{id:path}")
 async def page(request: Request, services: ServicesDep) -> Response:
-    """Return the shell; what it shows is in its address."""
+    """Return the shell; its scripts show what the URL says."""
     html = shell(services.config.name).encode()
     etag = f'"{hashlib.sha256(html).hexdigest()[:16]}"'
     headers = {"Cache-Control": "no-cache", "ETag": etag}
@@ -84,7 +84,7 @@ async def page(request: Request, services: ServicesDep) -> Response:
 
 @pages.get("/static/{version}/{name:path}")
 async def static(version: str, name: str) -> Response:
-    """Return a file. An address of an older version gets the present file, and is not kept."""
+    """Return a file; the URL of an older version gets the current file, uncached."""
     content = files().by_name.get(name)
     if content is None:
         raise Problem(
@@ -96,5 +96,5 @@ async def static(version: str, name: str) -> Response:
 
 @pages.get("/favicon.ico")
 async def favicon() -> Response:
-    """Return the icon, for browsers that ask here whatever the page says."""
+    """Return the icon; some browsers ask here whatever the page says."""
     return await static("", "icon.svg")

@@ -1,9 +1,7 @@
-"""A published sample shop behind a real server, and a person's browser on it."""
+"""A published shop behind a real server, and a person's browser on it."""
 
 import contextlib
 import shutil
-import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +9,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-import uvicorn
 
 from recsys.catalog import run as catalog
 from recsys.config import Config
@@ -22,9 +19,10 @@ from recsys.index import run as index
 from recsys.search.live_index import LiveIndex
 from recsys.serving.app import create_app
 from recsys.serving.auth import key_digest
-from recsys.serving.run import listen, settings
 from recsys.workspace import Workspace
 from tests.serving.page.catalog import write
+from tests.serving.page.looks import BAG, cards
+from tests.serving.servers import served
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
@@ -91,15 +89,8 @@ def serving(shop: Shop, **search: Any) -> Iterator[str]:
     values = shop.config.model_dump()
     values["search"] |= search
     app = create_app(Config.model_validate(values), shop.workspace, live=shop.live, store=shop.store)
-    server = uvicorn.Server(settings(app))
-    with listen("127.0.0.1", 0) as listener:
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
-        thread.start()
-        while not server.started:
-            time.sleep(0.01)
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        server.should_exit = True
-        thread.join(20)
+    with served(app) as address:
+        yield address
 
 
 @pytest.fixture(scope="package")
@@ -144,31 +135,21 @@ def browser() -> Iterator[Any]:
 
 @dataclass
 class Watch:
-    """What a browser complains of, and whom it asks."""
+    """What a browser complains of, and which other hosts it asks."""
 
     complaints: list[str] = field(default_factory=list)
-    expected: list[str] = field(default_factory=list)
-    """Parts of complaints that a test is about."""
-    elsewhere: list[str] = field(default_factory=list)
-    """Addresses of other hosts that were asked."""
+    expected: list[str] = field(default_factory=list)  # parts of complaints that a test is about
+    elsewhere: list[str] = field(default_factory=list)  # addresses of other hosts that were asked
 
     def see(self, page: Any, host: str) -> None:
-        page.on(
-            "console", lambda m: self.complaints.append(m.text) if m.type in ("error", "warning") else None
-        )
+        def request(url: str) -> None:
+            parts = urlsplit(url)
+            if parts.scheme in ("http", "https", "ws", "wss") and parts.netloc != host:
+                self.elsewhere.append(url)
+
+        page.on("console", lambda m: m.type in ("error", "warning") and self.complaints.append(m.text))
         page.on("pageerror", lambda e: self.complaints.append(str(e)))
-        page.on("request", lambda r: self._asked(r.url, host))
-
-    def _asked(self, url: str, host: str) -> None:
-        parts = urlsplit(url)
-        if parts.scheme in ("http", "https", "ws", "wss") and parts.netloc != host:
-            self.elsewhere.append(url)
-
-    def settle(self) -> None:
-        """Fail for anything that no test expected."""
-        unexpected = [c for c in self.complaints if not any(e in c for e in self.expected)]
-        assert unexpected == []
-        assert self.elsewhere == []
+        page.on("request", lambda r: request(r.url))
 
 
 Open = Callable[..., Any]
@@ -178,7 +159,8 @@ Open = Callable[..., Any]
 def watch() -> Iterator[Watch]:
     watching = Watch()
     yield watching
-    watching.settle()
+    assert [c for c in watching.complaints if not any(e in c for e in watching.expected)] == []
+    assert watching.elsewhere == []
 
 
 @pytest.fixture
@@ -198,10 +180,20 @@ def open_page(browser: Any, site: str, watch: Watch) -> Iterator[Open]:
         yield open_
 
 
+@pytest.fixture
+def open_list(open_page: Open) -> Open:
+    """Open an address and wait for the products it finds."""
+
+    def open_(path: str = BAG, **context: Any) -> Any:
+        page = open_page(path, **context)
+        sync_api.expect(cards(page).first).to_be_visible()
+        return page
+
+    return open_
+
+
 @pytest.fixture(scope="package")
 def photo(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The only image of a product, called by its id, as a person has it on the disk."""
-    batch = next(iter(shop.live.view().snapshot.batches(["id", "images", "image_link"])))
-    row = next(r for r in batch.to_pylist() if len(r["images"]) == 1)
-    image = Path(str(shop.config.catalog.feed)).parent / row["image_link"]
-    return Path(shutil.copy(image, tmp_path_factory.mktemp("photos") / f"{row['id']}.jpg"))
+    """The only image of P000020, as a person has it on the disk."""
+    image = Path(str(shop.config.catalog.feed)).with_name("P000020.jpg")
+    return Path(shutil.copy(image, tmp_path_factory.mktemp("photos")))

@@ -94,7 +94,7 @@ def _shelf(page: Any) -> None:
 
 
 def _narrowed(page: Any) -> None:
-    page.locator(".grid > .card .unfold").first.click()
+    page.locator(".grid > .card .expand").first.click()
     page.wait_for_selector(".variants img")
 
 
@@ -105,7 +105,7 @@ SCENES = (
     Scene("why", BAG, _why),
     Scene("rules", BAG, _rules),
     Scene("rule", f"{BAG}?panel=rule&about=new", _rule, viewport={"width": 1400, "height": 1000}),
-    Scene("beside", f"{BAG}?beside={{kept}}"),
+    Scene("beside", f"{BAG}?compare={{kept}}"),
     Scene("shelf", BAG, _shelf),
     Scene("phone", BAG, viewport=PHONE, context=_TOUCH),
 )

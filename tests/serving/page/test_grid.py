@@ -1,74 +1,56 @@
-"""The products found: what a card shows, sliders, filters, leaning, addresses that are shared."""
+"""The products found: what a card shows, sliders, filters, steering, addresses that are shared."""
 
 import re
 from typing import Any
 
 from playwright.sync_api import expect
 
-from tests.serving.page.conftest import PHONE, Open, Shop
+from tests.serving.page.conftest import PHONE, Open
 from tests.serving.page.looks import BAG, cards, ids, settled
 from tests.serving.page.scenes import until
 
+WITHOUT_IMAGE = "P000024"
 
-def test_a_product_and_its_neighbours_are_shown(open_page: Open) -> None:
-    page = open_page(BAG)
+
+def test_a_product_and_its_neighbours_are_shown(open_list: Open) -> None:
+    page = open_list()
     expect(page.get_by_role("heading", level=1)).to_have_text("Larkmoss & Sons Dune cross-body bag, charcoal")
-    asked = page.get_by_role("region", name="What you look for")
+    query = page.get_by_role("region", name="What you look for")
     for words in ("Accessories", "Handbags", "Larkmoss & Sons", "$161.90", "In stock", "P000003"):
-        expect(asked).to_contain_text(words)
+        expect(query).to_contain_text(words)
     first = cards(page).first
     expect(first).to_contain_text(re.compile(r"\$\d"))
-    expect(first).to_contain_text(re.compile(r"\d+% (nearly equal|very alike|alike|somewhat alike)"))
+    expect(first).to_contain_text(re.compile(r"\d+% "))
     expect(first.get_by_role("img", name=re.compile("Looks alike .*described alike"))).to_be_visible()
     assert "P000003" not in ids(page)
-    link = asked.get_by_role("link", name="Open in the shop")
+    link = query.get_by_role("link", name="Open in the shop")
     assert link.get_attribute("href") == "https://shop.example/p/p000003"
     assert link.get_attribute("rel") == "noopener noreferrer"
 
 
-def test_everything_the_feed_says_is_a_click_away(open_page: Open) -> None:
+def test_everything_the_feed_says_is_a_click_away_and_the_focus_returns(open_page: Open) -> None:
     page = open_page(BAG)
-    page.get_by_role("button", name="All details, and the image in large").click()
+    opener = page.get_by_role("button", name="All details, and the image in large")
+    opener.click()
     sheet = page.get_by_role("dialog", name="Larkmoss & Sons Dune cross-body bag, charcoal")
-    for words in (
-        "Accessories > Handbags",
-        "vegan leather",
-        "$161.90",
-        "In stock",
-        "G000003",
-        "CollectionDune",
-    ):
+    for words in ("Accessories > Handbags", "vegan leather", "$161.90", "G000003", "CollectionDune"):
         expect(sheet).to_contain_text(words)
-    image = sheet.get_by_role("img")
     until(page, "document.querySelector('.large img').naturalWidth > 0")
-    assert image.bounding_box()["width"] > 400
     page.keyboard.press("Escape")
     expect(sheet).to_have_count(0)
-    expect(page.get_by_role("button", name="All details, and the image in large")).to_be_focused()
-
-
-def test_a_sale_price_stands_before_the_old_one_struck_through(open_page: Open) -> None:
-    page = open_page("/similar/P000002")
-    price = page.get_by_role("region", name="What you look for").locator(".price")
-    expect(price.locator("ins")).to_have_text("$45.49")
-    expect(price.locator("s")).to_have_text("$64.99")
+    expect(opener).to_be_focused()
 
 
 def test_images_are_right_sized_and_wait_until_they_are_needed(open_page: Open) -> None:
-    page = open_page("/similar/P000003?variants=all")
+    page = open_page(f"{BAG}?variants=all")
     expect(cards(page)).to_have_count(36)
     images = page.locator(".card img")
-    said = images.evaluate_all(
-        "all => all.map(i => [i.loading, i.srcset.split(',').length, i.sizes.length > 0, i.width > 0,"
-        " i.getAttribute('width'), i.getAttribute('height')])"
-    )
-    assert {s[0] for s in said[:5]} == {"eager"}
-    assert {s[0] for s in said[8:]} == {"lazy"}
-    assert all(s[1:] == [4, True, True, "320", "320"] for s in said)
+    loading = images.evaluate_all("all => all.map(i => i.loading)")
+    assert set(loading[:5]) == {"eager"}
+    assert set(loading[8:]) == {"lazy"}
     until(page, "document.querySelector('.card img').complete")
     chosen = images.first.evaluate("i => [i.currentSrc, i.getBoundingClientRect().width, devicePixelRatio]")
-    width = int(chosen[0].rpartition("w=")[2])
-    assert chosen[1] * chosen[2] <= width <= 640
+    assert chosen[1] * chosen[2] <= int(chosen[0].rpartition("w=")[2]) <= 640
     shift = page.evaluate(
         "() => new Promise(done => new PerformanceObserver((list) => done(list.getEntries()"
         ".filter((e) => !e.hadRecentInput).reduce((s, e) => s + e.value, 0)))"
@@ -77,24 +59,12 @@ def test_images_are_right_sized_and_wait_until_they_are_needed(open_page: Open) 
     assert shift < 0.1
 
 
-def test_a_product_without_a_image_has_a_stand_in(open_page: Open, shop: Shop) -> None:
-    without = next(
-        r["id"] for batch in shop.live.view().snapshot.batches(["id", "images"])
-        for r in batch.to_pylist() if not r["images"]
-    )  # fmt: skip
-    page = open_page(f"/similar/{without}?looks=0")
-    expect(page.locator(".portrait .empty-image")).to_be_visible()
+def test_a_product_without_an_image_has_a_placeholder(open_list: Open) -> None:
+    page = open_list(f"/similar/{WITHOUT_IMAGE}?looks=0")
     expect(page.locator(".portrait")).to_contain_text("No image")
-    expect(cards(page).first).to_be_visible()
-    other = ids(page)[0]
-    page.goto(page.url.replace(without, other).replace("looks=0", "looks=0&variants=all"))
-    expect(cards(page).first).to_be_visible()
-    assert (
-        page.locator("img").evaluate_all("all => all.filter(i => i.complete && !i.naturalWidth).length") == 0
-    )
 
 
-def test_a_image_that_cannot_be_had_leaves_no_hole(open_page: Open, watch: Any) -> None:
+def test_an_image_that_does_not_load_leaves_no_hole(open_page: Open, watch: Any) -> None:
     watch.expected.append("404")
     page = open_page("/")
     page.route("**/images/**", lambda route: route.fulfill(status=404, body=""))
@@ -103,11 +73,10 @@ def test_a_image_that_cannot_be_had_leaves_no_hole(open_page: Open, watch: Any) 
     assert page.locator(".card:nth-child(-n+4) img").count() == 0
 
 
-def test_the_slider_between_looks_and_words_changes_the_order(open_page: Open) -> None:
-    page = open_page(BAG)
+def test_the_slider_between_looks_and_words_changes_the_order(open_list: Open) -> None:
+    page = open_list()
     slider = page.get_by_role("slider", name="What counts")
     expect(slider).to_have_attribute("aria-valuetext", "50% looks, 50% words")
-    expect(cards(page).first).to_be_visible()
     before = ids(page)
     slider.focus()
     page.keyboard.press("End")
@@ -120,14 +89,11 @@ def test_the_slider_between_looks_and_words_changes_the_order(open_page: Open) -
     expect(slider).to_have_attribute("aria-valuetext", "50% looks, 50% words")
     settled(page)
     assert ids(page) == before
-    page.get_by_role("button", name="Sliders as usual").is_disabled()
 
 
-def test_dragging_a_slider_is_one_step_back(open_page: Open) -> None:
-    page = open_page(BAG)
-    slider = page.get_by_role("slider", name="What counts")
-    expect(cards(page).first).to_be_visible()
-    box = slider.bounding_box()
+def test_dragging_a_slider_is_one_step_back(open_list: Open) -> None:
+    page = open_list()
+    box = page.get_by_role("slider", name="What counts").bounding_box()
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     page.mouse.down()
     for share in (0.4, 0.3, 0.2, 0.1):
@@ -137,44 +103,48 @@ def test_dragging_a_slider_is_one_step_back(open_page: Open) -> None:
     page.wait_for_url("**looks=90*")
     page.go_back()
     page.wait_for_url(re.compile("P000003$"))
-    expect(slider).to_have_attribute("aria-valuetext", "50% looks, 50% words")
 
 
-def test_variety_brings_other_kinds_forward(open_page: Open) -> None:
-    page = open_page(BAG)
-    expect(cards(page).first).to_be_visible()
+def test_variety_and_added_words_change_the_order_and_are_taken_back(open_list: Open) -> None:
+    page = open_list()
     before = ids(page)
     page.get_by_role("slider", name="Variety").fill("1")
     page.wait_for_url("**variety=100*")
     settled(page)
     assert ids(page)[0] == before[0]
     assert ids(page) != before
-    page.get_by_role("button", name="Sliders as usual").click()
+    page.get_by_role("button", name="Reset sliders").click()
+    settled(page)
+    assert ids(page) == before
+    page.get_by_role("textbox", name="Add words to this search").fill("red")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**q=red*")
+    settled(page)
+    assert ids(page) != before
+    page.get_by_role("button", name="Remove the words red").click()
     settled(page)
     assert ids(page) == before
 
 
-def test_filters_narrow_with_counts_and_come_off_as_chips(open_page: Open) -> None:
-    page = open_page(BAG)
-    filters = page.get_by_role("region", name="Filters")
-    brand = filters.locator("[data-column=brand]")
+def test_filters_narrow_with_counts_and_come_off_as_chips(open_list: Open) -> None:
+    page = open_list()
+    brand = page.get_by_role("region", name="Filters").locator("[data-column=brand]")
     row = brand.locator("label").first
     name, count = row.locator("span").first.inner_text(), int(row.locator(".number").inner_text())
     row.get_by_role("checkbox").check()
     page.wait_for_url("**in.brand=*")
     settled(page)
     shown = cards(page).evaluate_all("all => all.map(c => c.querySelector('.meta').textContent)")
-    assert shown
+    assert 0 < len(shown) <= count
     assert all(words.startswith(name) for words in shown)
-    assert len(shown) <= count
-    assert page.evaluate("document.activeElement.dataset.value") == name
     brand.get_by_role("checkbox").nth(1).check()
     chips = page.get_by_role("group", name="Filters that are on")
-    expect(chips.get_by_role("button", name=re.compile("^Without the filter"))).to_have_count(2)
-    chips.get_by_role("button", name=f"Without the filter {name}").click()
-    expect(chips.get_by_role("button", name=re.compile("^Without"))).to_have_count(1)
+    removers = chips.get_by_role("button", name=re.compile("^Remove the filter"))
+    expect(removers).to_have_count(2)
+    chips.get_by_role("button", name=f"Remove the filter {name}").click()
+    expect(removers).to_have_count(1)
     page.go_back()
-    expect(chips.get_by_role("button", name=re.compile("^Without"))).to_have_count(2)
+    expect(removers).to_have_count(2)
     chips.get_by_role("button", name="Clear all").click()
     expect(chips).to_have_count(0)
     assert "in.brand" not in page.url
@@ -183,19 +153,14 @@ def test_filters_narrow_with_counts_and_come_off_as_chips(open_page: Open) -> No
 def test_a_category_holds_everything_below_it(open_page: Open) -> None:
     page = open_page(BAG)
     tree = page.locator("[data-column=product_type]")
-    handbags = tree.get_by_role("button", name="Handbags")
-    expect(handbags).to_be_visible()  # open where the product is
+    expect(tree.get_by_role("button", name="Handbags")).to_be_visible()  # open where the product is
     tree.get_by_role("button", name="Accessories", exact=False).first.click()
     page.wait_for_url("**in.product_type=Accessories*")
     settled(page)
     count = int(tree.locator("button[aria-pressed=true] .number").inner_text())
-    page.get_by_role("switch", name="Collapse variants").click()
+    page.get_by_role("switch", name="Group variants").click()
     settled(page)
-    expect(cards(page)).to_have_count(count - 1)  # all but the product itself
-    handbags.click()
-    page.wait_for_url("**Handbags*")
-    handbags.click()
-    page.wait_for_url(lambda url: "product_type" not in url)
+    expect(cards(page)).to_have_count(min(36, count - 1))  # all but the product itself
 
 
 def test_prices_stock_and_custom_attributes_are_filters_too(open_page: Open) -> None:
@@ -208,107 +173,62 @@ def test_prices_stock_and_custom_attributes_are_filters_too(open_page: Open) -> 
         "all => all.map(c => c.querySelector('.price s') ?? c.querySelector('.price span'))"
         ".map(n => parseFloat(n.textContent.slice(1)))"
     )
-    assert prices
-    assert max(prices) <= 40
-    expect(page.get_by_role("group", name="Filters that are on")).to_contain_text("Up to $40.00")
+    assert 0 < max(prices) <= 40
     page.locator("[data-column=availability]").get_by_role("checkbox", name="In stock").check()
     settled(page)
     assert "Sold out" not in page.locator(".grid").inner_text()
     page.get_by_role("button", name="Clear all").click()
+    handle = page.get_by_role("slider", name="Highest price, slider")
+    handle.fill("60")  # as the keys do
+    page.wait_for_url("**price=-60*")
     page.get_by_text("Collection", exact=True).click()
     page.locator("[data-column='attributes.collection']").get_by_role("checkbox").first.check()
     page.wait_for_url("**in.attributes.collection=*")
-    expect(cards(page).first).to_be_visible()
 
 
-def test_the_handles_of_the_price_can_be_moved_by_keys(open_page: Open) -> None:
-    page = open_page(BAG)
-    handle = page.get_by_role("slider", name="Highest price, slider")
-    expect(handle).to_be_visible()
-    highest = int(handle.get_attribute("max"))
-    handle.fill(str(highest // 2))
-    page.wait_for_url(f"**price=-{highest // 2}*")
-    expect(page.get_by_role("spinbutton", name="Highest price")).to_have_value(str(highest // 2))
-
-
-def test_filters_that_leave_nothing_say_so(open_page: Open) -> None:
-    page = open_page(f"{BAG}?price=1-2")
-    expect(page.get_by_role("heading", name="Nothing passes these filters")).to_be_visible()
-    page.get_by_role("button", name="Clear all filters").click()
-    expect(cards(page).first).to_be_visible()
-
-
-def test_more_and_less_like_this_lean_the_search(open_page: Open) -> None:
-    page = open_page(f"{BAG}?variants=all")
-    expect(cards(page).first).to_be_visible()
+def test_more_and_less_like_this_steer_the_search(open_list: Open) -> None:
+    page = open_list(f"{BAG}?variants=all")
     before = ids(page)
-    liked, unliked = before[4], before[0]
-    cards(page).nth(4).hover()
-    cards(page).nth(4).get_by_role("button", name=re.compile("^More like this")).click()
-    expect(page.get_by_role("region", name="Messages").get_by_text("Looking for more like")).to_be_visible()
-    page.wait_for_url(f"**like={liked}*")
-    settled(page)
-    assert liked not in ids(page)
-    page.locator(f"[data-id={unliked}]").hover()
-    page.locator(f"[data-id={unliked}]").get_by_role("button", name=re.compile("^Less like this")).click()
-    page.wait_for_url(f"**unlike={unliked}*")
-    settled(page)
-    assert unliked not in ids(page)
-    leaning = page.get_by_role("group", name="What the search leans on")
-    expect(leaning.locator(".chip")).to_have_count(2)
+    steering = page.get_by_role("group", name="What steers the search")
+    for id, label, part in ((before[4], "More", "like"), (before[0], "Less", "unlike")):
+        card = page.locator(f".card[data-id={id}]")
+        card.hover()
+        card.get_by_role("button", name=re.compile(f"^{label} like this")).click()
+        page.wait_for_url(re.compile(rf"[?&]{part}={id}"))
+        settled(page)
+        assert id not in ids(page)
+    expect(steering.locator(".chip")).to_have_count(2)
     page.get_by_role("button", name="Undo").last.click()
-    expect(leaning.locator(".chip")).to_have_count(1)
-    leaning.get_by_role("button", name=re.compile("^No longer more like")).click()
+    expect(steering.locator(".chip")).to_have_count(1)
+    steering.get_by_role("button", name=re.compile("^Remove “more like”")).click()
     settled(page)
     assert ids(page) == before
 
 
-def test_words_are_added_to_a_product(open_page: Open) -> None:
-    page = open_page(BAG)
-    expect(cards(page).first).to_be_visible()
-    before = ids(page)
-    page.get_by_role("textbox", name="Add words to this search").fill("red")
-    page.keyboard.press("Enter")
-    page.wait_for_url("**q=red*")
-    settled(page)
-    assert ids(page) != before
-    page.get_by_role("button", name="Without the words red").click()
-    settled(page)
-    assert ids(page) == before
-
-
-def test_variants_are_collapsed_and_listed(open_page: Open) -> None:
-    page = open_page(BAG)
-    expect(cards(page).first).to_be_visible()
-    collapsed = len(ids(page))
+def test_variants_are_grouped_and_shown_on_demand(open_list: Open) -> None:
+    page = open_list()
+    grouped = len(ids(page))
     toggle = page.get_by_role("button", name=re.compile(r"^\d+ more variants?$")).first
     many = int(toggle.inner_text().split()[0])
     toggle.click()
-    expect(toggle).to_have_attribute("aria-expanded", "true")
     card = page.locator(".card", has=page.locator("[aria-expanded=true]"))
     links = card.get_by_role("list", name="Variants").get_by_role("link")
     expect(links).to_have_count(many)
     assert links.first.get_attribute("aria-label")
     toggle.click()
     expect(links.first).to_be_hidden()
-    page.get_by_role("switch", name="Collapse variants").click()
+    page.get_by_role("switch", name="Group variants").click()
     page.wait_for_url("**variants=all*")
-    expect(page.get_by_role("button", name=re.compile("more variant"))).to_have_count(0)
-    assert len(ids(page)) >= collapsed
-
-
-def test_an_address_shows_another_person_the_same(open_page: Open) -> None:
-    page = open_page(BAG)
-    page.get_by_role("slider", name="What counts").fill("0.2")
-    page.get_by_role("slider", name="Variety").fill("0.5")
-    page.locator("[data-column=availability]").get_by_role("checkbox", name="In stock").check()
-    page.wait_for_url("**in.availability=in_stock*")
     settled(page)
+    assert len(ids(page)) >= grouped
+
+
+def test_an_address_shows_another_person_the_same(open_page: Open, open_list: Open) -> None:
+    page = open_list(f"{BAG}?looks=80&variety=50&in.availability=in_stock")
     cards(page).nth(2).hover()
     cards(page).nth(2).get_by_role("button", name=re.compile("^Why")).click()
     expect(page.get_by_role("complementary")).to_be_visible()
-    other = open_page(page.url.split("/", 3)[3].join(["/", ""]))
-    expect(cards(other).first).to_be_visible()
+    other = open_list("/" + page.url.split("/", 3)[3])
     settled(other)
     assert ids(other) == ids(page)
     expect(other.get_by_role("slider", name="What counts")).to_have_value("0.2")
@@ -316,11 +236,12 @@ def test_an_address_shows_another_person_the_same(open_page: Open) -> None:
     expect(other.get_by_role("complementary", name="Why is it here?")).to_be_visible()
 
 
-def test_back_leads_to_the_same_place_in_the_list(open_page: Open) -> None:
-    page = open_page("/similar/P000003?variants=all")
+def test_more_comes_when_scrolling_and_back_leads_to_the_same_place_in_the_list(open_page: Open) -> None:
+    page = open_page(f"{BAG}?variants=all")
     expect(cards(page)).to_have_count(36)
     page.mouse.wheel(0, 20_000)
     expect(cards(page)).to_have_count(72)
+    assert len(set(ids(page))) == 72
     fiftieth = cards(page).nth(50)
     fiftieth.scroll_into_view_if_needed()
     page.wait_for_timeout(100)
@@ -331,17 +252,11 @@ def test_back_leads_to_the_same_place_in_the_list(open_page: Open) -> None:
     page.go_back()
     expect(cards(page)).to_have_count(72)
     until(page, f"Math.abs(scrollY - {where}) < 150")
-    page.go_forward()
-    expect(page.get_by_role("heading", level=1)).to_have_text(title)
 
 
-def test_a_phone_has_everything_in_reach(open_page: Open) -> None:
-    page = open_page(BAG, viewport=PHONE, has_touch=True, is_mobile=True)
-    expect(cards(page).first).to_be_visible()
-    for path in ("", "?panel=rules", "?panel=shelf"):
-        page.goto(page.url.split("?")[0] + path)
-        expect(cards(page).first).to_be_visible()
-        assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+def test_a_phone_has_everything_in_reach(open_list: Open) -> None:
+    page = open_list(f"{BAG}?panel=rules", viewport=PHONE, has_touch=True, is_mobile=True)
+    assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
     page.goto(page.url.split("?")[0])
     page.get_by_role("button", name="Fine-tune").tap()
     expect(page.get_by_role("slider", name="Variety")).to_be_visible()

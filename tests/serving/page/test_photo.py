@@ -2,14 +2,13 @@
 
 import base64
 import json
-import re
 from pathlib import Path
 from typing import Any
 
 from playwright.sync_api import expect
 
-from tests.serving.page.conftest import PHONE, Open, Shop
-from tests.serving.page.looks import cards
+from tests.serving.page.conftest import PHONE, Open
+from tests.serving.page.looks import BAG, cards
 from tests.serving.page.scenes import until
 
 GIVE = """([name, kind, data, event]) => {
@@ -45,16 +44,12 @@ def test_a_photograph_is_chosen(open_page: Open, photo: Path) -> None:
     finds(page)
     page.get_by_role("slider", name="What counts").fill("0")  # looks alone: it is found among all others
     expect(page.locator(".card").first).to_have_attribute("data-id", photo.stem)
-    expect(page.locator(".card").first).to_contain_text(re.compile("(100|99)% nearly equal"))
     page.reload()
     finds(page)  # it stayed on this device
-    page.goto(page.url.split("/search")[0] + "/")
-    page.go_back()
-    finds(page)
 
 
 def test_a_photograph_is_dropped_anywhere(open_page: Open, photo: Path) -> None:
-    page = open_page("/similar/P000003")
+    page = open_page(BAG)
     give(page, photo, "dragenter")
     expect(page.get_by_text("Drop the photograph to find what looks alike")).to_be_visible()
     give(page, photo, "drop")
@@ -62,13 +57,6 @@ def test_a_photograph_is_dropped_anywhere(open_page: Open, photo: Path) -> None:
     expect(page.locator(".drop")).to_have_count(0)
     page.go_back()
     expect(page.get_by_role("heading", level=1)).to_contain_text("Dune cross-body bag")
-
-
-def test_a_photograph_is_pasted(open_page: Open, photo: Path) -> None:
-    page = open_page("/")
-    expect(page.locator(".tile").first).to_be_visible()
-    give(page, photo, "paste")
-    finds(page)
 
 
 def test_a_phone_takes_one(open_page: Open, photo: Path) -> None:
@@ -107,18 +95,17 @@ def test_what_is_sent_is_small_and_says_nothing_of_where(
         assert not image.getexif()
 
 
-def test_what_is_no_image_is_told_and_nothing_changes(open_page: Open, tmp_path: Path) -> None:
+def test_what_is_no_image_is_told_and_nothing_changes(open_list: Open, tmp_path: Path) -> None:
     text = tmp_path / "list.txt"
     text.write_text("no image")
-    page = open_page("/similar/P000003")
-    expect(cards(page).first).to_be_visible()
+    page = open_list()
     give(page, text, "drop", "text/plain")
-    expect(page.get_by_role("region", name="Messages").get_by_text("That is no image.")).to_be_visible()
+    expect(page.get_by_role("region", name="Messages").get_by_text("That is not an image.")).to_be_visible()
     give(page, text, "drop", "image/jpeg")
     expect(
         page.get_by_role("region", name="Messages").get_by_text("cannot be read as an image")
     ).to_be_visible()
-    assert page.url.endswith("/similar/P000003")
+    assert page.url.endswith(BAG)
 
 
 def test_a_copied_link_carries_the_photograph(open_page: Open, photo: Path, site: str) -> None:
@@ -135,18 +122,3 @@ def test_a_copied_link_carries_the_photograph(open_page: Open, photo: Path, site
     assert "#" not in other.url
     bare = open_page(link.removeprefix(site).partition("#")[0])  # the address bar's, on another device
     expect(bare.get_by_role("heading", level=1)).to_have_text("The photograph is not on this device")
-
-
-def test_why_speaks_of_the_photograph(open_page: Open, photo: Path, shop: Shop) -> None:
-    page = open_page("/")
-    expect(page.locator(".tile").first).to_be_visible()
-    give(page, photo, "paste")
-    finds(page)
-    page.get_by_role("button", name=re.compile("^Why is")).first.click()
-    panel = page.get_by_role("complementary")
-    expect(panel).to_contain_text("Your photograph")
-    expect(panel.get_by_role("meter", name="Looks alike")).to_be_visible()
-    expect(panel.get_by_role("meter", name="Description fits the image")).to_be_visible()
-    expect(panel.get_by_role("button", name="Similar", exact=True)).to_have_count(
-        0
-    )  # no two products to judge

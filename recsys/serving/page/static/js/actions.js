@@ -1,45 +1,45 @@
-/** What a person does to products, in one click, each with a way back. */
-import { addRule, endRule, judge, judgements, mayChange, me, restoreRule, signOn, withdraw } from "./api.js";
-import { say } from "./dom.js";
-import { alter, now, subject } from "./state.js";
-import { complain, toast } from "./toast.js";
-import { ACTIONS, LABELS, titleOf } from "./words.js";
+/** What a person can do with a product in one click, each with undo. */
+import { addRule, endRule, judge, judgements, mayChange, session, restoreRule, loadSession, withdraw } from "./api.js";
+import { announce } from "./dom.js";
+import { changeView, currentView, subject } from "./state.js";
+import { showError, toast } from "./toast.js";
+import { ACTIONS, LABELS, titleOf } from "./format.js";
 
 const STRENGTH = 0.1;
 let changed = () => {};
 
-/** Be told when an answer has to be asked for again. */
+/** Register what to call when the list has to be loaded again. */
 export const onChange = (act) => { changed = act; };
 
-/** Clicks that have not shown yet: a second one on the same thing, seen as it was before, is not meant. */
-const under = new Set();
+/** Actions in progress: a second click on a button that does not show the first yet is ignored. */
+const inProgress = new Set();
 
 async function once(key, work) {
-  if (under.has(key)) return;
-  under.add(key);
+  if (inProgress.has(key)) return;
+  inProgress.add(key);
   try {
     await work();
   } catch (problem) {
-    complain(problem);
+    showError(problem);
   } finally {
-    under.delete(key);
+    inProgress.delete(key);
   }
 }
 
-/** Pin, boost, bury or block a product here; where it already is, end that. */
+/** Pin, boost, bury or block a product in this list; if that rule exists, end it. */
 export function setRule(action, item) {
   const acting = (item.explain?.rules ?? []).find((r) => r.action === action);
   return once(`${action} ${item.id}`, () => (acting ? unset(action, item, acting.rule_id) : set(action, item)));
 }
 
 async function set(action, item) {
-  const about = subject(now());
-  if (about === null) { alter({ panel: "rule", about: `new:${action}:${item.id}` }); return; }
+  const about = subject(currentView());
+  if (about === null) { changeView({ panel: "rule", about: `new:${action}:${item.id}` }); return; }
   const stored = await addRule({ action, target: "product", target_value: item.id, scope: "product", scope_value: about, strength: STRENGTH, reason: "" });
   const shown = changed();
   toast(`${ACTIONS[action].done}: ${titleOf(item.product)}`, {
-    undo: () => undoing(() => endRule(stored.id)),
-    more: ["Dates, reason", () => alter({ panel: "rule", about: String(stored.id) })],
+    undo: () => runUndo(() => endRule(stored.id)),
+    more: ["Dates, reason", () => changeView({ panel: "rule", about: String(stored.id) })],
   });
   await shown;
 }
@@ -47,95 +47,95 @@ async function set(action, item) {
 async function unset(action, item, id) {
   await endRule(id);
   const shown = changed();
-  toast(`${ACTIONS[action].undone}: ${titleOf(item.product)}`, { undo: () => undoing(() => restoreRule(id)) });
+  toast(`${ACTIONS[action].undone}: ${titleOf(item.product)}`, { undo: () => runUndo(() => restoreRule(id)) });
   await shown;
 }
 
-/** End a rule from its list. */
-export function endOne(rule, words, after = () => {}) {
+/** End a rule from the list of rules. */
+export function endRuleFrom(rule, words, after = () => {}) {
   return once(`end ${rule.id}`, async () => {
     await endRule(rule.id);
     changed();
     const listed = after();
-    toast(`Ended: ${words}`, { undo: () => undoing(async () => { await restoreRule(rule.id); after(); }) });
+    toast(`Ended: ${words}`, { undo: () => runUndo(async () => { await restoreRule(rule.id); after(); }) });
     await listed;
   });
 }
 
-async function undoing(act) {
+async function runUndo(act) {
   await act();
   changed();
-  say("Undone.");
+  announce("Undone.");
 }
 
 // -- judgements -----------------------------------------------------------------------------------
 
-/** What was said about pairs with one product: other id → {id, label}, mine before others'. */
-let said = { about: null, by: new Map() };
-export const labelOf = (id) => said.by.get(id)?.label ?? null;
+/** My judgements of pairs with the product `about`: other id → {id, label}. */
+let judged = { about: null, labels: new Map() };
+export const labelOf = (id) => judged.labels.get(id)?.label ?? null;
 
-/** Load what was said about pairs with `about`; tells whether anything is new. */
+/** Load my judgements of pairs with `about`. */
 export async function loadJudgements(about) {
-  if (about === null) { said = { about, by: new Map() }; return; }
-  if (said.about !== about) said = { about, by: new Map() };
-  await signOn();
+  if (about === null) { judged = { about, labels: new Map() }; return; }
+  if (judged.about !== about) judged = { about, labels: new Map() };
+  await loadSession();
   if (!mayChange()) return;
   const list = await judgements(about);
-  const by = new Map();
+  const labels = new Map();
   for (const one of list) {
-    if (one.author !== me().author) continue;
-    by.set(one.left_id === about ? one.right_id : one.left_id, { id: one.id, label: one.label });
+    if (one.author !== session().author) continue;
+    labels.set(one.left_id === about ? one.right_id : one.left_id, { id: one.id, label: one.label });
   }
-  if (said.about === about) said = { about, by };
+  if (judged.about === about) judged = { about, labels };
 }
 
-/** Say that two products are similar, not similar or duplicates; saying it again takes it back. */
+/** Judge two products as similar, not similar or duplicates; the same judgement again withdraws it. */
 export function setLabel(label, item) {
-  const about = subject(now());
+  const about = subject(currentView());
   if (about === null) return Promise.resolve();
-  return once(`judge ${item.id}`, () => labelled(about, label, item));
+  return once(`judge ${item.id}`, () => toggleLabel(about, label, item));
 }
 
-async function labelled(about, label, item) {
-  const before = said.by.get(item.id) ?? null;
+async function toggleLabel(about, label, item) {
+  const before = judged.labels.get(item.id) ?? null;
   if (before?.label === label) {
-    await unsay(about, item.id, before.id);
-    toast(`Taken back: ${LABELS[label].name.toLowerCase()}`, { undo: () => undoing(() => tell(about, item.id, label)) });
+    await withdrawLabel(about, item.id, before.id);
+    toast(`Withdrawn: ${LABELS[label].name.toLowerCase()}`, { undo: () => runUndo(() => sendLabel(about, item.id, label)) });
     return;
   }
-  const id = await tell(about, item.id, label);
+  const id = await sendLabel(about, item.id, label);
   toast(`${LABELS[label].done}. The nightly training learns from it.`, {
-    undo: () => undoing(() => (before ? tell(about, item.id, before.label) : unsay(about, item.id, id))),
+    undo: () => runUndo(() => (before ? sendLabel(about, item.id, before.label) : withdrawLabel(about, item.id, id))),
   });
 }
 
-async function tell(about, other, label) {
+async function sendLabel(about, other, label) {
   const { id } = await judge(about, other, label);
-  if (said.about === about) said.by.set(other, { id, label });
+  if (judged.about === about) judged.labels.set(other, { id, label });
   changed({ quiet: true });
   return id;
 }
 
-async function unsay(about, other, id) {
+async function withdrawLabel(about, other, id) {
   await withdraw(id);
-  if (said.about === about) said.by.delete(other);
+  if (judged.about === about) judged.labels.delete(other);
   changed({ quiet: true });
 }
 
-// -- the question ---------------------------------------------------------------------------------
+// -- the query ------------------------------------------------------------------------------------
 
-/** Look for more like this too. */
-export const moreLike = (item) => lean(item, "like", "unlike", "Looking for more like");
+/** Search for more like this as well. */
+export const moreLike = (item) => steer(item, "like", "unlike", "Looking for more like");
 
-/** Look away from this. */
-export const lessLike = (item) => lean(item, "unlike", "like", "Looking for less like");
+/** Steer the search away from this. */
+export const lessLike = (item) => steer(item, "unlike", "like", "Looking for less like");
 
-function lean(item, to, from, words) {
-  const view = now();
+function steer(item, to, from, words) {
+  const view = currentView();
   const without = (list) => list.filter((id) => id !== item.id);
   const closed = view.panel === "why" ? { panel: "", about: null } : {};
-  alter({ [to]: [...without(view[to]), item.id], [from]: without(view[from]), ...closed });
+  changeView({ [to]: [...without(view[to]), item.id], [from]: without(view[from]), ...closed });
   toast(`${words} ${titleOf(item.product)}`, {
-    undo: async () => { const at = now(); alter({ [to]: at[to].filter((id) => id !== item.id) }); },
+    undo: async () => { const at = currentView(); changeView({ [to]: at[to].filter((id) => id !== item.id) }); },
   });
 }

@@ -1,19 +1,18 @@
-/** One product of an answer: image, name, price, how alike, and everything that can be done with it. */
-import { product as productOf } from "./api.js";
-import { calm, fill, h, icon, iconButton, image } from "./dom.js";
-import { EMPTY, write } from "./state.js";
-import { brief, shelf } from "./store.js";
-import { ACTIONS, LABELS, alike, categoryOf, count, fits, leaf, money, partNames, percent, stock, titleOf } from "./words.js";
+/** The card of one product found: image, title, price, similarity and its actions. */
+import { product as getProduct } from "./api.js";
+import { prefersReducedMotion, fill, h, icon, iconButton, image } from "./dom.js";
+import { EMPTY, addressOfView } from "./state.js";
+import { summary, shelf } from "./storage.js";
+import { ACTIONS, LABELS, similarityInWords, categoryOf, count, fitInWords, leaf, money, partNames, percent, stock, titleOf } from "./format.js";
 
-export const addressOf = (id) => write({ ...EMPTY, page: "find", id });
+export const addressOf = (id) => addressOfView({ ...EMPTY, page: "find", id });
 const SIZES = "(max-width: 640px) 46vw, (max-width: 1199px) 28vw, 240px";
 
 /**
- * Build a card. `does` holds what its buttons do: `why, like, unlike, rule, judge, shelf`; `state` what is known
- * beside the item: `kind, weight, best` of the question, `subject, label, mayChange, eager`, and in a comparison
- * `only` (shown on this side alone) and `moved`.
+ * Build a card. `handlers` are `why, like, unlike, rule, judge`; `state` holds `kind, weight, best` of the query,
+ * `subject, label, mayChange, eager` and, in a comparison, `only` (on this side alone) and `moved`.
  */
-export function card(item, state, does) {
+export function card(item, state, handlers) {
   const { product } = item;
   const title = titleOf(product);
   const href = addressOf(item.id);
@@ -23,12 +22,12 @@ export function card(item, state, does) {
       h("a.product-image", { href, tabindex: "-1", "aria-hidden": "true" }, image(product, { sizes: SIZES, side: 320, eager: state.eager })),
       badges(item, state),
       shelfButton(product),
-      quick(item, state, does)),
+      quick(item, state, handlers)),
     h("div.about", {},
       h("h3.title", {}, h("a", { href, title }, title)),
       h("p.meta.quiet", {}, [product.brand, product.color, !product.brand && leaf(categoryOf(product) ?? "")].filter(Boolean).join(" · ")),
       prices(product),
-      likeness(item, state, does)),
+      similarity(item, state, handlers)),
     variants(item));
   node.classList.toggle("only", Boolean(state.only));
   return node;
@@ -45,10 +44,10 @@ export function prices(product) {
     available && h("span.stock", { class: `stock ${available[1]}` }, available[0]));
 }
 
-function likeness(item, { kind, weight, best }, does) {
+function similarity(item, { kind, weight, best }, handlers) {
   return h("div.likeness", {},
-    h("p", {}, h("b.number", {}, percent(item.score)), " ", h("span.quiet", {}, kind === "words" ? fits(item.score, best) : alike(item.score))),
-    h("button.ghost.why", { type: "button", data: { act: "why" }, "aria-label": `Why is ${titleOf(item.product)} here?`, on: { click: () => does.why(item) } }, "Why?"),
+    h("p", {}, h("b.number", {}, percent(item.score)), " ", h("span.quiet", {}, kind === "words" ? fitInWords(item.score, best) : similarityInWords(item.score))),
+    h("button.ghost.why", { type: "button", data: { act: "why" }, "aria-label": `Why is ${titleOf(item.product)} here?`, on: { click: () => handlers.why(item) } }, "Why?"),
     parts(item, kind, weight));
 }
 
@@ -76,11 +75,11 @@ function badges(item, { moved = 0, label }) {
   return list.length > 0 && h("div.badges", {}, list);
 }
 
-/** Put on the shelf, or take off; follows the shelf wherever it is changed. */
+/** A button that puts a product on the shelf or takes it off; it follows changes made elsewhere. */
 export function shelfButton(product, classes = "on-image", { words = false } = {}) {
   const node = iconButton("shelf", "", () => {
     if (shelf.has(product.id)) shelf.drop(product.id);
-    else shelf.add(brief(product));
+    else shelf.add(summary(product));
   }, { class: `${classes} shelf-toggle tip-left`, data: { act: "shelf" } });
   if (words) {
     node.classList.replace("round", "button");
@@ -98,18 +97,18 @@ export function shelfButton(product, classes = "on-image", { words = false } = {
   return node;
 }
 
-function quick(item, state, does) {
+function quick(item, state, handlers) {
   const title = titleOf(item.product);
   const one = (name, label, act, on = false) => iconButton(name, `${label}: ${title}`, act, { tip: label, class: "small", data: { act: name }, "aria-pressed": String(on) });
   const rules = new Set((item.explain?.rules ?? []).map((r) => r.action));
   const rows = [
-    [one("more", "More like this", () => does.like(item)), one("less", "Less like this", () => does.unlike(item)),
-      state.mayChange && state.subject && Object.entries(LABELS).map(([label, { icon: name, name: words }]) => one(name, words, () => does.judge(label, item), state.label === label))],
-    state.mayChange && Object.entries(ACTIONS).map(([action, { icon: name, name: words, does: what }]) => one(name, `${words}: ${what}`, () => does.rule(action, item), rules.has(action))),
+    [one("more", "More like this", () => handlers.like(item)), one("less", "Less like this", () => handlers.unlike(item)),
+      state.mayChange && state.subject && Object.entries(LABELS).map(([label, { icon: name, name: words }]) => one(name, words, () => handlers.judge(label, item), state.label === label))],
+    state.mayChange && Object.entries(ACTIONS).map(([action, { icon: name, name: words, does: what }]) => one(name, `${words}: ${what}`, () => handlers.rule(action, item), rules.has(action))),
   ].filter(Boolean);
   return [
     h("div.quick", { role: "group", "aria-label": `Act on ${title}` }, rows.map((row) => h("div", {}, row))),
-    iconButton("dots", `What can be done with ${title}`, () => does.why(item), { class: "on-image open-actions", tip: "Actions" }),
+    iconButton("dots", `What can be done with ${title}`, () => handlers.why(item), { class: "on-image open-actions", tip: "Actions" }),
   ];
 }
 
@@ -117,35 +116,35 @@ function variants(item) {
   if (!item.variants?.length) return null;
   const list = h("ul.variants", { hidden: true, "aria-label": "Variants" });
   const words = `${count(item.variants.length, "more variant")}`;
-  const toggle = h("button.ghost.plain.unfold", { type: "button", "aria-expanded": "false", data: { act: "variants" }, on: { click: () => unfold(item, toggle, list) } }, icon("down"), words);
+  const toggle = h("button.ghost.plain.expand", { type: "button", "aria-expanded": "false", data: { act: "variants" }, on: { click: () => toggleVariants(item, toggle, list) } }, icon("down"), words);
   return [toggle, list];
 }
 
-async function unfold(item, toggle, list) {
+async function toggleVariants(item, toggle, list) {
   const open = list.hidden;
   toggle.setAttribute("aria-expanded", String(open));
   list.hidden = !open;
   if (!open || list.childElementCount) return;
   fill(list, item.variants.map(() => h("li.tiny.skeleton")));
-  const found = await Promise.all(item.variants.slice(0, 30).map((id) => productOf(id).catch(() => null)));
+  const found = await Promise.all(item.variants.slice(0, 30).map((id) => getProduct(id).catch(() => null)));
   fill(list, found.filter(Boolean).map((p) => h("li.tiny", {}, variantLink(p))));
 }
 
-/** A small image that leads to a variant and says what it is. */
+/** A small image that links to a variant, labelled with its colour and size. */
 export function variantLink(product) {
   const what = [product.color, product.size, product.material].filter(Boolean).join(", ");
   return h("a", { href: addressOf(product.id), title: titleOf(product), "aria-label": what ? `${titleOf(product)} (${what})` : titleOf(product) }, image(product, { side: 96, sizes: "52px" }));
 }
 
-/** Stand-ins of the size of cards, while an answer is on its way. */
+/** Placeholders of the size of cards, while a response is loading. */
 export function skeletons(n) {
   return Array.from({ length: n }, () => h("li.card.waiting", { "aria-hidden": "true" }, h("div.shot", {}, h("div.product-image.skeleton")),
     h("div.about", {}, h("i.skeleton.line"), h("i.skeleton.line.short"), h("i.skeleton.line.shorter"))));
 }
 
-/** Let cards glide to where they are now from where `before` says they were. */
-export function glide(list, before) {
-  if (calm()) return;
+/** Animate cards from their rectangles in `before` to their new places. */
+export function animateMoves(list, before) {
+  if (prefersReducedMotion()) return;
   for (const node of list.children) {
     const was = before.get(node);
     if (!was) { if (before.size) node.animate([{ opacity: 0 }, { opacity: 1 }], { duration: 220 }); continue; }

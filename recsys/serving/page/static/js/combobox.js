@@ -1,9 +1,9 @@
-/** The search box: words, ids and photographs; products with images as one types. */
-import { lookUp } from "./api.js";
-import { fill, h, icon, iconButton, later, image, say } from "./dom.js";
-import { EMPTY, go } from "./state.js";
-import { recent } from "./store.js";
-import { titleOf } from "./words.js";
+/** The search box: words, ids and photographs, with suggestions while typing. */
+import { autocomplete } from "./api.js";
+import { fill, h, icon, iconButton, debounce, image, announce } from "./dom.js";
+import { EMPTY, showView } from "./state.js";
+import { recent } from "./storage.js";
+import { titleOf } from "./format.js";
 
 let box = null;
 
@@ -20,7 +20,7 @@ export function searchBox(place, choosePhoto) {
     iconButton("camera", "Search by a photograph", choosePhoto, { class: "tip-below" }), list);
   let options = [];
   let active = -1;
-  let asked = null;
+  let request = null;
 
   const open = (yes) => {
     list.hidden = !yes;
@@ -44,11 +44,11 @@ export function searchBox(place, choosePhoto) {
   };
   const choose = (entry) => {
     refresh.cancel();
-    asked?.abort();
+    request?.abort();
     open(false);
     input.blur();
-    if (entry.product) go({ ...EMPTY, page: "find", id: entry.product.id });
-    else go({ ...EMPTY, page: "find", text: entry.words });
+    if (entry.product) showView({ ...EMPTY, page: "find", id: entry.product.id });
+    else showView({ ...EMPTY, page: "find", text: entry.words });
   };
   const submit = () => {
     const words = input.value.trim();
@@ -57,23 +57,23 @@ export function searchBox(place, choosePhoto) {
     const exact = options.find((o) => o.product?.id.toLowerCase() === words.toLowerCase());
     choose(exact ?? { words });
   };
-  const refresh = later(90, async () => {
+  const refresh = debounce(90, async () => {
     const words = input.value.trim();
-    asked?.abort();
+    request?.abort();
     if (!words) { begin(); return; }
-    asked = new AbortController();
+    request = new AbortController();
     try {
-      const found = await lookUp(words, { signal: asked.signal });
+      const found = await autocomplete(words, { signal: request.signal });
       if (document.activeElement !== input) return;
       show([{ words }, ...found.map((product) => ({ product, typed: words }))]);
-      say(found.length ? `${found.length} products found. Use the arrow keys.` : "No product has these words in its name. Press Enter to search by meaning.");
+      announce(found.length ? `${found.length} products found. Use the arrow keys.` : "No product has these words in its name. Press Enter to search by meaning.");
     } catch (problem) {
       if (problem.name !== "AbortError") show([{ words }]);
     }
   });
   const begin = () => {
     const seen = recent.all().slice(0, 6);
-    if (seen.length) show(seen.map((product) => ({ product, typed: "" })), "Recently looked at");
+    if (seen.length) show(seen.map((product) => ({ product, typed: "" })), "Recently viewed");
     else open(false);
   };
 
@@ -90,7 +90,7 @@ export function searchBox(place, choosePhoto) {
   box = { input };
 }
 
-/** Show what is being searched by. */
+/** Show the words of the current search. */
 export function showWords(words) {
   if (box && document.activeElement !== box.input) box.input.value = words;
 }
@@ -110,7 +110,7 @@ function optionNode(entry, index, act) {
     h("span.what", {}, h("b", {}, marked(titleOf(product), typed)), h("small.quiet", {}, [product.brand, product.title && product.id].filter(Boolean).join(" · "))));
 }
 
-/** The text with the parts that were typed marked. */
+/** The text, with the typed parts marked. */
 function marked(text, typed) {
   const terms = typed.toLowerCase().match(/[\p{L}\p{N}]+/gu) ?? [];
   if (!terms.length) return text;

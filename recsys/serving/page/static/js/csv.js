@@ -1,4 +1,4 @@
-/** Lists as CSV that spreadsheets open as text and numbers, never as formulas. */
+/** Lists as CSV that spreadsheets read as text and numbers, never as formulas. */
 
 const COLUMNS = [
   ["id", (p) => p.id], ["title", (p) => p.title], ["brand", (p) => p.brand], ["category", (p) => (Array.isArray(p.product_type) ? p.product_type.at(-1) : p.product_type)],
@@ -6,7 +6,7 @@ const COLUMNS = [
   ["availability", (p) => p.availability], ["link", (p) => p.link],
 ];
 
-/** One cell: a text that a spreadsheet would run as a formula gets an apostrophe before it. */
+/** One cell; text that a spreadsheet would run as a formula gets a leading apostrophe. */
 export function cell(value) {
   if (value === null || value === undefined) return "";
   if (typeof value === "number") return String(value);
@@ -20,7 +20,7 @@ export function toCsv(products) {
   return `\uFEFF${rows.map((r) => r.join(",")).join("\r\n")}\r\n`; // the mark tells Excel that it is UTF-8
 }
 
-/** Hand a text to the browser as a download. */
+/** Download a text as a file. */
 export function download(name, text, kind = "text/csv;charset=utf-8") {
   const address = URL.createObjectURL(new Blob([text], { type: kind }));
   const link = document.createElement("a");

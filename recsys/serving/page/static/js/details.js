@@ -1,10 +1,10 @@
-/** Everything the shop's feed says of a product, beside its image in large. */
+/** A dialog with a large image of a product and all its columns. */
 import { h, iconButton, image } from "./dom.js";
-import { categoryOf, columnName, money, stock, titleOf } from "./words.js";
+import { categoryOf, columnName, money, stock, titleOf } from "./format.js";
 
 const ORDER = ["id", "brand", "product_type", "google_product_category", "color", "size", "material", "pattern", "gender", "age_group", "price", "sale_price", "availability", "item_group_id"];
 
-/** Open the sheet. */
+/** Open the dialog. */
 export function showDetails(product) {
   const dialog = h("dialog.details", { "aria-labelledby": "details-title", on: { close: () => dialog.remove(), click: (e) => { if (e.target === dialog) dialog.close(); } } },
     h("div.panel-head", {}, h("h2", { id: "details-title" }, titleOf(product)), iconButton("close", "Close", () => dialog.close(), { class: "tip-below tip-left" })),

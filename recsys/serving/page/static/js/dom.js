@@ -1,4 +1,4 @@
-/** Elements, icons, images, announcements. What comes from data only ever becomes text and checked addresses. */
+/** Elements, icons, images and announcements. Data only ever becomes text and checked URLs. */
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -7,12 +7,12 @@ export function h(what, props = {}, ...children) {
   const [tag, ...classes] = what.split(".");
   const node = document.createElement(tag);
   if (classes.length) node.className = classes.join(" ");
-  for (const [name, value] of Object.entries(props)) give(node, name, value);
+  for (const [name, value] of Object.entries(props)) setProperty(node, name, value);
   node.append(...children.flat(Infinity).filter((c) => c !== null && c !== undefined && c !== false && c !== ""));
   return node;
 }
 
-function give(node, name, value) {
+function setProperty(node, name, value) {
   if (name === "on") {
     for (const [event, act] of Object.entries(value)) node.addEventListener(event, act);
   } else if (name === "data") {
@@ -26,7 +26,7 @@ function give(node, name, value) {
   }
 }
 
-/** Make one of the icons of the page. */
+/** Make an icon; one with a `label` is read out. */
 export function icon(name, label = "") {
   const svg = document.createElementNS(SVG, "svg");
   svg.setAttribute("class", "icon");
@@ -40,7 +40,7 @@ export function icon(name, label = "") {
   return svg;
 }
 
-/** Make a button that shows an icon and says what it does, to ears and to a pointer that rests on it. */
+/** Make an icon button with a label for screen readers and a tooltip. */
 export function iconButton(name, label, act, props = {}) {
   const { class: classes = "", tip = label, ...rest } = props;
   const node = h("button.round", { type: "button", "aria-label": label, "data-tip": tip, on: { click: act }, ...rest }, icon(name));
@@ -55,22 +55,22 @@ export function button(label, act, { kind = "button", icon: name = "", ...props 
   return node;
 }
 
-/** Replace what an element holds; the focus stays on what takes the place of what had it. */
+/** Replace the children of an element; the focus moves to the counterpart of the child that had it. */
 export function fill(node, ...children) {
   const at = document.activeElement;
   const held = at !== node && node.contains(at);
   node.replaceChildren(...children.flat(Infinity).filter((c) => c !== null && c !== undefined && c !== false && c !== ""));
-  if (held) (node.contains(at) ? at : likeness(node, at))?.focus({ preventScroll: true });
+  if (held) (node.contains(at) ? at : counterpart(node, at))?.focus({ preventScroll: true });
   return node;
 }
 
-function likeness(node, old) {
+function counterpart(node, old) {
   const all = [...node.querySelectorAll(old.tagName)];
   const by = (mark) => mark(old) && all.find((one) => mark(one) === mark(old));
   return by((e) => e.getAttribute("aria-label")) || by((e) => e.dataset.value) || by((e) => e.dataset.act) || by((e) => e.textContent) || null;
 }
 
-/** Return the address if a link may lead there: the web only, whatever the feed says. */
+/** Return the URL if it is http or https, else null. */
 export function webLink(address) {
   try {
     const url = new URL(address);
@@ -81,15 +81,15 @@ export function webLink(address) {
 }
 
 const WIDTHS = [96, 160, 320, 640];
-const OURS = /^\/images\/[0-9a-f]{64}$/;
+const IMAGE_PATH = /^\/images\/[0-9a-f]{64}$/;
 
 /**
- * Make a product's image, or a quiet stand-in where there is none or it cannot be had.
+ * Make a product's image, or a placeholder if it has none or the image does not load.
  * `sizes` as in HTML; `eager` for what is seen first.
  */
 export function image(product, { sizes, side = 320, eager = false, alt = "" } = {}) {
   const address = product?.image;
-  if (!OURS.test(address ?? "")) return noImage();
+  if (!IMAGE_PATH.test(address ?? "")) return noImage();
   const image = h("img", {
     alt, sizes, width: side, height: side, decoding: "async",
     loading: eager ? "eager" : "lazy",
@@ -106,27 +106,27 @@ function noImage() {
   return h("span.empty-image", {}, icon("image"), h("span", {}, "No image"));
 }
 
-const TOGETHER_MS = 1200;
-let saying = { words: "", at: 0 };
+const MERGE_MS = 1200;
+let announced = { words: "", at: 0 };
 
-/** Say something to a screen reader, politely; `urgent` interrupts. What is said at the same time is said together. */
-export function say(words, urgent = false) {
+/** Announce to screen readers; `urgent` interrupts. Messages within a second or so are read as one. */
+export function announce(words, urgent = false) {
   const place = document.getElementById(urgent ? "alarm" : "say");
   const now = performance.now();
   if (!urgent) {
-    saying = { words: now - saying.at < TOGETHER_MS && saying.words !== words ? `${saying.words} ${words}`.trim() : words, at: now };
+    announced = { words: now - announced.at < MERGE_MS && announced.words !== words ? `${announced.words} ${words}`.trim() : words, at: now };
   }
-  const all = urgent ? words : saying.words;
+  const all = urgent ? words : announced.words;
   place.textContent = "";
   requestAnimationFrame(() => { place.textContent = all; });
 }
 
 /** Call `act` once calls have paused for `ms`. */
-export function later(ms, act) {
+export function debounce(ms, act) {
   let timer = 0;
   const call = (...args) => { clearTimeout(timer); timer = setTimeout(act, ms, ...args); };
   call.cancel = () => clearTimeout(timer);
   return call;
 }
 
-export const calm = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
+export const prefersReducedMotion = () => matchMedia("(prefers-reduced-motion: reduce)").matches;

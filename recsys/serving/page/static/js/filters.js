@@ -1,12 +1,12 @@
-/** Facets: values with counts to narrow by, each counted with the other filters on; and the chips of what is on. */
+/** Filters with counts, each counted under all the others, and the chips of the active ones. */
 import { facets } from "./api.js";
 import { button, fill, h, icon } from "./dom.js";
-import { alter } from "./state.js";
-import { categoryTree } from "./tree.js";
+import { changeView } from "./state.js";
+import { categoryTree } from "./category_tree.js";
 import { priceRange } from "./price.js";
-import { categoryOf, columnName, money, valueName } from "./words.js";
+import { categoryOf, columnName, money, valueName } from "./format.js";
 
-/** Of the products seen last: chips need it also when nothing is shown. */
+/** Of the products shown last: the chips need it even when nothing is found. */
 let currency;
 
 const FIRST = 8;
@@ -14,21 +14,21 @@ const MOST = 200;
 const ORDER = ["product_type", "price", "availability", "brand", "color"];
 const FEW = 25;
 
-/** Build the filters; `update(view)` counts anew. */
+/** Build the filters; `update(view)` counts again. */
 export function filterPanel() {
   const body = h("div.filter-list");
   const node = h("section.filters", { "aria-label": "Filters" }, body);
   const sections = new Map(); // column → {node, draw}
   const wide = new Set();
-  let asked = "";
+  let requested = "";
   let running = null;
   let found = null;
-  let about = null; // category of the product that is asked about
+  let about = null; // category of the query product
 
   async function update(view, { fresh = false } = {}) {
     const key = JSON.stringify(view.filter);
-    if (key === asked && !fresh) return;
-    asked = key;
+    if (key === requested && !fresh) return;
+    requested = key;
     running?.abort();
     running = new AbortController();
     if (!sections.size) fill(body, [5, 3, 6].map((n) => h("div.filter", { "aria-hidden": "true" }, Array.from({ length: n }, () => h("i.skeleton.line")))));
@@ -37,8 +37,8 @@ export function filterPanel() {
       draw(view, found);
     } catch (problem) {
       if (problem.name === "AbortError") return;
-      asked = "";
-      if (!sections.size) fill(body, h("p.hint", {}, "The filters cannot be counted now. ", button("Try again", () => update(view), { kind: "ghost" })));
+      requested = "";
+      if (!sections.size) fill(body, h("p.hint", {}, "The filters cannot be loaded now. ", button("Try again", () => update(view), { kind: "ghost" })));
     }
   }
 
@@ -58,18 +58,18 @@ export function filterPanel() {
     nodes.forEach((n, i) => { if (body.children[i] !== n) body.insertBefore(n, body.children[i] ?? null); });
   }
 
-  /** Know the category of the product that is asked about. */
-  function learn(view, product) {
+  /** Open the category tree at the query product. */
+  function setProduct(view, product) {
     const same = about === categoryOf(product);
     about = categoryOf(product);
     if (found && !same) draw(view, found);
   }
 
 
-  return { node, update, learn };
+  return { node, update, setProduct };
 }
 
-/** Count every column under all filters but its own, so that other values of it can be added. */
+/** Count each column under all filters but its own, so that more of its values can be added. */
 async function counts(filter, signal) {
   const own = Object.keys(filter).filter((c) => c !== "price");
   const all = facets(filter, { limit: MOST, signal });
@@ -113,9 +113,9 @@ function valueRow(column, { value, count }, chosen) {
   return h("label.value", {}, box, h("span", {}, valueName(column, value)), h("span.quiet.number", {}, count.toLocaleString("en")));
 }
 
-/** Switch one value of a column on or off. */
+/** Turn one value of a column on or off. */
 export function toggle(column, value, on) {
-  alter((view) => {
+  changeView((view) => {
     const rest = (view.filter[column] ?? []).filter((v) => v !== value);
     return { filter: without(view.filter, column, on ? [...rest, value] : rest) };
   });
@@ -127,22 +127,22 @@ function without(filter, column, values) {
   return next;
 }
 
-/** What is on, as chips that take it off. */
+/** Chips of the active filters; each removes its filter. */
 export function filterChips(view, products) {
   currency ??= products.find((p) => p.currency)?.currency;
-  const off = (column, value) => alter((v) => ({ filter: without(v.filter, column, value === null ? [] : (v.filter[column] ?? []).filter((x) => x !== value)) }));
-  const chip = (words, label, drop) => h("span.chip", {}, h("span", { title: words }, words), iconless(label, drop));
+  const off = (column, value) => changeView((v) => ({ filter: without(v.filter, column, value === null ? [] : (v.filter[column] ?? []).filter((x) => x !== value)) }));
+  const chip = (words, label, drop) => h("span.chip", {}, h("span", { title: words }, words), removeButton(label, drop));
   const chips = Object.entries(view.filter).flatMap(([column, value]) => {
     if (column === "price") {
       const words = value.gte !== undefined && value.lte !== undefined ? `${money(value.gte, currency)} to ${money(value.lte, currency)}` : value.lte !== undefined ? `Up to ${money(value.lte, currency)}` : `From ${money(value.gte, currency)}`;
       return [chip(words, "Any price", () => off("price", null))];
     }
-    return value.map((v) => chip(valueName(column, v), `Without the filter ${valueName(column, v)}`, () => off(column, v)));
+    return value.map((v) => chip(valueName(column, v), `Remove the filter ${valueName(column, v)}`, () => off(column, v)));
   });
-  if (chips.length > 1) chips.push(button("Clear all", () => alter({ filter: {} }), { kind: "ghost" }));
+  if (chips.length > 1) chips.push(button("Clear all", () => changeView({ filter: {} }), { kind: "ghost" }));
   return chips;
 }
 
-const iconless = (label, drop) => h("button", { type: "button", "aria-label": label, on: { click: drop } }, icon("close"));
+const removeButton = (label, drop) => h("button", { type: "button", "aria-label": label, on: { click: drop } }, icon("close"));
 
 export const filterCount = (view) => Object.values(view.filter).reduce((n, v) => n + (Array.isArray(v) ? v.length : 1), 0);

@@ -1,19 +1,19 @@
-/** The page begins here: who is signed in, what the address says, and what is drawn where. */
+/** Entry point: the session, the view of the URL, and what is drawn where. */
 import { onChange } from "./actions.js";
-import { me, signOn } from "./api.js";
+import { session, loadSession } from "./api.js";
 import { searchBox, showWords } from "./combobox.js";
 import { fill, h, iconButton } from "./dom.js";
-import { choosePhoto, listenForPhotos } from "./drop.js";
-import { listenForKeys, showKeys } from "./keys.js";
-import { closePanel, panelFor, togglePanel } from "./panel.js";
-import { photosOfLink } from "./photos.js";
+import { choosePhoto, listenForPhotos } from "./photo_input.js";
+import { listenForKeys, showKeys } from "./keyboard.js";
+import { closePanel, showPanel, togglePanel } from "./panel.js";
+import { photosFromLink } from "./photos.js";
 import { results } from "./results.js";
-import { onRule } from "./rule_editor.js";
+import { onRuleChange } from "./rule_editor.js";
 import { rulesPage } from "./rules_list.js";
 import { shelfPage } from "./shelf.js";
-import { start } from "./start.js";
-import { alter, follow, go, now, read } from "./state.js";
-import { recall, remember, shelf } from "./store.js";
+import { start } from "./start_page.js";
+import { changeView, onViewChange, showView, currentView, parseAddress } from "./state.js";
+import { recall, remember, shelf } from "./storage.js";
 import "./why.js";
 
 const main = document.getElementById("main");
@@ -36,7 +36,7 @@ function show(view, before = null, how = "push") {
     ({ start, shelf: shelfPage, rules: rulesPage })[view.page](main, view);
     if (how === "push") scrollTo(0, 0);
   }
-  panelFor(view);
+  showPanel(view);
   if (how === "push" && before && (before.page !== view.page || before.id !== view.id)) main.focus({ preventScroll: true });
 }
 
@@ -61,7 +61,7 @@ function tools() {
   };
   showTheme();
   const held = h("span.count", { hidden: true });
-  const onShelf = iconButton("shelf", "Shelf", () => togglePanel(now(), "shelf"), { class: "wide tip-below tip-left", tip: "Shelf (S)", id: "shelf-button" });
+  const onShelf = iconButton("shelf", "Shelf", () => togglePanel(currentView(), "shelf"), { class: "wide tip-below tip-left", tip: "Shelf (S)", id: "shelf-button" });
   onShelf.append(h("b", {}, "Shelf"), held);
   const counted = () => {
     const n = shelf.all().length;
@@ -71,30 +71,30 @@ function tools() {
   };
   shelf.follow(counted);
   counted();
-  fill(document.getElementById("tools"), iconButton("rules", "Rules", () => togglePanel(now(), "rules"), { class: "tip-below", tip: "Rules (R)" }), theme,
+  fill(document.getElementById("tools"), iconButton("rules", "Rules", () => togglePanel(currentView(), "rules"), { class: "tip-below", tip: "Rules (R)" }), theme,
     iconButton("help", "Keys", showKeys, { class: "optional tip-below", tip: "Keys (?)" }), onShelf, h("span", { id: "me" }));
 }
 
-/** Who is signed in, and the way out, where keys are on. */
+/** Show who is signed in and a way to sign out, if the service has keys. */
 function showMe() {
-  const { auth, author, role } = me();
+  const { auth, author, role } = session();
   if (!auth) return;
   const form = h("form", { method: "post", action: "/logout" }, h("button.button", { type: "submit" }, "Sign out"));
-  const sheet = h("div.me-sheet.surface", { id: "me-sheet", popover: "auto" }, h("p", {}, h("b", {}, author)), h("p.hint", {}, { read: "You can look; rules and judgements need another key.", merchandise: "You can make rules and judge.", admin: "You can change everybody’s rules." }[role]), form);
+  const sheet = h("div.me-sheet.surface", { id: "me-sheet", popover: "auto" }, h("p", {}, h("b", {}, author)), h("p.hint", {}, { read: "You can search; rules and judgements need another key.", merchandise: "You can make rules and judge.", admin: "You can change everybody’s rules." }[role]), form);
   const open = iconButton("user", `Signed in as ${author}`, () => {}, { tip: null, popovertarget: "me-sheet" });
   fill(document.getElementById("me"), open, sheet);
 }
 
 // -- begin ----------------------------------------------------------------------------------------
 
-/** Links of this page change the address and nothing is loaded anew. */
+/** Links within the page change the URL without loading the page again. */
 document.addEventListener("click", (event) => {
   const link = event.target.closest?.("a[href]");
   if (!link || event.defaultPrevented || event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey || link.target) return;
   const url = new URL(link.href);
   if (url.origin !== location.origin || url.hash || !/^\/($|search$|similar\/|shelf$|rules$)/.test(url.pathname)) return;
   event.preventDefault();
-  go(read(url.href));
+  showView(parseAddress(url.href));
 });
 document.getElementById("shade").addEventListener("click", closePanel);
 
@@ -103,14 +103,14 @@ async function begin() {
   searchBox(document.getElementById("find"), () => choosePhoto());
   listenForKeys();
   listenForPhotos();
-  follow(show);
+  onViewChange(show);
   const refresh = (options) => finding?.refresh(options);
   onChange(refresh);
-  onRule(() => { refresh(); });
-  const signed = signOn().catch(() => null);
-  const brought = await photosOfLink();
-  if (brought.length) alter({ page: "find", photos: brought }, { replace: true });
-  else show(now(), null, performance.getEntriesByType("navigation")[0]?.type === "navigate" ? "first" : "back");
+  onRuleChange(() => { refresh(); });
+  const signed = loadSession().catch(() => null);
+  const brought = await photosFromLink();
+  if (brought.length) changeView({ page: "find", photos: brought }, { replace: true });
+  else show(currentView(), null, performance.getEntriesByType("navigation")[0]?.type === "navigate" ? "first" : "back");
   await signed;
   showMe();
   refresh({ quiet: true });

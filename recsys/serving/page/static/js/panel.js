@@ -1,36 +1,36 @@
-/** The panel at the side: why, rules, one rule, the shelf. One at a time, named in the address. */
+/** The side panel: why, rules, one rule or the shelf; which one is in the URL. */
 import { fill, h, iconButton } from "./dom.js";
-import { alter } from "./state.js";
+import { changeView } from "./state.js";
 
 const TITLES = { why: "Why is it here?", rules: "Rules", rule: "Rule", shelf: "Shelf" };
 const makers = new Map();
 let drawn = "";
 let opener = null;
-let current = { answer: null, items: [] };
+let current = { response: null, items: [] };
 
-/** Say how a panel is drawn: `make(body, view, head)`; it may return `{follow()}` to hear of new answers. */
+/** Define a panel: `make(body, view, head)` draws it and may return `{follow()}`, called for new results. */
 export const definePanel = (name, make) => makers.set(name, make);
 export const isPanel = (name) => makers.has(name);
 
-/** What the main view shows, for panels that speak of it. */
-export function answerPanel(answer, items) {
-  current = { answer, items };
+/** Tell the panel what the main view shows. */
+export function updatePanel(response, items) {
+  current = { response, items };
   shown?.follow?.();
 }
-export const shownAnswer = () => current;
+export const shownResults = () => current;
 
 let shown = null;
 
-/** On narrow screens the panel lies over the page: what is under it is out of reach until it is closed. */
+/** On narrow screens the panel covers the page, which is inert until the panel is closed. */
 const overlays = matchMedia("(max-width: 1199px)");
-function shutOff() {
+function blockPage() {
   const over = overlays.matches && !document.getElementById("panel").hidden;
   for (const node of document.querySelectorAll("#main, .top")) node.inert = over;
 }
-overlays.addEventListener("change", shutOff);
+overlays.addEventListener("change", blockPage);
 
-/** Follow the address. */
-export function panelFor(view) {
+/** Show the panel of a view. */
+export function showPanel(view) {
   const node = document.getElementById("panel");
   const name = makers.has(view.panel) ? view.panel : "";
   const key = `${name}:${view.about ?? ""}`;
@@ -43,7 +43,7 @@ export function panelFor(view) {
     const inside = node.contains(document.activeElement);
     node.hidden = true;
     fill(node);
-    shutOff();
+    blockPage();
     if (inside && opener?.isConnected) opener.focus();
     opener = null;
     return;
@@ -55,13 +55,13 @@ export function panelFor(view) {
   fill(node, head, body);
   node.setAttribute("aria-labelledby", "panel-title");
   node.hidden = false;
-  shutOff();
+  blockPage();
   shown = makers.get(name)(body, view, head) ?? null;
   if (was !== name || name === "rule") title.focus({ preventScroll: true });
 }
 
 export function closePanel() {
-  alter({ panel: "", about: null });
+  changeView({ panel: "", about: null });
 }
 
-export const togglePanel = (view, name) => alter(view.panel === name ? { panel: "", about: null } : { panel: name, about: null });
+export const togglePanel = (view, name) => changeView(view.panel === name ? { panel: "", about: null } : { panel: name, about: null });

@@ -1,6 +1,6 @@
 /**
- * Photographs that are searched by: read, turned upright, made small, without where they were taken. They stay
- * on this device (IndexedDB) under a key that the address names; a copied link carries a small one along.
+ * Photographs to search by: turned upright and shrunk, without their metadata. They stay on this device
+ * (IndexedDB) under a key that the URL names; a copied link carries a small version.
  */
 import { h } from "./dom.js";
 
@@ -11,7 +11,7 @@ const memory = new Map();
 
 export class UnreadablePhoto extends Error {}
 
-/** Take files or blobs; returns their keys. Raises {@link UnreadablePhoto} for what is no image. */
+/** Keep files or blobs and return their keys. Throws {@link UnreadablePhoto} if one is not an image. */
 export async function keepPhotos(files) {
   const keys = [];
   for (const file of files) {
@@ -24,7 +24,7 @@ export async function keepPhotos(files) {
   return keys;
 }
 
-/** The image behind a key, or null where this device has none. */
+/** Return the photograph of a key, or null if it is not on this device. */
 export async function photo(key) {
   if (!memory.has(key)) {
     const blob = await take(key).catch(() => null);
@@ -34,7 +34,7 @@ export async function photo(key) {
   return memory.get(key);
 }
 
-/** What the service is sent: data addresses. Keys without an image are left out. */
+/** Return data URLs for the request; keys without a photograph are left out. */
 export async function photoData(keys) {
   const blobs = (await Promise.all(keys.map(photo))).filter(Boolean);
   return Promise.all(blobs.map(dataAddress));
@@ -53,15 +53,15 @@ export function photoImage(key, alt = "Your photograph") {
   return image;
 }
 
-/** The photographs as the fragment of a link to share: small, and never sent to the server in an address. */
+/** The photographs as the fragment of a link: small, and browsers do not send fragments to servers. */
 export async function photoFragment(keys) {
   const blobs = (await Promise.all(keys.map(photo))).filter(Boolean);
   const small = await Promise.all(blobs.map(async (b) => (await dataAddress(await shrink(b, LINK_SIDE, 0.8))).split(",")[1]));
   return small.length ? `#photos=${small.map((s) => s.replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "")).join(".")}` : "";
 }
 
-/** Take over photographs that a shared link brought; returns their keys. */
-export async function photosOfLink() {
+/** Keep the photographs of a shared link and return their keys. */
+export async function photosFromLink() {
   if (!location.hash.startsWith("#photos=")) return [];
   const texts = location.hash.slice(8).split(".").slice(0, 8);
   history.replaceState(history.state, "", location.pathname + location.search);
@@ -85,7 +85,7 @@ async function shrink(file, side, quality = 0.9) {
   canvas.width = Math.max(1, Math.round(bitmap.width * scale));
   canvas.height = Math.max(1, Math.round(bitmap.height * scale));
   const pen = canvas.getContext("2d");
-  pen.fillStyle = "#fff"; // transparent images stand on white, as in a shop
+  pen.fillStyle = "#fff"; // transparent images get a white background, as in a shop
   pen.fillRect(0, 0, canvas.width, canvas.height);
   pen.imageSmoothingQuality = "high";
   pen.drawImage(bitmap, 0, 0, canvas.width, canvas.height);

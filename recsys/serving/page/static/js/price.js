@@ -1,8 +1,8 @@
-/** The price: two fields, and two handles on one track where the shop's range is known. */
+/** The price filter: two fields and a slider with two handles. */
 import { h } from "./dom.js";
-import { alter } from "./state.js";
+import { changeView } from "./state.js";
 
-/** Draw it; `range` is `{min, max}` of what the other filters leave. */
+/** Draw it; `range` is the `{min, max}` under the other filters. */
 export function priceRange(range, view) {
   const at = view.filter.price ?? {};
   const low = Math.floor(range.min);
@@ -15,7 +15,7 @@ export function priceRange(range, view) {
     let [gte, lte] = [number(from), number(to)];
     if (gte !== undefined && lte !== undefined && gte > lte) [gte, lte] = [lte, gte];
     const price = { ...(gte > 0 && { gte }), ...(lte !== undefined && { lte }) };
-    alter((v) => {
+    changeView((v) => {
       const { price: _, ...rest } = v.filter;
       return { filter: Object.keys(price).length ? { ...rest, price } : rest };
     });

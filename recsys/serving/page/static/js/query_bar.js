@@ -1,18 +1,18 @@
-/** What is looked for: the product's own panel, or words and photographs; what it is leaned to and from. */
-import { product as productOf } from "./api.js";
+/** The query: a product, words or photographs, and what steers the search. */
+import { product as getProduct } from "./api.js";
 import { prices, shelfButton } from "./card.js";
 import { showDetails } from "./details.js";
 import { button, fill, h, icon, iconButton, image, webLink } from "./dom.js";
 import { photo, photoFragment, photoImage } from "./photos.js";
 import { sliders } from "./sliders.js";
-import { alter, now, write } from "./state.js";
+import { changeView, currentView, addressOfView } from "./state.js";
 import { toast } from "./toast.js";
-import { leaf, titleOf } from "./words.js";
+import { leaf, titleOf } from "./format.js";
 
-/** Build the bar; `update(view, answer)` follows what is shown. */
+/** Build the bar; `update(view, response, product)` redraws it. */
 export function queryBar() {
-  const main = h("div.asked");
-  const leaning = h("div.chips", { role: "group", "aria-label": "What the search leans on" });
+  const main = h("div.query-main");
+  const steering = h("div.chips", { role: "group", "aria-label": "What steers the search" });
   const controls = sliders();
   const words = wordsField();
   const steer = h("div.steer", { id: "steer" }, controls.node, h("div.steer-foot", {}, controls.reset, words.node));
@@ -20,23 +20,23 @@ export function queryBar() {
     const open = steer.classList.toggle("open");
     tune.setAttribute("aria-expanded", String(open));
   }, { icon: "rules", kind: "button fine-tune", "aria-expanded": "false", "aria-controls": "steer" });
-  const node = h("section.query.surface", { "aria-label": "What you look for" }, main, tune, steer, leaning);
+  const node = h("section.query.surface", { "aria-label": "What you look for" }, main, tune, steer, steering);
   let drawn = "";
   return {
     node,
-    update(view, answer, product) {
+    update(view, response, product) {
       node.hidden = view.id !== null && product === null;
       const print = JSON.stringify([view.id, view.id === null && view.text, view.photos, product === undefined ? "?" : product, view.like.length]);
       if (print !== drawn) { drawn = print; draw(main, view, product); }
-      drawLeaning(leaning, view);
+      drawSteering(steering, view);
       words.update(view);
-      controls.update(view, answer);
+      controls.update(view, response);
     },
   };
 }
 
 function draw(main, view, product) {
-  main.className = "asked";
+  main.className = "query-main";
   if (view.id !== null && product === null) fill(main);
   else if (view.id !== null) drawProduct(main, view, product);
   else if (view.photos.length) drawPhotos(main, view);
@@ -55,13 +55,13 @@ function drawProduct(main, view, product) {
     h("div.facts", {},
       h("p.kicker", {}, "Similar to"),
       h("h1", {}, titleOf(product)),
-      path.length > 0 && h("nav.trail", { "aria-label": "Category" }, path.map((p, i) => [i > 0 && h("span", { "aria-hidden": "true" }, "›"), h("a", { href: write({ ...view, filter: { ...view.filter, product_type: [p] } }), title: `Show only ${leaf(p)}` }, leaf(p))])),
+      path.length > 0 && h("nav.trail", { "aria-label": "Category" }, path.map((p, i) => [i > 0 && h("span", { "aria-hidden": "true" }, "›"), h("a", { href: addressOfView({ ...view, filter: { ...view.filter, product_type: [p] } }), title: `Show only ${leaf(p)}` }, leaf(p))])),
       h("p.meta", {}, [product.brand, product.color, product.material, product.size].filter(Boolean).join(" · ")),
       prices(product),
       h("div.tools", {},
         h("span.id", {}, h("code", {}, product.id), iconButton("duplicate", `Copy the id ${product.id}`, () => copy(product.id, "The id"), { class: "small", tip: "Copy the id" })),
         shelfButton(product, "small"),
-        iconButton("rules", "Rules for this product", () => alter({ panel: now().panel === "rules" ? "" : "rules", about: null }), { class: "small", tip: "Rules" }),
+        iconButton("rules", "Rules for this product", () => changeView({ panel: currentView().panel === "rules" ? "" : "rules", about: null }), { class: "small", tip: "Rules" }),
         iconButton("link", "Copy a link to this view", copyLink, { class: "small", tip: "Copy link" }),
         link && h("a.round.small", { href: link, target: "_blank", rel: "noopener noreferrer", "aria-label": "Open in the shop (new tab)", "data-tip": "Open in the shop" }, icon("out")))));
 }
@@ -71,12 +71,12 @@ function drawPhotos(main, view) {
   fill(main, h("div.portrait.photos", {}, view.photos.slice(0, 4).map((key) => photoImage(key, "Your photograph"))),
     h("div.facts", {}, h("p.kicker", {}, many ? "Looks like your photographs" : "Looks like your photograph"),
       h("h1", {}, view.text ? `and “${view.text}”` : "What looks alike"),
-      h("p.quiet", {}, "Turned upright and made small on this device; where it was taken is not sent along."),
+      h("p.quiet", {}, "Turned upright and made smaller on this device; the place where it was taken is not sent."),
       h("div.tools", {}, button("Copy link", copyLink, { icon: "link", kind: "ghost" }))));
   Promise.all(view.photos.map(photo)).then((all) => {
     if (all.every(Boolean)) return;
     fill(main, h("div.portrait", {}, h("span.empty-image", {}, icon("camera"))), h("div.facts", {}, h("p.kicker", {}, "A photograph"),
-      h("h1", {}, "The photograph is not on this device"), h("p.quiet", {}, "It stayed where it was chosen. Choose it again, or ask for a link made with “Copy link”: that one carries the photograph along.")));
+      h("h1", {}, "The photograph is not on this device"), h("p.quiet", {}, "It is only on the device where it was chosen. Choose it again, or ask for a link made with “Copy link”, which includes the photograph.")));
   });
 }
 
@@ -87,12 +87,12 @@ function drawWords(main, view) {
     h("div.tools", {}, button("Copy link", copyLink, { icon: "link", kind: "ghost" }))));
 }
 
-function drawLeaning(place, view) {
+function drawSteering(place, view) {
   const chips = [
-    view.id !== null && view.text && chip("search", `“${view.text}”`, "", () => alter({ text: "" }), `Without the words ${view.text}`),
-    ...view.like.filter((id) => id !== view.id).map((id) => productChip(id, "more", () => alter({ like: view.like.filter((x) => x !== id) }))),
-    ...view.unlike.map((id) => productChip(id, "less", () => alter({ unlike: view.unlike.filter((x) => x !== id) }))),
-    view.photos.length > 0 && view.id !== null && chip("camera", "Your photograph", "", () => alter({ photos: [] }), "Without the photograph"),
+    view.id !== null && view.text && chip("search", `“${view.text}”`, "", () => changeView({ text: "" }), `Remove the words ${view.text}`),
+    ...view.like.filter((id) => id !== view.id).map((id) => productChip(id, "more", () => changeView({ like: view.like.filter((x) => x !== id) }))),
+    ...view.unlike.map((id) => productChip(id, "less", () => changeView({ unlike: view.unlike.filter((x) => x !== id) }))),
+    view.photos.length > 0 && view.id !== null && chip("camera", "Your photograph", "", () => changeView({ photos: [] }), "Remove the photograph"),
   ];
   const key = JSON.stringify([view.text, view.like, view.unlike, view.photos, view.id]);
   if (place.dataset.key === key) return;
@@ -107,21 +107,21 @@ function chip(name, words, kind, drop, label) {
 
 function productChip(id, kind, drop) {
   const words = h("span", { title: id }, id);
-  const node = h(`span.chip.tiny.${kind}`, {}, icon(kind), h("span.hidden", {}, kind === "more" ? "More like " : "Less like "), words, h("button", { type: "button", "aria-label": `No longer ${kind} like ${id}`, on: { click: drop } }, icon("close")));
-  productOf(id).then((p) => {
+  const node = h(`span.chip.tiny.${kind}`, {}, icon(kind), h("span.hidden", {}, kind === "more" ? "More like " : "Less like "), words, h("button", { type: "button", "aria-label": `Remove “${kind} like” ${id}`, on: { click: drop } }, icon("close")));
+  getProduct(id).then((p) => {
     if (!p) return;
     words.textContent = titleOf(p);
     words.title = titleOf(p);
     node.querySelector(".icon").after(image(p, { side: 96, sizes: "24px" }));
-    node.lastChild.setAttribute("aria-label", `No longer ${kind} like ${titleOf(p)}`);
+    node.lastChild.setAttribute("aria-label", `Remove “${kind} like” ${titleOf(p)}`);
   }).catch(() => null);
   return node;
 }
 
-/** "… but in blue": words on top of a product or a photograph. */
+/** "… but in blue": words added to a product or a photograph. */
 function wordsField() {
   const input = h("input.input", { type: "text", maxlength: "200", placeholder: "Add words: “in blue”", "aria-label": "Add words to this search", enterkeyhint: "search" });
-  const node = h("form.add-words", { on: { submit: (e) => { e.preventDefault(); const text = input.value.trim(); if (text) { input.value = ""; alter({ text }); } } } }, input,
+  const node = h("form.add-words", { on: { submit: (e) => { e.preventDefault(); const text = input.value.trim(); if (text) { input.value = ""; changeView({ text }); } } } }, input,
     h("button.button", { type: "submit" }, "Add"));
   return { node, update(view) { node.hidden = view.id === null && !view.photos.length; } };
 }
@@ -135,9 +135,9 @@ export async function copy(text, what) {
   }
 }
 
-/** Copy the address of what is shown; photographs travel along, small. */
+/** Copy the URL of the view, with small versions of its photographs. */
 export async function copyLink() {
-  const view = now();
-  await copy(location.origin + write(view) + await photoFragment(view.photos), "The link");
+  const view = currentView();
+  await copy(location.origin + addressOfView(view) + await photoFragment(view.photos), "The link");
 }
 

@@ -1,19 +1,19 @@
-/** The main view: what is looked for, filters, and the products found, alone or beside another encoder's. */
+/** The main view: the query, filters and the products found, alone or beside an earlier version's. */
 import { labelOf, lessLike, loadJudgements, moreLike, setLabel, setRule } from "./actions.js";
-import { mayChange, product as productOf } from "./api.js";
-import { answerable, asked, asking } from "./ask.js";
-import { besideBar, compare, compareHead, otherSide } from "./beside.js";
-import { button, fill, h, icon, say } from "./dom.js";
+import { mayChange, product as getProduct } from "./api.js";
+import { hasQuery, requestBody, pagedSearch } from "./paged_search.js";
+import { comparisonBar, compare, compareHead, differences } from "./compare.js";
+import { button, fill, h, icon, announce } from "./dom.js";
 import { filterChips, filterCount, filterPanel } from "./filters.js";
 import { columns, grid } from "./grid.js";
-import { answerPanel } from "./panel.js";
+import { updatePanel } from "./panel.js";
 import { queryBar } from "./query_bar.js";
-import { rulesStrip } from "./strip.js";
-import { alter, heldBefore, holding, kindOf, now, sameQuestion, sameSubject, subject } from "./state.js";
-import { brief, recent } from "./store.js";
+import { rulesSummary } from "./rules_summary.js";
+import { changeView, savedPosition, rememberCount, kindOf, currentView, sameQuery, sameSubject, subject } from "./state.js";
+import { summary, recent } from "./storage.js";
 import { notice } from "./toast.js";
-import { count } from "./words.js";
-import { answered, showProblem } from "./trouble.js";
+import { count } from "./format.js";
+import { resetRetries, showProblem } from "./errors.js";
 
 const FIRST_ROW = 6;
 
@@ -21,9 +21,9 @@ const FIRST_ROW = 6;
 export function results(place) {
   const bar = queryBar();
   const filters = filterPanel();
-  const does = { like: moreLike, unlike: lessLike, rule: setRule, judge: setLabel, why: (item) => alter({ panel: "why", about: item.id }) };
-  const here = grid(does);
-  const there = grid(does, { label: "The other list", small: true });
+  const handlers = { like: moreLike, unlike: lessLike, rule: setRule, judge: setLabel, why: (item) => changeView({ panel: "why", about: item.id }) };
+  const here = grid(handlers);
+  const there = grid(handlers, { label: "The other list", small: true });
   const head = h("div.results-head");
   const strip = h("div");
   const body = h("div.grids");
@@ -31,18 +31,18 @@ export function results(place) {
   const side = h("div.side", {}, filters.node);
   const products = h("section.results", { "aria-label": "Products found" }, head, strip, body, foot);
   const watch = new IntersectionObserver((seen) => { if (seen.some((s) => s.isIntersecting)) more(); }, { rootMargin: "600px" });
-  let running = null; // AbortController of what is being asked
+  let running = null; // AbortController of the requests in flight
   let list = null;
   let other = null;
-  let alone = null; // why there is nothing to compare with
+  let failure = null; // why the other side cannot be shown
   let product;
   fill(place, h("div.find", {}, bar.node, h("div.columns", {}, side, products)));
 
   async function update(view, before, how) {
-    const same = before && sameQuestion(view, before) && list;
+    const same = before && sameQuery(view, before) && list;
     const about = before && sameSubject(view, before) && list;
     if (!about) product = view.id === null ? null : undefined;
-    bar.update(view, list?.state.answer, product);
+    bar.update(view, list?.state.response, product);
     filters.update(view);
     if (same) { drawAll(view); return; }
     if (!about) {
@@ -52,39 +52,39 @@ export function results(place) {
       fill(body, here.node);
       fill(foot);
       fill(strip);
-      fill(head, h("h2", {}, "Looking …"));
+      fill(head, h("h2", {}, "Searching …"));
     } else body.classList.add("stale");
-    await ask(view, { count: how === "back" ? heldBefore().count : 0, y: how === "back" ? heldBefore().y : null });
+    await load(view, { count: how === "back" ? savedPosition().count : 0, y: how === "back" ? savedPosition().y : null });
   }
 
-  async function ask(view, { count: held = 0, y = null, fresh = false } = {}) {
+  async function load(view, { count: held = 0, y = null, fresh = false } = {}) {
     running?.abort();
     side.hidden = false;
     if (view.id !== null && !product) bar.update(view, null, product = undefined);
     const turn = running = new AbortController();
     const options = { signal: turn.signal, fresh };
     try {
-      const [mine, theirs] = await Promise.all([asked(view), view.beside ? asked(view, view.beside) : null]);
+      const [mine, theirs] = await Promise.all([requestBody(view), view.compare ? requestBody(view, view.compare) : null]);
       if (turn.signal.aborted) return;
-      if (!answerable(mine)) { bar.update(view, null, null); fill(body); fill(foot); fill(strip); fill(head); return; }
-      const [a, b] = [asking(mine), theirs && asking(theirs)];
-      const shown = view.id === null ? null : productOf(view.id).catch(() => null);
+      if (!hasQuery(mine)) { bar.update(view, null, null); fill(body); fill(foot); fill(strip); fill(head); return; }
+      const [a, b] = [pagedSearch(mine), theirs && pagedSearch(theirs)];
+      const shown = view.id === null ? null : getProduct(view.id).catch(() => null);
       const judged = loadJudgements(subject(view)).catch(() => null);
       const [, failed] = await Promise.all([a.first(held, options), b?.first(held, options).then(() => null, (problem) => problem)]);
       if (turn.signal.aborted) return;
-      [list, other, alone] = [a, failed ? null : b, failed ?? null];
-      answered();
+      [list, other, failure] = [a, failed ? null : b, failed ?? null];
+      resetRetries();
       body.classList.remove("stale");
-      drawAll(now());
+      drawAll(currentView());
       if (y !== null) scrollTo(0, y);
-      say(`${count(list.state.items.length, "product")} shown.`);
+      announce(`${count(list.state.items.length, "product")} shown.`);
       product = await shown;
       if (turn.signal.aborted) return;
-      if (product) { recent.first(brief(product)); document.title = `${product.title ?? product.id}: similar products`; }
-      bar.update(now(), list.state.answer, product);
-      filters.learn(now(), product);
+      if (product) { recent.first(summary(product)); document.title = `${product.title ?? product.id}: similar products`; }
+      bar.update(currentView(), list.state.response, product);
+      filters.setProduct(currentView(), product);
       await judged;
-      if (!turn.signal.aborted) drawGrids(now());
+      if (!turn.signal.aborted) drawGrids(currentView());
     } catch (problem) {
       if (problem.name === "AbortError" || turn.signal.aborted) return;
       body.classList.remove("stale");
@@ -94,7 +94,7 @@ export function results(place) {
       fill(head);
       side.hidden = true;
       if (!product) bar.update(view, null, null);
-      showProblem(body, problem, view, () => ask(now(), { fresh: true }));
+      showProblem(body, problem, view, () => load(currentView(), { fresh: true }));
     }
   }
 
@@ -104,7 +104,7 @@ export function results(place) {
     list.growing = true;
     try {
       await Promise.all([list.more({ signal: turn.signal }), other && !other.state.done ? other.more({ signal: turn.signal }) : null]);
-      if (!turn.signal.aborted) { drawGrids(now()); drawFoot(); say(`${count(list.state.items.length, "product")} shown.`); }
+      if (!turn.signal.aborted) { drawGrids(currentView()); drawFoot(); announce(`${count(list.state.items.length, "product")} shown.`); }
     } catch (problem) {
       if (problem.name !== "AbortError") fill(foot, h("p.hint", {}, `${problem.message} `, button("Try again", more, { kind: "ghost" })));
     } finally {
@@ -114,37 +114,37 @@ export function results(place) {
 
   function drawAll(view) {
     if (!list) return;
-    bar.update(view, list.state.answer, product);
+    bar.update(view, list.state.response, product);
     drawHead(view);
-    filters.learn(view, product);
-    fill(strip, rulesStrip(view, list.state.answer), view.beside && besideBar(view, list.state.answer, other?.state.answer, alone));
+    filters.setProduct(view, product);
+    fill(strip, rulesSummary(view, list.state.response), view.compare && comparisonBar(view, list.state.response, other?.state.response, failure));
     drawGrids(view);
     drawFoot();
   }
 
   function drawGrids(view) {
     const items = list.state.items;
-    holding(items.length);
+    rememberCount(items.length);
     if (!items.length) { drawNothing(view); return; }
     const eager = Math.max(FIRST_ROW, columns([...here.node.children]));
-    const { image_weight: weight } = list.state.answer;
+    const { image_weight: weight } = list.state.response;
     const best = Math.max(...items.map((i) => i.score));
     const plain = (item, index) => ({ kind: kindOf(view), weight, best, subject: subject(view), label: labelOf(item.id), mayChange: mayChange(), eager: index < eager });
-    const pair = other && [otherSide(items, other.state.items), otherSide(other.state.items, items)];
+    const pair = other && [differences(items, other.state.items), differences(other.state.items, items)];
     here.show(items, (item, i) => ({ ...plain(item, i), ...pair?.[0](item, i) }));
     if (other) there.show(other.state.items, (item, i) => ({ ...plain(item, i), ...pair[1](item, i) }));
-    const wanted = other ? [h("div.sides", {}, h("div", {}, compareHead(list.state.answer, true), here.node), h("div", {}, compareHead(other.state.answer, false), there.node))] : [here.node];
+    const wanted = other ? [h("div.sides", {}, h("div", {}, compareHead(list.state.response, true), here.node), h("div", {}, compareHead(other.state.response, false), there.node))] : [here.node];
     here.node.classList.toggle("small", Boolean(other));
     if (other || body.firstChild !== here.node) fill(body, wanted);
-    answerPanel(list.state.answer, [...items, ...(other?.state.items ?? [])]);
+    updatePanel(list.state.response, [...items, ...(other?.state.items ?? [])]);
   }
 
   function drawNothing(view) {
     const narrowed = filterCount(view) > 0;
     notice(body, {
-      icon: icon("filter"), title: narrowed ? "Nothing passes these filters" : "Nothing was found",
-      words: [narrowed ? "Take one off, or start again with all products." : "Try other words, or another product."],
-      actions: narrowed ? [button("Clear all filters", () => alter({ filter: {} }), { kind: "button main" })] : [],
+      icon: icon("filter"), title: narrowed ? "No products match these filters" : "No products found",
+      words: [narrowed ? "Remove one, or clear them all." : "Try other words, or another product."],
+      actions: narrowed ? [button("Clear all filters", () => changeView({ filter: {} }), { kind: "button main" })] : [],
     });
   }
 
@@ -155,8 +155,8 @@ export function results(place) {
       h("h2", {}, done ? count(items.length, "product") : `The ${items.length} closest`, !done && h("span.quiet", {}, " and more below")),
       h("div.results-tools", {},
         button(filterCount(view) ? `Filters (${filterCount(view)})` : "Filters", openFilters, { icon: "filter", kind: "button open-filters" }),
-        h("label.switch", {}, h("input", { type: "checkbox", role: "switch", checked: view.collapse, on: { change: (e) => alter({ collapse: e.target.checked }) } }), "Collapse variants"),
-        button(h("span", {}, "Compare"), compare, { icon: "compare", kind: "button compare", "aria-label": "Compare with an earlier version", "aria-pressed": String(Boolean(view.beside)) })),
+        h("label.switch", {}, h("input", { type: "checkbox", role: "switch", checked: view.collapse, on: { change: (e) => changeView({ collapse: e.target.checked }) } }), "Group variants"),
+        button(h("span", {}, "Compare"), compare, { icon: "compare", kind: "button compare", "aria-label": "Compare with an earlier version", "aria-pressed": String(Boolean(view.compare)) })),
       chips.length > 0 && h("div.chips", { role: "group", "aria-label": "Filters that are on" }, chips));
   }
 
@@ -179,14 +179,13 @@ export function results(place) {
 
   return {
     update,
-    /** Ask again: a rule was changed; `quiet` only draws anew, for judgements. */
+    /** Load the list again after a rule changed; `quiet` only redraws it, after a judgement. */
     async refresh({ quiet = false } = {}) {
       if (!list) return;
-      if (quiet) { drawGrids(now()); return; }
+      if (quiet) { drawGrids(currentView()); return; }
       body.classList.add("stale");
-      await ask(now(), { count: list.state.items.length, fresh: true });
+      await load(currentView(), { count: list.state.items.length, fresh: true });
     },
-    question: () => asked(now()),
     leave() { running?.abort(); watch.disconnect(); },
   };
 }

@@ -1,20 +1,20 @@
-/** One rule: what it does, to what, where, from when until when, and why; tried before it is kept. */
-import { asked } from "./ask.js";
-import { addRule, changeRule, me, mayChange, product as productOf, rule as ruleOf, signOn } from "./api.js";
-import { endOne } from "./actions.js";
-import { button, fill, h, icon, say } from "./dom.js";
+/** The form of one rule, with a preview of what it would do. */
+import { requestBody } from "./paged_search.js";
+import { addRule, changeRule, session, mayChange, product as getProduct, rule as getRule, loadSession } from "./api.js";
+import { endRuleFrom } from "./actions.js";
+import { button, fill, h, icon, announce } from "./dom.js";
 import { definePanel } from "./panel.js";
 import { history } from "./rule_history.js";
 import { preview } from "./rule_preview.js";
 import { chooser, choices, dateField, fromDay, toDay, untilDay } from "./rule_fields.js";
-import { alter, now, subject } from "./state.js";
-import { recent } from "./store.js";
-import { complain, toast } from "./toast.js";
-import { ACTIONS, categoryOf, ruleTime, ruleWords, strengthWords, titleOf } from "./words.js";
+import { changeView, currentView, subject } from "./state.js";
+import { recent } from "./storage.js";
+import { showError, toast } from "./toast.js";
+import { ACTIONS, categoryOf, ruleTime, ruleWords, strengthWords, titleOf } from "./format.js";
 
 let changed = () => {};
-/** Be told when a rule was made or changed. */
-export const onRule = (act) => { changed = act; };
+/** Register what to call when a rule was created or changed. */
+export const onRuleChange = (act) => { changed = act; };
 
 definePanel("rule", (body, view, head) => {
   const [, action, id] = view.about?.startsWith("new") ? view.about.split(/:(\w+):/) : [];
@@ -24,22 +24,22 @@ definePanel("rule", (body, view, head) => {
 });
 
 async function open(body, about, action = "pin", id = "") {
-  await signOn();
-  if (!about?.startsWith("new")) { edit(body, await ruleOf(about)); return; }
-  const place = subject(now());
+  await loadSession();
+  if (!about?.startsWith("new")) { edit(body, await getRule(about)); return; }
+  const place = subject(currentView());
   const scope = place !== null ? { scope: "product", scope_value: place } : { scope: "everywhere", scope_value: "" };
-  edit(body, { id: 0, action, target: "product", target_value: id, ...scope, strength: 0.1, position: 0, starts_at: null, expires_at: null, reason: "", author: me().author });
+  edit(body, { id: 0, action, target: "product", target_value: id, ...scope, strength: 0.1, position: 0, starts_at: null, expires_at: null, reason: "", author: session().author });
 }
 
 function edit(body, stored) {
   const isNew = stored.id === 0;
-  const may = mayChange() && (isNew || me().role === "admin" || stored.author === me().author) && ruleTime(stored).state !== "ended";
+  const may = mayChange() && (isNew || session().role === "admin" || stored.author === session().author) && ruleTime(stored).state !== "ended";
   const draft = { ...stored };
   const trial = preview();
   const sentence = h("p.sentence");
   const strength = strengthField(draft, touch);
   const target = chooser({ name: "target", legend: "What it moves", kinds: [["product", "A product"], ["category", "A category"], ["brand", "A brand"]], kind: draft.target, value: draft.target_value, set: (kind, value) => { draft.target = kind; draft.target_value = value; touch(); } });
-  const where = chooser({ name: "scope", legend: "Where", kinds: [["product", "One product"], ["category", "A category"], ["everywhere", "Everywhere"]], kind: draft.scope, value: draft.scope_value, set: (kind, value) => { draft.scope = kind; draft.scope_value = kind === "everywhere" ? "" : value; touch(); }, usual: usualScope });
+  const where = chooser({ name: "scope", legend: "Where", kinds: [["product", "One product"], ["category", "A category"], ["everywhere", "Everywhere"]], kind: draft.scope, value: draft.scope_value, set: (kind, value) => { draft.scope = kind; draft.scope_value = kind === "everywhere" ? "" : value; touch(); }, usual: defaultScope });
   const problem = h("p.message", { role: "alert", hidden: true });
   const form = h("form.rule-form", { novalidate: true, on: { submit: (e) => { e.preventDefault(); save(); } } },
     sentence,
@@ -50,8 +50,8 @@ function edit(body, stored) {
       h("label.field", {}, h("span", {}, "Why"), h("textarea.input", { rows: "2", maxlength: "500", placeholder: "So that others know in three months", value: draft.reason, on: { input: (e) => { draft.reason = e.target.value; } } }))),
     may && h("section.why-part", {}, h("h3", {}, "What it would do"), trial.node),
     problem,
-    may && h("div.row.stay", {}, h("button.button.main", { type: "submit" }, isNew ? "Make this rule" : "Keep changes"),
-      !isNew && button("End rule", () => endOne(stored, words().does, () => { alter({ panel: "rules", about: null }); changed(); }), { kind: "ghost plain" })),
+    may && h("div.row.stay", {}, h("button.button.main", { type: "submit" }, isNew ? "Create rule" : "Save changes"),
+      !isNew && button("End rule", () => endRuleFrom(stored, words().does, () => { changeView({ panel: "rules", about: null }); changed(); }), { kind: "ghost plain" })),
     !may && h("p.hint", {}, ruleTime(stored).state === "ended" ? "This rule has ended." : `Only ${stored.author} or an administrator can change this rule.`));
   const past = h("div");
   fill(body, form, !isNew && h("section.why-part", {}, h("h3", {}, "History"), past));
@@ -70,15 +70,15 @@ function edit(body, stored) {
     problem.hidden = true;
     speak();
     for (const id of [draft.target === "product" && draft.target_value, draft.scope === "product" && draft.scope_value]) {
-      if (id && !names.has(id)) productOf(id).then((p) => { if (p) { names.set(id, titleOf(p)); speak(); } }).catch(() => null);
+      if (id && !names.has(id)) getProduct(id).then((p) => { if (p) { names.set(id, titleOf(p)); speak(); } }).catch(() => null);
     }
     if (may) tryOut();
   }
   function complete() { return draft.target_value.trim() && (draft.scope === "everywhere" || draft.scope_value.trim()); }
   async function tryOut() {
-    if (!complete()) { trial.clear("Fill in what it moves, and where, to see what it would do."); return; }
-    const [question, at] = await questionFor(draft);
-    trial.show(sent(draft), question, at);
+    if (!complete()) { trial.clear("Fill in what it moves and where to see what it would do."); return; }
+    const [query, at] = await queryForRule(draft);
+    trial.show(sent(draft), query, at);
   }
   async function save() {
     if (!complete()) { problem.textContent = "Say what the rule moves, and where."; problem.hidden = false; return; }
@@ -86,11 +86,11 @@ function edit(body, stored) {
       const { does, where: at } = words();
       const kept = isNew ? await addRule(sent(draft)) : await changeRule(stored.id, sent(draft));
       changed();
-      toast(isNew ? `Made: ${does} ${at}` : "The rule was changed", isNew ? {} : { undo: async () => { await changeRule(stored.id, sent(stored)); changed(); say("Undone."); } });
-      alter({ panel: "rules", about: null });
+      toast(isNew ? `Created: ${does} ${at}` : "The rule was changed", isNew ? {} : { undo: async () => { await changeRule(stored.id, sent(stored)); changed(); announce("Undone."); } });
+      changeView({ panel: "rules", about: null });
       return kept;
     } catch (error) {
-      if (!error.fix) { complain(error); return; }
+      if (!error.fix) { showError(error); return; }
       problem.textContent = `${error.message} ${error.fix}`;
       problem.hidden = false;
     }
@@ -101,24 +101,24 @@ function edit(body, stored) {
 const FIELDS = ["action", "target", "target_value", "scope", "scope_value", "strength", "position", "starts_at", "expires_at", "reason"];
 const sent = (draft) => Object.fromEntries(FIELDS.map((name) => [name, draft[name]]));
 
-/** A question that shows what the rule does: the one at hand where the rule acts on it. */
-async function questionFor(draft) {
-  const view = now();
+/** A query that shows what the rule does: the current one if the rule applies to it. */
+async function queryForRule(draft) {
+  const view = currentView();
   const about = view.page === "find" ? subject(view) : null;
   if (draft.scope === "product") {
-    if (about === draft.scope_value) return [await asked(view), ""];
+    if (about === draft.scope_value) return [await requestBody(view), ""];
     return [{ like: [draft.scope_value] }, ""];
   }
-  if (view.page === "find" && (draft.scope === "everywhere" || (about !== null && (await productOf(about))?.product_type?.includes(draft.scope_value)))) return [await asked(view), "In the list that is shown:"];
+  if (view.page === "find" && (draft.scope === "everywhere" || (about !== null && (await getProduct(about))?.product_type?.includes(draft.scope_value)))) return [await requestBody(view), "In the list that is shown:"];
   const fits = recent.all().find((p) => draft.scope === "everywhere" || [p.product_type].flat().includes(draft.scope_value));
   return fits ? [{ like: [fits.id] }, `Next to ${titleOf(fits)}:`] : [null, ""];
 }
 
-/** What a scope is when its kind is chosen: the product at hand, or its category. */
-async function usualScope(kind) {
-  const about = subject(now()) ?? recent.all()[0]?.id ?? "";
+/** The default of a scope: the current product or its category. */
+async function defaultScope(kind) {
+  const about = subject(currentView()) ?? recent.all()[0]?.id ?? "";
   if (kind === "product") return about;
-  return kind === "category" && about ? categoryOf(await productOf(about).catch(() => null)) ?? "" : "";
+  return kind === "category" && about ? categoryOf(await getProduct(about).catch(() => null)) ?? "" : "";
 }
 
 function strengthField(draft, touch) {

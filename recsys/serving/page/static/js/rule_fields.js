@@ -1,7 +1,7 @@
 /** The fields of a rule's form: choices as buttons, a product, category or brand to pick, dates. */
-import { facets, lookUp, product as productOf } from "./api.js";
-import { fill, h, icon, later, image } from "./dom.js";
-import { leaf, titleOf } from "./words.js";
+import { facets, autocomplete, product as getProduct } from "./api.js";
+import { fill, h, icon, debounce, image } from "./dom.js";
+import { leaf, titleOf } from "./format.js";
 
 /** Radio buttons that look like a row of buttons: `options` are `[value, name, icon]`. */
 export function choices(name, legend, options, chosen, set) {
@@ -50,14 +50,14 @@ function productField(label, value, pick) {
   const options = h("ul.options.inline", { role: "listbox", "aria-label": "Products", hidden: true });
   const input = h("input.input", { type: "text", value, "aria-label": label, placeholder: "Name or id", autocomplete: "off", spellcheck: "false" });
   const show = async (id) => {
-    const product = id ? await productOf(id).catch(() => null) : null;
+    const product = id ? await getProduct(id).catch(() => null) : null;
     fill(thumb, product ? image(product, { side: 96, sizes: "44px" }) : icon("image"));
     if (product && document.activeElement !== input) { input.value = titleOf(product); input.title = product.id; }
   };
   const choose = (product) => { options.hidden = true; input.value = titleOf(product); pick(product.id); show(product.id); };
-  const look = later(120, async () => {
+  const look = debounce(120, async () => {
     const words = input.value.trim();
-    const found = words ? await lookUp(words, { limit: 6 }).catch(() => []) : [];
+    const found = words ? await autocomplete(words, { limit: 6 }).catch(() => []) : [];
     fill(options, found.map((p) => h("li", { role: "option", "aria-selected": "false" }, h("button.option", { type: "button", on: { click: () => choose(p) } }, h("span.thumb.tiny", {}, image(p, { side: 96, sizes: "36px" })), h("span.what", {}, h("b", {}, titleOf(p)), h("small.quiet", {}, p.id))))));
     options.hidden = !found.length;
     const exact = found.find((p) => p.id === words);

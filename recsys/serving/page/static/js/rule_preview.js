@@ -1,21 +1,21 @@
-/** What a rule would do: the list before and after, side by side, with what moves marked. */
+/** What a rule would do: the list before and after, with the moved products marked. */
 import { previewRule } from "./api.js";
-import { fill, h, later, image } from "./dom.js";
-import { titleOf } from "./words.js";
+import { fill, h, debounce, image } from "./dom.js";
+import { titleOf } from "./format.js";
 
 const SHOWN = 12;
 
-/** Build a preview; `show(rule, question)` draws it, soon, and only the last one asked for. */
+/** Build a preview; `show(rule, query)` draws it after a pause; only the last call counts. */
 export function preview() {
   const node = h("div.preview", { "aria-live": "polite" });
   let running = null;
-  const show = later(250, async (rule, question, words) => {
+  const show = debounce(250, async (rule, query, words) => {
     running?.abort();
     running = new AbortController();
-    if (!question) { fill(node, h("p.hint", {}, "Open a product to see what the rule would do there.")); return; }
+    if (!query) { fill(node, h("p.hint", {}, "Open a product to see what the rule would do there.")); return; }
     node.classList.add("stale");
     try {
-      const { before, after, rank_changes: changes } = await previewRule(rule, { ...question, limit: SHOWN, offset: 0, explain: false }, running.signal);
+      const { before, after, rank_changes: changes } = await previewRule(rule, { ...query, limit: SHOWN, offset: 0, explain: false }, running.signal);
       draw(node, before, after, changes, words);
     } catch (problem) {
       if (problem.name === "AbortError") return;

@@ -1,27 +1,27 @@
-/** The two sliders: what counts, looks or words; and how much variety. */
-import { h, iconButton, later } from "./dom.js";
-import { alter } from "./state.js";
-import { percent } from "./words.js";
+/** The two sliders: looks against words, and variety. */
+import { h, iconButton, debounce } from "./dom.js";
+import { changeView } from "./state.js";
+import { percent } from "./format.js";
 
-/** Build both; `update(view, answer)` follows what is shown. */
+/** Build both; `update(view, response)` sets them. */
 export function sliders() {
   const weight = slider({
     id: "looks", label: "What counts", ends: [h("span.key.image", {}, "Looks"), h("span.key.text", {}, "Words")], classes: "weight",
     words: (v) => `${percent(1 - v)} looks, ${percent(v)} words`,
-    change: (v, replace) => alter({ weight: 1 - v }, { replace }),
+    change: (v, replace) => changeView({ weight: 1 - v }, { replace }),
   });
   const variety = slider({
     id: "variety", label: "Variety", ends: ["Closest", "Most varied"], classes: "variety",
     words: (v) => (v === 0 ? "closest first" : `${percent(v)} variety`),
-    change: (v, replace) => alter({ variety: v }, { replace }),
+    change: (v, replace) => changeView({ variety: v }, { replace }),
   });
-  const reset = iconButton("undo", "Sliders as usual", () => alter({ weight: null, variety: 0 }), { class: "reset tip-right" });
+  const reset = iconButton("undo", "Reset sliders", () => changeView({ weight: null, variety: 0 }), { class: "reset tip-right" });
   const node = h("div.sliders", {}, weight.node, variety.node);
   return {
     node,
     reset,
-    update(view, answer) {
-      weight.set(1 - (view.weight ?? answer?.image_weight ?? 0.5));
+    update(view, response) {
+      weight.set(1 - (view.weight ?? response?.image_weight ?? 0.5));
       variety.set(view.variety);
       reset.disabled = view.weight === null && view.variety === 0;
     },
@@ -39,10 +39,10 @@ function slider({ id, label, ends, words, change, classes }) {
     input.setAttribute("aria-valuetext", words(v));
     output.textContent = words(v);
   };
-  // While it is moved the answer follows, and all of one movement is one step to go back.
-  const settled = later(1500, () => { moved = false; });
+  // The list follows while a slider moves; one whole movement is one step in the history.
+  const settled = debounce(1500, () => { moved = false; });
   const apply = () => { change(Number(input.value), moved); moved = true; settled(); };
-  const during = later(110, apply);
+  const during = debounce(110, apply);
   input.addEventListener("input", () => { moving = true; show(); during(); });
   input.addEventListener("change", () => { during.cancel(); moving = false; apply(); });
   return {

@@ -1,12 +1,12 @@
-/** What is shown, as an address and back: every view can be shared, and back and forward work. */
+/** The view as a URL and back: every view can be shared, and back and forward work. */
 
 /** @typedef {{page: string, id: string|null, text: string, like: string[], unlike: string[], photos: string[],
- *   weight: number|null, variety: number, collapse: boolean, rules: boolean, filter: object, beside: string|null,
+ *   weight: number|null, variety: number, collapse: boolean, rules: boolean, filter: object, compare: string|null,
  *   panel: string, about: string|null, items: string[]}} View */
 
 export const EMPTY = Object.freeze({
   page: "start", id: null, text: "", like: [], unlike: [], photos: [], weight: null, variety: 0, collapse: true,
-  rules: true, filter: {}, beside: null, panel: "", about: null, items: [],
+  rules: true, filter: {}, compare: null, panel: "", about: null, items: [],
 });
 
 const SIMILAR = "/similar/";
@@ -16,8 +16,8 @@ const share = (text) => {
 };
 const whole = (n) => String(Math.round(n * 100));
 
-/** Read an address. Anything odd in it is left out rather than believed. */
-export function read(url) {
+/** Parse a URL into a view; malformed parts are ignored. */
+export function parseAddress(url) {
   const at = new URL(url, location.origin);
   const all = at.searchParams;
   const view = {
@@ -26,7 +26,7 @@ export function read(url) {
     like: all.getAll("like"), unlike: all.getAll("unlike"), photos: all.getAll("photo").slice(0, 8),
     weight: share(all.get("looks")), variety: share(all.get("variety")) ?? 0,
     collapse: all.get("variants") !== "all", rules: all.get("rules") !== "off",
-    filter: readFilter(all), beside: all.get("beside"),
+    filter: readFilter(all), compare: all.get("compare"),
     panel: all.get("panel") ?? "", about: all.get("about"), items: all.getAll("item"),
   };
   if (at.pathname.startsWith(SIMILAR)) {
@@ -39,8 +39,8 @@ export function read(url) {
   return view;
 }
 
-/** Write the address of a view. */
-export function write(view) {
+/** Return the URL of a view. */
+export function addressOfView(view) {
   const all = new URLSearchParams();
   if (view.text) all.set("q", view.text);
   for (const id of view.like) all.append("like", id);
@@ -51,7 +51,7 @@ export function write(view) {
   if (!view.collapse) all.set("variants", "all");
   if (!view.rules) all.set("rules", "off");
   writeFilter(view.filter, all);
-  if (view.beside) all.set("beside", view.beside);
+  if (view.compare) all.set("compare", view.compare);
   if (view.panel) all.set("panel", view.panel);
   if (view.about) all.set("about", view.about);
   for (const id of view.items) all.append("item", id);
@@ -83,10 +83,10 @@ function writeFilter(filter, all) {
 }
 
 /**
- * The question of a view, as the service takes it; photographs are added by who has them. The whole slider of
- * variety spans 0 to 0.5: above that what is listed is no longer like what was asked for.
+ * Return the search query of a view, without its photographs. The variety slider spans diversities of 0 to 0.5:
+ * above that the products are no longer similar to the query.
  */
-export function question(view) {
+export function queryOf(view) {
   return {
     like: view.id === null ? view.like : [view.id, ...view.like.filter((id) => id !== view.id)],
     unlike: view.unlike,
@@ -96,56 +96,56 @@ export function question(view) {
   };
 }
 
-/** The one product that is asked about, if it is that kind of question: rules and judgements are about it. */
+/** The query product, if the query is one product: rules and judgements are about it. */
 export function subject(view) {
-  const liked = question(view).like;
+  const liked = queryOf(view).like;
   return liked.length === 1 && !view.text && !view.photos.length ? liked[0] : null;
 }
 
-/** What is asked with: products, a photograph, or words alone. */
-export const kindOf = (view) => (question(view).like.length ? "product" : view.photos.length ? "photo" : "words");
+/** The kind of query: product, photo or words. */
+export const kindOf = (view) => (queryOf(view).like.length ? "product" : view.photos.length ? "photo" : "words");
 
-/** Whether two views ask for the same products. */
-export const sameQuestion = (a, b) =>
-  a.page === b.page && JSON.stringify([question(a), a.photos, a.beside]) === JSON.stringify([question(b), b.photos, b.beside]);
+/** Whether two views show the same list. */
+export const sameQuery = (a, b) =>
+  a.page === b.page && JSON.stringify([queryOf(a), a.photos, a.compare]) === JSON.stringify([queryOf(b), b.photos, b.compare]);
 
-/** Whether two views are about the same thing, apart from how it is narrowed. */
+/** Whether two views have the same subject, whatever their filters and sliders. */
 export const sameSubject = (a, b) =>
   a.page === b.page && a.id === b.id && a.text === b.text && a.photos.join() === b.photos.join();
 
-let current = read(location.href);
+let current = parseAddress(location.href);
 let listener = () => {};
 const held = { count: 0 };
 
-export const now = () => current;
+export const currentView = () => current;
 
-/** Be told of every change: `act(view, before, how)` where how is push, replace or back. */
-export function follow(act) {
+/** Register the listener of view changes: `act(view, before, how)` with how push, replace or back. */
+export function onViewChange(act) {
   listener = act;
   history.scrollRestoration = "manual";
-  addEventListener("popstate", () => change(read(location.href), "back"));
+  addEventListener("popstate", () => change(parseAddress(location.href), "back"));
   addEventListener("pagehide", note);
 }
 
-/** How many products are shown, so that going back shows as many. */
-export const holding = (count) => { held.count = count; };
-export const heldBefore = () => history.state ?? {};
+/** Remember how many products are shown, so that going back shows as many. */
+export const rememberCount = (count) => { held.count = count; };
+export const savedPosition = () => history.state ?? {};
 
 function note() {
   history.replaceState({ count: held.count, y: scrollY }, "");
 }
 
-/** Show a view; `replace` leaves no step to go back to. */
-export function go(view, { replace = false } = {}) {
-  const address = write(view);
+/** Show a view; `replace` adds no history entry. */
+export function showView(view, { replace = false } = {}) {
+  const address = addressOfView(view);
   if (address === location.pathname + location.search) { change(view, "replace"); return; }
   if (!replace) note();
   history[replace ? "replaceState" : "pushState"](replace ? history.state : null, "", address);
   change(view, replace ? "replace" : "push");
 }
 
-/** Change parts of the present view; `parts` may be worked out from it. */
-export const alter = (parts, options) => go({ ...current, ...(typeof parts === "function" ? parts(current) : parts) }, options);
+/** Change parts of the current view; `parts` may be a function of it. */
+export const changeView = (parts, options) => showView({ ...current, ...(typeof parts === "function" ? parts(current) : parts) }, options);
 
 function change(view, how) {
   const before = current;

@@ -1,11 +1,11 @@
-/** Short messages with a way back. The last thing done can also be undone by a key. */
-import { fill, h, say } from "./dom.js";
+/** Short messages with undo. The last action can also be undone by a key. */
+import { fill, h, announce } from "./dom.js";
 
 const SHOWN_MS = 9000;
 const MOST = 2;
 const undoable = [];
 
-/** Show a message; `undo` adds a way back, `more` another button `[label, act]`. */
+/** Show a message; `undo` adds an undo button, `more` another button `[label, act]`. */
 export function toast(words, { undo = null, more = null, tone = "" } = {}) {
   const place = document.getElementById("toasts");
   const gone = () => { node.remove(); };
@@ -18,27 +18,27 @@ export function toast(words, { undo = null, more = null, tone = "" } = {}) {
   if (entry) undoable.push(entry);
   place.append(node);
   while (place.children.length > MOST) place.firstChild.remove();
-  say(undo ? `${words}. Press Z to undo.` : words, tone === "bad");
+  announce(undo ? `${words}. Press Z to undo.` : words, tone === "bad");
   let timer = setTimeout(gone, SHOWN_MS);
   for (const [event, act] of [["pointerenter", () => clearTimeout(timer)], ["focusin", () => clearTimeout(timer)],
     ["pointerleave", () => { timer = setTimeout(gone, SHOWN_MS); }], ["focusout", () => { timer = setTimeout(gone, SHOWN_MS); }]]) node.addEventListener(event, act);
 }
 
-/** Say that something went wrong, and what to do. */
-export const complain = (problem) => toast(problem.fix ? `${problem.message} ${problem.fix}` : problem.message, { tone: "bad" });
+/** Show a problem and what to do about it. */
+export const showError = (problem) => toast(problem.fix ? `${problem.message} ${problem.fix}` : problem.message, { tone: "bad" });
 
 const take = (entry) => { const i = undoable.indexOf(entry); if (i >= 0) undoable.splice(i, 1); };
-const run = (entry) => entry.undo().catch(complain);
+const run = (entry) => entry.undo().catch(showError);
 
-/** Undo what was done last; false where there is nothing. */
+/** Undo the last action; false if there is none. */
 export function undoLast() {
   const last = undoable.at(-1);
-  if (!last) { say("Nothing to undo."); return false; }
+  if (!last) { announce("Nothing to undo."); return false; }
   run(last);
   return true;
 }
 
-/** A place that shows a problem or an empty result, with what can be done. */
+/** Fill `node` with a problem or an empty result and what can be done about it. */
 export function notice(node, { icon, title, words, actions = [], tone = "" }) {
   return fill(node, h("div.notice", { class: tone ? `notice ${tone}` : "notice", role: tone === "error" ? "alert" : null },
     icon, h("h2", {}, title), words.filter(Boolean).map((w) => h("p.quiet", {}, w)), actions.length > 0 && h("div.row", {}, actions)));

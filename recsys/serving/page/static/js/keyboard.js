@@ -1,9 +1,9 @@
-/** Keys for those who like them, and the sheet that lists them. Single letters can be switched off. */
+/** Keyboard shortcuts and the dialog that lists them. Single-key shortcuts can be turned off. */
 import { h, iconButton } from "./dom.js";
 import { focusSearch } from "./combobox.js";
 import { closePanel, togglePanel } from "./panel.js";
-import { EMPTY, go, now } from "./state.js";
-import { recall, remember } from "./store.js";
+import { EMPTY, showView, currentView } from "./state.js";
+import { recall, remember } from "./storage.js";
 import { undoLast } from "./toast.js";
 
 const SHEET = [
@@ -21,16 +21,16 @@ export function listenForKeys() {
     const typing = event.target.closest?.("input:not([type=checkbox], [type=radio], [type=range]), textarea, select, [contenteditable]");
     if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "z" && !typing) { if (undoLast()) event.preventDefault(); return; }
     if (event.ctrlKey || event.metaKey || document.querySelector("dialog[open]")) return;
-    if (event.key === "Escape" && now().panel) { closePanel(); event.preventDefault(); return; }
+    if (event.key === "Escape" && currentView().panel) { closePanel(); event.preventDefault(); return; }
     if (typing || document.documentElement.dataset.keys === "off") return;
-    const act = { "/": focusSearch, "?": showKeys, z: undoLast, s: () => togglePanel(now(), "shelf"), r: () => togglePanel(now(), "rules"), g: () => go(EMPTY) }[event.key.toLowerCase()];
+    const act = { "/": focusSearch, "?": showKeys, z: undoLast, s: () => togglePanel(currentView(), "shelf"), r: () => togglePanel(currentView(), "rules"), g: () => showView(EMPTY) }[event.key.toLowerCase()];
     if (!act) return;
     act();
     event.preventDefault();
   });
 }
 
-/** Show the sheet. */
+/** Show the dialog. */
 export function showKeys() {
   const on = h("input", { type: "checkbox", role: "switch", checked: document.documentElement.dataset.keys !== "off", on: { change: () => {
     document.documentElement.dataset.keys = on.checked ? "on" : "off";

@@ -1,28 +1,28 @@
-/** Photographs from anywhere: chosen, taken, dropped on the page, pasted. */
+/** Photographs chosen, taken, dropped on the page or pasted. */
 import { h, icon } from "./dom.js";
 import { UnreadablePhoto, keepPhotos } from "./photos.js";
-import { EMPTY, go } from "./state.js";
-import { complain } from "./toast.js";
+import { EMPTY, showView } from "./state.js";
+import { showError } from "./toast.js";
 
 const MOST = 8;
 
-/** Search by these files; those that are no images are told about. */
+/** Search by these files; report those that are not images. */
 export async function searchByPhotos(files) {
   const images = [...files].filter((f) => !f.type || f.type.startsWith("image/")).slice(0, MOST);
   if (!images.length) {
-    complain(new UnreadablePhoto("That is no image. Drop or paste a JPEG, PNG or WebP."));
+    showError(new UnreadablePhoto("That is not an image. Drop or paste a JPEG, PNG or WebP."));
     return;
   }
   try {
     const photos = await keepPhotos(images);
-    go({ ...EMPTY, page: "find", photos });
+    showView({ ...EMPTY, page: "find", photos });
   } catch (problem) {
     if (!(problem instanceof UnreadablePhoto)) throw problem;
-    complain(problem);
+    showError(problem);
   }
 }
 
-/** Open the chooser; `take` asks a phone for its camera at once. */
+/** Open the file chooser; `take` opens the camera of a phone. */
 export function choosePhoto({ take = false } = {}) {
   const input = h("input", { type: "file", accept: "image/*", multiple: !take, capture: take && "environment", hidden: true, "data-photo": "" });
   input.addEventListener("change", () => { searchByPhotos(input.files); input.remove(); });

@@ -1,4 +1,4 @@
-/** What this browser remembers: theme, recent products, the shelf. Works, forgetful, where storage is forbidden. */
+/** Browser storage: theme, recent products, the shelf. Falls back to memory if storage is blocked. */
 
 const memory = new Map();
 
@@ -15,10 +15,10 @@ export function remember(key, value) {
   memory.set(key, value);
   try {
     localStorage.setItem(key, JSON.stringify(value));
-  } catch { /* full or forbidden: until the page is closed it is in memory */ }
+  } catch { /* full or blocked: kept in memory until the page is closed */ }
 }
 
-/** A remembered list of products `{id, title, brand, image, …}`, with listeners; other tabs are followed. */
+/** A stored list of products `{id, title, brand, image, …}` with listeners; it follows other tabs. */
 export function productList(key, most) {
   const listeners = new Set();
   const read = () => {
@@ -52,8 +52,8 @@ export function productList(key, most) {
 export const recent = productList("recent", 24);
 export const shelf = productList("shelf", 500);
 
-/** The few columns of a product that a list keeps. */
-export function brief(product) {
+/** The columns of a product that a stored list keeps. */
+export function summary(product) {
   const { id, title, brand, image, price, sale_price, currency, availability, color, link, product_type } = product;
   return { id, title, brand, image, price, sale_price, currency, availability, color, link, product_type };
 }

@@ -1,7 +1,7 @@
-/** The category tree: one branch open at a time, each level with its count. */
+/** The category tree: one branch open at a time, with counts. */
 import { h, icon } from "./dom.js";
-import { alter } from "./state.js";
-import { leaf } from "./words.js";
+import { changeView } from "./state.js";
+import { leaf } from "./format.js";
 
 const JOIN = " > ";
 const FIRST = 12;
@@ -34,7 +34,7 @@ function branch(above, tree) {
 }
 
 function toggle(path) {
-  alter(({ filter }) => {
+  changeView(({ filter }) => {
     const { product_type: chosen, ...rest } = filter;
     return { filter: chosen?.[0] === path ? rest : { product_type: [path], ...rest } };
   });

@@ -1,10 +1,10 @@
-/** Numbers, money, times and rules in plain words. */
+/** Numbers, prices, times and rules in plain words. */
 
-/** A share as a person reads it; 100% is kept for what is the same. */
+/** A share as a percentage; only equal things are 100%. */
 export const percent = (score) => `${score > 0.99999 ? 100 : Math.max(0, Math.min(99, Math.round(score * 100)))}%`;
 
-/** How alike in words. */
-export function alike(score) {
+/** A similarity score in words. */
+export function similarityInWords(score) {
   if (score >= 0.96) return "nearly equal";
   if (score >= 0.85) return "very alike";
   if (score >= 0.7) return "alike";
@@ -12,14 +12,14 @@ export function alike(score) {
   return "loosely alike";
 }
 
-/** What the two parts of a score say, by what is asked with: products, a photograph, words. */
+/** Names of the two parts of a score, by kind of query: product, photo or words. */
 export function partNames(kind) {
   if (kind === "words") return ["Image fits the words", "Description fits the words"];
   return kind === "photo" ? ["Looks alike", "Description fits the image"] : ["Looks alike", "Described alike"];
 }
 
-/** How well a product fits words: against the best one, since words and products are never the same. */
-export function fits(score, best) {
+/** How well a product fits a text query, relative to the best hit: text and products never score 100%. */
+export function fitInWords(score, best) {
   const share = best > 0 ? score / best : 0;
   if (share >= 0.9) return "fits best";
   if (share >= 0.75) return "fits well";
@@ -106,8 +106,7 @@ export function strengthWords(strength) {
 }
 
 /**
- * A rule as a sentence in two parts: what it does, and where. `names` maps product ids to titles; `about` is the
- * product on whose page it is said.
+ * A rule in words: what it does, and where. `names` maps product ids to titles; `about` is the product that is shown.
  */
 export function ruleWords(rule, names = new Map(), about = null) {
   const name = (id) => `“${names.get(id) ?? id}”`;
@@ -120,7 +119,7 @@ export function ruleWords(rule, names = new Map(), about = null) {
   return { does, where };
 }
 
-/** When a rule acts, and whether it does now. */
+/** The period of a rule in words, and whether it is active, planned or ended. */
 export function ruleTime(rule, now = Date.now()) {
   if (rule.retired_at) return { words: `ended ${day(rule.retired_at)}${rule.retired_by ? ` by ${rule.retired_by}` : ""}`, state: "ended" };
   if (rule.expires_at && Date.parse(rule.expires_at) <= now) return { words: `ended ${lastDay(rule.expires_at)}`, state: "ended" };

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from recsys.catalog.links import ImageTarget, LinkResolver, default_base, read_file
+from recsys.catalog.links import LinkResolver, default_base, read_file
 from recsys.workspace.normalise import ImageError
 from tests.catalog.made_images import write
 
@@ -16,51 +16,63 @@ def base(tmp_path: Path) -> Path:
     write(folder, "images/a.jpg", b"a")
     write(folder, "images/with space.jpg", b"b")
     write(tmp_path, "secret.jpg", b"s")
+    (folder / "images/alias.jpg").symlink_to(folder / "images/a.jpg")
+    (folder / "images/link.jpg").symlink_to(tmp_path / "secret.jpg")
+    (folder / "out").symlink_to(tmp_path)
+    os.mkfifo(folder / "images/pipe.jpg")
     return folder
 
 
-def _reason(resolver: LinkResolver, link: str) -> str:
+@pytest.mark.parametrize(
+    ("place", "link", "kind", "address"),
+    [
+        ("{base}", "images/a.jpg", "file", "{base}/images/a.jpg"),
+        ("{base}", "./images/../images/a.jpg", "file", "{base}/images/a.jpg"),
+        ("{base}", "file://{base}/images/a.jpg", "file", "{base}/images/a.jpg"),
+        ("{base}", "{base}/images/a.jpg", "file", "{base}/images/a.jpg"),
+        ("{base}", "images/alias.jpg", "file", "{base}/images/a.jpg"),
+        ("{base}", "file://{base}/images/with%20space.jpg", "file", "{base}/images/with space.jpg"),
+        ("{base}", "https://x.example/a.jpg", "http", "https://x.example/a.jpg"),
+        ("https://cdn.example/shop", "a.jpg", "http", "https://cdn.example/shop/a.jpg"),
+        ("s3://bucket/shop", "img/a.jpg", "object", "s3://bucket/shop/img/a.jpg"),
+    ],
+)
+def test_where_links_lead(base: Path, place: str, link: str, kind: str, address: str) -> None:
+    target = LinkResolver(place.format(base=base)).resolve(link.format(base=base))
+    assert (target.kind, target.address) == (kind, address.format(base=base.resolve()))
+
+
+@pytest.mark.parametrize(
+    ("place", "link", "reason"),
+    [
+        ("{base}", "../secret.jpg", "refused_path"),
+        ("{base}", "{base}/../secret.jpg", "refused_path"),
+        ("{base}", "file://{base}/../secret.jpg", "refused_path"),
+        ("{base}", "images/link.jpg", "refused_path"),
+        ("{base}", "out/secret.jpg", "refused_path"),
+        ("{base}", "/etc/passwd", "refused_path"),
+        ("{base}", "file://otherhost/x.jpg", "refused_path"),
+        ("https://cdn.example/shop", "file:///etc/passwd", "refused_path"),
+        ("s3://bucket/shop", "../other/a.jpg", "refused_path"),
+        ("s3://bucket/shop", "/etc/passwd", "refused_path"),
+        ("{base}", "images/pipe.jpg", "image_not_found"),
+        ("{base}", "images", "image_not_found"),
+        ("{base}", "images/none.jpg", "image_not_found"),
+        ("{base}", "images/a.jpg/b.jpg", "image_not_found"),
+        ("{base}", "x" * 300, "image_not_found"),
+        ("{base}", "ftp://x.example/a.jpg", "bad_link"),
+        ("{base}", "s3://bucket/a.jpg", "bad_link"),
+        ("{base}", "data:image/png;base64,AAAA", "bad_link"),
+        ("{base}", "http:///a.jpg", "bad_link"),
+        ("{base}", "http://[::1/a", "bad_link"),
+        ("{base}", "a\0.jpg", "bad_link"),
+        ("{base}", "y" * 5000, "bad_link"),
+    ],
+)
+def test_links_that_are_refused(base: Path, place: str, link: str, reason: str) -> None:
     with pytest.raises(ImageError) as caught:
-        resolver.resolve(link)
-    return caught.value.reason
-
-
-def test_paths_and_file_urls(base: Path) -> None:
-    resolver = LinkResolver(str(base))
-    expected = str((base / "images/a.jpg").resolve())
-    for link in (
-        "images/a.jpg",
-        "./images/../images/a.jpg",
-        f"file://{base}/images/a.jpg",
-        str(base / "images/a.jpg"),
-    ):
-        target = resolver.resolve(link)
-        assert (target.kind, target.address) == ("file", expected)
-    spaced = resolver.resolve(f"file://{base}/images/with%20space.jpg")
-    assert read_file(spaced.address, 10) == b"b"
-
-
-def test_nothing_leads_out_of_the_folder(base: Path) -> None:
-    resolver = LinkResolver(str(base))
-    (base / "images/link.jpg").symlink_to(base.parent / "secret.jpg")
-    (base / "out").symlink_to(base.parent)
-    outside = str(base.parent / "secret.jpg")
-    links = [
-        "../secret.jpg",
-        outside,
-        f"file://{outside}",
-        "images/link.jpg",
-        "out/secret.jpg",
-        "/etc/passwd",
-    ]
-    assert [_reason(resolver, link) for link in links] == ["refused_path"] * len(links)
-    assert _reason(resolver, "file://otherhost/x.jpg") == "refused_path"
-
-
-def test_symlinks_within_the_folder_are_fine(base: Path) -> None:
-    (base / "images/alias.jpg").symlink_to(base / "images/a.jpg")
-    target = LinkResolver(str(base)).resolve("images/alias.jpg")
-    assert target.address.endswith("a.jpg")
+        LinkResolver(place.format(base=base)).resolve(link.format(base=base))
+    assert caught.value.reason == reason
 
 
 def test_a_file_swapped_for_a_symlink_after_the_check_is_not_followed(base: Path) -> None:
@@ -69,41 +81,6 @@ def test_a_file_swapped_for_a_symlink_after_the_check_is_not_followed(base: Path
     (base / "images/a.jpg").symlink_to(base.parent / "secret.jpg")
     with pytest.raises(ImageError):
         read_file(target.address, 10)
-
-
-def test_what_is_no_regular_file_is_not_opened(base: Path) -> None:
-    os.mkfifo(base / "images/pipe.jpg")
-    resolver = LinkResolver(str(base))
-    assert _reason(resolver, "images/pipe.jpg") == "image_not_found"
-    assert _reason(resolver, "images") == "image_not_found"
-    assert _reason(resolver, "images/none.jpg") == "image_not_found"
-    assert _reason(resolver, "images/a.jpg/b.jpg") == "image_not_found"
-    assert _reason(resolver, "x" * 300) == "image_not_found"
-
-
-def test_other_links(base: Path) -> None:
-    resolver = LinkResolver(str(base))
-    assert resolver.resolve("https://x.example/a.jpg") == ImageTarget("http", "https://x.example/a.jpg")
-    bad = [
-        "ftp://x.example/a.jpg",
-        "s3://bucket/a.jpg",
-        "data:image/png;base64,AAAA",
-        "http:///a.jpg",
-        "http://[::1/a",
-    ]
-    assert [_reason(resolver, link) for link in [*bad, "a\0.jpg", "y" * 5000]] == ["bad_link"] * (
-        len(bad) + 2
-    )
-
-
-def test_a_base_that_is_a_url() -> None:
-    web = LinkResolver("https://cdn.example/shop")
-    assert web.resolve("a.jpg") == ImageTarget("http", "https://cdn.example/shop/a.jpg")
-    assert _reason(web, "file:///etc/passwd") == "refused_path"
-    store = LinkResolver("s3://bucket/shop")
-    assert store.resolve("img/a.jpg") == ImageTarget("object", "s3://bucket/shop/img/a.jpg")
-    assert _reason(store, "../other/a.jpg") == "refused_path"
-    assert _reason(store, "/etc/passwd") == "refused_path"
 
 
 def test_a_file_over_the_limit(base: Path) -> None:
@@ -115,8 +92,14 @@ def test_a_file_over_the_limit(base: Path) -> None:
     assert caught.value.reason == "image_oversized"
 
 
-def test_images_lie_beside_the_feed_unless_said_otherwise() -> None:
-    assert default_base("/data/shop/feed.csv") == "/data/shop"
-    assert default_base("file:///data/shop/feed.csv") == "/data/shop"
-    assert default_base("https://x.example/shop/feed.csv") == "https://x.example/shop"
-    assert default_base("s3://bucket/shop/feed.csv") == "s3://bucket/shop"
+@pytest.mark.parametrize(
+    ("feed", "base"),
+    [
+        ("/data/shop/feed.csv", "/data/shop"),
+        ("file:///data/shop/feed.csv", "/data/shop"),
+        ("https://x.example/shop/feed.csv", "https://x.example/shop"),
+        ("s3://bucket/shop/feed.csv", "s3://bucket/shop"),
+    ],
+)
+def test_images_lie_beside_the_feed_unless_said_otherwise(feed: str, base: str) -> None:
+    assert default_base(feed) == base

@@ -70,7 +70,7 @@ def _rejected(workspace: Workspace, manifest: Manifest) -> list[tuple[str, str, 
 
 
 def test_a_feed_becomes_a_snapshot(shop: Path, workspace: Workspace) -> None:
-    manifest = run(_config(_feed(shop, _rows())), workspace)
+    manifest = run(_config(_feed(shop, _rows()), columns={"brand": "marque"}), workspace)
     products = _products(workspace, manifest)
     assert list(products) == [f"p{i}" for i in range(10)]
     assert (products["p3"]["price"], products["p3"]["currency"]) == (3.5, "EUR")
@@ -79,8 +79,8 @@ def test_a_feed_becomes_a_snapshot(shop: Path, workspace: Workspace) -> None:
     assert manifest.info["counts"]["images"] == 10
     assert len(manifest.info["image_shards"]) == 3  # of at most four images each
     assert manifest.info["diff"]["new"] == 10
-    pointer = workspace.read_pointer("catalog") or {}
-    assert pointer["snapshot"] == manifest.ref
+    assert manifest.info["unseen_columns"] == ["marque"]  # named in the configuration, not in the feed
+    assert (workspace.read_pointer("catalog") or {})["snapshot"] == manifest.ref
 
 
 def test_everything_wrong_is_reported_and_the_rest_is_accepted(shop: Path, workspace: Workspace) -> None:
@@ -232,64 +232,53 @@ def test_private_addresses_are_refused_by_default(web: Web, shop: Path, workspac
 def test_a_kill_keeps_what_was_stored_and_the_next_run_does_not_fetch_it_again(
     web: Web, shop: Path, tmp_path: Path
 ) -> None:
-    """The server kills the ingest when it is request for the tenth image."""
-    rows = _serve(web, 12)
-    victim: list[int] = []
+    """The server kills the first program that asks for the tenth image, by the process id it goes by."""
+    feed, root, killed = _feed(shop, _serve(web, 12)), tmp_path / "workspace", []
 
-    def fatal(_: Request) -> Response:
-        if victim:
-            os.kill(victim.pop(), signal.SIGKILL)
+    def fatal(request: Request) -> Response:
+        if not killed:
+            killed.append(int(request.headers["user-agent"]))
+            os.kill(killed[0], signal.SIGKILL)
         return Response(jpeg(seed=9))
 
     web.pages["/9.jpg"] = fatal
-    feed, root = _feed(shop, rows), tmp_path / "workspace"
     script = (
-        "import sys; from pathlib import Path; from recsys.workspace import Workspace;"
+        "import os; from pathlib import Path; from recsys.workspace import Workspace;"
         "from recsys.catalog.run import run; from tests.catalog.test_run import _config;"
-        "print('ready', flush=True); sys.stdin.readline();"
-        f"run(_config({str(feed)!r}, images={{'concurrency': 1}}), Workspace({str(root)!r}))"
+        "images = {'concurrency': 1, 'user_agent': str(os.getpid())};"
+        f"run(_config({str(feed)!r}, images=images), Workspace({str(root)!r}))"
     )
-    child = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    assert child.stdout is not None
-    assert child.stdin is not None
-    child.stdout.readline()
-    victim.append(child.pid)
-    child.communicate(b"go\n")
-    assert child.returncode == -signal.SIGKILL
+    done = subprocess.run([sys.executable, "-c", script], check=False)
+    assert done.returncode == -signal.SIGKILL
     workspace = Workspace(root)
     stored = sum(m.info["num_images"] for m in workspace.list("images"))
     assert 4 <= stored <= 8
     assert workspace.list("snapshots") == []
-    before = len(web.requests)
+    web.requests.clear()
     manifest = run(_config(feed), workspace)
     assert len(_products(workspace, manifest)) == 12
-    assert len(web.requests) - before == 12 - stored
-    untouched = Workspace(tmp_path / "untouched")
-    assert run(_config(feed), untouched).ref == manifest.ref
+    assert len(web.requests) == 12 - stored
+    assert run(_config(feed), Workspace(tmp_path / "untouched")).ref == manifest.ref
     assert not list((workspace.local / "scratch" / "snapshots").iterdir())
 
 
 # -- caches, shards, other places ----------------------------------------------------------------------
 
 
-def test_without_its_cache_nothing_is_stored_twice(shop: Path, workspace: Workspace) -> None:
+def test_a_lost_cache_stores_nothing_twice_and_lost_shards_are_made_again(
+    shop: Path, workspace: Workspace
+) -> None:
     feed = _feed(shop, _rows())
     first = run(_config(feed), workspace)
     for path in (workspace.local / "state").iterdir():
         path.write_bytes(b"not a database" * 1000)
-    second = run(_config(feed), workspace)
-    assert second.ref == first.ref
+    assert run(_config(feed), workspace).ref == first.ref
     assert sum(m.info["num_images"] for m in workspace.list("images")) == 10
-
-
-def test_lost_shards_are_made_again(shop: Path, workspace: Workspace) -> None:
-    feed = _feed(shop, _rows())
-    first = run(_config(feed), workspace)
     workspace.delete(workspace.get(first.info["image_shards"][0]))
-    second = run(_config(feed), workspace)
-    assert second.ref == first.ref
-    store = Snapshot.open(workspace, second.ref).images()
-    assert all(row["images"][0] in store for row in _products(workspace, second).values())
+    third = run(_config(feed), workspace)
+    assert third.ref == first.ref
+    store = Snapshot.open(workspace, third.ref).images()
+    assert all(row["images"][0] in store for row in _products(workspace, third).values())
 
 
 def test_another_size_makes_other_images_and_another_snapshot(shop: Path, workspace: Workspace) -> None:
@@ -336,30 +325,29 @@ def test_a_guard_keeps_the_catalog_in_service_and_the_work_done(
     with pytest.raises(GuardError, match="4 of the 6 products in service") as caught:
         run(_config(shrunk), workspace)
     assert str(workspace.state("rejected.parquet")) in caught.value.fix
-    pointer = workspace.read_pointer("catalog") or {}
-    assert pointer["snapshot"] == first.ref
+    assert (workspace.read_pointer("catalog") or {})["snapshot"] == first.ref
     web.requests.clear()
     manifest = run(_config(shrunk, guards={"allow_gone": True}), workspace)
     assert manifest.info["diff"]["gone"] == 4
     assert web.requests == []  # nothing that was done is done again
 
 
-def test_an_empty_feed_and_one_of_the_wrong_columns(shop: Path, workspace: Workspace) -> None:
-    with pytest.raises(GuardError, match="gives no product"):
-        run(_config(_feed(shop, [])), workspace)
-    with pytest.raises(GuardError, match="missing_id 3"):
-        run(_config(_feed(shop, [{"name": "Mug"}] * 3)), workspace)
-    with pytest.raises(InputError, match="no column for id"):
-        run(_config(_feed(shop, [{"name": "Mug"}] * 200)), workspace)
-    with pytest.raises(InputError, match="no feed at"):
-        run(_config(shop / "none.csv"), workspace)
-    assert (
-        run(_config(_feed(shop, []), guards={"allow_empty": True}), workspace).info["counts"]["products"] == 0
-    )
-
-
-def test_columns_named_in_the_configuration_and_missing_in_the_feed_are_reported(
-    shop: Path, workspace: Workspace
+@pytest.mark.parametrize(
+    ("rows", "error", "says"),
+    [
+        ([], GuardError, "gives no product"),
+        ([{"name": "Mug"}] * 3, GuardError, "missing_id 3"),
+        ([{"name": "Mug"}] * 200, InputError, "no column for id"),
+    ],
+    ids=["empty", "a few", "many"],
+)
+def test_an_empty_feed_and_one_of_the_wrong_columns(
+    rows: list[Row], error: type[Exception], says: str, shop: Path, workspace: Workspace
 ) -> None:
-    manifest = run(_config(_feed(shop, _rows()), columns={"brand": "marque"}), workspace)
-    assert manifest.info["unseen_columns"] == ["marque"]
+    with pytest.raises(error, match=says):
+        run(_config(_feed(shop, rows)), workspace)
+
+
+def test_an_empty_catalog_may_be_allowed(shop: Path, workspace: Workspace) -> None:
+    manifest = run(_config(_feed(shop, []), guards={"allow_empty": True}), workspace)
+    assert manifest.info["counts"]["products"] == 0

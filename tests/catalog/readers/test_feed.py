@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import fsspec
@@ -16,27 +17,25 @@ from recsys.errors import InputError, TransientError
 from tests.catalog.web import Response, Web
 
 ROWS = [{"id": f"p{i}", "title": f"Mug, {i}"} for i in range(700)]
-LIMIT = 10**9
 
 
-def _text(kind: str) -> bytes:
-    if kind == "jsonl":
-        return "\n".join(map(json.dumps, ROWS)).encode()
-    if kind == "xml":
-        items = "".join(f"<item><id>{r['id']}</id><title>{r['title']}</title></item>" for r in ROWS)
-        return f"<rss><channel>{items}</channel></rss>".encode()
-    mark = {"csv": ",", "tsv": "\t"}[kind]
-    return "\n".join([f"id{mark}title", *[f'{r["id"]}{mark}"{r["title"]}"' for r in ROWS]]).encode()
-
-
-def _table(kind: str, path: Path) -> None:
+def _write(kind: str, path: Path) -> None:
     table = pa.Table.from_pylist(ROWS)
     if kind == "parquet":
         pq.write_table(table, path, row_group_size=300)
-        return
-    opener = pa.ipc.new_file if kind == "arrow" else pa.ipc.new_stream
-    with pa.OSFile(str(path), "wb") as file, opener(file, table.schema) as writer:
-        writer.write_table(table, max_chunksize=600)
+    elif kind in ("arrow", "stream"):
+        opener = pa.ipc.new_file if kind == "arrow" else pa.ipc.new_stream
+        with pa.OSFile(str(path), "wb") as file, opener(file, table.schema) as writer:
+            writer.write_table(table, max_chunksize=600)
+    else:
+        mark = "\t" if kind == "tsv" else ","
+        items = "".join(f"<item><id>{r['id']}</id><title>{r['title']}</title></item>" for r in ROWS)
+        texts = {
+            "jsonl": "\n".join(map(json.dumps, ROWS)),
+            "xml": f"<rss><channel>{items}</channel></rss>",
+        }
+        lines = [f"id{mark}title", *[f'{r["id"]}{mark}"{r["title"]}"' for r in ROWS]]
+        path.write_text(texts.get(kind, "\n".join(lines)))
 
 
 def _read(path: Path, tmp_path: Path, **settings: object) -> list[dict[str, str]]:
@@ -46,70 +45,54 @@ def _read(path: Path, tmp_path: Path, **settings: object) -> list[dict[str, str]
     return [dict(record.values) for record in records]
 
 
-@pytest.mark.parametrize("kind", ["csv", "tsv", "xml", "jsonl"])
+@pytest.mark.parametrize("kind", ["csv", "tsv", "xml", "jsonl", "parquet", "arrow", "stream"])
 @pytest.mark.parametrize(
     "compress", [bytes, gzip.compress, zstandard.compress], ids=["plain", "gzip", "zstd"]
 )
-@pytest.mark.parametrize("named", [True, False], ids=["named", "unnamed"])
-def test_text_formats(kind: str, compress: object, named: bool, tmp_path: Path) -> None:
-    path = tmp_path / (f"feed.{kind}.bin" if not named else f"feed.{kind}")
-    path.write_bytes(compress(_text(kind)))  # type: ignore[operator]
+@pytest.mark.parametrize("suffix", ["", ".bin"], ids=["named", "unnamed"])
+def test_every_format_gives_the_same_records(
+    kind: str, compress: Callable[[bytes], bytes], suffix: str, tmp_path: Path
+) -> None:
+    path = tmp_path / f"feed.{kind}{suffix}"
+    _write(kind, path)
+    path.write_bytes(compress(path.read_bytes()))
     assert _read(path, tmp_path) == ROWS
 
 
-@pytest.mark.parametrize("kind", ["parquet", "arrow", "stream"])
-@pytest.mark.parametrize("compress", [bytes, gzip.compress], ids=["plain", "gzip"])
-def test_columnar_formats(kind: str, compress: object, tmp_path: Path) -> None:
-    path = tmp_path / "feed"
-    _table(kind, path)
-    path.write_bytes(compress(path.read_bytes()))  # type: ignore[operator]
-    format = "parquet" if kind == "parquet" else "arrow"
-    assert _read(path, tmp_path, format=format) == ROWS
-    if compress is bytes:
-        assert _read(path, tmp_path) == ROWS
-
-
-@pytest.mark.parametrize("compress", [gzip.compress, zstandard.compress], ids=["gzip", "zstd"])
-def test_a_compressed_feed_that_is_cut_off_is_refused(compress: object, tmp_path: Path) -> None:
-    path = tmp_path / "feed.csv.z"
-    path.write_bytes(compress(_text("csv"))[:-20])  # type: ignore[operator]
-    with pytest.raises(InputError, match="cut off"):
-        _read(path, tmp_path)
-
-
-@pytest.mark.parametrize("kind", ["parquet", "arrow"])
-def test_a_columnar_feed_that_is_cut_off_is_refused(kind: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("kind", "damage", "says"),
+    [
+        ("csv", lambda data: gzip.compress(data)[:-20], "cut off"),
+        ("csv", lambda data: zstandard.compress(data)[:-20], "cut off"),
+        ("parquet", lambda data: data[:-40], "not a readable"),
+        ("arrow", lambda data: data[:-40], "not a readable"),
+        ("jsonl", lambda data: gzip.compress(data * 100), "after decompression"),  # a bomb
+    ],
+)
+def test_a_damaged_feed_is_refused(
+    kind: str, damage: Callable[[bytes], bytes], says: str, tmp_path: Path
+) -> None:
     path = tmp_path / f"feed.{kind}"
-    _table(kind, path)
-    path.write_bytes(path.read_bytes()[:-40])
-    with pytest.raises(InputError, match="not a readable"):
-        _read(path, tmp_path)
-
-
-def test_a_decompression_bomb_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "feed.jsonl.gz"
-    path.write_bytes(gzip.compress(b'{"id": 1}\n' * 500_000))
-    assert path.stat().st_size < 50_000
-    with pytest.raises(InputError, match="after decompression"):
+    _write(kind, path)
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(InputError, match=says):
         _read(path, tmp_path, max_feed_bytes=1_000_000)
 
 
 def test_text_in_latin_1(tmp_path: Path) -> None:
     path = tmp_path / "feed.csv"
     path.write_bytes("id;title\n1;Café\n".encode("latin-1"))
-    assert _read(path, tmp_path, encoding="latin-1") == [{"id": "1", "title": "Café"}]
+    assert _read(path, tmp_path, encoding="latin-1", format="csv") == [{"id": "1", "title": "Café"}]
 
 
-def test_feeds_come_from_anywhere(web: Web, tmp_path: Path) -> None:
+@pytest.mark.parametrize("place", ["{local}", "file://{local}", "{web}/feed.csv", "memory://shop/feed.csv"])
+def test_feeds_come_from_anywhere(place: str, web: Web, tmp_path: Path) -> None:
     local = tmp_path / "feed.csv"
-    local.write_bytes(_text("csv"))
-    web.pages["/feed.csv"] = Response(_text("csv"))
-    fsspec.filesystem("memory").pipe_file("/shop/feed.csv", _text("csv"))
-    places = [str(local), f"file://{local}", f"{web.url}/feed.csv", "memory://shop/feed.csv"]
-    for i, place in enumerate(places):
-        path = local_copy(place, tmp_path / str(i), max_bytes=LIMIT)
-        assert path.read_bytes() == _text("csv")
-        assert fingerprint(path) == fingerprint(local)
+    _write("csv", local)
+    web.pages["/feed.csv"] = Response(local.read_bytes())
+    fsspec.filesystem("memory").pipe_file("/shop/feed.csv", local.read_bytes())
+    copy = local_copy(place.format(local=local, web=web.url), tmp_path / "in", max_bytes=10**9)
+    assert fingerprint(copy) == fingerprint(local)
 
 
 @pytest.mark.parametrize(

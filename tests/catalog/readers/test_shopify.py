@@ -2,6 +2,7 @@
 
 import csv
 import io
+from typing import Any
 
 import pytest
 
@@ -19,45 +20,48 @@ old,Old,,Nord,Mugs,,TRUE,Title,Default Title,,,OLD,,,,1.00,,,,,,archived,
 hidden,Hidden,,Nord,Mugs,,FALSE,Title,Default Title,,,HID,,,,1.00,,,,,,active,
 """  # noqa: E501
 
+NEWER = """Title,URL handle,Description,Vendor,Published on online store,Status,SKU,Barcode,Price,Compare-at price,Option1 name,Option1 value,Product image URL,Image position
+Mug,mug,Nice,Nord,TRUE,Active,M-1,,9.50,,Title,Default Title,https://x.example/m.jpg,1
+"""  # noqa: E501
+
 
 def _read(text: str) -> list[FeedRecord]:
     rows = read_delimited(io.StringIO(text, newline=""), delimiter=None, max_row_chars=10_000)
     return list(read_shopify(rows))
 
 
-def test_variants_become_products_of_one_group() -> None:
-    red, blue, *_ = _read(EXPORT)
-    assert red.values["id"] == "TEE-R-S"
-    assert red.values["title"] == "Tee - Red / S"
-    assert red.values["item_group_id"] == blue.values["item_group_id"] == "tee"
-    assert (red.values["color"], red.values["size"]) == ("Red", "S")
-    assert blue.values["description"] == "<p>Soft</p>"
-    assert blue.values["brand"] == "Nord"
-    assert blue.values["Season"] == "Fall"
-    assert (red.row, blue.row) == (1, 2)
-
-
-def test_a_variant_shows_its_own_image_first_and_not_the_others() -> None:
-    red, blue, *_ = _read(EXPORT)
-    assert red.values["image_link"] == "https://x.example/red.jpg"
-    assert red.values["additional_image_link"] == ["https://x.example/back.jpg"]
-    assert blue.values["image_link"] == "https://x.example/blue.jpg"
-    assert blue.values["additional_image_link"] == ["https://x.example/back.jpg"]
-
-
-def test_prices_and_stock() -> None:
-    red, blue, mug, *_ = _read(EXPORT)
-    assert (red.values["price"], red.values["sale_price"]) == ("25.00", "20.00")
-    assert (blue.values["price"], blue.values["sale_price"]) == ("20.00", "")
-    availability = [record.values["availability"] for record in (red, blue, mug)]
-    assert availability == ["in_stock", "out_of_stock", "in_stock"]
-    assert red.values["gtin"] == "4006381333931"
-
-
-def test_a_single_variant_without_a_sku_is_called_by_its_handle() -> None:
-    mug = _read(EXPORT)[2]
-    assert mug.values["id"] == "mug"
-    assert mug.values["title"] == "Mug"
+@pytest.mark.parametrize(
+    ("text", "index", "expected"),
+    [
+        (
+            EXPORT,
+            0,
+            {
+                "id": "TEE-R-S", "title": "Tee - Red / S", "item_group_id": "tee", "color": "Red",
+                "size": "S", "image_link": "https://x.example/red.jpg", "price": "25.00",
+                "sale_price": "20.00", "additional_image_link": ["https://x.example/back.jpg"],
+                "availability": "in_stock", "gtin": "4006381333931",
+            },
+        ),
+        (
+            EXPORT,
+            1,
+            {
+                "id": "TEE-B-S", "item_group_id": "tee", "description": "<p>Soft</p>", "brand": "Nord",
+                "Season": "Fall", "image_link": "https://x.example/blue.jpg", "price": "20.00",
+                "additional_image_link": ["https://x.example/back.jpg"], "sale_price": "",
+                "availability": "out_of_stock",
+            },
+        ),
+        # A single variant without a SKU is called by its handle.
+        (EXPORT, 2, {"id": "mug", "title": "Mug", "availability": "in_stock"}),
+        (NEWER, 0, {"id": "M-1", "price": "9.50", "image_link": "https://x.example/m.jpg"}),
+    ],
+)  # fmt: skip
+def test_variants_become_products_of_one_group(text: str, index: int, expected: dict[str, Any]) -> None:
+    record = _read(text)[index]
+    assert (record.row, record.withheld) == ((1, 2, 4)[index], None)
+    assert {name: record.values[name] for name in expected} == expected
 
 
 def test_variants_without_skus_have_ids_that_outlive_a_reordering() -> None:
@@ -73,21 +77,7 @@ def test_variants_without_skus_have_ids_that_outlive_a_reordering() -> None:
 
 
 def test_drafts_and_unpublished_products_are_withheld() -> None:
-    withheld = {r.values["id"]: r.withheld for r in _read(EXPORT) if r.withheld}
-    assert set(withheld) == {"OLD", "HID"}
-    assert "archived" in str(withheld["OLD"])
-
-
-def test_the_newer_column_names() -> None:
-    [record] = _read(
-        "Title,URL handle,Description,Vendor,Published on online store,Status,SKU,Barcode,Price,"
-        "Compare-at price,Option1 name,Option1 value,Product image URL,Image position\n"
-        "Mug,mug,Nice,Nord,TRUE,Active,M-1,,9.50,,Title,Default Title,https://x.example/m.jpg,1\n"
-    )
-    assert record.values["id"] == "M-1"
-    assert record.values["price"] == "9.50"
-    assert record.values["image_link"] == "https://x.example/m.jpg"
-    assert record.withheld is None
+    assert [r.values["id"] for r in _read(EXPORT) if r.withheld] == ["OLD", "HID"]
 
 
 def test_broken_rows_and_rows_without_a_handle() -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import io
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -29,55 +30,43 @@ def test_csv_reads_what_csv_wrote(rows: list[tuple[str, str]], delimiter: str) -
     assert [(r.row, *r.values.values()) for r in read] == [(i + 1, *row) for i, row in enumerate(rows)]
 
 
-def test_line_breaks_inside_quotes_and_a_byte_order_mark() -> None:
-    [record] = _csv('\ufeffid,title\r\n1,"two\r\nlines"\r\n\r\n')
-    assert record.values == {"id": "1", "title": "two\r\nlines"}
+@pytest.mark.parametrize(
+    ("text", "records"),
+    [
+        ("", []),
+        ("\n\n", []),
+        ("id,title\n", []),
+        ('\ufeffid,title\r\n1,"two\r\nlines"\r\n\r\n', [(1, "1", False)]),
+        (
+            "id,title\n1,Mug\n2,Mug,extra\n3\n4,Cup\n",
+            [(1, "1", False), (2, "2", True), (3, "3", True), (4, "4", False)],
+        ),
+        (
+            '{"id": 1}\n\n{oops\n[1]\n{"id": 2}',
+            [(1, 1, False), (2, None, True), (3, None, True), (4, 2, False)],
+        ),
+        ('{"id": 2}\n' + "[" * 100_000, [(1, 2, False), (2, None, True)]),
+    ],
+    ids=["empty", "blank", "header", "quotes", "fields", "json lines", "nested json"],
+)
+def test_every_record_comes_once_and_broken_ones_say_so(
+    text: str, records: list[tuple[int, Any, bool]]
+) -> None:
+    read = read_jsonl(text.splitlines()) if text.startswith("{") else _csv(text)
+    assert [(r.row, r.values.get("id"), bool(r.error)) for r in read] == records
 
 
-def test_a_row_with_another_number_of_fields_is_broken_and_the_others_are_not() -> None:
-    records = _csv("id,title\n1,Mug\n2,Mug,extra\n3\n4,Cup\n")
-    assert [bool(r.error) for r in records] == [False, True, True, False]
-    assert "3 fields and the header 2" in str(records[1].error)
-    assert records[3].row == 4
-
-
-def test_a_quote_that_is_never_closed_stops_the_feed() -> None:
-    with pytest.raises(InputError, match="row 1"):
-        _csv('id,title\n1,"Mug\n2,Cup\n')
-    with pytest.raises(InputError, match="quote"):
-        _csv('id,title\n1,"Mug\n' + "2,Cup\n" * 5000)
-
-
-def test_a_header_that_names_a_column_twice() -> None:
-    with pytest.raises(InputError, match="'id' more than once"):
-        _csv("id,title,id\n1,Mug,2\n")
-
-
-def test_an_empty_feed_has_no_records() -> None:
-    assert _csv("") == []
-    assert _csv("\n\n") == []
-    assert _csv("id,title\n") == []
-
-
-def test_a_line_without_end_is_bounded() -> None:
-    with pytest.raises(InputError, match="longer than 10,000"):
-        _csv("id,title\n1," + "a" * 20_000)
-
-
-def test_json_lines() -> None:
-    records = list(read_jsonl(['{"id": 1, "tags": ["a"]}\n', "\n", "{oops\n", "[1]\n", '{"id": 2}']))
-    assert [r.row for r in records] == [1, 2, 3, 4]
-    assert records[0].values == {"id": 1, "tags": ["a"]}
-    assert "not valid JSON" in str(records[1].error)
-    assert "list" in str(records[2].error)
-    assert records[3].error is None
-
-
-def test_a_json_array_is_told_apart_from_json_lines() -> None:
-    with pytest.raises(InputError, match="one JSON array"):
-        list(read_jsonl(['[{"id": 1},\n', '{"id": 2}]']))
-
-
-def test_deeply_nested_json_breaks_its_line_only() -> None:
-    records = list(read_jsonl(["[" + "[" * 100_000, '{"id": 2}'][::-1]))
-    assert [bool(r.error) for r in records] == [False, True]
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('id,title\n1,"Mug\n2,Cup\n', "row 1"),
+        ('id,title\n1,"Mug\n' + "2,Cup\n" * 5000, "quote"),
+        ("id,title,id\n1,Mug,2\n", "'id' more than once"),
+        ("id,title\n1," + "a" * 20_000, "longer than 10,000"),
+        ('[{"id": 1},\n{"id": 2}]', "one JSON array"),
+    ],
+    ids=["quote", "long quote", "header", "long line", "array"],
+)
+def test_a_feed_that_cannot_be_trusted_is_refused(text: str, says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        list(read_jsonl(text.splitlines()) if text.startswith("[") else _csv(text))

@@ -1,18 +1,14 @@
 """A made-up shop: its feed, its products and their photographs, drawn from a seed.
 
-    run         writes feed.csv and images/ of a night
-    nights      what changes from one night to the next
-    design      who is who: product number → group, form, colours
-    assortment  the categories: forms, materials, prices, facts
-    vocabulary  brands, colours, collections, phrases
-    words       titles, descriptions, prices: the columns of the feed
-    broken      deliberate mistakes
-    studio      background, light and viewpoint of each image
-    render      the camera;  light, backdrop: what it sees
-    shapes/     one function per category
-    mesh        surfaces in three dimensions
-    surface     materials and patterns
-    dice        chance that is the same on every machine
+python -m examples.sample_shop --next-night
 
-Does not know: the rest of the pipeline.
+run        writes feed.csv and images/ of one night
+products   from a product's number to its design and colours; what changes each night
+feed       titles, descriptions, prices: the rows of the feed, and a dozen broken ones
+photo      background, lighting and viewpoint of each image
+shapes     one function per category: the surfaces of a mug, a chair, a shoe
+mesh       primitives, and the triangle mesh they make
+materials  colours, finishes, patterns
+render     camera, shading, background, shadows, on OpenCV's rasteriser
+shop.toml  what there is: categories, brands, colours, words
 """

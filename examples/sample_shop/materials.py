@@ -103,8 +103,7 @@ def _step(x: Array, width: float) -> Array:
 
 def _wave(x: Array) -> Array:
     """Return the triangle wave of period 1, from 0 up to 0.5 and back."""
-    result: Array = np.abs(x - np.floor(x) - 0.5)
-    return result
+    return np.abs(x - np.floor(x) - 0.5)
 
 
 def _bricks(u: Array, v: Array) -> tuple[Array, Array]:

@@ -62,7 +62,9 @@ def assemble(surfaces: Sequence[Surface], slots: Sequence[str]) -> Mesh:
         m, n = points.shape[:2]
         corner = start + np.arange(m * n, dtype=np.int32).reshape(m, n)[:-1, :-1].ravel()
         faces = np.stack([corner, corner + 1, corner + n + 1, corner, corner + n + 1, corner + n], -1)
-        uv = _arc_lengths(points) if surface.uv is None else surface.uv
+        uv = surface.uv
+        if uv is None:  # arc lengths along the middle row and a quarter column
+            uv = np.stack(np.meshgrid(_lengths(points[m // 2]), _lengths(points[:, n // 4])), -1)
         occlusion = np.broadcast_to(np.float32(surface.occlusion), (m, n))
         slot = np.full(m * n, slots.index(surface.slot), np.int32)
         flat = (points.reshape(-1, 3), _normals(points).reshape(-1, 3), uv.reshape(-1, 2), occlusion.ravel())
@@ -80,14 +82,7 @@ def _normals(points: Array) -> Array:
     length = np.linalg.norm(normals, axis=2, keepdims=True)
     good = np.flatnonzero(length.max((1, 2)) > 2.5e-8)  # a row shrunk to a point takes its neighbour's
     nearest = good[np.abs(np.arange(len(points))[:, None] - good).argmin(1)]
-    result: Array = (normals / (length + 1e-12))[nearest]
-    return result
-
-
-def _arc_lengths(points: Array) -> Array:
-    """Return texture coordinates ``[M, N, 2]`` measured along the middle row and a quarter column."""
-    u, v = _lengths(points[len(points) // 2]), _lengths(points[:, points.shape[1] // 4])
-    return np.stack(np.meshgrid(u, v), -1)
+    return (normals / (length + 1e-12))[nearest]
 
 
 def _lengths(path: Array) -> Array:
@@ -138,8 +133,7 @@ def superellipse(width: float, height: float, count: int = 48, *, exponent: floa
 
 
 def _power(x: Array, exponent: float) -> Array:
-    result: Array = np.sign(x) * np.abs(x) ** np.float32(exponent)
-    return result
+    return np.sign(x) * np.abs(x) ** np.float32(exponent)
 
 
 def arc(

@@ -21,7 +21,7 @@ from recsys.serving.app import create_app
 from recsys.serving.auth import key_digest
 from recsys.workspace import Workspace
 from tests.serving.page.catalog import write
-from tests.serving.page.looks import BAG, cards
+from tests.serving.page.locators import BAG, cards
 from tests.serving.servers import served
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.serving.page.conftest import DESK, PHONE, Open, Shop
-from tests.serving.page.looks import BAG, cards, settled
+from tests.serving.page.locators import BAG, cards, settled
 from tests.serving.page.scenes import until
 
 VIEWS = {
@@ -65,7 +65,7 @@ UNNAMED = """() => [...document.querySelectorAll('button, a[href], input, select
 
 
 @pytest.mark.parametrize("view", VIEWS)
-def test_every_view_is_for_everybody(open_page: Open, shop: Shop, view: str) -> None:
+def test_every_view_is_accessible_in_both_colour_schemes(open_page: Open, shop: Shop, view: str) -> None:
     page = open_page(VIEWS[view].format(kept=shop.kept), color_scheme="light")
     drawn(page)
     assert page.evaluate(UNNAMED) == []
@@ -84,7 +84,7 @@ def test_every_view_is_for_everybody(open_page: Open, shop: Shop, view: str) -> 
     assert broken(page, {"type": "rule", "values": ["color-contrast"]}) == []
 
 
-def test_the_whole_way_is_gone_by_keys_alone(open_page: Open) -> None:
+def test_the_page_can_be_used_by_keyboard_alone(open_page: Open) -> None:
     page = open_page("/")
     page.keyboard.press("Tab")
     skip = page.get_by_role("link", name="Skip to the products")
@@ -112,7 +112,7 @@ def test_the_whole_way_is_gone_by_keys_alone(open_page: Open) -> None:
     expect(page).not_to_have_url(re.compile("P000003"))
 
 
-def test_the_keys_are_listed_and_can_be_switched_off(open_list: Open) -> None:
+def test_single_key_shortcuts_can_be_turned_off(open_list: Open) -> None:
     page = open_list()
     page.keyboard.press("?")
     sheet = page.get_by_role("dialog", name="Keys")
@@ -127,7 +127,7 @@ def test_the_keys_are_listed_and_can_be_switched_off(open_list: Open) -> None:
     expect(page.get_by_role("complementary")).to_have_count(0)
 
 
-def test_what_happens_is_said(open_page: Open) -> None:
+def test_changes_are_announced_to_screen_readers(open_page: Open) -> None:
     page = open_page(BAG)
     status = page.locator("#say")
     expect(status).to_have_text(re.compile(r"\d+ products shown\."))
@@ -136,7 +136,7 @@ def test_what_happens_is_said(open_page: Open) -> None:
     expect(status).to_have_text(re.compile("Blocked: .* Press Z to undo."))
 
 
-def test_the_colours_can_be_chosen_and_stay(open_page: Open) -> None:
+def test_a_chosen_colour_scheme_is_kept_and_used_from_the_first_paint(open_page: Open) -> None:
     page = open_page("/", color_scheme="light")
     paper = "() => getComputedStyle(document.body).backgroundColor"
     light = page.evaluate(paper)
@@ -150,7 +150,7 @@ def test_the_colours_can_be_chosen_and_stay(open_page: Open) -> None:
     assert page.evaluate(paper) == dark  # from the first paint
 
 
-def test_nothing_moves_for_those_who_asked_for_calm(open_list: Open) -> None:
+def test_reduced_motion_turns_animations_off(open_list: Open) -> None:
     page = open_list(BAG, reduced_motion="reduce")
     page.locator(".card").nth(3).hover()
     page.locator(".card").nth(3).get_by_role("button", name=re.compile("^Pin")).click()
@@ -171,7 +171,7 @@ def test_nothing_moves_for_those_who_asked_for_calm(open_list: Open) -> None:
         {"width": 2200, "height": 1200},
     ],
 )
-def test_nothing_sticks_out_at_any_width(open_page: Open, viewport: dict[str, int]) -> None:
+def test_no_view_scrolls_sideways_at_any_width(open_page: Open, viewport: dict[str, int]) -> None:
     page = open_page("/", viewport=viewport)
     for path in ("/", BAG):
         page.goto(page.url.split("//")[0] + "//" + page.url.split("/")[2] + path)
@@ -179,7 +179,7 @@ def test_nothing_sticks_out_at_any_width(open_page: Open, viewport: dict[str, in
         assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, path
 
 
-def test_the_focus_stays_where_it_was_when_the_filters_are_counted_anew(open_list: Open) -> None:
+def test_the_focus_stays_on_its_filter_when_counts_are_updated(open_list: Open) -> None:
     page = open_list()
     settled(page)
     tree = page.locator("[data-column=product_type]")

@@ -6,7 +6,7 @@ from typing import Any
 from playwright.sync_api import expect
 
 from tests.serving.page.conftest import Open, Shop
-from tests.serving.page.looks import BAG, cards
+from tests.serving.page.locators import BAG, cards
 
 
 def ids(grid: Any) -> list[str]:
@@ -14,7 +14,7 @@ def ids(grid: Any) -> list[str]:
     return found
 
 
-def test_what_is_live_stands_beside_what_was_kept(open_page: Open, shop: Shop) -> None:
+def test_the_live_list_is_shown_beside_the_earlier_one(open_page: Open, shop: Shop) -> None:
     page = open_page(BAG)
     page.get_by_role("button", name="Compare with an earlier version").click()
     page.wait_for_url(f"**compare={shop.kept}*")
@@ -36,7 +36,7 @@ def test_what_is_live_stands_beside_what_was_kept(open_page: Open, shop: Shop) -
     expect(grids).to_have_count(2)
 
 
-def test_a_collection_that_is_gone_is_told(open_page: Open, watch: Any) -> None:
+def test_comparing_with_a_missing_collection_says_so(open_page: Open, watch: Any) -> None:
     watch.expected.append("404")
     page = open_page(f"{BAG}?compare=products__gone")
     alert = page.get_by_role("alert").filter(has_text="The comparison cannot be shown.")

@@ -6,11 +6,11 @@ from typing import Any
 from playwright.sync_api import expect
 
 from tests.serving.page.conftest import Open
-from tests.serving.page.looks import cards
+from tests.serving.page.locators import cards
 from tests.serving.page.scenes import until
 
 
-def test_the_first_view_shows_products_and_ways_to_begin(open_page: Open) -> None:
+def test_the_start_view_shows_products_and_recently_viewed_ones(open_page: Open) -> None:
     page = open_page("/")
     expect(page.get_by_role("heading", level=1)).to_have_text("Find similar products")
     tiles = page.locator(".tile a")
@@ -55,7 +55,7 @@ def test_words_are_searched_by_meaning(open_page: Open) -> None:
     expect(cards(page).first).to_contain_text("fits best")
 
 
-def test_an_unknown_product_is_told_with_others_near_its_id(open_page: Open, watch: Any) -> None:
+def test_an_unknown_product_id_suggests_similar_ids(open_page: Open, watch: Any) -> None:
     watch.expected.append("404")
     page = open_page("/similar/P00001x")
     expect(page.get_by_role("alert").filter(has_text="This product is not in the shop")).to_be_visible()
@@ -63,7 +63,7 @@ def test_an_unknown_product_is_told_with_others_near_its_id(open_page: Open, wat
     expect(cards(page).first).to_be_visible()
 
 
-def test_the_first_answer_waits_for_nothing_but_the_page_itself(open_page: Open, site: str) -> None:
+def test_the_first_list_waits_for_no_other_request(open_page: Open, site: str) -> None:
     """How fast that is: benchmarks/first_grid.py."""
     page = open_page("/shelf")
     held: list[Any] = []

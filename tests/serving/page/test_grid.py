@@ -6,7 +6,7 @@ from typing import Any
 from playwright.sync_api import expect
 
 from tests.serving.page.conftest import PHONE, Open
-from tests.serving.page.looks import BAG, cards, ids, settled
+from tests.serving.page.locators import BAG, cards, ids, settled
 from tests.serving.page.scenes import until
 
 WITHOUT_IMAGE = "P000024"
@@ -28,7 +28,7 @@ def test_a_product_and_its_neighbours_are_shown(open_list: Open) -> None:
     assert link.get_attribute("rel") == "noopener noreferrer"
 
 
-def test_everything_the_feed_says_is_a_click_away_and_the_focus_returns(open_page: Open) -> None:
+def test_details_open_in_a_dialog_and_the_focus_returns(open_page: Open) -> None:
     page = open_page(BAG)
     opener = page.get_by_role("button", name="All details, and the image in large")
     opener.click()
@@ -41,7 +41,7 @@ def test_everything_the_feed_says_is_a_click_away_and_the_focus_returns(open_pag
     expect(opener).to_be_focused()
 
 
-def test_images_are_right_sized_and_wait_until_they_are_needed(open_page: Open) -> None:
+def test_images_are_sized_to_fit_and_lazy_without_layout_shift(open_page: Open) -> None:
     page = open_page(f"{BAG}?variants=all")
     expect(cards(page)).to_have_count(36)
     images = page.locator(".card img")
@@ -64,7 +64,7 @@ def test_a_product_without_an_image_has_a_placeholder(open_list: Open) -> None:
     expect(page.locator(".portrait")).to_contain_text("No image")
 
 
-def test_an_image_that_does_not_load_leaves_no_hole(open_page: Open, watch: Any) -> None:
+def test_an_image_that_does_not_load_gets_a_placeholder(open_page: Open, watch: Any) -> None:
     watch.expected.append("404")
     page = open_page("/")
     page.route("**/images/**", lambda route: route.fulfill(status=404, body=""))
@@ -105,7 +105,7 @@ def test_dragging_a_slider_is_one_step_back(open_list: Open) -> None:
     page.wait_for_url(re.compile("P000003$"))
 
 
-def test_variety_and_added_words_change_the_order_and_are_taken_back(open_list: Open) -> None:
+def test_variety_and_added_words_change_the_order_until_removed(open_list: Open) -> None:
     page = open_list()
     before = ids(page)
     page.get_by_role("slider", name="Variety").fill("1")
@@ -126,7 +126,7 @@ def test_variety_and_added_words_change_the_order_and_are_taken_back(open_list: 
     assert ids(page) == before
 
 
-def test_filters_narrow_with_counts_and_come_off_as_chips(open_list: Open) -> None:
+def test_filters_narrow_the_list_and_are_removed_by_chips(open_list: Open) -> None:
     page = open_list()
     brand = page.get_by_role("region", name="Filters").locator("[data-column=brand]")
     row = brand.locator("label").first
@@ -223,7 +223,7 @@ def test_variants_are_grouped_and_shown_on_demand(open_list: Open) -> None:
     assert len(ids(page)) >= grouped
 
 
-def test_an_address_shows_another_person_the_same(open_page: Open, open_list: Open) -> None:
+def test_a_url_shows_another_person_the_same_list(open_page: Open, open_list: Open) -> None:
     page = open_list(f"{BAG}?looks=80&variety=50&in.availability=in_stock")
     cards(page).nth(2).hover()
     cards(page).nth(2).get_by_role("button", name=re.compile("^Why")).click()
@@ -236,7 +236,7 @@ def test_an_address_shows_another_person_the_same(open_page: Open, open_list: Op
     expect(other.get_by_role("complementary", name="Why is it here?")).to_be_visible()
 
 
-def test_more_comes_when_scrolling_and_back_leads_to_the_same_place_in_the_list(open_page: Open) -> None:
+def test_scrolling_loads_more_and_going_back_returns_to_the_same_place(open_page: Open) -> None:
     page = open_page(f"{BAG}?variants=all")
     expect(cards(page)).to_have_count(36)
     page.mouse.wheel(0, 20_000)
@@ -254,7 +254,7 @@ def test_more_comes_when_scrolling_and_back_leads_to_the_same_place_in_the_list(
     until(page, f"Math.abs(scrollY - {where}) < 150")
 
 
-def test_a_phone_has_everything_in_reach(open_list: Open) -> None:
+def test_everything_is_reachable_on_a_phone(open_list: Open) -> None:
     page = open_list(f"{BAG}?panel=rules", viewport=PHONE, has_touch=True, is_mobile=True)
     assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
     page.goto(page.url.split("?")[0])

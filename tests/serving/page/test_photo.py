@@ -8,7 +8,7 @@ from typing import Any
 from playwright.sync_api import expect
 
 from tests.serving.page.conftest import PHONE, Open
-from tests.serving.page.looks import BAG, cards
+from tests.serving.page.locators import BAG, cards
 from tests.serving.page.scenes import until
 
 GIVE = """([name, kind, data, event]) => {
@@ -59,7 +59,7 @@ def test_a_photograph_is_dropped_anywhere(open_page: Open, photo: Path) -> None:
     expect(page.get_by_role("heading", level=1)).to_contain_text("Dune cross-body bag")
 
 
-def test_a_phone_takes_one(open_page: Open, photo: Path) -> None:
+def test_a_phone_takes_a_photograph(open_page: Open, photo: Path) -> None:
     page = open_page("/", viewport=PHONE, has_touch=True, is_mobile=True)
     with page.expect_file_chooser() as chooser:
         page.get_by_role("button", name="Take a photograph").tap()
@@ -68,7 +68,7 @@ def test_a_phone_takes_one(open_page: Open, photo: Path) -> None:
     finds(page)
 
 
-def test_what_is_sent_is_small_and_says_nothing_of_where(
+def test_a_photograph_is_sent_small_and_without_metadata(
     open_page: Open, tmp_path: Path, photo: Path
 ) -> None:
     from PIL import Image
@@ -95,7 +95,7 @@ def test_what_is_sent_is_small_and_says_nothing_of_where(
         assert not image.getexif()
 
 
-def test_what_is_no_image_is_told_and_nothing_changes(open_list: Open, tmp_path: Path) -> None:
+def test_a_file_that_is_not_an_image_is_refused(open_list: Open, tmp_path: Path) -> None:
     text = tmp_path / "list.txt"
     text.write_text("no image")
     page = open_list()
@@ -108,7 +108,7 @@ def test_what_is_no_image_is_told_and_nothing_changes(open_list: Open, tmp_path:
     assert page.url.endswith(BAG)
 
 
-def test_a_copied_link_carries_the_photograph(open_page: Open, photo: Path, site: str) -> None:
+def test_a_copied_link_includes_the_photograph(open_page: Open, photo: Path, site: str) -> None:
     page = open_page("/", permissions=["clipboard-read", "clipboard-write"])
     expect(page.locator(".tile").first).to_be_visible()
     give(page, photo, "paste")

@@ -8,14 +8,14 @@ from playwright.sync_api import expect
 
 from recsys.feedback.rules import Rule
 from tests.serving.page.conftest import Open, Shop
-from tests.serving.page.looks import BAG, act, cards, ids, messages
+from tests.serving.page.locators import BAG, act, cards, ids, messages
 
 
 def undo(page: Any) -> None:
     messages(page).get_by_role("button", name="Undo").last.click()
 
 
-def test_a_pin_is_one_click_and_undone_by_one(open_list: Open, shop: Shop) -> None:
+def test_a_pin_takes_one_click_and_undo_one_more(open_list: Open, shop: Shop) -> None:
     page = open_list()
     before = ids(page)
     act(page, before[5], "Pin")
@@ -30,7 +30,7 @@ def test_a_pin_is_one_click_and_undone_by_one(open_list: Open, shop: Shop) -> No
     assert ids(page) == before
 
 
-def test_block_boost_and_bury_move_and_say_so(open_list: Open, shop: Shop) -> None:
+def test_block_boost_and_bury_move_products_and_mark_them(open_list: Open, shop: Shop) -> None:
     page = open_list(f"{BAG}?variants=all")
     before = ids(page)
     act(page, before[0], "Block")
@@ -48,7 +48,7 @@ def test_block_boost_and_bury_move_and_say_so(open_list: Open, shop: Shop) -> No
     assert {r.action for r in shop.store.rules()} == {"block", "bury", "boost"}
 
 
-def test_keys_do_what_buttons_do(open_list: Open, shop: Shop) -> None:
+def test_keys_do_the_same_as_buttons(open_list: Open, shop: Shop) -> None:
     page = open_list()
     before = ids(page)
     cards(page).first.get_by_role("link").last.focus()
@@ -71,7 +71,7 @@ def test_keys_do_what_buttons_do(open_list: Open, shop: Shop) -> None:
     assert page.evaluate(focused) is not None  # not lost with the product
 
 
-def test_a_judgement_is_kept_shown_and_taken_back(open_list: Open, shop: Shop) -> None:
+def test_a_judgement_is_saved_shown_and_withdrawn(open_list: Open, shop: Shop) -> None:
     page = open_list()
     other = ids(page)[1]
     act(page, other, "Duplicate")
@@ -90,7 +90,7 @@ def test_a_judgement_is_kept_shown_and_taken_back(open_list: Open, shop: Shop) -
     expect(duplicate).to_have_attribute("aria-pressed", "true")
 
 
-def test_a_rule_is_made_for_a_brand_with_dates_a_reason_and_a_preview(open_page: Open, shop: Shop) -> None:
+def test_a_rule_is_created_for_a_brand_with_dates_a_reason_and_a_preview(open_page: Open, shop: Shop) -> None:
     page = open_page(f"{BAG}?panel=rules")
     panel = page.get_by_role("complementary", name="Rules")
     panel.get_by_role("button", name="New rule").click()
@@ -115,7 +115,7 @@ def test_a_rule_is_made_for_a_brand_with_dates_a_reason_and_a_preview(open_page:
     assert 29 <= (rule.expires_at - datetime.now(UTC)).days <= 31
 
 
-def test_a_rule_is_changed_and_its_history_says_by_whom(open_page: Open, shop: Shop) -> None:
+def test_a_changed_rule_has_a_history_with_authors(open_page: Open, shop: Shop) -> None:
     rule = shop.store.add_rule(
         Rule(
             action="boost", target="product", target_value="P000020", scope="product", scope_value="P000003"
@@ -142,7 +142,7 @@ def test_a_rule_is_changed_and_its_history_says_by_whom(open_page: Open, shop: S
     assert shop.store.rule(rule.id).expires_at is None
 
 
-def test_all_rules_have_a_page_with_those_that_ended(open_page: Open, shop: Shop) -> None:
+def test_the_rules_page_lists_all_rules_and_ended_ones(open_page: Open, shop: Shop) -> None:
     now = datetime.now(UTC)
     shop.store.add_rule(
         Rule(action="bury", target="brand", target_value="Velmadora", starts_at=now + timedelta(days=3)),
@@ -164,7 +164,7 @@ def test_all_rules_have_a_page_with_those_that_ended(open_page: Open, shop: Shop
     assert len(shop.store.rules()) == 1
 
 
-def test_a_wrong_rule_is_told_where_it_is_made(open_page: Open, watch: Any, shop: Shop) -> None:
+def test_an_invalid_rule_is_reported_in_its_form(open_page: Open, watch: Any, shop: Shop) -> None:
     watch.expected.append("400")
     page = open_page(f"{BAG}?panel=rule&about=new:pin:P000003")
     panel = page.get_by_role("complementary", name="New rule")
@@ -173,7 +173,7 @@ def test_a_wrong_rule_is_told_where_it_is_made(open_page: Open, watch: Any, shop
     assert shop.store.rules() == []
 
 
-def test_a_second_click_before_the_first_shows_is_not_meant(open_list: Open, shop: Shop) -> None:
+def test_a_second_click_before_the_first_shows_is_ignored(open_list: Open, shop: Shop) -> None:
     page = open_list()
     before = ids(page)
     late: list[Any] = []
@@ -189,7 +189,7 @@ def test_a_second_click_before_the_first_shows_is_not_meant(open_list: Open, sho
     assert len(shop.store.rules()) == 1
 
 
-def test_the_last_list_asked_for_is_the_one_shown(open_page: Open, shop: Shop) -> None:
+def test_the_last_requested_list_of_rules_is_shown(open_page: Open, shop: Shop) -> None:
     gone = shop.store.add_rule(Rule(action="pin", target="product", target_value="P000011"), "ada")
     shop.store.retire_rule(gone.id, "ada")
     page = open_page("/rules")

@@ -10,7 +10,7 @@ from typing import Any
 from playwright.sync_api import expect
 
 from tests.serving.page.conftest import Open
-from tests.serving.page.looks import BAG, cards
+from tests.serving.page.locators import BAG, cards
 
 
 def put(page: Any, *places: int) -> list[str]:
@@ -31,7 +31,7 @@ def on_shelf(page: Any) -> list[str]:
     return found
 
 
-def test_products_are_collected_across_searches_and_stay(open_page: Open) -> None:
+def test_products_are_collected_across_searches_and_kept(open_page: Open) -> None:
     page = open_page(BAG)
     titles = put(page, 0, 2)
     page.goto(page.url.replace("P000003", "P000020"))
@@ -49,7 +49,7 @@ def test_products_are_collected_across_searches_and_stay(open_page: Open) -> Non
     assert on_shelf(page) == titles
 
 
-def test_the_order_is_changed_by_keys_and_by_dragging(open_page: Open) -> None:
+def test_the_shelf_is_reordered_by_keys_and_by_dragging(open_page: Open) -> None:
     page = open_page(BAG)
     a, b, c = put(page, 0, 1, 2)
     page.goto(page.url.split("/similar")[0] + "/shelf")
@@ -66,7 +66,7 @@ def test_the_order_is_changed_by_keys_and_by_dragging(open_page: Open) -> None:
     assert on_shelf(page) == moved
 
 
-def test_the_export_is_a_csv_that_no_spreadsheet_runs(open_page: Open) -> None:
+def test_the_csv_export_contains_no_formulas(open_page: Open) -> None:
     page = open_page("/shelf")
     products = [
         {"id": "=1+1", "title": '=HYPERLINK("https://evil.example","x")', "price": 12.5, "currency": "EUR"},
@@ -90,7 +90,7 @@ def test_the_export_is_a_csv_that_no_spreadsheet_runs(open_page: Open) -> None:
     assert not [c for r in rows for c in r.values() if c and c[0] in "=+-@\t\r"]
 
 
-def test_a_shelf_is_shared_by_a_link_and_taken_over(open_page: Open, site: str) -> None:
+def test_a_shelf_is_shared_by_a_link(open_page: Open, site: str) -> None:
     page = open_page(BAG, permissions=["clipboard-read", "clipboard-write"])
     titles = put(page, 0, 1)
     page.keyboard.press("s")
@@ -104,7 +104,7 @@ def test_a_shelf_is_shared_by_a_link_and_taken_over(open_page: Open, site: str) 
     assert on_shelf(other) == titles
 
 
-def test_what_lies_in_storage_is_not_believed(open_page: Open) -> None:
+def test_tampered_storage_is_handled_safely(open_page: Open) -> None:
     page = open_page("/")
     held = [
         {"id": "x", "title": "<img src=x onerror=alert(1)>", "image": "javascript:alert(1)"},

@@ -10,7 +10,7 @@ import pytest
 import recsys
 from recsys.serving.page import shell
 from tests.serving.page.conftest import Shop
-from tests.serving.page.looks import BAG
+from tests.serving.page.locators import BAG
 
 STATIC = Path(recsys.__path__[0]) / "serving/page/static"
 SCRIPTS = sorted(STATIC.rglob("*.js"))
@@ -24,7 +24,7 @@ def web(site: str, shop: Shop) -> Iterator[httpx.Client]:
 
 
 @pytest.mark.parametrize("view", VIEWS)
-def test_every_view_is_the_same_shell_and_asks_whether_it_changed(web: httpx.Client, view: str) -> None:
+def test_every_view_is_the_same_shell_and_is_revalidated(web: httpx.Client, view: str) -> None:
     answer = web.get(view)
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
@@ -34,7 +34,7 @@ def test_every_view_is_the_same_shell_and_asks_whether_it_changed(web: httpx.Cli
     assert (again.status_code, again.content) == (304, b"")
 
 
-def test_files_are_named_by_their_content_and_kept_for_good(web: httpx.Client) -> None:
+def test_files_are_named_by_their_content_and_cached_for_good(web: httpx.Client) -> None:
     html = web.get("/").text
     names = re.findall(r'(?:src|href)="(/static/[^"]+)"', html)
     assert len(names) > 30
@@ -57,7 +57,7 @@ def test_nothing_else_is_served(web: httpx.Client, name: str) -> None:
     assert answer.headers["content-type"] == "application/problem+json"
 
 
-def test_no_script_and_no_style_stands_in_the_page(web: httpx.Client) -> None:
+def test_the_page_has_no_inline_script_or_style(web: httpx.Client) -> None:
     for path in ("/", "/login"):
         html = web.get(path).text
         assert not re.findall(r"<script(?![^>]*\bsrc=)", html)
@@ -69,7 +69,7 @@ def test_no_script_and_no_style_stands_in_the_page(web: httpx.Client) -> None:
     assert "unsafe" not in policy
 
 
-def test_the_shell_holds_no_data_and_is_there_before_signing_in(keyed_site: str, web: httpx.Client) -> None:
+def test_the_shell_holds_no_data_and_is_served_before_sign_in(keyed_site: str, web: httpx.Client) -> None:
     html = httpx.get(keyed_site + BAG).text
     assert html == web.get("/").text
     assert "P000003" not in html
@@ -101,7 +101,7 @@ JARGON = re.compile(
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda p: p.name)
-def test_merchandisers_read_no_jargon(script: Path) -> None:
+def test_texts_have_no_jargon(script: Path) -> None:
     source = re.sub(r"/\*.*?\*/|^\s*//.*$", "", script.read_text(encoding="utf-8"), flags=re.S | re.M)
     texts = [m[1:-1] for m in re.findall(r'"(?:[^"\\\n]|\\.)*"|`[^`]*`', source)]
     texts = [re.sub(r"\$\{[^}]*\}", " ", s) for s in texts if " " in s and not s.startswith(("h.", "/", "."))]

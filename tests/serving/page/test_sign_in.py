@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 
 from recsys.feedback.rules import Rule
 from tests.serving.page.conftest import Open, Shop, Watch
-from tests.serving.page.looks import BAG, cards
+from tests.serving.page.locators import BAG, cards
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def sign_in(page: Any, name: str) -> None:
     page.get_by_role("button", name="Sign in").click()
 
 
-def test_a_person_signs_in_and_lands_where_they_were_going(
+def test_signing_in_returns_to_the_requested_page(
     open_page: Open, keyed_site: str, watch: Any, shop: Shop
 ) -> None:
     watch.expected.append("401")
@@ -66,7 +66,7 @@ def test_a_reader_sees_everything_and_changes_nothing(open_keyed: Open) -> None:
     expect(panel.get_by_role("button", name="New rule")).to_have_count(0)
 
 
-def test_somebody_elses_rule_is_read_not_changed(open_keyed: Open, shop: Shop) -> None:
+def test_somebody_elses_rule_is_read_only(open_keyed: Open, shop: Shop) -> None:
     rule = Rule(
         action="pin", target="product", target_value="P000020", scope="product", scope_value="P000003"
     )
@@ -79,7 +79,7 @@ def test_somebody_elses_rule_is_read_not_changed(open_keyed: Open, shop: Shop) -
     expect(panel.locator(".timeline")).to_contain_text("nils created it")
 
 
-def test_a_link_from_elsewhere_opens_for_those_who_are_signed_in(
+def test_a_link_from_another_site_opens_for_signed_in_people(
     open_keyed: Open, keyed_site: str, watch: Watch
 ) -> None:
     page = open_keyed(BAG, "maria")

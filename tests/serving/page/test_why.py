@@ -6,7 +6,7 @@ from typing import Any
 from playwright.sync_api import expect
 
 from tests.serving.page.conftest import Open, Shop
-from tests.serving.page.looks import BAG, cards
+from tests.serving.page.locators import BAG, cards
 
 
 def first(page: Any) -> Any:
@@ -15,7 +15,7 @@ def first(page: Any) -> Any:
     return card
 
 
-def test_why_shows_both_parts_and_what_is_shared(open_page: Open, shop: Shop) -> None:
+def test_why_shows_both_scores_and_what_is_in_common(open_page: Open, shop: Shop) -> None:
     page = open_page(BAG)
     card = first(page)
     name = card.locator(".title").inner_text()
@@ -47,7 +47,7 @@ def test_the_panel_follows_the_slider(open_page: Open) -> None:
     expect(panel.get_by_role("meter")).to_have_count(2)  # what was said of it stays
 
 
-def test_a_stand_in_is_told(open_page: Open, shop: Shop) -> None:
+def test_why_says_that_a_missing_image_is_replaced_by_words(open_page: Open, shop: Shop) -> None:
     rows = next(iter(shop.live.view().snapshot.batches(["id", "images", "brand"]))).to_pylist()
     without = next(r for r in rows if not r["images"])
     page = open_page(f"{BAG}?variants=all&in.brand={without['brand']}&panel=why&about={without['id']}")
@@ -56,7 +56,7 @@ def test_a_stand_in_is_told(open_page: Open, shop: Shop) -> None:
     expect(page.locator(f".card[data-id={without['id']}] .empty-image")).to_be_visible()
 
 
-def test_where_it_would_stand_without_rules(open_page: Open, shop: Shop) -> None:
+def test_why_shows_the_rank_without_rules(open_page: Open, shop: Shop) -> None:
     page = open_page(BAG)
     first(page)
     fifth = page.locator(".card").nth(4)

@@ -7,7 +7,7 @@ from typing import Any
 from playwright.sync_api import expect
 
 from tests.serving.page.conftest import Open
-from tests.serving.page.looks import BAG, cards
+from tests.serving.page.locators import BAG, cards
 
 PROBLEM = "application/problem+json"
 
@@ -37,7 +37,7 @@ def test_a_server_error_says_what_happened_and_can_be_retried(open_page: Open, w
     expect(cards(page).first).to_be_visible()
 
 
-def test_an_encoder_that_is_being_loaded_is_waited_for(open_page: Open, watch: Any) -> None:
+def test_the_page_waits_for_an_encoder_that_is_loading(open_page: Open, watch: Any) -> None:
     watch.expected.append("503")
     page = open_page("/")
     answers = [503, 503]
@@ -54,7 +54,7 @@ def test_an_encoder_that_is_being_loaded_is_waited_for(open_page: Open, watch: A
     expect(cards(page).first).to_be_visible()
 
 
-def test_a_server_that_is_gone_is_told_and_what_was_shown_stays(open_page: Open, watch: Any) -> None:
+def test_an_unreachable_service_is_reported_and_the_list_stays(open_page: Open, watch: Any) -> None:
     watch.expected.append("ERR_FAILED")
     page = open_page(BAG)
     card = cards(page).first
@@ -68,7 +68,7 @@ def test_a_server_that_is_gone_is_told_and_what_was_shown_stays(open_page: Open,
     expect(page.get_by_role("alert").filter(has_text="The service does not respond")).to_be_visible()
 
 
-def test_more_that_cannot_be_had_leaves_what_is_there(open_page: Open, watch: Any) -> None:
+def test_a_failed_next_page_keeps_the_list(open_page: Open, watch: Any) -> None:
     watch.expected.append("500")
     page = open_page("/similar/P000003?variants=all")
     found = cards(page)
@@ -82,7 +82,7 @@ def test_more_that_cannot_be_had_leaves_what_is_there(open_page: Open, watch: An
     expect(found).to_have_count(72)
 
 
-def test_an_answer_that_comes_late_does_not_replace_a_newer_one(open_page: Open) -> None:
+def test_a_late_response_does_not_replace_a_newer_one(open_page: Open) -> None:
     page = open_page(BAG)
     found = cards(page)
     expect(found.first).to_be_visible()

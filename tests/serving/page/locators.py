@@ -1,4 +1,4 @@
-"""What tests look at on the page."""
+"""Where tests find things on the page."""
 
 import re
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from playwright.sync_api import expect
 
 BAG = "/similar/P000003"
-"""What is similar to a bag of the sample shop."""
+"""What is similar to a bag of the catalog."""
 
 
 def act(page: Any, id: str, name: str) -> None:
@@ -28,11 +28,11 @@ def ids(page: Any) -> list[str]:
 
 
 def messages(page: Any) -> Any:
-    """Return the place of short messages."""
+    """Return the region of short messages."""
     return page.get_by_role("region", name="Messages")
 
 
 def settled(page: Any) -> None:
-    """Wait until nothing is asked for and what is shown is the answer."""
+    """Wait until no request is in flight and the list is up to date."""
     expect(page.locator(".grids.stale")).to_have_count(0)
     expect(page.locator("html.busy")).to_have_count(0)

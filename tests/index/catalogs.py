@@ -10,8 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recsys.index import Collection
-from recsys.index.base import Hit, Query
+from recsys.index.base import Hit, Point, Query
 from recsys.index.filters import Filter
+from recsys.index.points import COLUMNS, payloads
 from recsys.workspace import Workspace, content_id
 from recsys.workspace.embeddings import (
     SET_FILE,
@@ -19,9 +20,11 @@ from recsys.workspace.embeddings import (
     SET_SCHEMA,
     SHARD_FILE,
     SHARD_KIND,
+    EmbeddingBatch,
     ShardWriter,
     Vectors,
     halves,
+    product_vectors,
     query_vector,
 )
 from recsys.workspace.product import PAYLOAD_COLUMNS, PRODUCTS, TEXT_COLUMNS
@@ -137,6 +140,21 @@ def _unit(space: str, product: Product, dim: int) -> np.ndarray:
     return vector / np.linalg.norm(vector)
 
 
+def batch(catalog: list[Product], encoder: str = "e1") -> tuple[pa.RecordBatch, EmbeddingBatch]:
+    """Return a catalog as a batch of the snapshot and its embeddings."""
+    rows = pa.Table.from_pylist(_rows(catalog), PRODUCTS).select(list(COLUMNS)).to_batches()[0]
+    keys = [bytes([i % 256, 255]) for i in range(len(catalog))]
+    return rows, EmbeddingBatch([p.id for p in catalog], keys, vectors(catalog, encoder, DIM))
+
+
+def make_points(count: int, *, first: int = 0) -> list[Point]:
+    """Return products as an index stores them."""
+    rows, embedded = batch(products(count, first=first))
+    stored = product_vectors(embedded.vectors.image, embedded.vectors.text)
+    made = zip(payloads(rows, embedded), stored, strict=True)
+    return [Point(payload["id"], vector, payload) for payload, vector in made]
+
+
 def embed(
     workspace: Workspace, snapshot: str, catalog: Iterable[Product], *, encoder: str, dim: int = DIM
 ) -> str:
@@ -174,8 +192,6 @@ def similar(
 ) -> list[Hit]:
     """Return the products nearest to a stored one, itself left out."""
     (stored,) = collection.retrieve([id], payload=False, with_vectors=True)
-    assert stored.vector is not None
-    image, text = halves(stored.vector)
-    vector = query_vector(image, text, image_weight)
+    vector = query_vector(*halves(stored.vector), image_weight)
     hits = collection.query(Query(vector=vector, limit=limit + 1, filter=filter))
     return [hit for hit in hits if hit.id != id][:limit]

@@ -16,9 +16,9 @@ from tests.index.catalogs import similar
 def publish(
     results: Connection, root: str, settings: dict[str, object], snapshot: str, embeddings: str
 ) -> None:
-    """Publish; send the manifest's info."""
+    """Publish; send the manifest's ref."""
     results.send("ready")
-    results.send(run(_config(settings), Workspace(root), snapshot, embeddings).info)
+    results.send(run(_config(settings), Workspace(root), snapshot, embeddings).ref)
 
 
 def watch(results: Connection, root: str, settings: dict[str, object], stop: str) -> None:
@@ -30,11 +30,9 @@ def watch(results: Connection, root: str, settings: dict[str, object], stop: str
     while not stopping:
         stopping = Path(stop).exists()  # looked at first: one more look follows
         state = _look(index.open())
-        if not seen or seen[-1] != state:
-            seen.append(state)
+        seen += [state] if seen[-1:] != [state] else []
         time.sleep(0.001)
     results.send(seen)
-    index.close()
 
 
 def _look(collection: Collection) -> dict[str, Any]:

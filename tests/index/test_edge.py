@@ -16,8 +16,8 @@ from recsys.index.edge import EdgeIndex
 from recsys.index.edge_files import EdgeFiles, Entry, Links, copy_generation, copy_sparse, next_generation
 from recsys.index.run import run
 from recsys.workspace import Workspace
-from tests.index.catalogs import products, publish_inputs, similar
-from tests.index.test_contract import META, make_points, name_of, publish
+from tests.index.catalogs import make_points, products, publish_inputs, similar
+from tests.index.test_contract import META, name_of, publish
 
 
 @pytest.fixture

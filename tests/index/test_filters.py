@@ -3,37 +3,39 @@
 import pytest
 
 from recsys.errors import InputError
-from recsys.index.filters import AnyOf, Ids, Not, Range, ancestors, category, levels, parse
+from recsys.index.filters import AnyOf, Condition, Ids, Not, Range, ancestors, category, parse
+
+IMAGE = AnyOf("modalities", ("image",))
 
 
-def test_values_lists_ranges_and_negations() -> None:
-    assert parse({"brand": "Acme"}) == (AnyOf("brand", ("Acme",)),)
-    assert parse({"brand": ["Acme", "Bolt"], "price": {"gte": 1, "lt": 2.5}}) == (
-        AnyOf("brand", ("Acme", "Bolt")),
-        Range("price", gte=1.0, lt=2.5),
-    )
-    assert parse({"not": {"color": "red", "price": {"gt": 5}}}) == (
-        Not(AnyOf("color", ("red",))),
-        Not(Range("price", gt=5.0)),
-    )
-    assert parse({"id": ["a", "b"]}) == (Ids(("a", "b")),)
-    assert parse({}) == ()
-
-
-def test_flags_become_modalities_that_every_engine_can_match() -> None:
-    image = AnyOf("modalities", ("image",))
-    assert parse({"has_image": True}) == (image,)
-    assert parse({"has_image": False}) == (Not(image),)
-    assert parse({"not": {"has_image": False}}) == (image,)
-    assert parse({"has_text": True}) == (AnyOf("modalities", ("text",)),)
+@pytest.mark.parametrize(
+    ("values", "conditions"),
+    [
+        ({}, ()),
+        ({"brand": "Acme"}, (AnyOf("brand", ("Acme",)),)),
+        (
+            {"brand": ["Acme", "Bolt"], "price": {"gte": 1, "lt": 2.5}},
+            (AnyOf("brand", ("Acme", "Bolt")), Range("price", gte=1.0, lt=2.5)),
+        ),
+        (
+            {"not": {"color": "red", "price": {"gt": 5}}},
+            (Not(AnyOf("color", ("red",))), Not(Range("price", gt=5.0))),
+        ),
+        ({"id": ["a", "b"]}, (Ids(("a", "b")),)),
+        ({"product_type": "Home>Lamps"}, (AnyOf("product_type", ("Home > Lamps",)),)),
+        ({"has_image": True}, (IMAGE,)),
+        ({"has_image": False}, (Not(IMAGE),)),
+        ({"not": {"has_image": False}}, (IMAGE,)),
+        ({"has_text": True}, (AnyOf("modalities", ("text",)),)),
+    ],
+)
+def test_json_becomes_conditions(values: dict[str, object], conditions: tuple[Condition, ...]) -> None:
+    assert parse(values) == conditions
 
 
 def test_categories_are_normalised() -> None:
-    assert levels(" Home>Lamps > Desk lamps ") == ["Home", "Lamps", "Desk lamps"]
-    assert ancestors("Home>Lamps") == ["Home", "Home > Lamps"]
-    assert ancestors("") == []
-    assert category("Home>Lamps") == AnyOf("product_type", ("Home > Lamps",))
-    assert parse({"product_type": "Home>Lamps"}) == (category("Home > Lamps"),)
+    assert category(" Home>Lamps > Desk lamps ") == AnyOf("product_type", ("Home > Lamps > Desk lamps",))
+    assert [ancestors(path) for path in ("Home>Lamps", "")] == [["Home", "Home > Lamps"], []]
 
 
 @pytest.mark.parametrize(

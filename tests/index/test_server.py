@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -13,20 +14,17 @@ from recsys.errors import ArtifactError, ConfigError, InputError
 from recsys.index import open_index
 from recsys.index.base import Query
 from recsys.index.filters import AnyOf, Range, category
-from recsys.index.run import run
 from recsys.index.server import ServerIndex, connect
 from recsys.workspace import Workspace
-from tests.index.catalogs import products, publish_inputs, similar
+from tests.index.catalogs import make_points, publish_inputs, similar
 from tests.index.conftest import SERVER_URL
-from tests.index.test_contract import META, make_points, name_of, publish
-from tests.index.test_publish import contents, expected, next_night
+from tests.index.test_contract import META, name_of, publish
+from tests.index.test_publish import CATALOG, NEXT_NIGHT, publish_and_compare
 
-pytestmark = pytest.mark.skipif(not SERVER_URL, reason="RECSYS_TEST_QDRANT_URL names no server")
-
-
-@pytest.fixture
-def engine() -> str:
-    return "server"
+pytestmark = [
+    pytest.mark.skipif(not SERVER_URL, reason="RECSYS_TEST_QDRANT_URL names no server"),
+    pytest.mark.parametrize("engine", ["server"], indirect=True),
+]
 
 
 @pytest.fixture
@@ -50,6 +48,8 @@ def test_a_build_is_indexed_when_it_says_so(
         assert info.indexed_vectors_count == 1500
         writer.commit(META)
     assert set(info.payload_schema) >= {"brand", "price", "product_type", "modalities"}
+    assert info.config.params.vectors.distance == models.Distance.DOT  # type: ignore[union-attr]
+    assert info.config.quantization_config.scalar.type == models.ScalarType.INT8  # type: ignore[union-attr]
     index.close()
 
 
@@ -89,15 +89,13 @@ def test_a_strict_server_answers_every_filter_of_the_contract(
             enabled=True, unindexed_filtering_retrieve=False, unindexed_filtering_update=False
         ),
     )
-    collection = index.open()
+    collection, vector = index.open(), make_points(1)[0].vector
     allowed = (
         AnyOf("brand", ("Acme",)),
         Range("price", lte=40),
         category("Home"),
         AnyOf("modalities", ("text",)),
     )
-    assert collection.count(allowed) > 0
-    vector = make_points(1)[0].vector
     assert collection.query(Query(vector=vector, filter=allowed))
     with pytest.raises(InputError, match=r"(?i)index"):
         collection.query(Query(vector=vector, filter=(AnyOf("attributes.fit", ("slim",)),)))
@@ -111,15 +109,12 @@ def test_large_payloads_stay_under_the_request_limit(index: ServerIndex) -> None
 
 def test_the_same_over_rest(make_config: Callable[..., Config], workspace: Workspace) -> None:
     config = make_config(prefer_grpc=False)
-    catalog = products(60)
-    run(config, workspace, *publish_inputs(workspace, catalog))
-    manifest = run(config, workspace, *publish_inputs(workspace, next_night(catalog)))
-    assert contents(config, workspace) == expected(workspace, manifest)
-    index = open_index(config, workspace)
-    assert len(similar(index.open(), "sku-00010", limit=4, filter=(AnyOf("color", ("red",)),))) == 4
-    with pytest.raises(InputError):
-        index.open().query(Query(vector=np.ones(3, np.float32)))
-    index.close()
+    for catalog in (CATALOG, NEXT_NIGHT):
+        publish_and_compare(config, workspace, publish_inputs(workspace, catalog))
+    with closing(open_index(config, workspace)) as index:
+        assert len(similar(index.open(), "sku-00010", limit=4, filter=(AnyOf("color", ("red",)),))) == 4
+        with pytest.raises(InputError):
+            index.open().query(Query(vector=np.ones(3, np.float32)))
 
 
 def test_a_collection_that_was_dropped_meanwhile_is_named(index: ServerIndex, client: QdrantClient) -> None:
@@ -136,11 +131,3 @@ def test_an_alias_that_is_a_collection_is_refused(index: ServerIndex, client: Qd
     )
     with pytest.raises((ConfigError, InputError), match=index.alias):
         publish(index, make_points(5))
-
-
-def test_quantisation_and_the_dot_product_are_set(index: ServerIndex, client: QdrantClient) -> None:
-    name = publish(index, make_points(5))
-    config = client.get_collection(name).config
-    assert config.params.vectors.distance == models.Distance.DOT  # type: ignore[union-attr]
-    assert config.quantization_config.scalar.type == models.ScalarType.INT8  # type: ignore[union-attr]
-    assert config.metadata["encoder"] == "encoders/e1"  # type: ignore[index]

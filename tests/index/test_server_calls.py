@@ -1,6 +1,7 @@
 """Failures of a Qdrant server: which are tried again, and what the others mean."""
 
-from collections.abc import Callable
+from contextlib import nullcontext
+from unittest.mock import Mock
 
 import grpc
 import httpx
@@ -59,18 +60,6 @@ def test_what_a_failure_means(failure: Exception, kind: type[RecsysError]) -> No
     assert explained.fix
 
 
-def flaky(failures: int, failure: Exception) -> Callable[[], str]:
-    left = [failures]
-
-    def function() -> str:
-        if left[0]:
-            left[0] -= 1
-            raise failure
-        return "answer"
-
-    return function
-
-
 @pytest.fixture
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     slept: list[float] = []
@@ -78,32 +67,34 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return slept
 
 
-def test_a_passing_failure_is_tried_again_with_growing_pauses(pauses: list[float]) -> None:
-    assert call(flaky(3, Failed(Status.UNAVAILABLE)), retries=3) == "answer"
-    assert pauses == [0.5, 1.0, 2.0]
+@pytest.mark.parametrize(
+    ("failure", "failures", "pauses_expected"),
+    [
+        pytest.param(Failed(Status.UNAVAILABLE), 3, [0.5, 1.0, 2.0], id="growing pauses"),
+        pytest.param(ResourceExhaustedResponse("too fast", 7), 1, [7], id="as long as the server says"),
+    ],
+)
+def test_a_passing_failure_is_tried_again(
+    pauses: list[float], failure: Exception, failures: int, pauses_expected: list[float]
+) -> None:
+    assert call(Mock(side_effect=[failure] * failures + ["answer"]), retries=failures) == "answer"
+    assert pauses == pauses_expected
 
 
-def test_a_server_may_say_how_long_to_wait(pauses: list[float]) -> None:
-    assert call(flaky(1, ResourceExhaustedResponse("too fast", 7)), retries=1) == "answer"
-    assert pauses == [7]
-
-
-def test_a_failure_that_lasts_is_raised_as_retryable(pauses: list[float]) -> None:
-    with pytest.raises(TransientError) as raised:
-        call(flaky(9, http(503)), retries=2)
-    assert raised.value.retryable
-    assert len(pauses) == 2
-
-
-def test_a_refusal_is_not_tried_again(pauses: list[float]) -> None:
-    with pytest.raises(InputError, match="what the server said"):
-        call(flaky(1, http(400)), retries=5)
-    assert pauses == []
-
-
-def test_our_own_mistakes_are_not_swallowed(pauses: list[float]) -> None:
-    with pytest.raises(KeyError):
-        call(flaky(1, KeyError("bug")), retries=5)
+@pytest.mark.parametrize(
+    ("failure", "raised", "num_pauses"),
+    [
+        pytest.param(http(503), TransientError, 2, id="it lasts"),
+        pytest.param(http(400), InputError, 0, id="a refusal is not tried again"),
+        pytest.param(KeyError("bug"), KeyError, 0, id="our own mistakes are not swallowed"),
+    ],
+)
+def test_other_failures_are_raised(
+    pauses: list[float], failure: Exception, raised: type[Exception], num_pauses: int
+) -> None:
+    with pytest.raises(raised):
+        call(Mock(side_effect=failure), retries=2)
+    assert len(pauses) == num_pauses
 
 
 def test_no_server_is_a_failure_that_may_pass(pauses: list[float]) -> None:
@@ -115,19 +106,8 @@ def test_no_server_is_a_failure_that_may_pass(pauses: list[float]) -> None:
 def test_a_server_too_old_for_metadata_is_refused(
     monkeypatch: pytest.MonkeyPatch, version: str, accepted: bool
 ) -> None:
-    class Client:
-        def __init__(self, **settings: object) -> None:
-            self.settings = settings
-
-        def info(self) -> object:
-            return type("Info", (), {"version": version})()
-
-    monkeypatch.setattr(server, "QdrantClient", Client)
-    config = IndexConfig(url="http://qdrant.example", api_key="key")
-    if accepted:
-        settings = server.connect(config).settings  # type: ignore[attr-defined]
-        assert settings["api_key"] == "key"
-        assert settings["prefer_grpc"] is True
-    else:
-        with pytest.raises(ConfigError, match=r"1\.15\.3"):
-            server.connect(config)
+    client = Mock(**{"return_value.info.return_value.version": version})
+    monkeypatch.setattr(server, "QdrantClient", client)
+    with nullcontext() if accepted else pytest.raises(ConfigError, match=r"1\.15\.3"):
+        server.connect(IndexConfig(url="http://qdrant.example", api_key="key"))
+    assert client.call_args.kwargs["api_key"] == "key"

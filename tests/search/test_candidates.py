@@ -134,13 +134,6 @@ def test_pins_and_boosts_stay_within_the_filter(collection: Collection) -> None:
     assert {r.product.payload["brand"] for r in found.order} == {"Acme"}
 
 
-def test_the_parts_of_a_score_make_it_up(collection: Collection) -> None:
-    resolved = resolve(collection, "sku-00003", 0.3)
-    for one in scored_products(everything(collection, resolved), resolved.vectors):
-        assert one.score == pytest.approx(0.3 * one.image_score + 0.7 * one.text_score, abs=1e-4)
-    assert scored_products([], resolved.vectors) == []
-
-
 def test_only_indexed_columns_can_be_filtered_by(collection: Collection) -> None:
     check_filter(collection, (category("Home"), Not(AnyOf("brand", ("Acme",)))))
     for wrong in (AnyOf("title", ("x",)), Not(AnyOf("attributes.fit", ("slim",)))):

@@ -28,30 +28,32 @@ def test_both_halves_have_unit_norm(
     np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-6)
 
 
-def test_one_liked_product_is_looked_for_as_it_is() -> None:
-    liked = halves(1, 3)
-    np.testing.assert_allclose(combine(liked, NO_PRODUCTS, NONE, NONE), liked[0], atol=1e-6)
+LIKED, UNLIKED, FIVE = halves(1, 3), halves(1, 8), halves(5, 5)
+VECTOR = halves(1, 4)[:, 0]
 
 
-def test_text_or_an_image_alone_stands_for_both_halves() -> None:
-    vector = halves(1, 4)[:, 0]
-    for images, texts in ((NONE, vector), (vector, NONE)):
-        found = combine(NO_PRODUCTS, NO_PRODUCTS, images, texts)
-        np.testing.assert_allclose(found, np.repeat(vector, 2, axis=0), atol=1e-6)
-
-
-def test_each_kind_of_example_counts_once() -> None:
-    liked, text = halves(5, 5), halves(1, 6)[0, 1]
-    image_half, text_half = combine(liked, NO_PRODUCTS, NONE, text[None])
-    np.testing.assert_allclose(image_half, unit(liked[:, 0].mean(axis=0)), atol=1e-6)
-    np.testing.assert_allclose(text_half, unit(unit(liked[:, 1].mean(axis=0)) + text), atol=1e-6)
-
-
-def test_the_query_moves_away_from_what_is_disliked() -> None:
-    liked, unliked = halves(1, 7), halves(1, 8)
-    found = combine(liked, unliked, NONE, NONE)
-    expected = liked[0] - UNLIKE_WEIGHT * unliked[0]
-    np.testing.assert_allclose(found, expected / np.linalg.norm(expected, axis=1, keepdims=True), atol=1e-6)
+@pytest.mark.parametrize(
+    ("liked", "unliked", "images", "texts", "image_half", "text_half"),
+    [
+        (LIKED, NO_PRODUCTS, NONE, NONE, LIKED[0, 0], LIKED[0, 1]),
+        (NO_PRODUCTS, NO_PRODUCTS, NONE, VECTOR, VECTOR[0], VECTOR[0]),
+        (NO_PRODUCTS, NO_PRODUCTS, VECTOR, NONE, VECTOR[0], VECTOR[0]),
+        # Each kind of example counts once, however many there are.
+        (FIVE, NO_PRODUCTS, NONE, VECTOR, FIVE[:, 0].mean(0), unit(FIVE[:, 1].mean(0)) + VECTOR[0]),
+        (LIKED, UNLIKED, NONE, NONE, *(LIKED - UNLIKE_WEIGHT * UNLIKED)[0]),
+    ],
+    ids=["one product", "text alone", "image alone", "five products and a text", "disliked"],
+)
+def test_examples_are_combined(
+    liked: np.ndarray,
+    unliked: np.ndarray,
+    images: np.ndarray,
+    texts: np.ndarray,
+    image_half: np.ndarray,
+    text_half: np.ndarray,
+) -> None:
+    found = combine(liked, unliked, images, texts)
+    np.testing.assert_allclose(found, [unit(image_half), unit(text_half)], atol=1e-6)
 
 
 def test_examples_that_cancel_out_are_refused() -> None:

@@ -25,14 +25,34 @@ def ids(ranking: Ranking) -> list[str]:
     return [r.product.id for r in ranking.order]
 
 
-def test_without_anything_the_order_is_that_of_the_scores() -> None:
-    mixed = [candidate("b", 0.5), candidate("a", 0.5), candidate("c", 0.9)]
-    assert ids(rank(mixed, collapse_variants=False)) == ["c", "a", "b"]
-    assert ids(rank(mixed[::-1], collapse_variants=False)) == [
-        "c",
-        "a",
-        "b",
-    ]  # equal scores: by id, however they come
+MIXED = [candidate("b", 0.5), candidate("a", 0.5), candidate("c", 0.9)]
+FOUR = [candidate(x, 0.9 - i / 10) for i, x in enumerate("abcd")]
+GROUPS = [candidate("a", 0.9, group="g"), candidate("b", 0.95, group="h"), candidate("c", 0.8, group="g")]
+PAIR = [candidate("a", 0.9, group="g"), candidate("b", 0.85, group="g")]
+PINS = [rule(3, "pin", "c", position=1), rule(2, "pin", "d", position=1), rule(9, "pin", "b", position=0)]
+
+
+@pytest.mark.parametrize(
+    ("products", "rules", "collapse", "order"),
+    [
+        (MIXED, [], False, ["c", "a", "b"]),  # equal scores: by id, however they come
+        (MIXED[::-1], [], False, ["c", "a", "b"]),
+        (FOUR, PINS, True, ["b", "d", "c", "a"]),  # pins by position, then age
+        ([*GROUPS, candidate("d", 0.7)], [], True, ["b", "a+c", "d"]),
+        (GROUPS, [], False, ["b", "a", "c"]),
+        # A product named like a group is no variant of it.
+        ([candidate("g", 0.9), candidate("x", 0.8, group="g")], [], True, ["g", "x"]),
+        # A moved variant leads its group.
+        (PAIR, [rule(1, "pin", "b")], True, ["b+a"]),
+        (PAIR, [rule(1, "boost", "b")], True, ["b+a"]),
+        (PAIR, [rule(1, "pin", "b"), rule(2, "pin", "a")], True, ["b", "a"]),  # who pins two wants to see two
+    ],
+)
+def test_the_order_of_products_and_their_variants(
+    products: list[Any], rules: list[Rule], collapse: bool, order: list[str]
+) -> None:
+    ranking = rank(products, rules, collapse_variants=collapse)
+    assert ["+".join([r.product.id, *(v.id for v in r.variants)]) for r in ranking.order] == order
 
 
 def test_rules_add_up_and_leave_the_score() -> None:
@@ -54,44 +74,6 @@ def test_what_is_blocked_is_not_there_and_is_accounted_for() -> None:
     ranking = rank([candidate("a", 0.9), candidate("b", 0.8)], rules, collapse_variants=True)
     assert ids(ranking) == ["a"]
     assert [(c.id, e.rule_id) for c, e in ranking.blocked] == [("b", 7)]
-
-
-def test_pins_come_first_by_position_then_age() -> None:
-    four = [candidate(x, 0.9 - i / 10) for i, x in enumerate("abcd")]
-    rules = [
-        rule(3, "pin", "c", position=1),
-        rule(2, "pin", "d", position=1),
-        rule(9, "pin", "b", position=0),
-    ]
-    assert ids(rank(four, rules, collapse_variants=True)) == ["b", "d", "c", "a"]
-
-
-def test_variants_collapse_under_the_best_and_are_counted() -> None:
-    rows = [candidate("a", 0.9, group="g"), candidate("b", 0.95, group="h"), candidate("c", 0.8, group="g")]
-    ranking = rank([*rows, candidate("d", 0.7)], collapse_variants=True)
-    assert ids(ranking) == ["b", "a", "d"]
-    assert [[v.id for v in r.variants] for r in ranking.order] == [[], ["c"], []]
-    assert ids(rank(rows, collapse_variants=False)) == ["b", "a", "c"]
-
-
-def test_a_product_named_like_a_group_is_no_variant_of_it() -> None:
-    pair = [candidate("g", 0.9), candidate("x", 0.8, group="g")]
-    assert ids(rank(pair, collapse_variants=True)) == ["g", "x"]
-
-
-@pytest.mark.parametrize(
-    ("actions", "order"),
-    [
-        ([("pin", "b")], ["b"]),
-        ([("boost", "b")], ["b"]),
-        ([("pin", "b"), ("pin", "a")], ["b", "a"]),  # whoever pins two variants wants to see two
-    ],
-)
-def test_a_moved_variant_leads_its_group(actions: list[tuple[str, str]], order: list[str]) -> None:
-    rows = [candidate("a", 0.9, group="g"), candidate("b", 0.85, group="g")]
-    ranking = rank(rows, [rule(i, *what) for i, what in enumerate(actions, 1)], collapse_variants=True)
-    assert ids(ranking) == order
-    assert [v.id for v in ranking.order[0].variants] == [id for id in "ab" if id not in order]
 
 
 def test_mmr_follows_its_equation() -> None:

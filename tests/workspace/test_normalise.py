@@ -1,5 +1,6 @@
 """An image of any kind comes out upright, opaque, sRGB and within bounds, or is refused with a reason."""
 
+import contextlib
 import hashlib
 import io
 
@@ -106,50 +107,40 @@ def test_exif_orientation_is_applied_once_and_gone(orientation: int, format: str
         assert shown.getexif().get(0x0112, 1) == 1
 
 
-def test_transparency_is_flattened_on_white() -> None:
-    rgba = np.dstack([made(100, 100), np.zeros((100, 100), np.uint8)])
-    rgba[:, 50:, 3] = 255
-    for format in ("PNG", "WEBP"):
-        shown = _decode(encode(Image.fromarray(rgba), format, lossless=True))
-        assert (shown[:, :30] > 250).all()
-        assert (shown[:, 36:] < 250).any()
+NOISE = Image.fromarray(made(100, 80))
+RED, BLUE = (Image.new("RGB", (40, 40), colour) for colour in ("red", "blue"))
+DEEP = np.linspace(0, 65535, 64 * 64).reshape(64, 64).astype(np.uint16)
+WHITE_AND_BLUE = Image.fromarray(np.full((40, 40, 3), 255, np.uint8))
+WHITE_AND_BLUE.paste(BLUE, (20, 0))
+CUT_OUT = Image.fromarray(np.dstack([np.asarray(RED) | np.asarray(BLUE), np.zeros((40, 40), np.uint8)]))
+CUT_OUT.paste((0, 0, 255, 255), (20, 0, 40, 40))
+PALETTE = Image.new("P", (40, 40), 0)
+PALETTE.putpalette([255, 0, 0, 0, 0, 255])
+PALETTE.paste(1, (20, 0, 40, 40))
 
 
-def test_palette_with_a_transparent_colour() -> None:
-    image = Image.new("P", (40, 40), 0)
-    image.putpalette([255, 0, 0, 0, 0, 255])
-    image.paste(1, (20, 0, 40, 40))
-    shown = _decode(encode(image, "PNG", transparency=0))
-    assert shown[20, 5].tolist() == [255, 255, 255]
-    assert shown[20, 35].tolist() == [0, 0, 255]
-
-
-def test_first_frame_of_an_animation() -> None:
-    frames = [Image.new("RGB", (40, 40), colour) for colour in ("red", "blue")]
-    for format in ("GIF", "WEBP"):
-        source = encode(frames[0], format, save_all=True, append_images=frames[1:])
-        red, green, blue = _decode(source)[20, 20].tolist()
-        assert red > 200
-        assert max(green, blue) < 50
-
-
-def test_sixteen_bit_grey_is_scaled_not_clipped() -> None:
-    deep = np.linspace(0, 65535, 64 * 64).reshape(64, 64).astype(np.uint16)
-    shown = _decode(encode(Image.fromarray(deep), "PNG"))
-    assert np.abs(shown[..., 0].astype(int) - (deep >> 8)).max() <= 1
-
-
-@pytest.mark.parametrize("format", ["PNG", "WEBP", "BMP", "TIFF", "GIF", "AVIF"])
-def test_other_formats_are_read(format: str) -> None:
-    source = encode(
-        Image.fromarray(made(100, 80)), format, **({"lossless": True} if format == "WEBP" else {})
-    )
-    assert _difference(_decode(source), Image.fromarray(made(100, 80))).mean() < (8 if format == "GIF" else 3)
-
-
-def test_cmyk_jpeg_shows_its_colours() -> None:
-    image = Image.fromarray(made(200, 200))
-    assert _difference(_decode(encode(image.convert("CMYK"), quality=95)), image).mean() < 4
+@pytest.mark.parametrize(
+    ("source", "expected", "tolerance"),
+    [
+        *[(encode(NOISE, format), NOISE, 3) for format in ("PNG", "BMP", "TIFF", "AVIF")],
+        (encode(NOISE, "WEBP", lossless=True), NOISE, 3),
+        (encode(NOISE, "GIF"), NOISE, 8),
+        (encode(NOISE.convert("CMYK"), quality=95), NOISE, 5),
+        (encode(NOISE, quality=95, icc_profile=b"not a profile" * 20), NOISE, 5),
+        (encode(CUT_OUT, "PNG"), WHITE_AND_BLUE, 0.1),
+        (encode(CUT_OUT, "WEBP", lossless=True), WHITE_AND_BLUE, 0.1),
+        (encode(PALETTE, "PNG", transparency=0), WHITE_AND_BLUE, 0.1),
+        (encode(RED, "GIF", save_all=True, append_images=[BLUE]), RED, 5),
+        (encode(RED, "WEBP", save_all=True, append_images=[BLUE]), RED, 5),
+        (encode(Image.fromarray(DEEP), "PNG"), Image.fromarray((DEEP >> 8).astype(np.uint8)), 1),
+    ],
+    ids=[
+        "png", "bmp", "tiff", "avif", "webp", "gif", "cmyk", "broken profile", "transparent png",
+        "transparent webp", "palette", "animated gif", "animated webp", "16 bits",
+    ],
+)  # fmt: skip
+def test_what_a_file_shows(source: bytes, expected: Image.Image, tolerance: float) -> None:
+    assert _difference(_decode(source), expected).mean() < tolerance
 
 
 def test_colours_are_converted_by_the_embedded_profile() -> None:
@@ -173,26 +164,20 @@ def _profile_with_swapped_primaries() -> bytes:
     return bytes(profile).replace("sRGB".encode("utf-16-be"), "abcd".encode("utf-16-be"))
 
 
-def test_a_broken_profile_is_ignored() -> None:
-    image = Image.fromarray(made())
-    with_broken = _decode(encode(image, quality=95, icc_profile=b"not a profile" * 20))
-    assert (with_broken == _decode(encode(image, quality=95))).all()
-
-
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.9, 0.999])
-@pytest.mark.parametrize("options", [{}, {"progressive": True}], ids=["baseline", "progressive"])
-def test_truncated_jpegs_are_noticed(share: float, options: dict[str, bool]) -> None:
-    for width in (64, 640):
-        source = jpeg(width, width, quality=95, **options)
-        assert _refusal(source[: int(len(source) * share)]).reason == "image_truncated"
+@pytest.mark.parametrize(
+    "source",
+    [jpeg(side, side, quality=95, progressive=p) for side in (64, 640) for p in (False, True)],
+    ids=["small", "small progressive", "large", "large progressive"],
+)
+def test_truncated_jpegs_are_noticed(source: bytes, share: float) -> None:
+    assert _refusal(source[: int(len(source) * share)]).reason == "image_truncated"
 
 
-def test_truncated_png_and_webp_are_noticed() -> None:
-    for format in ("PNG", "WEBP", "GIF"):
-        source = encode(
-            Image.fromarray(np.random.default_rng(0).integers(0, 256, (80, 80, 3), np.uint8)), format
-        )
-        assert _refusal(source[: len(source) * 2 // 3]).reason in ("image_truncated", "image_unreadable")
+@pytest.mark.parametrize("format", ["PNG", "WEBP", "GIF"])
+def test_other_truncated_files_are_noticed(format: str) -> None:
+    source = encode(Image.effect_noise((80, 80), 100).convert("RGB"), format)
+    assert _refusal(source[: len(source) * 2 // 3]).reason in ("image_truncated", "image_unreadable")
 
 
 def test_stray_bytes_between_segments_do_not_cost_the_image() -> None:
@@ -201,25 +186,28 @@ def test_stray_bytes_between_segments_do_not_cost_the_image() -> None:
     assert _decode(source[:at] + b"abc" + source[at:]).shape == (32, 64, 3)
 
 
-def test_bounds() -> None:
-    assert _refusal(b"").reason == "image_empty"
-    assert _refusal(b"\0" * 200).reason == "image_unreadable"
-    page = _refusal(b"<!DOCTYPE html><title>404</title>")
-    assert (page.reason, "HTML" in page.message) == ("image_unreadable", True)
-    assert _refusal(jpeg(3, 90)).reason == "image_too_small"
-    assert _refusal(jpeg(), Normalisation(max_bytes=100)).reason == "image_oversized"
-    assert "64 × 48" in _refusal(jpeg(), Normalisation(max_pixels=1000)).message
-    bomb = encode(Image.new("1", (20_000, 20_000)), "PNG")
-    assert len(bomb) < 100_000
-    assert _refusal(bomb).reason == "image_oversized"
-    with pytest.raises(ImageError):
-        open_image(bomb, SMALL)
+@pytest.mark.parametrize(
+    ("source", "bounds", "reason", "says"),
+    [
+        (b"", SMALL, "image_empty", ""),
+        (b"\0" * 200, SMALL, "image_unreadable", ""),
+        (b"<!DOCTYPE html><title>404</title>", SMALL, "image_unreadable", "HTML"),
+        (jpeg(3, 90), SMALL, "image_too_small", "3 × 90"),
+        (jpeg(), Normalisation(max_bytes=100), "image_oversized", "100"),
+        (jpeg(), Normalisation(max_pixels=1000), "image_oversized", "64 × 48"),
+        (encode(Image.new("1", (20_000, 20_000)), "PNG"), SMALL, "image_oversized", ""),  # a bomb
+    ],
+    ids=["empty", "zeros", "page", "small", "bytes", "pixels", "bomb"],
+)
+def test_bounds(source: bytes, bounds: Normalisation, reason: str, says: str) -> None:
+    refusal = _refusal(source, bounds)
+    assert refusal.reason == reason
+    assert says in refusal.message
 
 
 def test_names_of_settings_tell_images_apart() -> None:
-    ids = {Normalisation().id, Normalisation(max_side=512).id, Normalisation(quality=80).id}
-    assert len(ids) == 3
-    assert Normalisation(min_side=99).id == Normalisation().id
+    ids = [Normalisation(**o).id for o in ({}, {"min_side": 99}, {"max_side": 512}, {"quality": 80})]
+    assert [ids.index(id) for id in ids] == [0, 0, 2, 3]
 
 
 @given(st.binary(max_size=300), st.integers(0, 2000))
@@ -228,16 +216,9 @@ def test_any_bytes_give_an_image_or_a_reason(noise: bytes, at: int) -> None:
     source = bytearray(jpeg(200, 150))
     source[at : at + len(noise)] = noise
     for candidate in (noise, bytes(source)):
-        reason, longest = _outcome(candidate)
-        assert (reason is None and 0 < longest <= 64) or str(reason).startswith("image_")
-
-
-def _outcome(source: bytes) -> tuple[str | None, int]:
-    try:
-        normalised = normalise(source, SMALL)
-    except ImageError as error:
-        return error.reason, 0
-    return None, max(normalised.width, normalised.height)
+        with contextlib.suppress(ImageError):
+            normalised = normalise(candidate, SMALL)
+            assert 0 < max(normalised.width, normalised.height) <= 64
 
 
 @given(st.floats(1.0, 2.4), st.floats(1.0, 2.4), st.integers(0, 255))

@@ -9,6 +9,7 @@ import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from hypothesis import given
@@ -27,17 +28,10 @@ def s3_url() -> Iterator[str]:
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
     server.start()
     endpoint = "http://{}:{}".format(*server.get_host_and_port())
-    saved = dict(os.environ)
-    os.environ.update(
-        AWS_ACCESS_KEY_ID="test",
-        AWS_SECRET_ACCESS_KEY="test",
-        AWS_DEFAULT_REGION="us-east-1",
-        AWS_ENDPOINT_URL=endpoint,
-    )
-    boto3.client("s3", endpoint_url=endpoint).create_bucket(Bucket="bucket")
-    yield "s3://bucket/some/prefix"
-    os.environ.clear()
-    os.environ.update(saved)
+    names = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
+    with mock.patch.dict(os.environ, names, AWS_ENDPOINT_URL=endpoint):
+        boto3.client("s3", endpoint_url=endpoint).create_bucket(Bucket="bucket")
+        yield "s3://bucket/some/prefix"
     server.stop()
 
 
@@ -57,20 +51,16 @@ def commit(store: Workspace, id: str = "a1", text: str = "hello") -> str:
     return draft.committed().ref
 
 
-def test_what_was_committed_is_found_and_read(store: Workspace) -> None:
-    ref = commit(store)
-    manifest = store.get(ref)
-    assert manifest.inputs == {"feed": "feeds/f1"}
-    assert manifest.info == {"rows": 3}
-    assert manifest.files == {"deep/file.txt": 5}
-    assert (store.path(manifest) / "deep" / "file.txt").read_text() == "hello"
-    assert [m.ref for m in store.list("things")] == [ref]
-
-
-def test_another_machine_reads_what_this_one_wrote(store: Workspace, tmp_path: Path) -> None:
+def test_what_was_committed_is_found_and_read_also_on_another_machine(
+    store: Workspace, tmp_path: Path
+) -> None:
     ref = commit(store)
     other = Workspace(store.root, cache=None if store.is_local else tmp_path / "other-cache")
-    assert (other.path(other.get(ref)) / "deep" / "file.txt").read_text() == "hello"
+    for reader in (store, other):
+        [manifest] = reader.list("things")
+        expected = (ref, {"feed": "feeds/f1"}, {"rows": 3}, {"deep/file.txt": 5})
+        assert (manifest.ref, manifest.inputs, manifest.info, manifest.files) == expected
+        assert (reader.path(reader.get(ref)) / "deep" / "file.txt").read_text() == "hello"
 
 
 def test_an_exception_leaves_nothing(store: Workspace) -> None:

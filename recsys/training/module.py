@@ -120,7 +120,7 @@ class FineTuning(L.LightningModule):
             self._sums, self._counts = {}, {}
 
     def train(self, mode: bool = True) -> "FineTuning":
-        """Switch modes; modules that stand still and the base stay in eval mode."""
+        """Switch modes; frozen modules and the base stay in eval mode."""
         super().train(mode)
         for module in self._eval_modules:
             module.training = False

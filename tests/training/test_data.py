@@ -67,7 +67,7 @@ def test_workers_cache_and_order_change_nothing(
         assert all(same(a, b) for a, b in zip(plain, loader, strict=True)), training
 
 
-def test_the_next_epoch_and_a_later_start_go_on_from_where_they_are(
+def test_the_next_epoch_and_a_resumed_loader_go_on_from_the_next_batch(
     workspace: Workspace, text_model: Path, tmp_path: Path
 ) -> None:
     loader = make_loader(job(workspace, text_model, tmp_path))
@@ -79,7 +79,7 @@ def test_the_next_epoch_and_a_later_start_go_on_from_where_they_are(
     assert other.next_batch == 6
 
 
-def test_a_batch_holds_what_the_plan_says(workspace: Workspace, text_model: Path, tmp_path: Path) -> None:
+def test_a_batch_holds_the_planned_products(workspace: Workspace, text_model: Path, tmp_path: Path) -> None:
     given = job(workspace, text_model, tmp_path)
     batch = next(iter(make_loader(given)))
     assert batch["pixels"].dtype == torch.uint8
@@ -99,7 +99,9 @@ def test_a_batch_holds_what_the_plan_says(workspace: Workspace, text_model: Path
     assert torch.allclose(image.norm(dim=1), torch.ones(len(ids)), atol=1e-5)
 
 
-def test_a_missing_half_is_the_other(workspace: Workspace, text_model: Path, tmp_path: Path) -> None:
+def test_a_missing_modality_gets_the_vector_of_the_other(
+    workspace: Workspace, text_model: Path, tmp_path: Path
+) -> None:
     given = job(workspace, text_model, tmp_path)
     batch = next(iter(make_loader(given)))
     one = {**batch, "image_rows": batch["image_rows"][1:], "pixels": batch["pixels"][1:]}

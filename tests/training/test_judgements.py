@@ -143,7 +143,7 @@ def test_a_duplicate_of_a_held_out_product_is_never_looked_at(shop: Shop, images
     st.lists(st.tuples(st.sampled_from(SPLITS), st.sampled_from("abcdef")), min_size=2, max_size=12),
     st.data(),
 )
-def test_no_duplicate_straddles_and_what_is_held_out_stays(
+def test_separated_duplicates_never_straddle_and_held_out_products_stay(
     products: list[tuple[str, str]], data: st.DataObject
 ) -> None:
     """Components have one split each, as the split makes them; duplicates are any pairs."""
@@ -179,7 +179,7 @@ def test_duplicates_are_kept_apart_through_others_too() -> None:
     assert separate_duplicates(splits, list("abcde"), []) == (splits, 0)
 
 
-def test_the_encoder_learns_what_was_judged(shop: Shop) -> None:
+def test_the_encoder_learns_from_judgements(shop: Shop) -> None:
     """Similar are products of different colours, which the category pulls apart."""
     train = shop.of(TRAIN)
     color = {row["id"]: row["product_type"] for row, _ in shop.made}
@@ -192,7 +192,7 @@ def test_the_encoder_learns_what_was_judged(shop: Shop) -> None:
     assert taught > without + 0.05
 
 
-def test_the_defaults_get_a_term_that_reads_pairs_and_others_keep_theirs() -> None:
+def test_the_default_objectives_get_a_term_on_pairs_and_others_stay() -> None:
     default = with_judgements(TrainingConfig())
     assert [t.kind for t in default.objectives] == ["clip", "metric", "pairs"]
     assert default.objectives[1].params == {"judged": True}
@@ -223,7 +223,7 @@ def test_a_few_judgements_do_not_take_over_the_batches(shop: Shop) -> None:
         assert sampler.pools[LINKS].weight == pytest.approx(config.sampler.links_weight * share)
 
 
-def test_what_was_judged_prevails_over_labels() -> None:
+def test_judgements_prevail_over_labels() -> None:
     labels = torch.tensor([0, 0, 1, 1])
     judged = torch.zeros(4, 4)
     judged[0, 1] = judged[1, 0] = -1.0

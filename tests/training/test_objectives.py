@@ -71,7 +71,7 @@ flags = st.lists(st.booleans(), min_size=6, max_size=6)
 
 @settings(max_examples=60, deadline=None)
 @given(small, small, small, flags, flags, st.booleans(), st.integers(0, 1000))
-def test_clip_is_the_slow_one(
+def test_clip_agrees_with_a_slow_version(
     products: list[int],
     components: list[int],
     codes: list[int],
@@ -101,7 +101,7 @@ def test_clip_is_the_slow_one(
         assert torch.isfinite(v.image.grad).all()
 
 
-def test_clip_is_open_clips_where_every_positive_is_unique() -> None:
+def test_clip_is_that_of_open_clip_with_unique_positives() -> None:
     from open_clip.loss import ClipLoss
 
     v = views()
@@ -145,7 +145,7 @@ LOSSES: list[tuple[str, dict[str, Any], tuple[str, dict[str, Any]] | None]] = [
 
 @pytest.mark.parametrize(("name", "params", "miner"), LOSSES)
 @pytest.mark.parametrize("vector", ["image", "text", "product"])
-def test_any_loss_of_the_library_teaches_the_vector_it_is_set_on(
+def test_a_loss_of_the_library_trains_the_vector_it_is_set_on(
     name: str, params: dict[str, Any], miner: tuple[str, dict[str, Any]] | None, vector: str
 ) -> None:
     config = {
@@ -194,7 +194,7 @@ def test_links_are_positives_beside_unrelated_products() -> None:
         term(kind="metric", label="links", loss={"name": "ProxyAnchorLoss", "params": {"num_classes": 2}})
 
 
-def test_judged_pairs_are_weighed() -> None:
+def test_judged_pairs_count_by_their_weight() -> None:
     judged = torch.zeros(6, 6)
     judged[0, 1] = judged[1, 0] = 3.0
     judged[2, 3] = judged[3, 2] = -1.0

@@ -17,7 +17,7 @@ from recsys.workspace.splits import HOLDOUT, TRAIN, UNUSED, VALIDATION
 
 CONFIG = SplitConfig(validation_share=0.2, holdout_share=0.2, phash_max_products=100)
 BITS = 0x0F0F_0F0F_0F0F_0F0F
-"""A hash with as many ones as noughts."""
+"""A hash with as many ones as zeros."""
 
 Image = tuple[int, int]
 """Which image, and its perceptual hash."""
@@ -69,7 +69,9 @@ def connected(ids: Sequence[str], linked: set[tuple[str, str]]) -> dict[str, fro
 
 
 @given(st.sets(st.integers(0, 2**64 - 1), max_size=30), st.integers(1, 8), st.data())
-def test_near_pairs_are_those_of_the_slow_way(values: set[int], distance: int, data: st.DataObject) -> None:
+def test_near_pairs_are_all_pairs_within_the_distance(
+    values: set[int], distance: int, data: st.DataObject
+) -> None:
     flips = (
         data.draw(
             st.lists(
@@ -118,17 +120,8 @@ def test_components_are_the_connected_products(made: Products) -> None:
 
 
 @settings(deadline=None)
-@given(products)
-def test_no_component_is_divided(made: Products) -> None:
-    given = links_of(made)
-    keys, _, _ = find_components(given, CONFIG)
-    splits = assign(keys, CONFIG)
-    assert len(set(zip(keys, splits, strict=True))) == len(set(keys))
-
-
-@settings(deadline=None)
 @given(products, products)
-def test_products_without_a_link_to_old_ones_move_nobody(old: Products, new: Products) -> None:
+def test_new_products_without_links_move_nobody(old: Products, new: Products) -> None:
     apart: Products = {
         f"{id}-new": (g and f"{g}-new", alone(*(1000 + n for n, _ in p))) for id, (g, p) in new.items()
     }
@@ -154,7 +147,7 @@ def test_with_a_champion_only_joined_components_move_and_only_to_training(
             assert after[id] == TRAIN  # what was learnt from never judges
 
 
-def test_a_growing_component_keeps_its_side_without_a_champion() -> None:
+def test_a_growing_component_keeps_its_split_without_a_champion() -> None:
     made: Products = {str(n): (None, alone(n % 250)) for n in range(1000, 1200)}
     grown = made | {str(n): (None, alone(n % 250)) for n in range(2000, 3000)}
     before, after = split(made), split(grown)
@@ -177,7 +170,7 @@ def count(made: Products, config: SplitConfig = CONFIG) -> int:
     return len(set(find_components(links_of(made), config)[0]))
 
 
-def test_flat_common_and_runaway_hashes_join_nobody() -> None:
+def test_plain_and_common_hashes_join_nobody_and_chains_are_cut() -> None:
     flat: Products = {f"P{i}": (None, ((i, 0b111),)) for i in range(5)}
     assert count(flat) == 5
     common: Products = {f"P{i}": (None, ((i, BITS),)) for i in range(30)}
@@ -190,7 +183,7 @@ def test_flat_common_and_runaway_hashes_join_nobody() -> None:
     assert count(chain) == 1
 
 
-def test_what_the_hash_suggests_is_confirmed_by_looking() -> None:
+def test_what_the_hash_suggests_is_confirmed_on_thumbnails() -> None:
     rng = np.random.default_rng(0)
     shoe, boot = (rng.integers(0, 256, (32, 32, 3)).astype(np.float32) for _ in range(2))
     thumbnails = {b"0": shoe, b"1": shoe + 1, b"2": boot, b"3": boot - 1, b"4": shoe}
@@ -203,7 +196,7 @@ def test_what_the_hash_suggests_is_confirmed_by_looking() -> None:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_saving_anew_is_near_equal_and_another_thing_is_not(seed: int) -> None:
+def test_a_resaved_image_is_a_near_duplicate_and_another_product_is_not(seed: int) -> None:
     rng = np.random.default_rng(seed)
     things = []
     for _ in range(2):  # a small coloured thing on white, in the same place
@@ -232,7 +225,7 @@ def test_a_column_decides_but_no_held_out_image_is_learnt_from() -> None:
     assert straddling == 2
 
 
-def test_validation_is_drawn_whole_by_the_columns_named() -> None:
+def test_validation_takes_whole_classes_by_the_columns_named() -> None:
     config = SplitConfig(column="fold", train=("a",), holdout=("c",), validation_share=0.3)
     classes = [f"class{i % 40}" for i in range(400)]
     splits, _ = follow_column(["a"] * 400, [str(i) for i in range(400)], config, drawn_by=classes)

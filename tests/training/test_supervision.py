@@ -68,7 +68,7 @@ def test_links_name_ids_and_groups_of_training_products() -> None:
     assert supervise(links=[{"column": "alike", "match": ["item_group_id"]}]).pairs.weight.tolist() == [1.0]
 
 
-def test_what_is_said_twice_adds_up_and_contradictions_cancel(tmp_path: Path) -> None:
+def test_repeated_pairs_add_up_and_contradictions_cancel(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text(
         "left_id,right_id,label,weight\n1,2,1,2\n2,1,similar,1\n3,4,0,\n1,9,1,1\n1,5,1,1\n"
     )

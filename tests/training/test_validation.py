@@ -13,7 +13,7 @@ from recsys.training.validation import retrieval_score
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 10**6), st.integers(2, 6), st.booleans())
-def test_it_is_the_librarys(seed: int, classes: int, among_themselves: bool) -> None:
+def test_it_is_the_score_of_the_library(seed: int, classes: int, among_themselves: bool) -> None:
     rng = np.random.default_rng(seed)
     codes = np.concatenate([np.repeat(np.arange(classes), 2), rng.integers(0, classes, 20)])
     vectors = unit(rng.standard_normal((len(codes), 5)).astype(np.float32))

@@ -1,4 +1,4 @@
-"""Which weights learn, at which rate, and what stands still."""
+"""Which weights are trained, at which rate, and which modules stay in eval mode."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -20,14 +20,14 @@ from recsys.serving.middleware import RequestMiddleware
 from recsys.serving.page import shell
 from recsys.serving.problems import HANDLERS
 from recsys.serving.prometheus import Metrics
-from recsys.serving.routes import health, judgements, products, rules, search, session
+from recsys.serving.routes import feedback, health, products, search, session
 from recsys.workspace import Workspace
 
 _MIN_GZIP_BYTES = 2000
 """Below that, a client gains nothing."""
 
 _ROUTERS = (
-    search.router, products.router, rules.router, rules.audit_router, judgements.router, session.router,
+    search.router, products.router, feedback.rules, feedback.judgements, feedback.audit_trail, session.router,
     session.pages, health.router, health.probes, openapi.pages, shell.pages,
 )  # fmt: skip
 
@@ -70,14 +70,9 @@ def create_app(
         images=LiveImages(workspace, live, cache_bytes=settings.thumbnail_cache_mb * 1_000_000),
         authenticator=Authenticator(settings, session_secret(workspace)),
         metrics=metrics,
-        in_event_loop=config.index.url is None and _is_local(settings.database),
+        in_event_loop=config.index.url is None and (settings.database or "sqlite").startswith("sqlite"),
     )
     for router in _ROUTERS:
         app.include_router(router)
     app.openapi = cache(lambda: openapi.openapi_schema(app, config))  # type: ignore[method-assign]
     return app
-
-
-def _is_local(database: str | None) -> bool:
-    """Tell whether rules are read from this machine's disk: then reading them takes no network."""
-    return database is None or database.startswith("sqlite")

@@ -9,6 +9,7 @@ import hashlib
 import hmac
 import os
 import secrets
+import tempfile
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -153,13 +154,9 @@ def session_secret(workspace: Workspace) -> bytes:
     path = workspace.local / _SECRET_FILE
     path.parent.mkdir(parents=True, exist_ok=True)
     if not path.exists():
-        partial = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-        handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(handle, "wb") as file:
+        with tempfile.NamedTemporaryFile(dir=path.parent) as file, contextlib.suppress(FileExistsError):
             file.write(secrets.token_bytes(32))
             file.flush()
-            os.fsync(handle)
-        with contextlib.suppress(FileExistsError):
-            os.link(partial, path)  # of several processes the first wins
-        partial.unlink()
+            os.fsync(file.fileno())
+            os.link(file.name, path)  # of several processes the first wins
     return path.read_bytes()

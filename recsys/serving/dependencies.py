@@ -39,9 +39,8 @@ class Services:
     authenticator: Authenticator
     metrics: Metrics
     in_event_loop: bool
-    """Whether requests by product id are answered in the event loop: the engine is in this process and needs
-    a millisecond, which is less than a thread's turn costs under load (measured: benchmarks/search_http.py).
-    """
+    """Whether requests by product id are answered in the event loop: engine and rules are on this machine and
+    need a millisecond, less than a thread's turn costs under load (measured: benchmarks/search_http.py)."""
 
     def active_rules(self) -> tuple[Rule, ...]:
         """Return the rules that act now."""

@@ -1,11 +1,16 @@
 """Thumbnails of what is live, and of the collections that can still be searched."""
 
+import contextlib
+from functools import lru_cache
+
 from recsys.errors import ArtifactError
 from recsys.search.live_index import LiveIndex
 from recsys.search.thumbnails import Thumbnails
 from recsys.workspace import Workspace
 from recsys.workspace.image_store import ImageStore
 from recsys.workspace.snapshot import Snapshot
+
+_KEPT_STORES = 4
 
 
 class LiveImages:
@@ -14,7 +19,7 @@ class LiveImages:
     def __init__(self, workspace: Workspace, live: LiveIndex, *, cache_bytes: int) -> None:
         self._workspace, self._live = workspace, live
         self._thumbnails = Thumbnails(cache_bytes)
-        self._kept: dict[str, ImageStore] = {}
+        self._store = lru_cache(_KEPT_STORES)(self._open_store)
 
     def get(self, sha256: str, width: int) -> bytes | None:
         """Return an image as a JPEG at most ``width`` wide and high; ``None`` where there is none.
@@ -25,19 +30,12 @@ class LiveImages:
         found = self._thumbnails.get(view.image_store, sha256, width)
         if found is not None:
             return found
-        others = {c.metadata.snapshot for c in self._live.kept()} - {view.snapshot_ref}
-        self._kept = {ref: store for ref, store in self._kept.items() if ref in others}
-        for ref in sorted(others):
-            store = self._store(ref)
-            found = self._thumbnails.get(store, sha256, width) if store else None
-            if found is not None:
-                return found
+        for ref in sorted({c.metadata.snapshot for c in self._live.kept()} - {view.snapshot_ref}):
+            with contextlib.suppress(ArtifactError):  # the snapshot was deleted, its collection was not
+                found = self._thumbnails.get(self._store(ref), sha256, width)
+                if found is not None:
+                    return found
         return None
 
-    def _store(self, ref: str) -> ImageStore | None:
-        if ref not in self._kept:
-            try:
-                self._kept[ref] = Snapshot.open(self._workspace, ref).images()
-            except ArtifactError:  # collected: the collection can be asked all the same
-                return None
-        return self._kept[ref]
+    def _open_store(self, ref: str) -> ImageStore:
+        return Snapshot.open(self._workspace, ref).images()

@@ -101,7 +101,13 @@ class RequestMiddleware:
             logger.exception("%s: the request failed", request_id)
             if status:
                 raise
-            await _unexpected(request_id).response()(scope, receive, send_with_headers)
+            failure = Problem(
+                INTERNAL,
+                "Something failed that should not.",
+                fix="Look for the request's id in the service's log, or give it to whoever runs the service.",
+                request_id=request_id,
+            )
+            await failure.response()(scope, receive, send_with_headers)
         finally:
             self._log(scope, method, status, num_sent, time.perf_counter() - started, request_id)
 
@@ -171,15 +177,6 @@ def _too_large(max_body: int) -> Problem:
         f"The request's body is larger than {max_body:,} bytes.",
         fix="Send less, smaller images for example, or raise search.max_body_bytes.",
         headers={"Connection": "close"},
-    )
-
-
-def _unexpected(request_id: str) -> Problem:
-    return Problem(
-        INTERNAL,
-        "Something failed that should not.",
-        fix="Look for the request's id in the service's log, or give it to whoever runs the service.",
-        request_id=request_id,
     )
 
 

@@ -120,4 +120,4 @@ def _describe_parameter(parameter: dict[str, Any]) -> None:
             schema.update(kind)
     if "contentSchema" in schema:
         del parameter["schema"]
-        parameter["content"] = {JSON: {"schema": schema["contentSchema"]}}
+        parameter["content"] = {JSON: {"schema": schema["contentSchema"], "example": {}}}

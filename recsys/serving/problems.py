@@ -54,6 +54,11 @@ TYPES = (
     INVALID, UNKNOWN_HOST, UNAUTHENTICATED, FORBIDDEN, FORGED, NOT_FOUND, NO_METHOD, CONFLICT, TOO_LARGE,
     UNSUPPORTED, HEAD_TOO_LARGE, INTERNAL, UNAVAILABLE,
 )  # fmt: skip
+_BY_ERROR = (
+    (NotFoundError, NOT_FOUND), (InputError, INVALID), (TransientError, UNAVAILABLE),
+    (ArtifactError, UNAVAILABLE), (RecsysError, INTERNAL),
+)  # fmt: skip
+_BY_IMAGE_REASON = {"image_oversized": TOO_LARGE, "image_unreadable": UNSUPPORTED}
 
 
 class Problem(HTTPException):
@@ -90,20 +95,13 @@ class Problem(HTTPException):
 
 async def handle_recsys_error(request: Request, error: RecsysError) -> Response:
     """Answer one of the package's own errors, which says what to do."""
-    if isinstance(error, NotFoundError):
-        type, headers = NOT_FOUND, None
-    elif isinstance(error, ImageError):
-        by_reason = {"image_oversized": TOO_LARGE, "image_unreadable": UNSUPPORTED}
-        type, headers = by_reason.get(error.reason, INVALID), None
-    elif isinstance(error, InputError):
-        type, headers = INVALID, None
-    elif isinstance(error, TransientError):
-        type, headers = UNAVAILABLE, {"Retry-After": "2"}
-    elif isinstance(error, ArtifactError):
-        type, headers = UNAVAILABLE, {"Retry-After": "30"}
-    else:
-        type, headers = INTERNAL, None
+    type = next(type for kind, type in _BY_ERROR if isinstance(error, kind))
+    if isinstance(error, ImageError):
+        type = _BY_IMAGE_REASON.get(error.reason, INVALID)
+    if type is INTERNAL:
         logger.error("%s %s: %s", request.method, request.url.path, error)
+    wait_s = "2" if isinstance(error, TransientError) else "30"
+    headers = {"Retry-After": wait_s} if type is UNAVAILABLE else None
     return Problem(type, error.message, fix=error.fix, headers=headers).response()
 
 
@@ -136,13 +134,11 @@ async def handle_http_exception(request: Request, error: HTTPException) -> Respo
         return error.response()
     if isinstance(error.__cause__, ClientDisconnect):
         raise error.__cause__
-    headers = dict(error.headers or {})
-    type, fix = INVALID, "Correct the request; /docs describes it."
-    if error.status_code == 404:
-        type, fix = NOT_FOUND, "Look the path up at /docs."
-    elif error.status_code == 405:
-        type, fix = NO_METHOD, "Use a method that the header Allow names."
-        headers["Allow"] = ", ".join(_allowed_methods(request))
+    type = {404: NOT_FOUND, 405: NO_METHOD}.get(error.status_code, INVALID)
+    fix = {404: "Look the path up at /docs.", 405: "Use a method that the header Allow names."}.get(
+        error.status_code, "Correct the request; /docs describes it."
+    )
+    headers = {"Allow": ", ".join(_allowed_methods(request))} if type is NO_METHOD else None
     detail = f"{request.method} {request.url.path[:200]}: {error.detail}."
     return Problem(type, detail, fix=fix, headers=headers).response()
 

@@ -50,19 +50,15 @@ class Metrics:
 
 
 class _LiveCollector(Collector):
-    """Reads what is live when it is asked."""
+    """Reads what is live at each scrape; nothing may be live yet."""
 
     def __init__(self, live: LiveIndex) -> None:
         self._live = live
 
-    def describe(self) -> Iterable[Metric]:
-        """Say nothing beforehand: nothing may be live yet."""
-        return ()
-
     def collect(self) -> Iterable[Metric]:
         """Yield what is live now."""
         ready = self._live.ready()
-        yield GaugeMetricFamily("recsys_ready", "1 where questions by id can be answered.", float(ready))
+        yield GaugeMetricFamily("recsys_ready", "1 where queries by id can be answered.", float(ready))
         yield GaugeMetricFamily(
             "recsys_live_swaps", "Times that another view took over since the start.", self._live.num_swaps
         )

@@ -48,7 +48,6 @@ MAX_VALUE_LENGTH = 500
 _SMALL_BODY_BYTES = 100_000
 """Parsed in a tenth of a millisecond; larger bodies are parsed in a thread."""
 _DATA_URL = re.compile(r"^data:[^,]{0,200};base64,", re.IGNORECASE)
-_NO_NUL = r"^[^\x00]*$"
 _NOT_BLANK = r"^[^\x00]*[^\s\x00][^\x00]*$"
 """Some text that is not blank; NUL is not kept by every database."""
 
@@ -85,7 +84,7 @@ RowIdPath = Annotated[RowId, Path()]
 CollectionName = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Words = Annotated[str, StringConstraints(min_length=1, max_length=MAX_TEXT, pattern=r"\S")]
 Value = Annotated[str, StringConstraints(min_length=1, max_length=MAX_VALUE_LENGTH, pattern=_NOT_BLANK)]
-Text = Annotated[str, StringConstraints(max_length=MAX_VALUE_LENGTH, pattern=_NO_NUL)]
+Text = Annotated[str, StringConstraints(max_length=MAX_VALUE_LENGTH, pattern=r"^[^\x00]*$")]
 Strength = Annotated[float, Field(gt=0, le=1)]
 Position = Annotated[int, Field(ge=0, le=1_000_000), BeforeValidator(_integer)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -367,27 +366,19 @@ class RuleCreate(RequestBody):
     position: Position = 0
     """Of pin: where among the pins, from 0."""
     starts_at: DateTime | None = None
-    """With a time zone; left out, now."""
+    """With a time zone; left out or null, now."""
     expires_at: DateTime | None = None
-    """With a time zone; left out, never."""
+    """With a time zone; left out or null, never."""
     reason: Text = ""
 
 
-class RuleUpdate(RequestBody):
-    """What is to change of a rule; what is left out stays."""
+_OPTIONAL: dict[str, Any] = {
+    name: (field.rebuild_annotation(), _UNSENT) for name, field in RuleCreate.model_fields.items()
+}
 
-    action: Action = _UNSENT
-    target: Target = _UNSENT
-    target_value: Value = _UNSENT
-    scope: Scope = _UNSENT
-    scope_value: Text = _UNSENT
-    strength: Strength = _UNSENT
-    position: Position = _UNSENT
-    starts_at: DateTime | None = _UNSENT
-    """``null``: at once."""
-    expires_at: DateTime | None = _UNSENT
-    """``null``: never."""
-    reason: Text = _UNSENT
+
+class RuleUpdate(create_model("RuleFields", __base__=RequestBody, **_OPTIONAL)):  # type: ignore[misc]
+    """What is to change of a rule; what is left out stays."""
 
 
 class PreviewRequest(RequestBody):
@@ -395,12 +386,6 @@ class PreviewRequest(RequestBody):
 
     rule: RuleCreate
     query: SearchRequest
-
-
-class RetireParams(QueryParams):
-    """Why a rule is retired."""
-
-    reason: Text = ""
 
 
 class PageParams(QueryParams):

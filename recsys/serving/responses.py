@@ -160,19 +160,13 @@ class ProductResponse(Origin):
     product: PublishedProduct
 
 
-class SuggestedProduct(ResponseModel):
-    """A product, as shown while typing."""
-
-    id: str
-    title: str | None = None
-    brand: str | None = None
-    image: str | None = None
-
-
 class AutocompleteResponse(ResponseModel):
-    """Products whose id begins with what was typed, then those that have all of its words."""
+    """Products whose id begins with what was typed, then those that have all of its words.
 
-    products: list[SuggestedProduct]
+    Of each the id, the title, the brand and the image.
+    """
+
+    products: list[PublishedProduct]
 
 
 class ValueCount(ResponseModel):

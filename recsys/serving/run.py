@@ -119,17 +119,12 @@ def require_keys(config: Config) -> None:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Return a socket that is bound to an address; raises :class:`ConfigError` where that fails."""
+    """Return a socket that listens on an address; raises :class:`ConfigError` where that fails."""
     try:
-        family = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][
-            0
-        ]
-        listener = socket.socket(family, socket.SOCK_STREAM)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
+        found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        return socket.create_server((host, port), family=found[0][0], backlog=_BACKLOG)
     except OSError as error:
         raise ConfigError(
             f"Nothing can listen on {host}:{port}: {error.strerror or error}.",
             fix="Choose another port with --port (0 takes a free one), or stop what listens there.",
         ) from None
-    return listener

@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from recsys.config.search import SearchConfig
-from recsys.serving.auth import COOKIE, ROLES, Authenticator, key_digest, make_key, session_secret
+from recsys.serving.auth import COOKIE, ROLES, Authenticator, key_digest, session_secret
 from recsys.workspace import Workspace
 from tests.serving.conftest import KEYS, Client, Shop
 from tests.serving.test_limits import refused
@@ -116,12 +116,6 @@ def test_every_key_is_compared_in_constant_time() -> None:
             authenticator.authenticate("key-rita", None)
         assert compared.call_count == len(KEYS)
     assert authenticator.authenticate("key-nils", None).name == "nils"
-
-
-def test_new_keys_are_long_and_never_the_same() -> None:
-    made = {make_key() for _ in range(50)}
-    assert len(made) == 50
-    assert all(len(key) > 40 for key in made)
 
 
 def test_the_secret_is_made_once_and_for_its_owner_alone(workspace: Workspace) -> None:

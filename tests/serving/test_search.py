@@ -6,13 +6,11 @@ from typing import Any
 from urllib.parse import quote
 
 import httpx
-import numpy as np
 import pytest
 from pydantic import BaseModel
 from starlette.testclient import TestClient
 
 from recsys.feedback.rules import Rule
-from recsys.search.query import SearchQuery
 from recsys.serving import dependencies
 from recsys.serving.responses import BatchResponse, SearchResponse
 from tests.embedding.catalogs import make_image
@@ -113,14 +111,6 @@ def test_a_image_part_without_a_file_name(client: TestClient) -> None:
     assert max(i["image_score"] for i in good(response)["items"]) == pytest.approx(1, abs=1e-3)
 
 
-def test_liked_and_disliked(client: TestClient) -> None:
-    liked = search(client, like=["p00", "p01"], limit=24)
-    away = ids(liked)[0]
-    moved = search(client, like=["p00", "p01"], unlike=[away], limit=24)
-    assert away not in ids(moved)
-    assert {"p00", "p01"}.isdisjoint(ids(moved))
-
-
 def test_explanations(client: TestClient, shop: Shop) -> None:
     answer = search(client, like=["p00"], explain=True, limit=5)
     assert answer["explain"] == {"without_rules": ids(answer), "rules": [], "blocked": []}
@@ -139,18 +129,6 @@ def test_a_kept_collection_answers_with_its_own_encoder(client: TestClient, shop
     assert again["encoder"] == "encoders/e0"
 
 
-def test_scores_are_those_of_the_named_encoders_vectors(client: TestClient, shop: Shop) -> None:
-    for name in (None, shop.old):
-        answer = search(client, like=["p00"], collection=name, image_weight=0.4, limit=6)
-        collection = shop.live.view(name).collection
-        rows = collection.retrieve(["p00", *ids(answer)], with_vectors=True)
-        halves = np.stack([r.vector for r in rows if r.vector is not None]).reshape(len(rows), 2, -1)
-        parts = 2 * np.einsum("nmd,md->nm", halves[1:], halves[0])
-        for item, (image, text) in zip(answer["items"], parts.tolist(), strict=True):
-            assert item["image_score"] == pytest.approx(image, abs=1e-4)
-            assert item["text_score"] == pytest.approx(text, abs=1e-4)
-
-
 def test_many_products_at_once(client: TestClient, shop: Shop) -> None:
     asked = {"ids": ["p03", "nope", "p00", "p03"], "limit": 3, "filter": {"brand": "Acme"}}
     answer = good(client.post("/v1/batch", json=asked), BatchResponse)
@@ -160,16 +138,6 @@ def test_many_products_at_once(client: TestClient, shop: Shop) -> None:
     alone = search(client, like=["p03"], limit=3, filter={"brand": "Acme"})
     assert ids(answer["results"]["p03"]) == ids(alone)
     assert answer["collection"] == shop.live.view().collection.name
-
-
-def test_an_answer_is_what_the_finder_found(client: TestClient, shop: Shop) -> None:
-    found = shop.app().state.services.finder.search(SearchQuery(like=("p07",), limit=4))
-    answer = search(client, like=["p07"], limit=4)
-    assert [(i.id, i.score) for i in found.items] == [(i["id"], i["score"]) for i in answer["items"]]
-    image_of = {i.id: i.payload.get("image") for i in found.items}
-    for item in answer["items"]:
-        sha256 = image_of[item["id"]]
-        assert item["product"].get("image") == (f"/images/{sha256}" if sha256 else None)
 
 
 def test_an_id_may_hold_anything(client: TestClient) -> None:

@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import time
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -115,19 +114,6 @@ def test_an_address_that_is_taken_or_not_ours(workspace: Workspace) -> None:
             serve(Config(), workspace, port=port)
     with pytest.raises(ConfigError, match="no-such-name"):
         listen("no-such-name.invalid", 0)
-
-
-def test_a_key_is_printed_once_and_its_digest_configures(tmp_path: Path) -> None:
-    done = recsys("key", "--name", 'Maria "M" Ö', "--role", "merchandise")
-    assert done.returncode == 0, done.stderr
-    key = done.stdout.split("once: ")[1].split()[0]
-    table = tomllib.loads(done.stdout[done.stdout.index("[[search.keys]]") :])
-    config = Config.model_validate(table)
-    assert (config.search.keys[0].name, config.search.keys[0].role) == ('Maria "M" Ö', "merchandise")
-    assert key not in repr(config)
-    machine = json.loads(recsys("key", "--name", "shop", "--json").stdout)
-    assert machine["role"] == "read"
-    assert recsys("key", "--name", "x", "--role", "boss").returncode == 2
 
 
 # -- over a socket ---------------------------------------------------------------------------------

@@ -1,10 +1,11 @@
-"""Rules: made, changed, taken back, tried out; and the audit trail of who did what."""
+"""Rules, judgements, and the audit trail of who did what."""
 
 from typing import Annotated
 
 from fastapi import Depends, Query
 from starlette.responses import Response
 
+from recsys.feedback.judgements import Judgement
 from recsys.feedback.rules import Rule, StoredRule
 from recsys.search.query import SearchResult
 from recsys.serving.auth import CurrentIdentity, Identity
@@ -12,16 +13,19 @@ from recsys.serving.dependencies import IN_THREAD, Services, ServicesDep
 from recsys.serving.problems import CONFLICT, FORBIDDEN, Problem
 from recsys.serving.requests import (
     AuditParams,
+    JudgementCreate,
+    JudgementsParams,
     PreviewRequest,
-    RetireParams,
     RowIdPath,
     RuleCreate,
     RulesParams,
     RuleUpdate,
+    Text,
     preview_request,
 )
 from recsys.serving.responses import (
     AuditResponse,
+    JudgementsResponse,
     PreviewResponse,
     RulesResponse,
     json_response,
@@ -29,23 +33,24 @@ from recsys.serving.responses import (
 )
 from recsys.serving.routes import make_router, problems
 
-router = make_router("rules", "merchandise")
-audit_router = make_router("rules", "admin")
+rules = make_router("rules", "merchandise")
+judgements = make_router("judgements", "merchandise")
+audit_trail = make_router("audit", "admin")
 
 
-@router.get("/v1/rules", dependencies=[IN_THREAD], summary="Active rules and those to come")
+@rules.get("/v1/rules", dependencies=[IN_THREAD], summary="Active rules and those to come")
 def list_rules(services: ServicesDep, params: Annotated[RulesParams, Query()]) -> RulesResponse:
     """List rules, newest first."""
-    rules = services.store.rules(
+    found = services.store.rules(
         include_past=params.include_past,
         product_id=params.product_id,
         limit=params.limit,
         offset=params.offset,
     )
-    return RulesResponse(rules=rules)
+    return RulesResponse(rules=found)
 
 
-@router.post(
+@rules.post(
     "/v1/rules",
     status_code=201,
     responses=problems(413, 415),
@@ -61,7 +66,7 @@ def create_rule(
     return made
 
 
-@router.post(
+@rules.post(
     "/v1/rules/preview",
     response_model=PreviewResponse,
     responses=problems(404, 413, 415),
@@ -80,10 +85,10 @@ def preview_rule(
     body: Annotated[PreviewRequest, Depends(preview_request)],
 ) -> Response:
     """Search without and with a rule; nothing is kept."""
-    query, rules = body.query.search_query(), services.active_rules()
+    query, active = body.query.search_query(), services.active_rules()
     rule = Rule(**dict(body.rule), author=identity.name)
-    before = services.finder.search(query, rules)
-    after = services.finder.search(query, (*rules, rule))
+    before = services.finder.search(query, active)
+    after = services.finder.search(query, (*active, rule))
     return json_response(
         {
             "before": search_response(before, explain=query.explain),
@@ -104,13 +109,13 @@ def _rank_changes(before: SearchResult, after: SearchResult) -> list[dict[str, o
     ]
 
 
-@router.get("/v1/rules/{id}", responses=problems(404), dependencies=[IN_THREAD], summary="One rule")
+@rules.get("/v1/rules/{id}", responses=problems(404), dependencies=[IN_THREAD], summary="One rule")
 def get_rule(services: ServicesDep, id: RowIdPath) -> StoredRule:
     """Return a rule, whatever became of it."""
     return services.store.rule(id)
 
 
-@router.patch(
+@rules.patch(
     "/v1/rules/{id}",
     responses=problems(404, 409, 413, 415),
     dependencies=[IN_THREAD],
@@ -130,19 +135,19 @@ def update_rule(
     return services.store.change_rule(id, identity.name, **body.model_dump(exclude_unset=True))
 
 
-@router.delete("/v1/rules/{id}", responses=problems(404), dependencies=[IN_THREAD], summary="Retire a rule")
+@rules.delete("/v1/rules/{id}", responses=problems(404), dependencies=[IN_THREAD], summary="Retire a rule")
 def retire_rule(
     services: ServicesDep,
     identity: CurrentIdentity,
     id: RowIdPath,
-    params: Annotated[RetireParams, Query()],
+    reason: Annotated[Text, Query()] = "",
 ) -> StoredRule:
     """End a rule; it can be restored."""
     _own_rule(services, id, identity)
-    return services.store.retire_rule(id, identity.name, params.reason)
+    return services.store.retire_rule(id, identity.name, reason)
 
 
-@router.post(
+@rules.post(
     "/v1/rules/{id}/restore", responses=problems(404), dependencies=[IN_THREAD], summary="Restore a rule"
 )
 def restore_rule(services: ServicesDep, identity: CurrentIdentity, id: RowIdPath) -> StoredRule:
@@ -163,7 +168,7 @@ def _own_rule(services: Services, id: int, identity: Identity) -> StoredRule:
     return rule
 
 
-@router.get(
+@rules.get(
     "/v1/rules/{id}/history",
     responses=problems(404),
     dependencies=[IN_THREAD],
@@ -178,7 +183,51 @@ def rule_history(
     return AuditResponse(entries=entries)
 
 
-@audit_router.get("/v1/audit", dependencies=[IN_THREAD], summary="The whole audit trail")
+@judgements.get("/v1/judgements", dependencies=[IN_THREAD], summary="Judgements that stand")
+def list_judgements(
+    services: ServicesDep, identity: CurrentIdentity, params: Annotated[JudgementsParams, Query()]
+) -> JudgementsResponse:
+    """List judgements, the last said first."""
+    found = services.store.judgements(
+        product_id=params.product_id,
+        author=identity.name if params.mine else None,
+        limit=params.limit,
+        offset=params.offset,
+    )
+    return JudgementsResponse(judgements=found)
+
+
+@judgements.post(
+    "/v1/judgements",
+    status_code=201,
+    responses=problems(413, 415),
+    dependencies=[IN_THREAD],
+    summary="Judge two products",
+)
+def judge(services: ServicesDep, identity: CurrentIdentity, body: JudgementCreate) -> Judgement:
+    """Say that two products are similar, not similar, or the same; saying otherwise later replaces it."""
+    return services.store.judge(body.left_id, body.right_id, body.label, identity.name, context=body.context)
+
+
+@judgements.delete(
+    "/v1/judgements/{id}",
+    responses=problems(404),
+    dependencies=[IN_THREAD],
+    summary="Take a judgement back",
+)
+def withdraw_judgement(services: ServicesDep, identity: CurrentIdentity, id: RowIdPath) -> Judgement:
+    """Take back what one said, or as an admin what anybody said."""
+    judgement = services.store.judgement(id)
+    if judgement.author != identity.name and not identity.has_role("admin"):
+        raise Problem(
+            FORBIDDEN,
+            f"Judgement {id} is {judgement.author}'s.",
+            fix="Make a judgement of your own; several opinions of a pair are weighed.",
+        )
+    return services.store.withdraw(id, identity.name)
+
+
+@audit_trail.get("/v1/audit", dependencies=[IN_THREAD], summary="The whole audit trail")
 def audit(services: ServicesDep, params: Annotated[AuditParams, Query()]) -> AuditResponse:
     """List every change of rules and judgements, newest first."""
     return AuditResponse(entries=services.store.audit(limit=params.limit, before_id=params.before_id))

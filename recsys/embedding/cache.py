@@ -48,16 +48,12 @@ class Cache:
             order
         ]
 
-    def __len__(self) -> int:
-        """K."""
-        return len(self._keys)
-
     def locate(self, keys: Keys) -> Places:
         """Return where each of ``keys`` is."""
-        if not len(self):
+        if not len(self._keys):
             nowhere = np.zeros(len(keys), np.int32)
             return Places(np.zeros(len(keys), np.bool_), nowhere, nowhere)
-        at = np.minimum(np.searchsorted(self._keys, keys), len(self) - 1)
+        at = np.minimum(np.searchsorted(self._keys, keys), len(self._keys) - 1)
         return Places(self._keys[at] == keys, self._shard[at], self._row[at])
 
 

@@ -177,6 +177,7 @@ run.run(CONFIG, Workspace(sys.argv[1]), "snapshots/night-1", ENCODER)
 """
 
 
+@pytest.mark.slow
 def test_a_kill_costs_at_most_the_shard_in_hand(shop: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     killed = subprocess.run([sys.executable, "-c", KILLED, shop.root], env=environment, check=False)

@@ -79,6 +79,7 @@ def same_in_a_fresh_process(encoders: dict[Path, ProductEncoder], out: Path) -> 
     assert all(np.array_equal(a, b) for a, b in zip(found, expected, strict=True))
 
 
+@pytest.mark.slow
 def test_it_loads_back_bit_for_bit_in_a_fresh_process_without_network(
     encoder: ProductEncoder, tmp_path: Path
 ) -> None:
@@ -89,7 +90,7 @@ def test_it_loads_back_bit_for_bit_in_a_fresh_process_without_network(
     same_in_a_fresh_process({tmp_path / "encoder": encoder}, tmp_path / "out.npz")
 
 
-def test_it_is_self_contained_and_holds_no_pickle(built: ProductEncoder, tmp_path: Path) -> None:
+def test_a_saved_encoder_is_self_contained_and_holds_no_pickle(built: ProductEncoder, tmp_path: Path) -> None:
     built.save(tmp_path)
     names = {p.suffix for p in tmp_path.rglob("*") if p.is_file()}
     assert names <= {".json", ".safetensors", ".txt"}

@@ -236,6 +236,7 @@ def clip_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_both_towers_of_one_clip_and_a_fresh_process_for_the_heavy_kinds(
     clip_folder: Path, tmp_path: Path
 ) -> None:

@@ -5,10 +5,10 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.synced
 
-.PHONY: demo serve test lint airflow bench lock clean help
+.PHONY: demo serve test test-fast lint airflow bench lock clean help
 
 help:            ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
 
 $(STAMP): requirements.lock pyproject.toml
 	@echo "setting up $(VENV) from requirements.lock (about 6 GB, a minute or more)"
@@ -33,11 +33,15 @@ test: $(STAMP)   ## linters, types, import directions, then every test
 	@$(MAKE) --no-print-directory lint
 	$(BIN)/python -m pytest
 
-lint: $(STAMP)
+test-fast: $(STAMP) ## the tests that take under two minutes together: no browser, no Airflow, no training
+	$(BIN)/python -m pytest -m "not slow"
+
+lint: $(STAMP)   ## formatting, linters, types, import directions, and the size of each package
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	@$(BIN)/python infra/count_statements.py
 
 bench: $(STAMP)  ## every speed benchmark; a record each under benchmarks/results
 	@set -e; for name in decode fetch ingest_memory embedding training_step publish exact_search search_http gpu; do \

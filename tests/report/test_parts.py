@@ -40,22 +40,6 @@ def test_what_is_not_finite_is_not_drawn() -> None:
     assert len(chart["lines"][0]["points"]) == 1
 
 
-@given(st.lists(numbers, min_size=1, max_size=20))
-def test_an_axis_holds_its_rows_in_order_under_few_ticks(values: list[float]) -> None:
-    scale = charts.axis([{"v": v} for v in values] + [{"v": None}], ("v",))
-    at = [scale.at(v) for v in values]
-    assert all(0 <= a <= 100 for a in at)
-    assert np.all(np.diff(np.asarray(at)[np.argsort(values)]) >= 0)
-    assert 1 <= len(scale.ticks()) <= 10
-
-
-@given(st.lists(st.floats(-100, 100), min_size=1, max_size=60), st.floats(0, 1))
-def test_smoothing_keeps_x_and_stays_within_the_values(ys: list[float], share: float) -> None:
-    smoothed = charts.smooth([(float(i), y) for i, y in enumerate(ys)], share)
-    assert [x for x, _ in smoothed] == list(range(len(ys)))
-    assert all(min(ys) - 1e-9 <= y <= max(ys) + 1e-9 for _, y in smoothed)
-
-
 def test_judgements_are_accounted_for_in_one_sentence() -> None:
     counts = {
         "trained_on": 12,
@@ -117,17 +101,15 @@ def test_neighbours_are_those_of_an_exhaustive_search(
             )
 
 
-def test_examples_are_of_different_categories_and_always_the_same(
+def test_examples_are_of_different_categories_and_those_without_images_come_last(
     shop: tuple[Snapshot, EmbeddingSet],
 ) -> None:
     chosen = choose(shop[0], 3)
     assert chosen == choose(shop[0], 3)
     assert len({int(id[1:]) % 3 for id in chosen}) == 3
-    assert all(int(id[1:]) % 10 != 9 for id in chosen), "they have images"
-    assert len(set(choose(shop[0], 8))) == 8
     lacking = [int(id[1:]) % 10 == 9 for id in choose(shop[0], 1000)]
+    assert lacking == sorted(lacking)
     assert any(lacking)
-    assert lacking == sorted(lacking), "those without an image come last"
 
 
 def test_the_map_keeps_categories_together_and_is_repeatable(shop: tuple[Snapshot, EmbeddingSet]) -> None:
@@ -142,18 +124,11 @@ def test_the_map_keeps_categories_together_and_is_repeatable(shop: tuple[Snapsho
     assert (kinds[distance.argmin(1)] == kinds).mean() > 0.95
 
 
-def test_the_sample_of_the_map_is_stable_and_ascending(shop: tuple[Snapshot, EmbeddingSet]) -> None:
-    ids, vectors = projection_2d.sample(shop[1], 20)
-    assert ids == sorted(ids)
-    assert set(ids) <= set(projection_2d.sample(shop[1], 40)[0])
-    assert np.linalg.norm(vectors, axis=1) == pytest.approx(1, abs=1e-5)
-
-
-def test_maps_of_few_or_equal_products() -> None:
+def test_a_map_of_few_or_equal_products_and_of_a_stable_sample(shop: tuple[Snapshot, EmbeddingSet]) -> None:
     assert projection_2d.project(np.ones((3, 4), np.float32), seed=0) is None
-    points = projection_2d.project(np.ones((30, 4), np.float32), seed=0)
-    assert points is not None
-    assert np.isfinite(points).all()
+    assert np.isfinite(projection_2d.project(np.ones((30, 4), np.float32), seed=0)).all()
+    ids, _ = projection_2d.sample(shop[1], 20)
+    assert set(ids) <= set(projection_2d.sample(shop[1], 40)[0])
 
 
 def test_thumbnails_fit_and_broken_bytes_give_none(shop: tuple[Snapshot, EmbeddingSet]) -> None:

@@ -39,6 +39,23 @@ def test_retired_words_stay_out() -> None:
 
 @pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "docs/architecture.md"])
 def test_files_that_the_docs_name_exist(page: str) -> None:
-    named = set(re.findall(r"\b(?:recsys|dags|examples|tests|infra|conf|docs|benchmarks)/[\w./-]*\w", (ROOT / page).read_text()))
+    named = set(
+        re.findall(
+            r"\b(?:recsys|dags|examples|tests|infra|conf|docs|benchmarks)/[\w./-]*\w",
+            (ROOT / page).read_text(),
+        )
+    )
     assert named
     assert sorted(path for path in named if not (ROOT / path).exists()) == []
+
+
+def test_the_readmes_tree_is_the_tree() -> None:
+    tree = (ROOT / "README.md").read_text().split("## Where things are")[1].split("```")[1]
+    folders: dict[int, Path] = {-1: ROOT}
+    missing = []
+    for indent, names in re.findall(r"^( *)((?:[\w/.]+, )*[\w/.]+)", tree, re.M):
+        parent = folders[max(depth for depth in folders if depth < len(indent))]
+        folders[len(indent)] = parent / names
+        missing += [name for name in names.split(", ") if not (parent / name).exists()]
+        folders = {depth: folder for depth, folder in folders.items() if depth <= len(indent)}
+    assert missing == []

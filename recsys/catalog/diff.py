@@ -1,5 +1,6 @@
 """What changed between two catalog snapshots, by a merge of their ids: memory does not grow with them."""
 
+from collections import Counter
 from collections.abc import Iterator
 from enum import StrEnum
 from heapq import merge
@@ -25,10 +26,8 @@ class Change(StrEnum):
 
 def diff_products(before: Path | None, after: Path) -> dict[str, int]:
     """Return the number of products per :class:`Change` between two ``products.parquet`` files."""
-    counts = {change.value: 0 for change in Change}
-    for _, change in changes(_hashes(before) if before else iter(()), _hashes(after)):
-        counts[change.value] += 1
-    return counts
+    found = Counter(change for _, change in changes(_hashes(before) if before else iter(()), _hashes(after)))
+    return {change.value: found[change] for change in Change}
 
 
 def changes(before: Iterator[Row], after: Iterator[Row]) -> Iterator[tuple[str, Change]]:

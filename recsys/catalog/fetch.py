@@ -6,14 +6,13 @@ import threading
 import time
 import urllib.parse
 from collections import Counter
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http.cookiejar import DefaultCookiePolicy
-from typing import NamedTuple
 
 import httpx
 
+from recsys.catalog.image_state import LinkState
 from recsys.catalog.links import check_size
 from recsys.catalog.ssrf import GuardedBackend, GuardedTransport, RefusedAddressError
 from recsys.config.catalog import ImagesConfig
@@ -21,24 +20,8 @@ from recsys.workspace.normalise import ImageError
 
 logger = logging.getLogger(__name__)
 
-_REDIRECTS = (301, 302, 303, 307, 308)
 _RETRIED = (408, 425, 429, 500, 502, 503, 504)
 _DEADLINE_TIMEOUTS = 3
-
-
-class Validators(NamedTuple):
-    """What the server gave for a conditional request the next time."""
-
-    etag: str | None = None
-    last_modified: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Fetched:
-    """The bytes, or ``None`` if the image has not changed since the validators."""
-
-    data: bytes | None
-    validators: Validators
 
 
 class _RetryError(Exception):
@@ -72,7 +55,6 @@ class Fetcher:
         logging.getLogger("httpx").setLevel(logging.WARNING)  # else a line per image
         self._failures: Counter[str] = Counter()
         self._lock = threading.Lock()
-        self._random = random.Random(0)
         self._stop = threading.Event()
 
     def close(self) -> None:
@@ -80,8 +62,10 @@ class Fetcher:
         self._stop.set()
         self._client.close()
 
-    def fetch(self, url: str, validators: Validators | None = None) -> Fetched:
-        """Return the image at ``url``, or that it has not changed since ``validators``.
+    def fetch(self, url: str, known: LinkState) -> tuple[bytes | None, LinkState]:
+        """Return the image at ``url``, and the validators for a conditional request the next time.
+
+        The bytes are ``None`` if the image has not changed since ``known``.
 
         Raises :class:`ImageError` with reason ``image_not_found``, ``image_http_error``,
         ``image_oversized``, ``refused_address``, ``too_many_redirects``, ``bad_link`` or
@@ -94,7 +78,7 @@ class Fetcher:
             )
         for attempt in range(self._config.retries + 1):
             try:
-                fetched = self._attempt(url, validators or Validators())
+                fetched = self._attempt(url, known)
             except (_RetryError, httpx.RequestError) as error:
                 if attempt == self._config.retries or self._stop.is_set():
                     self._count(host, failed=True)
@@ -107,16 +91,19 @@ class Fetcher:
                 return fetched
         raise AssertionError("the last attempt returns or raises")
 
-    def _attempt(self, url: str, validators: Validators) -> Fetched:
-        headers = {"If-None-Match": validators.etag, "If-Modified-Since": validators.last_modified}
+    def _attempt(self, url: str, known: LinkState) -> tuple[bytes | None, LinkState]:
+        headers = {"If-None-Match": known.etag, "If-Modified-Since": known.last_modified}
         conditional = {name: value for name, value in headers.items() if value}
         deadline = time.monotonic() + _DEADLINE_TIMEOUTS * self._config.timeout_s
         for _ in range(self._config.max_redirects + 1):
             try:
                 with self._client.stream("GET", url, headers=conditional) as response:
-                    if response.status_code not in _REDIRECTS:
-                        return self._read(response, url, validators, deadline)
-                    url = _next_hop(response, url)
+                    if response.next_request is None:
+                        return self._read(response, url, known, deadline)
+                    target = str(response.next_request.url)
+                if not target.startswith(("http://", "https://")):
+                    raise ImageError("bad_link", f"{url} redirects to {target[:200]}, which is not HTTP.")
+                url = target
             except RefusedAddressError as error:
                 raise ImageError(
                     "refused_address",
@@ -129,10 +116,12 @@ class Fetcher:
             "too_many_redirects", f"{url} is still a redirect after {self._config.max_redirects}."
         )
 
-    def _read(self, response: httpx.Response, url: str, validators: Validators, deadline: float) -> Fetched:
+    def _read(
+        self, response: httpx.Response, url: str, known: LinkState, deadline: float
+    ) -> tuple[bytes | None, LinkState]:
         status = response.status_code
         if status == 304:
-            return Fetched(None, validators)
+            return None, known
         if status in _RETRIED:
             raise _RetryError(
                 f"the server answered {status}", _retry_after_s(response.headers.get("Retry-After"))
@@ -151,12 +140,10 @@ class Fetcher:
             if time.monotonic() > deadline:
                 raise _RetryError("the download took too long")
         etag, modified = response.headers.get("ETag"), response.headers.get("Last-Modified")
-        return Fetched(bytes(data), Validators(etag, modified))
+        return bytes(data), LinkState(etag=etag, last_modified=modified)
 
     def _wait(self, attempt: int, least_s: float) -> None:
-        backoff = self._config.backoff_s * 2**attempt
-        with self._lock:
-            backoff *= self._random.uniform(0.5, 1.5)
+        backoff = self._config.backoff_s * 2**attempt * random.uniform(0.5, 1.5)
         self._stop.wait(min(max(backoff, least_s), self._config.max_backoff_s))
 
     def _count(self, host: str, *, failed: bool) -> None:
@@ -166,19 +153,6 @@ class Fetcher:
                 logger.warning(
                     "%s failed %d times in a row; no more requests to it", host, self._failures[host]
                 )
-
-
-def _next_hop(response: httpx.Response, url: str) -> str:
-    location = response.headers.get("Location")
-    if not location:
-        raise ImageError("image_http_error", f"{url} answered {response.status_code} without a Location.")
-    try:
-        target: str = urllib.parse.urljoin(url, str(location))
-    except ValueError:
-        target = str(location)
-    if not target.startswith(("http://", "https://")):
-        raise ImageError("bad_link", f"{url} redirects to {target[:200]}, which is not HTTP.")
-    return target
 
 
 def _retry_after_s(value: str | None) -> float:

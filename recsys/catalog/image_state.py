@@ -12,9 +12,8 @@ from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
 from recsys.workspace import Workspace, content_id, image_store
+from recsys.workspace.image_store import ImageStore
 from recsys.workspace.normalise import Normalisation
 
 logger = logging.getLogger(__name__)
@@ -92,7 +91,7 @@ class ImageState:
             first = max(known.values(), default=-1) + 1
             for number, ref in enumerate(sorted(set(present) - set(known)), start=first):
                 execute("INSERT INTO shards VALUES (?, ?)", (ref, number))
-                rows = ((sha256, number) for sha256 in _hashes(workspace.path(present[ref])))
+                rows = ((sha256, number) for sha256 in ImageStore.open(workspace, [ref]))
                 self._connection.executemany("INSERT OR IGNORE INTO stored VALUES (?, ?)", rows)
                 logger.info("indexed the images of %s", ref)
 
@@ -146,10 +145,3 @@ class ImageState:
         """Return the refs of the shards that hold these images, each once, sorted."""
         query = "SELECT ref FROM stored JOIN shards ON number = shard WHERE sha256 = ?"
         return sorted({ref for sha256 in sha256s for (ref,) in self._execute(query, sha256)})
-
-
-def _hashes(folder: Path) -> Iterator[bytes]:
-    with pa.memory_map(str(folder / image_store.FILE)) as source:
-        file = pa.ipc.open_file(source)
-        for i in range(file.num_record_batches):
-            yield from file.get_batch(i).column("sha256").to_pylist()

@@ -13,7 +13,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from threading import BoundedSemaphore
 
-from recsys.catalog.fetch import Fetcher, Validators
+from recsys.catalog.fetch import Fetcher
 from recsys.catalog.image_state import ImageState, LinkState
 from recsys.catalog.links import ImageTarget, LinkResolver, read_file, read_object
 from recsys.catalog.staging import Staging
@@ -118,9 +118,8 @@ class ImageIngest:
                 signature, data = read_object(target.address, limit, known.signature)
                 checked = replace(checked, state=LinkState(signature=signature))
             else:
-                fetched = self._fetcher.fetch(target.address, Validators(known.etag, known.last_modified))
-                data, (etag, modified) = fetched.data, fetched.validators
-                checked = replace(checked, state=LinkState(etag=etag, last_modified=modified))
+                data, state = self._fetcher.fetch(target.address, known)
+                checked = replace(checked, state=state)
             if data is None and known != LinkState():
                 return _unchanged(link, target, known)
             with self._decoding:
@@ -196,8 +195,10 @@ class OpenShard:
 
     def commit(self) -> None:
         """Make the images an artifact; does nothing if there are none."""
-        if not self._close():
+        if self._writer is None:
             return
+        self._writer.close()
+        self._writer = None
         id = content_id({"images": sorted(self._hashes), "normalisation": self._normalisation})
         with self._workspace.create(image_store.KIND, id) as draft:
             self._path.replace(draft.path / image_store.FILE)
@@ -207,12 +208,6 @@ class OpenShard:
 
     def drop(self) -> None:
         """Remove what was not committed."""
-        self._close()
+        if self._writer is not None:
+            self._writer.close()
         self._path.unlink(missing_ok=True)
-
-    def _close(self) -> bool:
-        """Finish the file; return whether there was one."""
-        writer, self._writer = self._writer, None
-        if writer is not None:
-            writer.close()
-        return writer is not None

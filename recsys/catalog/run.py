@@ -138,7 +138,7 @@ class _Ingest:
     ) -> Manifest:
         products, rejected = folder / PRODUCTS_FILE, folder / REJECTED_FILE
         writer = SnapshotWriter(staging, max_images=self._catalog.images.max_per_product)
-        written = writer.write(products, rejected)
+        digest, written = writer.write(products, rejected)
         staging.commit()
         previous = (self._workspace.read_pointer(POINTER) or {}).get("snapshot")
         diff = diff_products(self._products_of(previous), products)
@@ -146,7 +146,7 @@ class _Ingest:
         num_rejected = {scope: sum(counts.values()) for scope, counts in reasons.items()}
         counts: dict[str, Any] = {
             "rows": num_rows,
-            **written.counts,
+            **written,
             "images": sum(1 for _ in staging.stored_images()),
             **{f"rejected_{scope}s": num_rejected.get(scope, 0) for scope in ("product", "image", "value")},
             "reasons": reasons,
@@ -162,9 +162,7 @@ class _Ingest:
             "unseen_columns": staging.meta("unseen_columns"),
             "duration_s": round(time.monotonic() - self._started, 3),
         }
-        id = content_id(
-            {"content": written.digest, "normalisation": info["normalisation"], "code": CODE_VERSION}
-        )
+        id = content_id({"content": digest, "normalisation": info["normalisation"], "code": CODE_VERSION})
         manifest = self._existing(id)
         if manifest is None:
             with self._workspace.create(KIND, id) as draft:

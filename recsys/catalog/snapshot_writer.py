@@ -3,7 +3,6 @@
 import hashlib
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
@@ -12,21 +11,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from recsys.catalog.rows import Rejection, content_hash, payload_hash, shorten
-from recsys.catalog.staging import StagedProduct, Staging
+from recsys.catalog.rows import ProductRow, Rejection, content_hash, payload_hash, shorten
+from recsys.catalog.staging import StagedImage, Staging
 from recsys.workspace.product import PRODUCTS, REJECTED
 
 _ROW_GROUP = 4096
 _COUNTED = ("products", "products_with_image", "products_with_text", "image_uses", "image_links")
-
-
-@dataclass(frozen=True, slots=True)
-class WrittenSnapshot:
-    """What was written."""
-
-    digest: str
-    """Of every product and every rejection: equal snapshots, equal digests."""
-    counts: dict[str, int]
 
 
 class SnapshotWriter:
@@ -38,16 +28,19 @@ class SnapshotWriter:
         self._digest = hashlib.sha256()
         self._counts = Counter(dict.fromkeys(_COUNTED, 0))
 
-    def write(self, products_path: Path, rejected_path: Path) -> WrittenSnapshot:
-        """Write both files; memory is one row group."""
+    def write(self, products_path: Path, rejected_path: Path) -> tuple[str, dict[str, int]]:
+        """Write both files; memory is one row group.
+
+        Returns a digest of every product and every rejection (equal snapshots, equal digests) and counts.
+        """
         self._staging.forget_image_rejections()
         _write(products_path, PRODUCTS, self._products())
         _write(rejected_path, REJECTED, self._rejections())
-        return WrittenSnapshot(self._digest.hexdigest(), dict(self._counts))
+        return self._digest.hexdigest(), dict(self._counts)
 
     def _products(self) -> Iterator[dict[str, Any]]:
-        for product in self._staging.products():
-            images, rejections = self._accepted_images(product)
+        for product, staged in self._staging.products():
+            images, rejections = self._accepted_images(product, staged)
             has_text = bool(product.values.get("title"))
             if not images and not has_text:
                 message = f"Row {product.row}: {product.id} has no title and none of its images can be used."
@@ -58,11 +51,13 @@ class SnapshotWriter:
             if images or has_text:
                 yield self._row(product, images)
 
-    def _accepted_images(self, product: StagedProduct) -> tuple[list[bytes], list[Rejection]]:
+    def _accepted_images(
+        self, product: ProductRow, images: list[StagedImage]
+    ) -> tuple[list[bytes], list[Rejection]]:
         """Return the distinct images of a product in feed order, and what is wrong with the others."""
         accepted: list[bytes] = []
         rejections = []
-        for image in product.images:
+        for image in images:
             if image.sha256 is None:
                 reason = image.reason or "image_not_found"
                 message = image.message or "It was not fetched."
@@ -79,10 +74,10 @@ class SnapshotWriter:
             text = f"Row {product.row} ({product.id}): {image.column}: {message}"
             link = shorten(image.link)
             rejections.append(Rejection(product.row, product.id, image.column, link, reason, text, "image"))
-        self._counts["image_links"] += len(product.images)
+        self._counts["image_links"] += len(images)
         return accepted, rejections
 
-    def _row(self, product: StagedProduct, images: list[bytes]) -> dict[str, Any]:
+    def _row(self, product: ProductRow, images: list[bytes]) -> dict[str, Any]:
         values = dict(product.values)
         updated_at = values.pop("updated_at", None)
         content = content_hash(values, product.attributes, images)

@@ -18,9 +18,6 @@ _NAT64 = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("64:ff9b:1:
 class RefusedAddressError(Exception):
     """A host resolves to an address that must not be reached."""
 
-    def __init__(self, host: str, address: str) -> None:
-        super().__init__(f"{host} is at {address}, a private, loopback or otherwise not public address")
-
 
 def is_public(text: str) -> bool:
     """Whether an address, and every IPv4 address it carries, is one of the public Internet."""
@@ -61,15 +58,6 @@ class GuardedBackend(httpcore.NetworkBackend):
                 last = error
         raise last or httpcore.ConnectError(f"{host} has no address")
 
-    def connect_unix_socket(
-        self,
-        path: str,
-        timeout: float | None = None,
-        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
-    ) -> httpcore.NetworkStream:
-        """Refuse: no feed has a reason to name a socket."""
-        raise RefusedAddressError(path, "a local socket")
-
     def _addresses(self, host: str, port: int) -> list[str]:
         try:
             found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
@@ -79,7 +67,9 @@ class GuardedBackend(httpcore.NetworkBackend):
         if not self._allow_private and host.lower().rstrip(".") not in self._private_hosts:
             refused = next((address for address in addresses if not is_public(address)), None)
             if refused is not None:
-                raise RefusedAddressError(host, refused)
+                raise RefusedAddressError(
+                    f"{host} is at {refused}, a private, loopback or otherwise not public address"
+                )
         return addresses
 
 

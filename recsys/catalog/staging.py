@@ -49,17 +49,6 @@ class StagedImage:
     message: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class StagedProduct:
-    """A product with the outcomes of its images."""
-
-    row: int
-    id: str
-    values: dict[str, Any]
-    attributes: dict[str, str]
-    images: list[StagedImage]
-
-
 class Staging:
     """Rows, links, outcomes and rejections of one run."""
 
@@ -162,7 +151,7 @@ class Staging:
 
     # -- results -----------------------------------------------------------------------------------
 
-    def products(self) -> Iterator[StagedProduct]:
+    def products(self) -> Iterator[tuple[ProductRow, list[StagedImage]]]:
         """Yield products ascending by id (as UTF-8 bytes), each with its images in feed order."""
         query = (
             "SELECT products.id, row, data, column_name, link, sha256, reason, message "
@@ -172,7 +161,7 @@ class Staging:
         for (id, row, data), group in groupby(self._connection.execute(query), key=itemgetter(0, 1, 2)):
             images = [StagedImage(*columns) for _, _, _, *columns in group if columns[1] is not None]
             values, attributes = json.loads(data)
-            yield StagedProduct(row, id, values, attributes, images)
+            yield ProductRow(row, id, values, attributes), images
 
     def rejections(self) -> Iterator[tuple[Any, ...]]:
         """Yield rejections in feed order as tuples in the order of ``product.REJECTED``."""

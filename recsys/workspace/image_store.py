@@ -35,12 +35,10 @@ class ImageShardWriter:
         self._writer = pa.ipc.new_file(self._file, SCHEMA)
         self._rows: list[dict[str, Any]] = []
         self._batch_rows = batch_rows
-        self.num_images = 0
 
     def add(self, *, sha256: bytes, phash: int, width: int, height: int, jpeg: bytes) -> None:
         """Append one image."""
         self._rows.append({"sha256": sha256, "phash": phash, "width": width, "height": height, "jpeg": jpeg})
-        self.num_images += 1
         if len(self._rows) >= self._batch_rows:
             self._flush()
 
@@ -63,7 +61,12 @@ class ImageStore:
         """Open shards given by the paths of their ``images.arrow``."""
         tables = [pa.ipc.open_file(pa.memory_map(str(path))).read_all() for path in paths]
         self._table: pa.Table = pa.concat_tables([SCHEMA.empty_table(), *tables])
-        hashes = [_hash_array(chunk) for chunk in self._table.column("sha256").chunks]
+        # numpy strips trailing NULs when it compares `S32`: two hashes that differ only there are one in
+        # 2**248, and both sides of every comparison are stripped alike.
+        hashes = [
+            np.frombuffer(column.buffers()[1], dtype="S32", count=len(column), offset=column.offset * 32)
+            for column in self._table.column("sha256").chunks
+        ]
         keys = np.concatenate([np.empty(0, "S32"), *hashes])
         self._rows = np.argsort(keys, kind="stable")
         self._keys = keys[self._rows]
@@ -109,12 +112,3 @@ class ImageStore:
         key = np.bytes_(sha256.rstrip(b"\0"))  # as numpy gives `S` values back
         i = int(np.searchsorted(self._keys, key))
         return int(self._rows[i]) if i < len(self._keys) and self._keys[i] == key else None
-
-
-def _hash_array(column: pa.Array) -> "np.ndarray[Any, np.dtype[np.bytes_]]":
-    """View a ``binary(32)`` column as numpy ``S32``.
-
-    numpy strips trailing NULs when it compares ``S`` values: two hashes that differ only there are one
-    in 2**248, and both sides of every comparison are stripped alike.
-    """
-    return np.frombuffer(column.buffers()[1], dtype="S32", count=len(column), offset=column.offset * 32)

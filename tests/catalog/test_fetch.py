@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from recsys.catalog.fetch import Fetched, Fetcher, Validators
+from recsys.catalog.fetch import Fetcher
+from recsys.catalog.image_state import LinkState
 from recsys.config.catalog import ImagesConfig
 from recsys.workspace.normalise import ImageError
 from tests.catalog.web import Response, Web
@@ -34,7 +35,7 @@ def fetchers() -> Iterator[Any]:
 
 def _reason(fetcher: Fetcher, url: str) -> str:
     with pytest.raises(ImageError) as caught:
-        fetcher.fetch(url)
+        fetcher.fetch(url, LinkState())
     return caught.value.reason
 
 
@@ -43,9 +44,9 @@ def test_an_unchanged_image_is_not_sent_again_and_no_cookie_either(web: Web, fet
     headers = {"ETag": '"1"', "Last-Modified": date, "Set-Cookie": "track=1"}
     web.pages["/a"] = Response(b"bytes", headers=headers)
     fetcher = fetchers()
-    first = fetcher.fetch(f"{web.url}/a")
-    assert first == Fetched(b"bytes", Validators('"1"', date))
-    assert fetcher.fetch(f"{web.url}/a", first.validators) == Fetched(None, first.validators)
+    known = LinkState(etag='"1"', last_modified=date)
+    assert fetcher.fetch(f"{web.url}/a", LinkState()) == (b"bytes", known)
+    assert fetcher.fetch(f"{web.url}/a", known) == (None, known)
     assert web.requests[1].headers["if-modified-since"] == date
     assert "cookie" not in web.requests[1].headers
 
@@ -58,7 +59,7 @@ def _failing(times: int, status: int = 503, **headers: str) -> Any:
 @pytest.mark.parametrize("status", RETRIED)
 def test_failures_that_may_pass_are_tried_again(status: int, web: Web, fetchers: Any) -> None:
     web.pages["/a"] = _failing(2, status)
-    assert fetchers(retries=2).fetch(f"{web.url}/a").data == b"bytes"
+    assert fetchers(retries=2).fetch(f"{web.url}/a", LinkState())[0] == b"bytes"
     assert web.count("/a") == 3
 
 
@@ -98,21 +99,21 @@ def test_retry_after_is_followed_within_bounds(
     fetcher._stop.wait = waits.append
     date = format_datetime(datetime.now(UTC) + timedelta(seconds=1000), usegmt=True)
     web.pages["/a"] = _failing(1, 503, **{"Retry-After": date if as_date else "1000"})
-    assert fetcher.fetch(f"{web.url}/a").data == b"bytes"
+    assert fetcher.fetch(f"{web.url}/a", LinkState())[0] == b"bytes"
     assert least <= waits[0] <= most
 
 
 def test_a_download_cut_off_is_tried_again(web: Web, fetchers: Any) -> None:
     responses = iter([Response(b"by", claimed_length=5), Response(b"bytes")])
     web.pages["/a"] = lambda _: next(responses)
-    assert fetchers().fetch(f"{web.url}/a").data == b"bytes"
+    assert fetchers().fetch(f"{web.url}/a", LinkState())[0] == b"bytes"
 
 
 def test_redirects_are_followed(web: Web, fetchers: Any) -> None:
     web.pages["/a"] = Response(status=302, headers={"Location": "/b"})
     web.pages["/b"] = Response(status=301, headers={"Location": f"{web.url}/c"})
     web.pages["/c"] = Response(b"bytes")
-    assert fetchers(max_redirects=2).fetch(f"{web.url}/a").data == b"bytes"
+    assert fetchers(max_redirects=2).fetch(f"{web.url}/a", LinkState())[0] == b"bytes"
 
 
 def test_a_redirect_into_the_private_network_is_refused(web: Web, fetchers: Any) -> None:

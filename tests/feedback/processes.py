@@ -14,9 +14,7 @@ def open_it(line: Connection, url: str) -> None:
     """Open the store, as soon as told to, and say what there is."""
     line.send("ready")
     line.recv()
-    store = FeedbackStore(Database(url))
-    line.send(len(store.audit()))
-    store.close()
+    line.send(len(FeedbackStore(Database(url)).audit()))
 
 
 def write(line: Connection, url: str, author: str, rule: int, times: int) -> None:
@@ -28,7 +26,6 @@ def write(line: Connection, url: str, author: str, rule: int, times: int) -> Non
         store.judge(f"{i}", "x", "similar", author)
         store.change_rule(rule, author, reason=f"{author} {i}")
     line.send("done")
-    store.close()
 
 
 def write_until_killed(line: Connection, url: str) -> None:

@@ -1,16 +1,15 @@
 from collections.abc import Iterator
-from pathlib import Path
+from contextlib import closing
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from alembic import command
-from alembic.autogenerate import compare_metadata
-from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from recsys.errors import ConfigError
 from recsys.feedback import database
-from recsys.feedback.database import Database, create_engine, metadata, parse_url
+from recsys.feedback.database import Database, create_engine, parse_url
 from recsys.feedback.store import FeedbackStore
 
 WHEN = "2026-07-01 00:00:00.000000"
@@ -43,8 +42,6 @@ def test_the_migrations_make_what_the_tables_say(engine: sa.Engine) -> None:
     database.upgrade(engine)
     with engine.connect() as connection:
         command.check(database.settings(connection))
-        context = MigrationContext.configure(connection, opts={"compare_type": True})
-        assert compare_metadata(context, metadata) == []
 
 
 @pytest.mark.parametrize("revision", REVISIONS)
@@ -53,13 +50,17 @@ def test_from_every_earlier_revision_nothing_is_lost(engine: sa.Engine, url: str
     with engine.begin() as connection:
         for statement in WRITTEN_AT[revision]:
             connection.execute(sa.text(statement.replace(":00", r"\:00").replace('": ', r'"\: ')))
-    store = FeedbackStore(Database(url))
-    assert [r.target_value for r in store.rules()] == ["P1"]
-    assert [e.after for e in store.audit()] == [{"position": 0}]
-    assert len(store.judgements()) == sum(s is JUDGEMENT for s in WRITTEN_AT[revision])
-    store.retire_rule(store.rules()[0].id, "Tom")
-    store.judge("x", "y", "similar", "Tom")
-    store.close()
+    with closing(FeedbackStore(Database(url))) as store:
+        (rule,), (entry,) = store.rules(), store.audit()
+        assert (rule.target_value, entry.after) == ("P1", {"position": 0})
+        assert len(store.judgements()) == sum(s is JUDGEMENT for s in WRITTEN_AT[revision])
+        store.retire_rule(rule.id, "Tom")
+        store.judge("x", "y", "similar", "Tom")
+
+
+def _columns(engine: sa.Engine) -> dict[Any, list[str]]:
+    found = sa.inspect(engine).get_multi_columns()
+    return {table: [c["name"] for c in columns] for table, columns in found.items()}
 
 
 def test_a_migration_that_fails_leaves_the_database_as_it_was(
@@ -68,15 +69,13 @@ def test_a_migration_that_fails_leaves_the_database_as_it_was(
     database.upgrade(engine, "0001")
     with engine.begin() as connection:
         connection.execute(sa.text("CREATE TABLE judgements (id INTEGER)"))  # in the way of 0002
-    before = sorted(sa.inspect(engine).get_table_names())
+    before = _columns(engine)
     with pytest.raises(sa.exc.DBAPIError):
         database.upgrade(engine)
-    assert sorted(sa.inspect(engine).get_table_names()) == before
-    assert "judgement_id" not in [c["name"] for c in sa.inspect(engine).get_columns("audit")]
+    assert _columns(engine) == before
     with engine.begin() as connection:
         connection.execute(sa.text("DROP TABLE judgements"))
     database.upgrade(engine)
-    assert sa.inspect(engine).has_table("judgements")
 
 
 def test_a_database_of_a_newer_version_is_left_alone(engine: sa.Engine, url: str) -> None:
@@ -85,10 +84,3 @@ def test_a_database_of_a_newer_version_is_left_alone(engine: sa.Engine, url: str
         connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
     with pytest.raises(ConfigError, match="'9999'"):
         Database(url)
-
-
-def test_one_line_of_revisions() -> None:
-    script = ScriptDirectory.from_config(database.settings())
-    assert len(script.get_heads()) == 1
-    names = sorted(p.stem for p in Path(database.__file__).parent.glob("migrations/versions/v*.py"))
-    assert [name[1:5] for name in names] == REVISIONS

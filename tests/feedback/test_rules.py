@@ -46,32 +46,39 @@ def test_it_is_active_from_its_start_until_just_before_its_expiry() -> None:
     assert rule().active(NOW)
 
 
-def test_it_applies_to_searches_in_its_scope() -> None:
-    lamp = Subject.of("p9", ["Home > Lamps > Desk"])
-    assert rule().applies(lamp)
-    assert rule(scope="product", scope_value="p9").applies(lamp)
-    assert not rule(scope="product", scope_value="p8").applies(lamp)
-    assert rule(scope="category", scope_value="Home").applies(lamp)
-    assert rule(scope="category", scope_value="Home>Lamps ").applies(lamp)
-    assert not rule(scope="category", scope_value="Home > Lamp").applies(lamp)
-    assert not rule(scope="category", scope_value="Home").applies(Subject())
+@pytest.mark.parametrize(
+    ("scope", "value", "applies"),
+    [
+        ("everywhere", "", True),
+        ("product", "p9", True),
+        ("product", "p8", False),
+        ("category", "Home", True),
+        ("category", "Home>Lamps ", True),
+        ("category", "Home > Lamp", False),
+    ],
+)
+def test_it_applies_to_searches_in_its_scope(scope: str, value: str, applies: bool) -> None:
+    scoped = rule(scope=scope, scope_value=value)
+    assert scoped.applies(Subject.of("p9", ["Home > Lamps > Desk"])) == applies
+    assert scoped.applies(Subject()) == (scope == "everywhere")
 
 
-def test_it_moves_what_it_names() -> None:
-    assert rule().moves("p1", {})
-    assert not rule().moves("p2", LAMP)
-    assert rule(target="category", target_value="Home").moves("p2", LAMP)
-    assert not rule(target="category", target_value="Home > Lamps > Desk").moves("p2", LAMP)
-    assert rule(target="brand", target_value="Acme").moves("p2", LAMP)
-    assert not rule(target="brand", target_value="acme").moves("p2", LAMP)
-
-
-def test_its_condition_finds_what_it_moves() -> None:
-    assert rule().condition == Ids(("p1",))
-    assert rule(target="category", target_value="Home>Lamps").condition == AnyOf(
-        "product_type", ("Home > Lamps",)
-    )
-    assert rule(target="brand", target_value="Acme").condition == AnyOf("brand", ("Acme",))
+@pytest.mark.parametrize(
+    ("target", "value", "condition", "moves"),
+    [
+        ("product", "p1", Ids(("p1",)), True),
+        ("product", "p2", Ids(("p2",)), False),
+        ("category", "Home>Lamps", AnyOf("product_type", ("Home > Lamps",)), True),
+        ("category", "Home > Lamps > Desk", AnyOf("product_type", ("Home > Lamps > Desk",)), False),
+        ("brand", "Acme", AnyOf("brand", ("Acme",)), True),
+        ("brand", "acme", AnyOf("brand", ("acme",)), False),
+    ],
+)
+def test_it_moves_what_it_names_and_its_condition_finds_it(
+    target: str, value: str, condition: AnyOf | Ids, moves: bool
+) -> None:
+    named = rule(target=target, target_value=value)
+    assert (named.moves("p1", LAMP), named.condition) == (moves, condition)
 
 
 def test_boost_and_bury_shift_and_the_others_do_not() -> None:

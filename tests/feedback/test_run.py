@@ -54,11 +54,10 @@ def test_weights_lie_between_nothing_and_full_agreement(pairs: list[list[str]]) 
     rows, counts = aggregate(everything)
     assert len(rows) + counts["ties"] == len(pairs)
     assert sum(counts[label] for label in LABELS) == counts["pairs"] == len(rows)
-    for r in rows:
-        labels = pairs[int(r["left_id"])]
-        assert 0 < r["weight"] <= 1
-        assert (r["weight"] == 1) == (len({label == "not_similar" for label in labels}) == 1)
-        assert r["num_judges"] == len(labels)
+    for row in rows:
+        against = [label == "not_similar" for label in pairs[int(row["left_id"])]]
+        assert 0 < row["weight"] <= 1
+        assert (row["weight"] == 1, row["num_judges"]) == (len(set(against)) == 1, len(against))
 
 
 def test_nobody_judged_is_an_empty_artifact_and_makes_no_database(workspace: Workspace) -> None:

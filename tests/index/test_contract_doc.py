@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import subprocess
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -43,10 +44,8 @@ def published(config: Config, workspace: Workspace) -> str:
 
 
 def neighbours(config: Config, workspace: Workspace, weight: float, **options: Any) -> list[str]:
-    index = open_index(config, workspace)
-    found = [n.id for n in similar(index.open(), "sku-00003", image_weight=weight, limit=5, **options)]
-    index.close()
-    return found
+    with closing(open_index(config, workspace)) as index:
+        return [n.id for n in similar(index.open(), "sku-00003", image_weight=weight, limit=5, **options)]
 
 
 AFFORDABLE = (category("Home"), Range("price", lte=40))
@@ -58,20 +57,27 @@ def test_python(config: Config, workspace: Workspace, published: str) -> None:
     space: dict[str, Any] = {}
     with patch("qdrant_client.QdrantClient", lambda *args, **named: index._client):
         exec(compile(code, str(PAGE), "exec"), space)
-    live = index.live()
-    assert space["live"] == live.name
-    assert space["metadata"]["encoder"] == "encoders/e1"
-    assert space["product"].payload["title"] == "Product 3"
+    found = (space["live"], space["metadata"]["encoder"], space["product"].payload["title"])
+    assert found == (index.live().name, "encoders/e1", "Product 3")
     assert [h.payload["id"] for h in space["similar"]] == neighbours(config, workspace, 0.5)
     weighted = list(space["similar_products"]("sku-00003", image_weight=0.8))
     assert [row[0] for row in weighted] == neighbours(config, workspace, 0.8)
-    for _, score, image_score, text_score in weighted:
-        assert score == pytest.approx(0.8 * image_score + 0.2 * text_score, abs=1e-5)
+    assert [row[1] for row in weighted] == pytest.approx(
+        [0.8 * image_score + 0.2 * text_score for _, _, image_score, text_score in weighted], abs=1e-5
+    )
     in_stock = (AnyOf("availability", ("in_stock",)), *AFFORDABLE, Not(AnyOf("brand", ("Acme",))))
     assert [row[0] for row in space["filtered"]] == neighbours(config, workspace, 0.5, filter=in_stock)
     assert len(space["found"]) == 5
     assert (space["hit"].value, space["hit"].count) in index.open().facet("brand")
     index.close()
+
+
+def output(*command: str) -> str:
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, env={"PATH": os.environ["PATH"]}
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 needs_server = pytest.mark.skipif(not SERVER_URL, reason="RECSYS_TEST_QDRANT_URL names no server")
@@ -84,13 +90,10 @@ def test_curl(config: Config, workspace: Workspace, published: str) -> None:
         .replace("QDRANT=http://localhost:6333", f"QDRANT={SERVER_URL}")
         .replace("ALIAS=products", f"ALIAS={published}")
     )
-    done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", script], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert '"encoder": "encoders/e1"' in done.stdout
-    assert '"title": "Product 3"' in done.stdout
-    ids = re.findall(r'^\["(.*?)",', done.stdout, re.MULTILINE)
+    printed = output("bash", "-euo", "pipefail", "-c", script)
+    assert '"encoder": "encoders/e1"' in printed
+    assert '"title": "Product 3"' in printed
+    ids = re.findall(r'^\["(.*?)",', printed, re.MULTILINE)
     even = neighbours(config, workspace, 0.5, filter=AFFORDABLE)
     assert ids == [*even, "sku-00003", *neighbours(config, workspace, 0.8)]
 
@@ -105,13 +108,10 @@ def test_javascript(config: Config, workspace: Workspace, published: str, tmp_pa
     )
     file = tmp_path / "contract.mjs"
     file.write_text(script, encoding="utf-8")
-    done = subprocess.run(
-        ["node", str(file)], capture_output=True, text=True, check=False, env={"PATH": os.environ["PATH"]}
-    )
-    assert done.returncode == 0, done.stderr
-    assert "encoder: 'encoders/e1'" in done.stdout
-    assert "title: 'Product 3'" in done.stdout
-    ids = re.findall(r"^    id: '(sku-\d+)',\n    score: ", done.stdout, re.MULTILINE)
+    printed = output("node", str(file))
+    assert "encoder: 'encoders/e1'" in printed
+    assert "title: 'Product 3'" in printed
+    ids = re.findall(r"^    id: '(sku-\d+)',\n    score: ", printed, re.MULTILINE)
     assert ids == neighbours(config, workspace, 0.8, filter=AFFORDABLE)
 
 

@@ -23,18 +23,18 @@ def test_it_agrees_with_set_arithmetic(
 ) -> None:
     changes = diff(sorted(stream(before)), stream(after), all_payloads=all_payloads)
     ids = [r.id for r in stream(after)]
-    new = {i for i in after if i not in before}
-    moved = {i for i in after if i in before and after[i][0] != before[i][0]}
-    rest = {i for i in after if i in before} - moved
+    new, gone = after.keys() - before.keys(), before.keys() - after.keys()
+    moved = {i for i in after.keys() & before.keys() if after[i][0] != before[i][0]}
+    rest = after.keys() - new - moved
     payload = rest if all_payloads else {i for i in rest if after[i][1] != before[i][1]}
     assert [ids[i] for i in changes.upsert] == [i for i in ids if i in new | moved]
     assert [ids[i] for i in changes.payload] == [i for i in ids if i in payload]
-    assert sorted(changes.gone) == sorted(set(before) - set(after))
+    assert sorted(changes.gone) == sorted(gone)
     assert changes.counts() == {
         "new": len(new),
         "vectors": len(moved),
         "payload": len(payload),
-        "gone": len(set(before) - set(after)),
+        "gone": len(gone),
         "unchanged": len(rest - payload),
     }
-    assert changes.is_empty == (not (new or moved or payload or set(before) - set(after)))
+    assert changes.is_empty == (not (new or moved or payload or gone))

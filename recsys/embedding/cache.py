@@ -3,8 +3,6 @@
 N = products of a snapshot, K = keys in all shards of the encoder
 """
 
-from typing import NamedTuple
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,6 +11,7 @@ from recsys.workspace import Manifest, Workspace
 from recsys.workspace.embeddings import SHARD_FILE, SHARD_KIND, Shard
 from recsys.workspace.snapshot import Snapshot
 
+Int32 = NDArray[np.int32]
 Keys = NDArray[np.bytes_]
 """``S16``: 16 bytes each. numpy pads with NULs and all keys are 16 long, so comparing them is exact."""
 
@@ -21,15 +20,6 @@ def content_keys(snapshot: Snapshot, reader: ContentReader) -> Keys:
     """Return the content key of each product in snapshot order, ``[N]``; 16 bytes of memory per product."""
     rows = (row for batch in snapshot.batches(reader.columns) for row in batch.to_pylist())
     return np.fromiter((reader.read(row).key for row in rows), "S16", snapshot.num_products)
-
-
-class Places(NamedTuple):
-    """Where some keys are."""
-
-    found: NDArray[np.bool_]
-    shard: NDArray[np.int32]
-    """Index into :attr:`Cache.shards`; undefined where not found."""
-    row: NDArray[np.int32]
 
 
 class Cache:
@@ -48,13 +38,16 @@ class Cache:
             order
         ]
 
-    def locate(self, keys: Keys) -> Places:
-        """Return where each of ``keys`` is."""
+    def locate(self, keys: Keys) -> tuple[NDArray[np.bool_], Int32, Int32]:
+        """Return whether each of ``keys`` is cached, in which of :attr:`shards`, and in which row of it.
+
+        Shard and row mean nothing where a key is not cached.
+        """
         if not len(self._keys):
             nowhere = np.zeros(len(keys), np.int32)
-            return Places(np.zeros(len(keys), np.bool_), nowhere, nowhere)
+            return np.zeros(len(keys), np.bool_), nowhere, nowhere
         at = np.minimum(np.searchsorted(self._keys, keys), len(self._keys) - 1)
-        return Places(self._keys[at] == keys, self._shard[at], self._row[at])
+        return self._keys[at] == keys, self._shard[at], self._row[at]
 
 
 def shard_prefix(encoder_ref: str) -> str:

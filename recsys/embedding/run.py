@@ -67,8 +67,8 @@ def plan(config: Config, workspace: Workspace, snapshot_ref: str, encoder_ref: s
     started = time.monotonic()
     snapshot = Snapshot.open(workspace, snapshot_ref)
     keys = content_keys(snapshot, ContentReader(_encoder_config(workspace, encoder_ref)))
-    missing = ~Cache(workspace, encoder_ref).locate(keys).found
-    positions = np.flatnonzero(missing)
+    found, _, _ = Cache(workspace, encoder_ref).locate(keys)
+    positions = np.flatnonzero(~found)
     _, first = np.unique(keys[positions], return_index=True)  # products of equal content are embedded once
     positions = positions[np.sort(first)]
     seconds = time.monotonic() - started
@@ -172,20 +172,20 @@ def collect(
     lost = set(shard_refs) - {shard.ref for shard in cache.shards}
     if lost:
         raise ArtifactError(f"The shards {sorted(lost)} are gone.", fix="Plan and embed again, then collect.")
-    places = cache.locate(keys)
-    if not places.found.all():
-        lacking = int((~places.found).sum())
+    found, shard, row = cache.locate(keys)
+    if not found.all():
+        lacking = int((~found).sum())
         raise ArtifactError(
             f"{lacking} of {len(keys)} products of {snapshot_ref} have no vector under {encoder_ref}.",
             fix="Embed every shard of the plan before collecting: recsys embed does both.",
         )
-    used, shard = np.unique(places.shard, return_inverse=True)
+    used, shard_index = np.unique(shard, return_inverse=True)
     shards = [cache.shards[i] for i in used]
     fresh = [made.inputs["snapshot"] == snapshot_ref for made in shards]
-    embedded = int(np.array(fresh)[shard].sum()) if len(keys) else 0
+    embedded = int(np.array(fresh)[shard_index].sum()) if len(keys) else 0
     with workspace.create(SET_KIND, id, inputs={"snapshot": snapshot_ref, "encoder": encoder_ref}) as draft:
         ids = snapshot.table(["id"]).column("id")
-        columns = [ids, _binary(keys), pa.array(shard, pa.int32()), pa.array(places.row)]
+        columns = [ids, _binary(keys), pa.array(shard_index, pa.int32()), pa.array(row)]
         _write_table(pa.table(columns, schema=SET_SCHEMA), draft.path / SET_FILE)
         draft.info = {
             "snapshot": snapshot_ref,

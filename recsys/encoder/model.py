@@ -50,7 +50,7 @@ class ProductEncoder(nn.Module):
 
     def __init__(self, config: EncoderConfig, image_tower: ImageTower, text_tower: TextTower) -> None:
         super().__init__()
-        self.config = config
+        self.config, self.dim = config, config.dim
         self.image_tower, self.text_tower = image_tower, text_tower
         self.image_projection = make_projection(config.image.projection, image_tower.dim, config.dim)
         self.text_projection = make_projection(config.text.projection, text_tower.dim, config.dim)
@@ -68,11 +68,6 @@ class ProductEncoder(nn.Module):
         text_tower.requires_grad_(not config.text.frozen)
         self.to(memory_format=torch.channels_last)
         self.eval()
-
-    @property
-    def dim(self) -> int:
-        """D, dimensions of the shared space."""
-        return self.config.dim
 
     # -- encoding --------------------------------------------------------------------------------
 

@@ -51,8 +51,8 @@ def test_of_a_key_twice_the_oldest_shard_counts(workspace: Workspace) -> None:
     store_shard(workspace, "e-b", [b"k" * 16])
     store_shard(workspace, "e-a", [b"x" * 16, b"k" * 16])
     cache = Cache(workspace, "encoders/e")
-    place = cache.locate(np.array([b"k" * 16], "S16"))
-    assert cache.shards[place.shard[0]].ref == f"{SHARD_KIND}/e-b"
+    _, shard, _ = cache.locate(np.array([b"k" * 16], "S16"))
+    assert cache.shards[shard[0]].ref == f"{SHARD_KIND}/e-b"
 
 
 @pytest.fixture(scope="module")

@@ -5,9 +5,9 @@ from typing import Any, NamedTuple
 
 from recsys.config.encoder import EncoderConfig
 from recsys.encoder.towers import open_clip_tower, sentence_tower
-from recsys.encoder.towers.base import ImageTower, Resolve, TextTower
+from recsys.encoder.towers.base import ImageTower, Resolve, TextTower, load_weights
 from recsys.encoder.towers.open_clip_tower import OpenClipImageTower, OpenClipTextTower
-from recsys.encoder.towers.small_tower import SmallTower
+from recsys.encoder.towers.small_tower import DEFAULT_SIZE, SmallTower
 from recsys.encoder.towers.timm_tower import TimmTower
 
 
@@ -29,7 +29,9 @@ def build(config: EncoderConfig, resolve: Resolve) -> Towers:
     elif config.image.kind == "timm":
         image = TimmTower.build(config.image, resolve)
     else:
-        image = SmallTower.build(config.image, resolve)
+        image = SmallTower(image_size=config.image.image_size or DEFAULT_SIZE)
+        if config.image.weights:
+            load_weights(image.model, Path(resolve(config.image.weights)))
     if text_model is None:
         return Towers(image, sentence_tower.build(config.text, resolve))
     scale = bias = None

@@ -7,15 +7,13 @@ Every convolution works in channels-last memory, which is the fast layout on a C
     B = batch, C = channels, H, W = height and width
 """
 
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 from torch.nn import functional
 
-from recsys.config.encoder import ImageTowerConfig
-from recsys.encoder.towers.base import ImageTower, Resolve, load_weights
+from recsys.encoder.towers.base import ImageTower
 
 DEFAULT_SIZE = 112
 _WIDTHS = (32, 64, 128, 256)
@@ -90,17 +88,10 @@ class SmallTower(ImageTower):
     """:class:`SmallCNN` with its input format."""
 
     def __init__(self, *, image_size: int) -> None:
+        """Start with random weights."""
         super().__init__()
         self.model = SmallCNN()
         self.dim, self.image_size, self.mean, self.std = SmallCNN.dim, image_size, _HALF, _HALF
-
-    @classmethod
-    def build(cls, config: ImageTowerConfig, resolve: Resolve) -> "SmallTower":
-        """Build with random weights, or those of ``config.weights``."""
-        tower = cls(image_size=config.image_size or DEFAULT_SIZE)
-        if config.weights:
-            load_weights(tower.model, Path(resolve(config.weights)))
-        return tower
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         """Return features ``[B, 256]``."""

@@ -22,14 +22,14 @@ from tests.serving.test_search import good
 
 
 def test_status(client: TestClient, shop: Shop) -> None:
-    answer = good(client.get("/v1/status"), StatusResponse)
-    assert (answer["ready"], answer["encoder_loaded"], answer["engine"]) == (True, True, "qdrant-edge")
-    assert answer["collection"] == shop.live.view().collection.name
-    assert answer["num_products"] == 24
-    assert [(c["collection"], c["live"]) for c in answer["collections"]] == [
-        (answer["collection"], True), (shop.old, False),
+    result = good(client.get("/v1/status"), StatusResponse)
+    assert (result["ready"], result["encoder_loaded"], result["engine"]) == (True, True, "qdrant-edge")
+    assert result["collection"] == shop.live.view().collection.name
+    assert result["num_products"] == 24
+    assert [(c["collection"], c["live"]) for c in result["collections"]] == [
+        (result["collection"], True), (shop.old, False),
     ]  # fmt: skip
-    assert "attributes.fit" in answer["indexed"]
+    assert "attributes.fit" in result["indexed"]
 
 
 @pytest.fixture
@@ -52,8 +52,8 @@ def test_before_anything_is_published(
             assert int(response.headers["retry-after"]) > 0
         refused(client.post("/v1/search", json={"text": "red"}), 503)
         refused(client.post("/v1/batch", json={"ids": ["p00"]}), 503)
-        answer = good(client.get("/v1/status"), StatusResponse)
-        assert (answer["ready"], answer["collection"], answer["collections"]) == (False, None, [])
+        result = good(client.get("/v1/status"), StatusResponse)
+        assert (result["ready"], result["collection"], result["collections"]) == (False, None, [])
         assert "recsys_ready 0.0" in client.get("/metrics").text
         shops.publish(shop.config, workspace)
         until(live.ready)

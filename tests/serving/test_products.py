@@ -22,15 +22,19 @@ from tests.serving.test_search import good
 
 
 def test_one_product(client: TestClient, shop: Shop) -> None:
-    answer = good(client.get("/v1/products/p03"), ProductResponse)
-    assert answer["encoder"] == "encoders/e1"
+    result = good(client.get("/v1/products/p03"), ProductResponse)
+    assert result["encoder"] == "encoders/e1"
     row = next(r for r in shops.rows() if r["id"] == "p03")
-    product = answer["product"]
-    for name in ("id", "title", "brand", "color", "price", "currency", "availability", "link"):
-        assert product[name] == row[name]
-    assert product["product_type"] == ["Home", "Home > Lamps"]
-    assert product["attributes"] == {"fit": "slim"}
-    assert product["image"] == f"/images/{row['images'][0].hex()}"
+    product = result["product"]
+    named = ("id", "title", "brand", "color", "price", "currency", "availability", "link")
+    assert product == {name: row[name] for name in named} | {
+        "product_type": ["Home", "Home > Lamps"],
+        "item_group_id": row["item_group_id"],
+        "attributes": {"fit": "slim"},
+        "image": f"/images/{row['images'][0].hex()}",
+        "has_image": True,
+        "has_text": True,
+    }
     assert "image" not in good(client.get("/v1/products/p06"), ProductResponse)["product"]
     assert "title" not in good(client.get("/v1/products/p05"), ProductResponse)["product"]
     old = good(client.get("/v1/products/p03", params={"collection": shop.old}), ProductResponse)
@@ -39,8 +43,8 @@ def test_one_product(client: TestClient, shop: Shop) -> None:
 
 def test_autocomplete(client: TestClient) -> None:
     def find(q: str, limit: int = 10) -> list[str]:
-        answer = good(client.get("/v1/products", params={"q": q, "limit": limit}), AutocompleteResponse)
-        return [p["id"] for p in answer["products"]]
+        result = good(client.get("/v1/products", params={"q": q, "limit": limit}), AutocompleteResponse)
+        return [p["id"] for p in result["products"]]
 
     assert find("p0", 3) == ["p00", "p01", "p02"]
     assert find("P03") == ["p03"]
@@ -51,10 +55,10 @@ def test_autocomplete(client: TestClient) -> None:
 
 
 def test_facets(client: TestClient) -> None:
-    answer = good(client.get("/v1/facets"), FacetsResponse)
-    assert {v["value"]: v["count"] for v in answer["facets"]["brand"]} == {"Acme": 12, "Bolt": 12}
-    assert "attributes.fit" in answer["facets"]
-    assert "size" not in answer["facets"]  # nothing has one
+    result = good(client.get("/v1/facets"), FacetsResponse)
+    assert {v["value"]: v["count"] for v in result["facets"]["brand"]} == {"Acme": 12, "Bolt": 12}
+    assert "attributes.fit" in result["facets"]
+    assert "size" not in result["facets"]  # nothing has one
     narrowed = good(
         client.get("/v1/facets", params={"columns": ["product_type", "brand"], "limit": 2,
                                          "filter": '{"brand": "Acme"}'}), FacetsResponse)  # fmt: skip

@@ -76,11 +76,11 @@ def test_it_serves_and_ends_when_what_was_begun_is_answered(process: tuple[Any, 
         with pytest.raises(httpx.ConnectError):
             httpx.get(f"{url}/healthz")
         connection.sendall(body[5:])
-        answer = b""
+        response = b""
         while chunk := connection.recv(65536):
-            answer += chunk
-    assert answer.startswith(b"HTTP/1.1 200 OK")
-    assert b'"items":[{"id":' in answer
+            response += chunk
+    assert response.startswith(b"HTTP/1.1 200 OK")
+    assert b'"items":[{"id":' in response
     _, log = started.communicate(timeout=60)
     assert started.returncode in (0, -signal.SIGTERM), log
     assert "Traceback" not in log
@@ -129,13 +129,13 @@ def sent(url: str, raw: bytes) -> bytes:
     address = urlsplit(url)
     with socket.create_connection((address.hostname, address.port), timeout=20) as connection:
         connection.sendall(raw)
-        answer = b""
+        response = b""
         try:
             while chunk := connection.recv(65536):
-                answer += chunk
+                response += chunk
         except ConnectionResetError:
             pass
-        return answer
+        return response
 
 
 @pytest.mark.parametrize("raw", [b"NONSENSE\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"\x16\x03\x01 TLS\r\n\r\n"])
@@ -180,11 +180,11 @@ def test_a_body_beyond_its_bound_ends_the_connection(url: str) -> None:
 
 def test_ids_come_through_as_they_were_sent(url: str) -> None:
     for raw, id in ((b"%2541", "%41"), (b"a%2Fb", "a/b"), (b"%C3%A4", "ä")):
-        answer = sent(
+        response = sent(
             url, b"GET /v1/products/" + raw + b" HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
         )
-        assert answer.startswith(b"HTTP/1.1 404 ")
-        assert repr(id) in json.loads(answer.partition(b"\r\n\r\n")[2])["detail"]
+        assert response.startswith(b"HTTP/1.1 404 ")
+        assert repr(id) in json.loads(response.partition(b"\r\n\r\n")[2])["detail"]
 
 
 def test_a_client_that_goes_before_it_has_said_everything_is_no_failure(

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from recsys.config import Config
-from recsys.report import examples, formatting, projection_2d
+from recsys.report import formatting, vectors
 from recsys.report.cards import ProductCards
 from recsys.workspace import Manifest, Workspace
 from recsys.workspace.embeddings import EmbeddingSet
@@ -69,7 +69,7 @@ def gather(config: Config, workspace: Workspace, run: RunArtifacts, cards: Produ
         "embedding": {k: run.embeddings.info.get(k) for k in ("embedded", "reused", "counts", "duration_s")},
         "publication": _PUBLICATION | run.publication.info,
         "timings": _timings(workspace, run),
-        "examples": examples.examples(
+        "examples": vectors.examples(
             snapshot, embeddings, count=_NUM_EXAMPLES, num_neighbours=_NUM_NEIGHBOURS,
             image_weight=evaluation["image_weight"],
         ),
@@ -180,8 +180,8 @@ def _timings(workspace: Workspace, run: RunArtifacts) -> list[dict[str, Any]]:
 
 def _map(embeddings: EmbeddingSet, seed: int) -> dict[str, Any] | None:
     """Return ids, positions and the number of all products; ``None`` where there are too few for a map."""
-    ids, vectors = projection_2d.sample(embeddings)
-    points = projection_2d.project(vectors, seed=seed)
+    ids, sample = vectors.map_sample(embeddings)
+    points = vectors.project_2d(sample, seed=seed)
     if points is None:
         return None
     return {"ids": ids, "points": points.astype(float).round(4).tolist(), "of": len(embeddings)}

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recsys.report import charts, facts, formatting, projection_2d
+from recsys.report import charts, facts, formatting
 from recsys.report.cards import ProductCards, thumbnail
-from recsys.report.examples import choose, neighbours
+from recsys.report.vectors import choose_examples, map_sample, neighbours, project_2d
 from recsys.workspace import Workspace
 from recsys.workspace.embeddings import EmbeddingSet
 from recsys.workspace.product import PRODUCTS
@@ -104,19 +104,19 @@ def test_neighbours_are_those_of_an_exhaustive_search(
 def test_examples_are_of_different_categories_and_those_without_images_come_last(
     shop: tuple[Snapshot, EmbeddingSet],
 ) -> None:
-    chosen = choose(shop[0], 3)
-    assert chosen == choose(shop[0], 3)
+    chosen = choose_examples(shop[0], 3)
+    assert chosen == choose_examples(shop[0], 3)
     assert len({int(id[1:]) % 3 for id in chosen}) == 3
-    lacking = [int(id[1:]) % 10 == 9 for id in choose(shop[0], 1000)]
+    lacking = [int(id[1:]) % 10 == 9 for id in choose_examples(shop[0], 1000)]
     assert lacking == sorted(lacking)
     assert any(lacking)
 
 
 def test_the_map_keeps_categories_together_and_is_repeatable(shop: tuple[Snapshot, EmbeddingSet]) -> None:
-    ids, vectors = projection_2d.sample(shop[1])
-    points = projection_2d.project(vectors, seed=0)
+    ids, vectors = map_sample(shop[1])
+    points = project_2d(vectors, seed=0)
     assert points is not None
-    assert np.array_equal(points, projection_2d.project(vectors, seed=0))
+    assert np.array_equal(points, project_2d(vectors, seed=0))
     assert points.min() == 0
     assert points.max() == 1
     kinds = np.asarray([int(id[1:]) % 3 for id in ids])
@@ -125,10 +125,10 @@ def test_the_map_keeps_categories_together_and_is_repeatable(shop: tuple[Snapsho
 
 
 def test_a_map_of_few_or_equal_products_and_of_a_stable_sample(shop: tuple[Snapshot, EmbeddingSet]) -> None:
-    assert projection_2d.project(np.ones((3, 4), np.float32), seed=0) is None
-    assert np.isfinite(projection_2d.project(np.ones((30, 4), np.float32), seed=0)).all()
-    ids, _ = projection_2d.sample(shop[1], 20)
-    assert set(ids) <= set(projection_2d.sample(shop[1], 40)[0])
+    assert project_2d(np.ones((3, 4), np.float32), seed=0) is None
+    assert np.isfinite(project_2d(np.ones((30, 4), np.float32), seed=0)).all()
+    ids, _ = map_sample(shop[1], 20)
+    assert set(ids) <= set(map_sample(shop[1], 40)[0])
 
 
 def test_thumbnails_fit_and_broken_bytes_give_none(shop: tuple[Snapshot, EmbeddingSet]) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from recsys.errors import ArtifactError
-from recsys.report import build, projection_2d
+from recsys.report import build, vectors
 from tests.report.nights import Nights, first_night, products, rejection
 
 
@@ -234,7 +234,7 @@ def test_building_again_returns_what_is_there_and_other_artifacts_give_another(n
 def test_the_page_stays_small_where_catalog_and_rejections_are_many(
     nights: Nights, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(projection_2d, "project", lambda vectors, seed: vectors[:, :2] / 2 + 0.5)
+    monkeypatch.setattr(vectors, "project_2d", lambda vectors, seed: vectors[:, :2] / 2 + 0.5)
     rejected = [
         rejection(row=n, id=f"X{n}", reason=f"reason_{n % 40}", scope=("product", "image", "value")[n % 3])
         for n in range(3000)

@@ -1,6 +1,6 @@
-"""A few published products, each with its most similar ones by exact search.
+"""What the report reads of the published vectors: nearest neighbours of a few products, and a map of many.
 
-Q = examples, B = products of a batch
+Q = examples, B = products of a batch, N = products on the map, D = dimensions of one modality
 """
 
 import hashlib
@@ -8,21 +8,27 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from recsys.workspace.embeddings import EmbeddingSet
+from recsys.workspace.embeddings import EmbeddingSet, product_vectors
 from recsys.workspace.snapshot import Snapshot
+
+Array = NDArray[np.float32]
+MAX_PRODUCTS = 1500
+_PCA_DIM = 40
+_FEWEST = 12
 
 
 def examples(
     snapshot: Snapshot, embeddings: EmbeddingSet, *, count: int, num_neighbours: int, image_weight: float
 ) -> list[dict[str, Any]]:
     """Return ``count`` products, each ``id`` and ``neighbours``."""
-    chosen = choose(snapshot, count)
+    chosen = choose_examples(snapshot, count)
     found = neighbours(embeddings, chosen, count=num_neighbours, image_weight=image_weight)
     return [{"id": id, "neighbours": found[id]} for id in chosen if id in found]
 
 
-def choose(snapshot: Snapshot, count: int) -> list[str]:
+def choose_examples(snapshot: Snapshot, count: int) -> list[str]:
     """Return ids of ``count`` products, of different categories where there are.
 
     Those with image and title go before those that lack one. Always the same ones of the same catalog:
@@ -32,7 +38,7 @@ def choose(snapshot: Snapshot, count: int) -> list[str]:
     spare: list[tuple[bool, bytes, str]] = []
     for batch in snapshot.batches(["id", "title", "product_type", "images"]):
         for row in batch.to_pylist():
-            hashed = hashlib.blake2b(row["id"].encode(), digest_size=8).digest()
+            hashed = _hash(row["id"])
             entry = (not (row["title"] and row["images"]), hashed, row["id"])
             held = best.get(row["product_type"])
             if held is None or entry < held:
@@ -68,3 +74,38 @@ def neighbours(
             found[id] = sorted(merged, key=lambda entry: (-entry[0], entry[3]))[:count]
     keys = ("score", "image_score", "text_score", "id")
     return {id: [dict(zip(keys, entry, strict=True)) for entry in entries] for id, entries in found.items()}
+
+
+def map_sample(embeddings: EmbeddingSet, count: int = MAX_PRODUCTS) -> tuple[list[str], Array]:
+    """Return ids and product vectors ``[N, 2D]`` of at most ``count`` products: those of the first hashes."""
+    ids = embeddings.ids()
+    order = sorted(range(len(ids)), key=lambda i: _hash(ids[i]))[:count]
+    batch = embeddings.select(np.sort(np.asarray(order, np.int64)))
+    return batch.ids, product_vectors(batch.vectors.image, batch.vectors.text)
+
+
+def project_2d(vectors: Array, *, seed: int) -> Array | None:
+    """Return positions ``[N, 2]`` in 0 to 1 by PCA and t-SNE (van der Maaten 2008); ``None`` for too few.
+
+    ``vectors`` ``[N, 2D]`` are unit vectors. The same vectors and seed give the same positions.
+    """
+    if len(vectors) < _FEWEST:
+        return None
+    from sklearn.decomposition import PCA
+    from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+    if float(np.ptp(vectors, axis=0).max()) == 0:  # all alike: one point
+        return np.full((len(vectors), 2), 0.5, np.float32)
+    reduced = PCA(min(_PCA_DIM, *vectors.shape), random_state=seed).fit_transform(vectors)
+    perplexity = float(min(30, (len(vectors) - 1) / 3))
+    with threadpool_limits(1):  # more threads wait for each other 600 times: far slower on a busy machine
+        tsne = TSNE(2, perplexity=perplexity, init="pca", random_state=seed, max_iter=600)
+        points = tsne.fit_transform(reduced)
+    low, high = points.min(0), points.max(0)
+    result: Array = ((points - low) / np.maximum(high - low, 1e-9)).astype(np.float32)
+    return result
+
+
+def _hash(id: str) -> bytes:
+    return hashlib.blake2b(id.encode(), digest_size=8).digest()

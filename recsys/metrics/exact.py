@@ -17,7 +17,7 @@ Ints = NDArray[np.integer[Any]]
 
 CHUNK_BYTES = 64 << 20
 _MAX_RESULTS = 2 << 20
-_MIN_ROWS = 16
+_MIN_ROWS, _MAX_ROWS = 16, 512
 _GROUP = 8
 
 
@@ -35,12 +35,12 @@ def score_chunks(
     """Yield query rows ``[B]`` and their scores ``[B, G]``: the weighted sum of the terms' dot products.
 
     ``depths`` ``[Q]`` says how many results each query needs. Queries of similar depth share a chunk, those
-    of depth 0 are left out. The scores are at most ``chunk_bytes`` and 2 million results; the next chunk
+    of depth 0 are left out. The scores of a chunk take about ``chunk_bytes`` at most; the next chunk
     overwrites them.
     """
     num_gallery = len(terms[0].gallery)
     order = np.argsort(-depths, kind="stable")[: np.count_nonzero(depths)]
-    max_rows = max(_MIN_ROWS, chunk_bytes // (4 * max(num_gallery, 1)))
+    max_rows = int(np.clip(chunk_bytes // (4 * max(num_gallery, 1)), _MIN_ROWS, _MAX_ROWS))
     buffer = np.empty((min(max_rows, len(order)), num_gallery), np.float32)
     while len(order):
         num_rows = min(max_rows, max(1, _MAX_RESULTS // int(depths[order[0]])))

@@ -12,7 +12,7 @@ from recsys.errors import ArtifactError, TransientError
 from recsys.evaluation import run as stage
 from recsys.evaluation.candidates import Candidate, Embedder
 from recsys.workspace import Manifest, Workspace
-from recsys.workspace.evaluations import read_evaluation
+from recsys.workspace.evaluations import FILE, read_evaluation
 from tests.evaluation import shop
 
 Change = Callable[[ProductEncoder], None] | None
@@ -54,17 +54,46 @@ def test_a_challenger_worse_by_construction_is_refused(workspace: Workspace, goo
     assert not all(check["passed"] for check in record["gate"]["checks"])
     assert record["gate"]["checks"][0]["high"] < 0
     lost = [e for e in record["examples"] if e["why"] == "lost most"]
-    assert lost
-    assert all(e["change"] < 0 for e in lost)
+    assert max(e["change"] for e in lost) < 0
 
 
-def test_a_challenger_better_by_construction_is_accepted(workspace: Workspace, good: Path) -> None:
+def test_a_challenger_better_by_construction_is_accepted_and_the_records_numbers_agree(
+    workspace: Workspace, good: Path
+) -> None:
     night = Night(workspace, good, base=shop.blind)
     manifest, record = night.run(night.champion(shop.blind))
     assert manifest.info["decision"] == "promote"
     assert manifest.info["chosen"] == night.tuned
     assert "gains" in record["reasons"][0]
-    _check_shape(record, num_products=144)
+    names = [c["name"] for c in record["candidates"]]
+    for task in record["tasks"]:
+        assert task["num_components"] <= task["num_queries"]
+        assert task["num_gallery"] <= 144
+        assert set(task["differences"]) == set(names) - {record["reference"]}
+        for name in names:
+            scores = task["scores"][name]
+            assert list(scores) == task["metrics"]
+            assert all(0 <= s["low"] <= s["value"] <= s["high"] <= 1 for s in scores.values())
+            for metric, gain in task["differences"].get(name, {}).items():
+                before = task["scores"][record["reference"]][metric]["value"]
+                assert gain["difference"] == pytest.approx(scores[metric]["value"] - before)
+                assert gain["low"] <= gain["difference"] <= gain["high"]
+            sizes = [c["num_queries"] for c in task["categories"]]
+            assert sum(sizes) == task["num_queries"]
+            mean = np.average([c["scores"][name] for c in task["categories"]], weights=sizes)
+            assert mean == pytest.approx(scores[task["main_metric"]]["value"])
+    gating = [t for t in record["tasks"] if t["gate"]]
+    for candidate in record["candidates"]:
+        values = [t["scores"][candidate["name"]][t["main_metric"]]["value"] for t in gating]
+        assert candidate["gate_score"]["value"] == pytest.approx(np.mean(values))
+    assert 0 < len(record["examples"]) <= 12
+    for example in record["examples"]:
+        assert set(example["neighbours"]) == {"reference", "challenger"}
+        for found in example["neighbours"].values():
+            assert len(found) == 5
+            assert example["id"] not in [n["id"] for n in found]
+            scores = [n["score"] for n in found]
+            assert scores == sorted(scores, reverse=True)
 
 
 def test_first_night_a_bad_fine_tuning_leaves_the_base_in_service(workspace: Workspace, good: Path) -> None:
@@ -111,42 +140,14 @@ def test_the_same_night_again_is_the_same_artifact_and_a_kill_costs_one_candidat
     assert not workspace.list("evaluations")
     manifest, record = night.run()
     assert embedded == ["base", "tuned", "tuned"]
-    again, same = night.run()
+    assert night.run() == (manifest, record)
     assert embedded == ["base", "tuned", "tuned"]
-    assert (again.ref, same) == (manifest.ref, record)
     assert not (workspace.local / "scratch" / "evaluations" / manifest.id).exists()
-    other, _ = night.run(num_examples=0)
-    assert other.ref != manifest.ref
+    assert night.run(num_examples=0)[0].ref != manifest.ref
 
 
-def _check_shape(record: dict[str, Any], *, num_products: int) -> None:
-    """The record has what its description says, and its numbers agree with each other."""
-    names = [c["name"] for c in record["candidates"]]
-    for task in record["tasks"]:
-        assert task["num_components"] <= task["num_queries"]
-        assert task["num_gallery"] <= num_products
-        assert set(task["differences"]) == set(names) - {record["reference"]}
-        for name in names:
-            scores = task["scores"][name]
-            assert list(scores) == task["metrics"]
-            assert all(0 <= s["low"] <= s["value"] <= s["high"] <= 1 for s in scores.values())
-            for metric, gain in task["differences"].get(name, {}).items():
-                before = task["scores"][record["reference"]][metric]["value"]
-                assert gain["difference"] == pytest.approx(scores[metric]["value"] - before)
-                assert gain["low"] <= gain["difference"] <= gain["high"]
-            sizes = [c["num_queries"] for c in task["categories"]]
-            assert sum(sizes) == task["num_queries"]
-            mean = np.average([c["scores"][name] for c in task["categories"]], weights=sizes)
-            assert mean == pytest.approx(scores[task["main_metric"]]["value"])
-    gating = [t for t in record["tasks"] if t["gate"]]
-    for candidate in record["candidates"]:
-        values = [t["scores"][candidate["name"]][t["main_metric"]]["value"] for t in gating]
-        assert candidate["gate_score"]["value"] == pytest.approx(np.mean(values))
-    assert 0 < len(record["examples"]) <= 12
-    for example in record["examples"]:
-        assert set(example["neighbours"]) == {"reference", "challenger"}
-        for found in example["neighbours"].values():
-            assert len(found) == 5
-            assert example["id"] not in [n["id"] for n in found]
-            scores = [n["score"] for n in found]
-            assert scores == sorted(scores, reverse=True)
+def test_a_record_of_another_version_is_refused_with_what_to_run(workspace: Workspace) -> None:
+    with workspace.create("evaluations", "old") as draft:
+        (draft.path / FILE).write_text('{"version": 1}')
+    with pytest.raises(ArtifactError, match=r"version 1.*\n.*recsys evaluate"):
+        read_evaluation(workspace, draft.committed())

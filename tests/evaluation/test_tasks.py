@@ -65,12 +65,12 @@ def test_held_out_products_query_all_and_never_find_themselves() -> None:
 
 def test_columns_combine_and_a_missing_value_is_equal_to_nothing() -> None:
     row = {"product_type": "Shoe", "gender": "men", "tone": "red"}
-    shop = products({**row, "part": HOLDOUT}, row, {**row, "tone": "blue"}, {**row, "gender": None}, row)
-    task = {"name": "strict", "relevant": ["product_type", "gender", "tone"]}
-    assert relevant(prepared(shop, task)) == {0: [1, 4]}
-    nothing = products({"product_type": "Shoe", "part": HOLDOUT}, {"product_type": "Shoe"}, {"gender": "men"})
-    task = {"name": "strict", "relevant": ["product_type", "gender"]}
-    assert prepared(nothing, task).num_without_relevant == 1
+    no_gender = {**row, "gender": None}
+    shop = products({**row, "part": HOLDOUT}, row, {**row, "tone": "blue"}, no_gender, row,
+                    {**no_gender, "part": HOLDOUT})  # fmt: skip
+    task = prepared(shop, {"name": "strict", "relevant": ["product_type", "gender", "tone"]})
+    assert relevant(task) == {0: [1, 4]}
+    assert task.num_without_relevant == 1
 
 
 def test_filters_by_attribute_let_a_catalog_bring_its_own_split() -> None:

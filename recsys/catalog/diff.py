@@ -2,11 +2,11 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from enum import StrEnum
 from heapq import merge
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
+from typing import Literal, get_args
 
 import pyarrow.parquet as pq
 
@@ -14,20 +14,14 @@ Row = tuple[str, bytes, bytes]
 """``(id, content_hash, payload_hash)``"""
 
 
-class Change(StrEnum):
-    """How a product differs from the earlier snapshot."""
-
-    NEW = "new"
-    CHANGED_CONTENT = "changed_content"
-    CHANGED_PAYLOAD = "changed_payload"
-    GONE = "gone"
-    UNCHANGED = "unchanged"
+Change = Literal["new", "changed_content", "changed_payload", "gone", "unchanged"]
+"""How a product differs from the earlier snapshot."""
 
 
 def diff_products(before: Path | None, after: Path) -> dict[str, int]:
-    """Return the number of products per :class:`Change` between two ``products.parquet`` files."""
+    """Return the number of products per :data:`Change` between two ``products.parquet`` files."""
     found = Counter(change for _, change in changes(_hashes(before) if before else iter(()), _hashes(after)))
-    return {change.value: found[change] for change in Change}
+    return {change: found[change] for change in get_args(Change)}
 
 
 def changes(before: Iterator[Row], after: Iterator[Row]) -> Iterator[tuple[str, Change]]:
@@ -37,11 +31,11 @@ def changes(before: Iterator[Row], after: Iterator[Row]) -> Iterator[tuple[str, 
         hashes = {side: hashes for _, side, hashes in group}
         old, new = hashes.get("old"), hashes.get("new")
         if old is None or new is None:
-            yield id, Change.NEW if old is None else Change.GONE
+            yield id, "new" if old is None else "gone"
         elif old[0] != new[0]:
-            yield id, Change.CHANGED_CONTENT
+            yield id, "changed_content"
         else:
-            yield id, Change.UNCHANGED if old == new else Change.CHANGED_PAYLOAD
+            yield id, "unchanged" if old == new else "changed_payload"
 
 
 def _hashes(path: Path) -> Iterator[Row]:

@@ -124,7 +124,7 @@ class Fetcher:
             return None, known
         if status in _RETRIED:
             raise _RetryError(
-                f"the server answered {status}", _retry_after_s(response.headers.get("Retry-After"))
+                f"the server answered {status}", _retry_after_s(response.headers.get("Retry-After", ""))
             )
         if status in (404, 410):
             raise ImageError("image_not_found", f"{url} answered {status}.")
@@ -155,10 +155,8 @@ class Fetcher:
                 )
 
 
-def _retry_after_s(value: str | None) -> float:
+def _retry_after_s(value: str) -> float:
     """Return the seconds a server asks to wait, given as a number or a date."""
-    if not value:
-        return 0.0
     try:
         if value.strip().isdigit():
             return float(value)

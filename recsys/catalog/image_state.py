@@ -18,9 +18,18 @@ from recsys.workspace.normalise import Normalisation
 
 logger = logging.getLogger(__name__)
 
+_PRAGMAS = """
+PRAGMA journal_mode = WAL;
+PRAGMA synchronous = OFF;  -- survives a kill; a power cut costs the cache
+PRAGMA temp_store = FILE;
+SELECT count(*) FROM sqlite_master;
+"""
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS shards(ref TEXT PRIMARY KEY, number INTEGER UNIQUE) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS stored(sha256 BLOB PRIMARY KEY, shard INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS stored(
+    sha256 BLOB PRIMARY KEY, shard INTEGER NOT NULL  -- -1: the shard that is being written
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS being_written ON stored(shard) WHERE shard = -1;
 CREATE TABLE IF NOT EXISTS links(
     link TEXT PRIMARY KEY, signature TEXT, etag TEXT, last_modified TEXT,
     sha256 BLOB, reason TEXT, message TEXT
@@ -47,10 +56,7 @@ def open_database(path: Path) -> sqlite3.Connection:
     for _ in range(2):
         connection = sqlite3.connect(path, check_same_thread=False)
         try:
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute("PRAGMA synchronous=OFF")  # survives a kill; a power cut costs the cache
-            connection.execute("PRAGMA temp_store=FILE")
-            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            connection.executescript(_PRAGMAS)
         except sqlite3.DatabaseError as error:
             connection.close()
             logger.warning("%s is damaged (%s) and is replaced", path.name, error)
@@ -78,21 +84,20 @@ class ImageState:
     def _synchronise(self, workspace: Workspace, normalisation_id: str) -> None:
         """Forget shards that are gone from the workspace and read those that are new."""
         present = {
-            manifest.ref: manifest
+            manifest.ref
             for manifest in workspace.list(image_store.KIND)
             if manifest.info.get("normalisation") == normalisation_id
         }
         execute = self._connection.execute
         with self._connection:
             known = dict(execute("SELECT ref, number FROM shards").fetchall())
-            for ref in set(known) - set(present):
+            for ref in set(known) - present:
                 execute("DELETE FROM stored WHERE shard = ?", (known[ref],))
                 execute("DELETE FROM shards WHERE ref = ?", (ref,))
-            first = max(known.values(), default=-1) + 1
-            for number, ref in enumerate(sorted(set(present) - set(known)), start=first):
-                execute("INSERT INTO shards VALUES (?, ?)", (ref, number))
-                rows = ((sha256, number) for sha256 in ImageStore.open(workspace, [ref]))
-                self._connection.executemany("INSERT OR IGNORE INTO stored VALUES (?, ?)", rows)
+            for ref in sorted(present - set(known)):
+                rows = ((sha256,) for sha256 in ImageStore.open(workspace, [ref]))
+                self._connection.executemany("INSERT OR IGNORE INTO stored VALUES (?, -1)", rows)
+                self.name_shard(ref)
                 logger.info("indexed the images of %s", ref)
 
     def close(self) -> None:
@@ -114,9 +119,15 @@ class ImageState:
         """Whether a shard holds, or the one being written will hold, this image."""
         return bool(self._execute("SELECT 1 FROM stored WHERE sha256 = ?", sha256))
 
-    def add(self, sha256: bytes, shard: int) -> None:
-        """Record that an image is in the shard of this number."""
-        self._execute("INSERT OR IGNORE INTO stored VALUES (?, ?)", sha256, shard)
+    def add(self, sha256: bytes) -> None:
+        """Record that an image is in the shard that is being written."""
+        self._execute("INSERT OR IGNORE INTO stored VALUES (?, -1)", sha256)
+
+    def name_shard(self, ref: str) -> None:
+        """Record that the shard that was being written is committed; two of the same content become one."""
+        self._execute("INSERT OR IGNORE INTO shards SELECT ?, coalesce(max(number), -1) + 1 FROM shards", ref)
+        number = "(SELECT number FROM shards WHERE ref = ?)"
+        self._execute(f"UPDATE stored SET shard = {number} WHERE shard = -1", ref)
 
     def link(self, link: str) -> LinkState | None:
         """Return what ``link`` held; ``None`` if it is new or its image is not stored any more."""
@@ -128,18 +139,6 @@ class ImageState:
     def set_link(self, link: str, state: LinkState) -> None:
         """Record what a link holds."""
         self._execute("INSERT OR REPLACE INTO links VALUES (?, ?, ?, ?, ?, ?, ?)", link, *astuple(state))
-
-    def next_shard(self) -> int:
-        """Return the number of the next shard to be written."""
-        return int(self._execute("SELECT coalesce(max(number), -1) + 1 FROM shards")[0][0])
-
-    def name_shard(self, number: int, ref: str) -> None:
-        """Record the ref of a committed shard; two of the same content become one."""
-        known = self._execute("SELECT number FROM shards WHERE ref = ?", ref)
-        if known:
-            self._execute("UPDATE stored SET shard = ? WHERE shard = ?", known[0][0], number)
-        else:
-            self._execute("INSERT INTO shards VALUES (?, ?)", ref, number)
 
     def shard_refs(self, sha256s: Iterator[bytes]) -> list[str]:
         """Return the refs of the shards that hold these images, each once, sorted."""

@@ -107,7 +107,7 @@ class ImageIngest:
     # -- in threads --------------------------------------------------------------------------------
 
     def _check(self, link: str, target: ImageTarget, known: LinkState) -> _Checked:
-        """Read what the link leads to, and decode it unless it is unchanged."""
+        """Read what the link leads to, check it unless it is unchanged, normalise it unless it is stored."""
         checked = _Checked(link, target.address, LinkState(signature=target.signature), "downloaded")
         limit = self._config.max_bytes
         try:
@@ -122,22 +122,18 @@ class ImageIngest:
                 checked = replace(checked, state=state)
             if data is None and known != LinkState():
                 return _unchanged(link, target, known)
+            sha256 = hashlib.sha256(data or b"").digest()
+            image = None
             with self._decoding:
-                return self._decode(checked, data or b"")
+                if self.state.is_stored(sha256):
+                    open_image(data or b"", self._settings)
+                else:
+                    image = normalise(data or b"", self._settings)
+            return replace(checked, state=replace(checked.state, sha256=sha256), image=image)
         except ImageError as error:
             if error.reason == UNAVAILABLE and known.sha256:
                 return _Checked(link, target.address, known, "kept")
             return _rejected(checked, error)
-
-    def _decode(self, checked: _Checked, data: bytes) -> _Checked:
-        """Check the image, and normalise it unless it is stored; raises :class:`ImageError`."""
-        sha256 = hashlib.sha256(data).digest()
-        image = None
-        if self.state.is_stored(sha256):
-            open_image(data, self._settings)
-        else:
-            image = normalise(data, self._settings)
-        return replace(checked, state=replace(checked.state, sha256=sha256), image=image)
 
     # -- in the calling thread ---------------------------------------------------------------------
 
@@ -176,7 +172,6 @@ class OpenShard:
         self._path = workspace.scratch("catalog", "shard") / image_store.FILE
         self._writer: ImageShardWriter | None = None
         self._hashes: list[str] = []
-        self._number = 0
 
     @property
     def num_images(self) -> int:
@@ -186,12 +181,12 @@ class OpenShard:
     def add(self, image: NormalisedImage) -> None:
         """Write one image and record it as stored."""
         if self._writer is None:
-            self._writer, self._number = ImageShardWriter(self._path), self._state.next_shard()
+            self._writer = ImageShardWriter(self._path)
         self._writer.add(
             sha256=image.sha256, phash=image.phash, width=image.width, height=image.height, jpeg=image.jpeg
         )
         self._hashes.append(image.sha256.hex())
-        self._state.add(image.sha256, self._number)
+        self._state.add(image.sha256)
 
     def commit(self) -> None:
         """Make the images an artifact; does nothing if there are none."""
@@ -203,7 +198,7 @@ class OpenShard:
         with self._workspace.create(image_store.KIND, id) as draft:
             self._path.replace(draft.path / image_store.FILE)
             draft.info |= {"num_images": self.num_images, "normalisation": self._normalisation}
-        self._state.name_shard(self._number, draft.committed().ref)
+        self._state.name_shard(draft.committed().ref)
         self._hashes = []
 
     def drop(self) -> None:

@@ -83,10 +83,12 @@ class SnapshotWriter:
         content = content_hash(values, product.attributes, images)
         payload = payload_hash(values)
         self._digest.update(f"{product.id}\0{updated_at}\0".encode() + content + payload)
-        self._counts["products"] += 1
-        self._counts["products_with_image"] += bool(images)
-        self._counts["products_with_text"] += bool(values.get("title"))
-        self._counts["image_uses"] += len(images)
+        self._counts.update(
+            products=1,
+            products_with_image=bool(images),
+            products_with_text=bool(values.get("title")),
+            image_uses=len(images),
+        )
         return values | {
             "id": product.id,
             "updated_at": datetime.fromisoformat(updated_at) if updated_at else None,

@@ -118,15 +118,12 @@ class Staging:
 
     def links_without_outcome(self) -> Iterator[str]:
         """Yield them in feed order; outcomes may be written meanwhile."""
+        query = (
+            "SELECT number, link FROM links LEFT JOIN outcomes USING (link) "
+            "WHERE number > ? AND outcomes.link IS NULL ORDER BY number LIMIT 500"
+        )
         number = 0
-        while True:
-            rows = self._connection.execute(
-                "SELECT number, link FROM links LEFT JOIN outcomes USING (link) "
-                "WHERE number > ? AND outcomes.link IS NULL ORDER BY number LIMIT 500",
-                (number,),
-            ).fetchall()
-            if not rows:
-                return
+        while rows := self._connection.execute(query, (number,)).fetchall():
             number = rows[-1][0]
             yield from (link for _, link in rows)
 

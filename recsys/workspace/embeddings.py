@@ -59,14 +59,12 @@ class Vectors(NamedTuple):
 
 def product_vectors(image: Float32, text: Float32) -> Float32:
     """Return ``[image, text] / sqrt(2)``, ``[B, 2 * D]``, unit norm: what the index stores."""
-    stored: Float32 = np.concatenate([image, text], axis=1) * np.float32(np.sqrt(0.5))
-    return stored
+    return np.concatenate([image, text], axis=1) * np.float32(np.sqrt(0.5))
 
 
 def halves(stored: Float32) -> Float32:
     """Return the image and the text vector, ``[..., 2, D]``, of stored vectors ``[..., 2 * D]``; all unit."""
-    unit: Float32 = stored.reshape(*stored.shape[:-1], 2, -1) * np.float32(np.sqrt(2))
-    return unit
+    return stored.reshape(*stored.shape[:-1], 2, -1) * np.float32(np.sqrt(2))
 
 
 def query_vector(image: Float32, text: Float32, image_weight: float) -> Float32:
@@ -75,8 +73,7 @@ def query_vector(image: Float32, text: Float32, image_weight: float) -> Float32:
     ``image`` and ``text`` are unit vectors ``[D]``; ``image_weight`` is w in [0, 1].
     """
     parts = [np.float32(image_weight) * image, np.float32(1 - image_weight) * text]
-    query: Float32 = np.concatenate(parts) * np.float32(np.sqrt(2))
-    return query
+    return np.concatenate(parts) * np.float32(np.sqrt(2))
 
 
 class ShardWriter:
@@ -139,10 +136,8 @@ class Shard:
             at = np.flatnonzero(which == i)
             for target, name in zip(found, Vectors._fields, strict=True):
                 column = self._batches[i].column(name)
-                if pa.types.is_boolean(column.type):
-                    values = column.to_numpy(zero_copy_only=False)
-                else:
-                    values = column.flatten().to_numpy().reshape(-1, self.dim)
+                flat = column if pa.types.is_boolean(column.type) else column.flatten()
+                values = flat.to_numpy(zero_copy_only=False).reshape(len(column), *target.shape[1:])
                 target[at] = values[rows[at] - self._starts[i]]
         return found
 

@@ -76,9 +76,6 @@ class ImageStore:
         """Open the shards named by ``refs`` (artifacts of kind ``images``)."""
         return cls([workspace.path(workspace.get(ref)) / FILE for ref in refs])
 
-    def __len__(self) -> int:
-        return len(self._keys)
-
     def __contains__(self, sha256: bytes) -> bool:
         return self._find(sha256) is not None
 
@@ -94,10 +91,6 @@ class ImageStore:
     def phash(self, sha256: bytes) -> int:
         """Return the 64-bit perceptual hash of the image."""
         return int(self._value("phash", sha256))
-
-    def size(self, sha256: bytes) -> tuple[int, int]:
-        """Return ``(width, height)`` of the normalised image, in pixels."""
-        return self._value("width", sha256), self._value("height", sha256)
 
     def _value(self, column: str, sha256: bytes) -> Any:
         row = self._find(sha256)

@@ -39,6 +39,7 @@ _MAX_RATIO = 2.4
 """Above this the four taps of cubic interpolation skip source pixels."""
 _DEFECT = re.compile(r"premature end|bad Huffman|invalid|unsupported marker|not a JPEG", re.IGNORECASE)
 _MAX_PROFILE_BYTES = 4_000_000
+_TEXTS = {(b"<!doctype", b"<html", b"<head"): "an HTML page", (b"<svg", b"<?xml"): "SVG or XML"}
 _HASH_SIDE, _HASH_LOW = 32, 8
 _N, _K = np.arange(_HASH_SIDE), np.arange(_HASH_LOW)[:, None]
 _DCT = 2 * np.cos(np.pi * _K * (2 * _N + 1) / (2 * _HASH_SIDE))  # [8, 32], type II, not normalised
@@ -281,12 +282,8 @@ def _unreadable(source: bytes, error: Exception) -> ImageError:
     if "truncat" in str(error).lower() or "premature" in str(error).lower():
         return ImageError("image_truncated", f"The image ends early, after {len(source):,} bytes.")
     start = source[:48].lstrip().lower()
-    if start.startswith((b"<!doctype", b"<html", b"<head")):
-        found = "an HTML page"
-    elif start.startswith((b"<svg", b"<?xml")):
-        found = "SVG or XML"
-    else:
-        found = f"{len(source):,} bytes that start with {source[:8]!r}"
+    text = next((name for starts, name in _TEXTS.items() if start.startswith(starts)), None)
+    found = text or f"{len(source):,} bytes that start with {source[:8]!r}"
     return ImageError(
         "image_unreadable",
         f"Not an image we can read: found {found}.",

@@ -48,7 +48,6 @@ def local_copy(url: str, folder: Path, *, max_bytes: int) -> Path:
                 f"There is no feed at {path}.", fix="Set catalog.feed to the path or URL of the feed."
             )
         return path
-    folder.mkdir(parents=True, exist_ok=True)
     target = folder / (Path(urllib.parse.urlsplit(url).path).name or "feed")
     partial = target.with_name(f".{target.name}.part")
     try:
@@ -112,6 +111,11 @@ def read_feed(path: Path, config: CatalogConfig, scratch: Path) -> Iterator[Feed
         else:
             with _open(path, config.max_feed_bytes) as stream:
                 yield from _read_text(kind, stream, config)
+    except pa.ArrowException as error:
+        raise InputError(
+            f"The feed is not a readable {kind} file: {error}.",
+            fix="Write it again; a file cut off while it was copied is the usual cause.",
+        ) from None
     except OSError as error:
         raise InputError(
             f"{path.name} is cut off or damaged: {error}.", fix="Export or copy the feed again, whole."
@@ -193,7 +197,6 @@ def _compression(path: Path) -> str | None:
 def _decompressed(path: Path, scratch: Path, max_bytes: int) -> Path:
     if not _compression(path):
         return path
-    scratch.mkdir(parents=True, exist_ok=True)
     target = scratch / "feed.plain"
     with _open(path, max_bytes) as source, target.open("wb") as sink:
         shutil.copyfileobj(source, sink, 1 << 20)

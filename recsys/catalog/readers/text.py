@@ -21,9 +21,7 @@ def read_lines(stream: BinaryIO, *, encoding: str, max_row_bytes: int) -> Iterat
     if encoding.lower().replace("_", "-") in ("utf-8", "utf8"):
         encoding = "utf-8-sig"  # takes a byte order mark away
     text = io.TextIOWrapper(stream, encoding=encoding, errors="surrogateescape", newline="")
-    number = 0
-    while line := text.readline(max_row_bytes + 1):
-        number += 1
+    for number, line in enumerate(iter(lambda: text.readline(max_row_bytes + 1), ""), start=1):
         if len(line) > max_row_bytes:
             raise InputError(
                 f"Line {number} of the feed is longer than {max_row_bytes:,} characters.",

@@ -40,7 +40,7 @@ def _write(kind: str, path: Path) -> None:
 
 def _read(path: Path, tmp_path: Path, **settings: object) -> list[dict[str, str]]:
     config = CatalogConfig.model_validate(settings)
-    records = list(read_feed(path, config, tmp_path / "scratch"))
+    records = list(read_feed(path, config, tmp_path))
     assert [record.row for record in records] == list(range(1, len(records) + 1))
     return [dict(record.values) for record in records]
 
@@ -91,7 +91,7 @@ def test_feeds_come_from_anywhere(place: str, web: Web, tmp_path: Path) -> None:
     _write("csv", local)
     web.pages["/feed.csv"] = Response(local.read_bytes())
     fsspec.filesystem("memory").pipe_file("/shop/feed.csv", local.read_bytes())
-    copy = local_copy(place.format(local=local, web=web.url), tmp_path / "in", max_bytes=10**9)
+    copy = local_copy(place.format(local=local, web=web.url), tmp_path, max_bytes=10**9)
     assert fingerprint(copy) == fingerprint(local)
 
 
@@ -111,4 +111,4 @@ def test_feeds_that_cannot_be_fetched(place: str, error: type[Exception], web: W
     web.pages["/large.csv"] = Response(b"x" * 5000)
     web.pages["/down.csv"] = Response(status=503)
     with pytest.raises(error):
-        local_copy(place.format(web=web.url), tmp_path / "in", max_bytes=1000)
+        local_copy(place.format(web=web.url), tmp_path, max_bytes=1000)

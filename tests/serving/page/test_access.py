@@ -1,6 +1,5 @@
-"""For everybody: names and roles, keys alone, contrast, motion, both colour schemes."""
+"""Accessibility: names and roles, keyboard, contrast, motion, colour schemes."""
 
-import importlib.util
 import re
 from collections import Counter
 from pathlib import Path
@@ -36,10 +35,8 @@ def drawn(page: Any) -> None:
 
 def axe() -> str:
     """Return axe-core's source; skip where it is not installed."""
-    spec = importlib.util.find_spec("axe_playwright_python")
-    if spec is None or spec.origin is None:
-        pytest.skip("axe-playwright-python is not installed")
-    return (Path(spec.origin).parent / "axe.min.js").read_text(encoding="utf-8")
+    package = pytest.importorskip("axe_playwright_python")
+    return (Path(package.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
 
 
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]

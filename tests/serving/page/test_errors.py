@@ -1,4 +1,4 @@
-"""When the service cannot answer: told in words, tried again, nothing lost."""
+"""When the service fails: the page says so, retries, and loses nothing."""
 
 import json
 import re

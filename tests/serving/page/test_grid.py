@@ -9,8 +9,6 @@ from tests.serving.page.conftest import PHONE, Open
 from tests.serving.page.locators import BAG, cards, ids, settled
 from tests.serving.page.scenes import until
 
-WITHOUT_IMAGE = "P000024"
-
 
 def test_a_product_and_its_neighbours_are_shown(open_list: Open) -> None:
     page = open_list()
@@ -57,11 +55,6 @@ def test_images_are_sized_to_fit_and_lazy_without_layout_shift(open_page: Open) 
         ".observe({type: 'layout-shift', buffered: true}) || setTimeout(() => done(0), 800))"
     )
     assert shift < 0.1
-
-
-def test_a_product_without_an_image_has_a_placeholder(open_list: Open) -> None:
-    page = open_list(f"/similar/{WITHOUT_IMAGE}?looks=0")
-    expect(page.locator(".portrait")).to_contain_text("No image")
 
 
 def test_an_image_that_does_not_load_gets_a_placeholder(open_page: Open, watch: Any) -> None:

@@ -1,4 +1,4 @@
-"""Rules and judgements: one click, undone by one; the editor with its preview; the list; the trail."""
+"""Rules and judgements: one click, undone by one; the editor with its preview; the list; the history."""
 
 import re
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""The page as files: how it is cached, what it may run, what it never says."""
+"""The page as files: caching, content security, no jargon."""
 
 import re
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Why a product is where it is."""
+"""The panel that explains why a product is in the list."""
 
 import re
 from typing import Any

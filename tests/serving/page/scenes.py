@@ -12,7 +12,7 @@ from typing import Any
 
 DESK = {"width": 1440, "height": 900}
 PHONE = {"width": 390, "height": 844}
-BAG = "/similar/P000003"
+PRODUCT = "/similar/P000003"
 MOST_BYTES = 300_000
 _TOUCH = {"has_touch": True, "is_mobile": True, "device_scale_factor": 2}
 
@@ -100,14 +100,14 @@ def _narrowed(page: Any) -> None:
 
 SCENES = (
     Scene("start", "/"),
-    Scene("similar", BAG, _narrowed),
-    Scene("dark", BAG, _why, context={"color_scheme": "dark"}),
-    Scene("why", BAG, _why),
-    Scene("rules", BAG, _rules),
-    Scene("rule", f"{BAG}?panel=rule&about=new", _rule, viewport={"width": 1400, "height": 1000}),
-    Scene("beside", f"{BAG}?compare={{kept}}"),
-    Scene("shelf", BAG, _shelf),
-    Scene("phone", BAG, viewport=PHONE, context=_TOUCH),
+    Scene("similar", PRODUCT, _narrowed),
+    Scene("dark", PRODUCT, _why, context={"color_scheme": "dark"}),
+    Scene("why", PRODUCT, _why),
+    Scene("rules", PRODUCT, _rules),
+    Scene("rule", f"{PRODUCT}?panel=rule&about=new", _rule, viewport={"width": 1400, "height": 1000}),
+    Scene("compare", f"{PRODUCT}?compare={{kept}}"),
+    Scene("shelf", PRODUCT, _shelf),
+    Scene("phone", PRODUCT, viewport=PHONE, context=_TOUCH),
 )
 
 

@@ -23,7 +23,7 @@ VIEWS = {
     "shelf page": "/shelf?item=P000003&item=P000020",
     "rules page": "/rules",
     "nothing": "/similar/P000003?price=1-2",
-    "beside": "/similar/P000003?compare={kept}",
+    "compare": "/similar/P000003?compare={kept}",
 }
 
 

@@ -10,10 +10,13 @@ Airflow's own ``dag.test`` starts a run anew each time, so it cannot show what c
 loop here is its loop, around a run that stays. Prints one JSON object on the last line.
 """
 
+import functools
 import json
 import os
 import sys
 import time
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +25,6 @@ DAGS = Path(__file__).resolve().parents[2] / "dags"
 
 def parse() -> dict[str, Any]:
     """Parse the DAG files as the DAG processor does, Airflow itself being imported already."""
-    import airflow.sdk
     from airflow.dag_processing.dagbag import BundleDagBag
 
     BundleDagBag(dag_folder="/dev/null", bundle_path=DAGS, bundle_name="warm-up")
@@ -47,9 +49,8 @@ def parse() -> dict[str, Any]:
         }
         for dag in bag.dags.values()
     }
-    version = airflow.sdk.__version__
     errors = {str(k): str(v) for k, v in bag.import_errors.items()}
-    return {"airflow": version, "seconds": seconds, "imported": heavy + own, "errors": errors, "tasks": tasks}
+    return {"seconds": seconds, "imported": heavy + own, "errors": errors, "tasks": tasks}
 
 
 def settings() -> dict[str, Any]:
@@ -57,19 +58,18 @@ def settings() -> dict[str, Any]:
     sys.path.insert(0, str(DAGS))
     from similarity_defaults import pipeline
 
-    extra = json.dumps({"conn_type": "qdrant", "extra": {"url": "http://v:1", "grpc_port": 2}})
-    connections = {
-        "nothing": None,
-        "host": "qdrant://:secret@vectors.example:7333/?https=true",
-        "url": extra,
-        "both": "qdrant://vectors.example",
+    connection = "AIRFLOW_CONN_QDRANT_DEFAULT"
+    environments = {
+        "nothing": {},
+        "host": {connection: "qdrant://:secret@vectors.example:7333/?https=true"},
+        "url": {
+            connection: json.dumps({"conn_type": "qdrant", "extra": {"url": "http://v:1", "grpc_port": 2}})
+        },
+        "both": {connection: "qdrant://vectors.example", "RECSYS_QDRANT_URL": "http://mine:6333"},
     }
     found = {}
-    for name, connection in connections.items():
-        if connection:
-            os.environ["AIRFLOW_CONN_QDRANT_DEFAULT"] = connection
-        if name == "both":
-            os.environ["RECSYS_QDRANT_URL"] = "http://mine:6333"
+    for name, variables in environments.items():
+        os.environ.update(variables)
         index = pipeline()[0].index
         found[name] = [index.url, index.api_key, index.grpc_port]
     return found
@@ -89,8 +89,6 @@ class Faults:
                 arguments["python_callable"] = self._wrap(task.task_id, arguments["python_callable"])
 
     def _wrap(self, task_id: str, function: Any) -> Any:
-        import functools
-
         from airflow.sdk.exceptions import AirflowFailException
 
         @functools.wraps(function)
@@ -153,7 +151,6 @@ def night(fail_each: bool) -> dict[str, Any]:
         triggering_user_name="test", start_date=now, session=session,
     )  # fmt: skip
     session.commit()
-    clears = 0
     deadline = time.monotonic() + 540
     while time.monotonic() < deadline:
         session.close()  # tasks and clears use the session of the thread as well: look at the run anew
@@ -170,30 +167,22 @@ def night(fail_each: bool) -> dict[str, Any]:
             _run_task(ti=instance, task=dag.task_dict[instance.task_id])
         session.close()
         run = session.scalars(select(DagRun).where(DagRun.run_id == "manual__the-night")).one()
-        if run.state == DagRunState.FAILED and fail_each and clears < 4 * len(dag.tasks):
-            clears += 1
+        if run.state == DagRunState.FAILED and fail_each:
             scheduled.clear(
                 run_id=run.run_id, only_failed=True, dag_run_state=DagRunState.RUNNING, session=session
             )
             session.commit()
         elif run.state != DagRunState.RUNNING:
             break
-    states: dict[str, list[str]] = {}
-    for instance in run.get_task_instances(session=session):
-        states.setdefault(instance.task_id, []).append(str(instance.state))
-    return {
-        "state": str(run.state),
-        "clears": clears,
-        "failed": faults.failed,
-        "begun": begun,
-        "tasks": states,
-    }
+    tasks = Counter(instance.task_id for instance in run.get_task_instances(session=session))
+    return {"state": str(run.state), "failed": faults.failed, "begun": begun, "tasks": tasks}
 
 
 if __name__ == "__main__":
-    what = sys.argv[1]
-    if what == "parse":
-        result = parse()
-    else:
-        result = settings() if what == "settings" else night(fail_each=what == "fail-each")
-    sys.stdout.write("\n" + json.dumps(result) + "\n")
+    commands: dict[str, Callable[[], dict[str, Any]]] = {
+        "parse": parse,
+        "settings": settings,
+        "clean": functools.partial(night, fail_each=False),
+        "fail-each": functools.partial(night, fail_each=True),
+    }
+    sys.stdout.write("\n" + json.dumps(commands[sys.argv[1]]()) + "\n")

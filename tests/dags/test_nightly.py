@@ -98,15 +98,19 @@ def clean(harness: Harness, tmp_path_factory: pytest.TempPathFactory) -> tuple[P
 def test_every_task_succeeds_and_the_catalog_is_published(clean: tuple[Path, dict[str, Any]]) -> None:
     path, ran = clean
     assert ran["state"] == "success", ran["log"][-5000:]
-    assert sorted(ran["tasks"]) == sorted(TASKS)
-    assert len(ran["tasks"]["embed"]) == 3  # ~ 70 products in shards of 30
+    assert ran["tasks"] == dict.fromkeys(TASKS, 1) | {"embed": 3}  # ~ 70 products in shards of 30
+    assert max(Counter(ran["begun"]).values()) == 1  # nothing is made twice
     loaded = config.load(path)
     workspace = open_workspace(loaded)
-    status = index.status(loaded, workspace)
     snapshot = workspace.get(workspace.read_pointer("catalog")["snapshot"])
-    assert status["snapshot"] == snapshot.ref
-    assert status["num_products"] == snapshot.info["counts"]["products"]
-    assert status["encoder"] == workspace.list("evaluations")[-1].info["chosen"]
+    assert (
+        index.status(loaded, workspace).items()
+        >= {
+            "snapshot": snapshot.ref,
+            "num_products": snapshot.info["counts"]["products"],
+            "encoder": workspace.list("evaluations")[-1].info["chosen"],
+        }.items()
+    )
     report = workspace.path(workspace.list("reports")[-1]) / "report.html"
     assert "<html" in report.read_text()
 
@@ -122,18 +126,9 @@ def test_the_night_learns_from_what_people_judged_and_asks_the_rest(
     assert challenger.inputs["judgements"] == evaluation.inputs["judgements"] == judgements.ref
     counts = challenger.info["counts"]["supervision"]["judgements"]
     assert judgements.info["num_pairs"] == sum(counts.values()) - counts["similar"] - counts["not_similar"]
-    assert counts["trained_on"] > 0
-    assert counts["holdout"] > 0
+    assert min(counts["trained_on"], counts["holdout"]) > 0
     assert "judgements" in evaluation.info["scores"]
-    summary = (workspace.path(workspace.list("reports")[-1]) / "summary.txt").read_text()
-    assert f"Of people's judgements: {counts['trained_on']} pairs learnt from" in summary
     assert judgements.ref in (workspace.path(workspace.list("reports")[-1]) / "report.html").read_text()
-
-
-@pytest.mark.slow
-def test_nothing_is_made_twice(clean: tuple[Path, dict[str, Any]]) -> None:
-    _, ran = clean
-    assert {ref: n for ref, n in Counter(ran["begun"]).items() if n > 1} == {}
 
 
 @pytest.mark.slow
@@ -144,8 +139,7 @@ def test_a_run_that_fails_at_each_task_in_turn_and_is_cleared_gives_the_same(
     ran = harness("fail-each", RECSYS_CONFIG=str(path))
     assert ran["state"] == "success", ran["log"][-5000:]
     assert sorted(ran["failed"]) == sorted(TASKS)
-    assert ran["clears"] >= len(TASKS) - 3  # begin, ingest and judgements run, and so may fail, side by side
-    assert {ref: n for ref, n in Counter(ran["begun"]).items() if n > 1} == {}
+    assert max(Counter(ran["begun"]).values()) == 1
     assert artifacts(path) == artifacts(clean[0])
     assert weights(path) == weights(clean[0])
 

@@ -119,11 +119,10 @@ def _write_snapshot(workspace: Workspace, catalog: list[Product]) -> str:
 
 def vectors(catalog: list[Product], encoder: str, dim: int) -> Vectors:
     """Unit vectors in clusters; the missing half is a copy of the other."""
-    halves = []
-    for half in ("image", "text"):
-        rows = np.stack([_unit(f"{encoder} {half}", p, dim) for p in catalog])
-        halves.append(rows.astype(np.float32))
-    image, text = halves
+    image, text = (
+        np.stack([_unit(f"{encoder} {half}", p, dim) for p in catalog]).astype(np.float32)
+        for half in ("image", "text")
+    )
     has_image = np.array([p.has_image for p in catalog])
     has_text = np.array([p.has_text for p in catalog])
     image[~has_image] = text[~has_image]

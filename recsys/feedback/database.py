@@ -186,11 +186,6 @@ class Database:
             self.engine.dispose()
             raise
 
-    @property
-    def name(self) -> str:
-        """The URL without its password."""
-        return self._url.render_as_string(hide_password=True)
-
     @contextlib.contextmanager
     def reading(self) -> Iterator[sa.Connection]:
         """Open a transaction that only reads."""
@@ -218,7 +213,7 @@ class Database:
         except (exc.OperationalError, exc.InterfaceError, exc.TimeoutError) as error:
             cause = str(error.orig if isinstance(error, exc.DBAPIError) else error).strip()
             raise TransientError(
-                f"The database of rules and judgements ({self.name}) does not answer: {cause}.",
+                f"The database of rules and judgements ({self._url!r}) does not answer: {cause}.",
                 fix="See that it runs and that search.database names it; then try again.",
             ) from error
 

@@ -8,7 +8,6 @@ sample. The exact neighbours come from the source's own vectors, not from the en
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
@@ -36,20 +35,12 @@ class Audit:
     """Check → ``"ok"`` or what is wrong."""
     recall: dict[str, float] = field(default_factory=dict)
     """Image weight → recall@k."""
-    num_sampled: int = 0
+    sampled: int = 0
+    """Products whose vectors and payloads were compared."""
 
     def note(self, check: str, problem: str | None) -> None:
         """Record a check; ``problem`` is ``None`` if it passed."""
         self.checks[check] = problem or "ok"
-
-    @property
-    def passed(self) -> bool:
-        """True if every check passed."""
-        return all(text == "ok" for text in self.checks.values())
-
-    def to_json(self) -> dict[str, Any]:
-        """Return JSON values."""
-        return {"checks": self.checks, "recall": self.recall, "sampled": self.num_sampled}
 
     def require(self, name: str) -> None:
         """Raise :class:`AuditError` with every problem, if there is any."""
@@ -67,7 +58,7 @@ def audit_build(collection: Collection, source: Source, config: IndexConfig, *, 
     audit = Audit()
     _check_contents(audit, collection, source)
     points = list(source.points(source.sample(config.audit_sample, seed)))
-    audit.num_sampled = len(points)
+    audit.sampled = len(points)
     if points and audit.checks["contents"] == "ok":
         _check_points(audit, collection, points)
         _check_neighbours(audit, collection, source, points, config)
@@ -82,11 +73,8 @@ def audit_changes(
     found = collection.count()
     audit.note("count", None if found == len(source) else f"{found} products, expected {len(source)}")
     written = np.union1d(changes.upsert, changes.payload)
-    generator = np.random.default_rng(seed)
-    if len(written) > config.audit_sample:
-        written = np.sort(generator.choice(written, config.audit_sample, replace=False))
-    points = list(source.points(written))
-    audit.num_sampled = len(points)
+    points = list(source.points(source.sample(config.audit_sample, seed, among=written)))
+    audit.sampled = len(points)
     _check_points(audit, collection, points)
     left = [r.id for r in collection.retrieve(changes.gone[: config.audit_sample], payload=False)]
     audit.note("gone", f"still there: {_examples(left)}" if left else None)

@@ -59,11 +59,6 @@ class Metadata:
         known = {f.name: values[f.name] for f in fields(cls) if f.name in values}
         return cls(**known | {"indexed": tuple(known.get("indexed", ()))})
 
-    def resumes(self, other: "Metadata") -> bool:
-        """Tell whether an unfinished build of this description can be continued as ``other``."""
-        same = (self.embedding_set, self.dim, self.schema_version)
-        return self.state == BUILDING and same == (other.embedding_set, other.dim, other.schema_version)
-
 
 @dataclass(frozen=True, kw_only=True)
 class CollectionInfo:

@@ -17,23 +17,13 @@ class Changes:
     payload: Positions
     """Products of which only columns changed."""
     gone: list[str]
-    unchanged: int
-    num_new: int
+    counts: dict[str, int]
+    """How many are ``new``, have other ``vectors`` or ``payload``, are ``gone`` or ``unchanged``."""
 
     @property
     def is_empty(self) -> bool:
         """True if nothing has to be written."""
         return not (len(self.upsert) or len(self.payload) or self.gone)
-
-    def counts(self) -> dict[str, int]:
-        """Return the number of products of each kind."""
-        return {
-            "new": self.num_new,
-            "vectors": len(self.upsert) - self.num_new,
-            "payload": len(self.payload),
-            "gone": len(self.gone),
-            "unchanged": self.unchanged,
-        }
 
 
 def diff(before: Iterable[Row], after: Iterable[Row], *, all_payloads: bool = False) -> Changes:
@@ -66,6 +56,11 @@ def diff(before: Iterable[Row], after: Iterable[Row], *, all_payloads: bool = Fa
         upsert=np.array(upsert, np.int64),
         payload=np.array(payload, np.int64),
         gone=gone,
-        unchanged=unchanged,
-        num_new=num_new,
+        counts={
+            "new": num_new,
+            "vectors": len(upsert) - num_new,
+            "payload": len(payload),
+            "gone": len(gone),
+            "unchanged": unchanged,
+        },
     )

@@ -21,7 +21,8 @@ from recsys.index.base import BUILDING, READY, CollectionInfo, Metadata, Payload
 from recsys.index.edge_files import (
     EdgeFiles,
     Entry,
-    Links,
+    FileState,
+    check_links,
     copy_generation,
     next_generation,
 )  # fmt: skip
@@ -102,14 +103,14 @@ class EdgeIndex(VectorIndex):
         with self._writing():
             if self._resumable(name, metadata):
                 try:
-                    return EdgeWriter(self, name, self._entry(name), Links({}))
+                    return EdgeWriter(self, name, self._entry(name), {})
                 except Exception as error:  # noqa: BLE001 (the engine's only exception type)
                     logger.warning("%s cannot be resumed (%s): building it from the start", name, error)
             self.files.remove(name)
             self.files.sweep()
             entry = Entry(generation="", num_points=0, metadata=replace(metadata, state=BUILDING))
             self.files.write_entry(name, entry)
-            return EdgeWriter(self, name, entry, Links({}))
+            return EdgeWriter(self, name, entry, {})
 
     def change(self, name: str, *, pending: str) -> "EdgeWriter":
         """Open a copy of a collection's current generation for changes."""
@@ -217,8 +218,7 @@ class EdgeCollection(Collection):
         return page
 
     def _retrieve(self, points: list[str], *, payload: bool, vectors: bool) -> list[Any]:
-        found: list[Any] = self.shard.retrieve(points, payload, vectors)
-        return found
+        return list(self.shard.retrieve(points, payload, vectors))
 
     def _query(self, requests: list[Any]) -> list[list[Any]]:
         return _call(self.shard.query_batch, edge.QueryBatchRequest(requests))
@@ -227,7 +227,7 @@ class EdgeCollection(Collection):
 class EdgeWriter(EdgeCollection, Writer):
     """The next generation of a collection, which nobody reads yet."""
 
-    def __init__(self, index: EdgeIndex, name: str, entry: Entry, links: Links) -> None:
+    def __init__(self, index: EdgeIndex, name: str, entry: Entry, links: dict[str, FileState]) -> None:
         """Open the generation after ``entry``'s, creating it if need be; ``links`` is what it shares."""
         self._index, self._entry, self._links = index, entry, links
         self._generation = next_generation(entry.generation)
@@ -254,7 +254,7 @@ class EdgeWriter(EdgeCollection, Writer):
     def commit(self, metadata: Metadata) -> None:
         """Make this generation what readers of the collection open."""
         self.shard.flush()
-        self._links.check(self._folder)
+        check_links(self._links, self._folder)
         columns = tuple(indexed_columns(self._config.attributes))
         self.metadata = replace(metadata, state=READY, pending="", indexed=columns)
         entry = Entry(generation=self._generation, num_points=self.count(), metadata=self.metadata)

@@ -28,6 +28,9 @@ _OPTIMISED = "id_tracker.mappings"
 """A segment folder that has this file takes no new points."""
 _CHUNK = 64 << 20
 
+FileState = tuple[int, int]
+"""When a file was last written to, in nanoseconds, and its size."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
@@ -105,31 +108,26 @@ def next_generation(generation: str) -> str:
     return f"g{int(generation[1:] or 0) + 1 if generation else 1:06d}"
 
 
-@dataclass(frozen=True)
-class Links:
-    """The files that a copy shares with its source, their times and sizes when it was made."""
-
-    files: dict[str, tuple[int, int]]
-
-    def check(self, folder: Path) -> None:
-        """Raise :class:`ArtifactError` if one was written since; it must never happen."""
-        for name, expected in self.files.items():
-            path = folder / name
-            if path.exists() and _time_and_size(path) != expected:
-                raise ArtifactError(
-                    f"{path} is shared with the generation in service and was written to.",
-                    fix="Keep to the pinned version of qdrant-edge-py: this one breaks an assumption.",
-                )
+def check_links(links: dict[str, FileState], folder: Path) -> None:
+    """Raise :class:`ArtifactError` if a file of ``links`` was written since; it must never happen."""
+    for name, expected in links.items():
+        path = folder / name
+        if path.exists() and _state(path) != expected:
+            raise ArtifactError(
+                f"{path} is shared with the generation in service and was written to.",
+                fix="Keep to the pinned version of qdrant-edge-py: this one breaks an assumption.",
+            )
 
 
-def copy_generation(source: Path, target: Path) -> Links:
+def copy_generation(source: Path, target: Path) -> dict[str, FileState]:
     """Copy a generation: shared files as hard links, the others with their holes; return the links.
 
+    Those are the files that the copy shares with its source, with their states when it was made.
     The time follows the payloads' and the id table's size, a fifth of the whole, not the vectors'. The
     copy is on stable storage; what the engine writes to it afterwards, its flush puts there.
     """
     shutil.rmtree(target, ignore_errors=True)
-    links: dict[str, tuple[int, int]] = {}
+    links: dict[str, FileState] = {}
     for folder, _, names in os.walk(source):
         here = Path(folder)
         there = target / here.relative_to(source)
@@ -137,11 +135,11 @@ def copy_generation(source: Path, target: Path) -> Links:
         optimised = _in_optimised_segment(here, source)
         for name in names:
             if optimised and name in _SHARED and _link(here / name, there / name):
-                links[str((there / name).relative_to(target))] = _time_and_size(here / name)
+                links[str((there / name).relative_to(target))] = _state(here / name)
             else:
                 copy_sparse(here / name, there / name)
         fsync(there)
-    return Links(links)
+    return links
 
 
 def _in_optimised_segment(folder: Path, root: Path) -> bool:
@@ -182,7 +180,7 @@ def _copy_range(source: int, target: int, start: int, end: int) -> None:
         start += os.pwrite(target, data, start)
 
 
-def _time_and_size(path: Path) -> tuple[int, int]:
+def _state(path: Path) -> FileState:
     status = path.stat()
     return status.st_mtime_ns, status.st_size
 

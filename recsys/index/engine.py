@@ -16,6 +16,7 @@ from recsys.config import Config
 from recsys.config.index import IndexConfig
 from recsys.errors import ArtifactError
 from recsys.index.base import (
+    BUILDING,
     READY,
     CollectionInfo,
     Hit,
@@ -128,9 +129,13 @@ class VectorIndex(ABC):
     def _resumable(self, name: str, metadata: Metadata) -> Metadata | None:
         """Return the metadata of the unfinished build to resume; raises if there is a finished one."""
         existing = self._metadata(name)
-        if existing is not None and existing.state == READY:
+        if existing is None:
+            return None
+        if existing.state == READY:
             raise ArtifactError(f"{name!r} is already built.", fix="Open it for changes instead.")
-        return existing if existing is not None and existing.resumes(metadata) else None
+        same = (BUILDING, metadata.embedding_set, metadata.dim, metadata.schema_version)
+        found = (existing.state, existing.embedding_set, existing.dim, existing.schema_version)
+        return existing if found == same else None
 
     @abstractmethod
     def _names(self) -> list[str]: ...
@@ -218,10 +223,9 @@ class Collection(ABC):
 
     def bounds(self, column: str, filter: Filter = ()) -> tuple[float, float] | None:
         """Return a number column's least and greatest value, ``None`` without any. It must be indexed."""
-        ends = [
-            self._scroll(limit=1, filter=self.translator.filter(filter), order_by=order)[0]
-            for order in self.translator.orders(column)
-        ]
+        models, passing = self.translator.models, self.translator.filter(filter)
+        orders = (models.OrderBy(key=column, direction=d) for d in self.translator.directions)
+        ends = [self._scroll(limit=1, filter=passing, order_by=order)[0] for order in orders]
         low, high = (found[0].order_value if found else None for found in ends)
         return None if low is None or high is None else (float(low), float(high))
 
@@ -267,21 +271,15 @@ class Writer(Collection):
             total += len(batch)
         return total
 
-    def set_payloads(self, payloads: Iterable[tuple[str, Payload]]) -> int:
-        """Replace the payload of products, leaving vectors alone; return how many."""
-        total = 0
+    def set_payloads(self, payloads: Iterable[tuple[str, Payload]]) -> None:
+        """Replace the payload of products, leaving vectors alone."""
         for batch in batches(payloads, self._config.batch_size):
             self._overwrite_payloads([(point_id(id), payload) for id, payload in batch])
-            total += len(batch)
-        return total
 
-    def delete(self, ids: Iterable[str]) -> int:
-        """Delete products; absent ones are no error. Return how many ids were given."""
-        total = 0
+    def delete(self, ids: Iterable[str]) -> None:
+        """Delete products; absent ones are no error."""
         for batch in batches(ids, self._config.batch_size):
             self._delete([point_id(i) for i in batch])
-            total += len(batch)
-        return total
 
     @abstractmethod
     def index(self) -> None:

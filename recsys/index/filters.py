@@ -95,7 +95,7 @@ def parse(values: Mapping[str, Any]) -> tuple[Condition, ...]:
 
 def _condition(column: str, value: Any) -> "AnyOf | Range | Ids":
     if isinstance(value, Mapping):
-        if value and set(value) <= _BOUNDS and all(_is_number(v) for v in value.values()):
+        if value and set(value) <= _BOUNDS and all(type(v) in (int, float) for v in value.values()):
             return Range(column, **{k: float(v) for k, v in value.items()})
         raise InputError(
             f"The filter on {column!r} has the bounds {dict(value)!r}.",
@@ -112,7 +112,3 @@ def _condition(column: str, value: Any) -> "AnyOf | Range | Ids":
     if column in ("product_type", "google_product_category"):
         listed = [SEPARATOR.join(levels(v)) for v in listed]
     return AnyOf(column, tuple(listed))
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -10,7 +10,7 @@ import logging
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -74,9 +74,11 @@ class Publisher:
     # -- a new encoder ---------------------------------------------------------------------------
 
     def _build(self, source: Source, live: CollectionInfo | None) -> dict[str, Any]:
-        name = collection_name(self._index.alias, source)
-        existing = self._find(name)
-        if existing is not None and existing.metadata.state == READY:
+        ids = (ref.partition("/")[2] for ref in (source.encoder_ref, source.snapshot_ref))
+        name = "__".join((self._index.alias, *ids))
+        complete = (c for c in self._index.collections() if c.metadata.state == READY)
+        existing = next((c for c in complete if c.name == name), None)
+        if existing is not None:
             counts = self._refill(existing, source)
             audit = self._audit(name, self._index.open(name), source)
         else:
@@ -85,26 +87,22 @@ class Publisher:
         reason = "There was no collection yet." if live is None else "The encoder is a new one."
         info = self._info(
             name, source, live,
-            action="build", reason=reason, counts=counts, audit=audit.to_json(), behind=behind,
+            action="build", reason=reason, counts=counts, audit=asdict(audit), behind=behind,
         )  # fmt: skip
         self._journal.record_result(info)
         with self._timed("switch_s"):
-            built = self._find(name)
-            assert built is not None
-            self._index.describe(name, replace(built.metadata, published_at=now()))
+            metadata = self._index.open(name).metadata
+            self._index.describe(name, replace(metadata, published_at=now()))
             self._index.switch(name)
         return info
 
-    def _find(self, name: str) -> CollectionInfo | None:
-        return next((c for c in self._index.collections() if c.name == name), None)
-
-    def _refill(self, existing: CollectionInfo, source: Source) -> dict[str, int]:
+    def _refill(self, existing: CollectionInfo | Collection, source: Source) -> dict[str, int]:
         """Bring a complete collection up to date: one rolled back from, or one killed before the switch."""
         if is_current(existing, source, self._config.index):
             return _counts(unchanged=len(source))
         changes = compare(self._index, self._workspace, existing, source)
         self._apply(existing, source, changes)
-        return changes.counts()
+        return changes.counts
 
     def _fill(self, name: str, source: Source) -> tuple[dict[str, int], Audit]:
         metadata = Metadata(
@@ -128,7 +126,7 @@ class Publisher:
         with self._timed("audit_s"):
             audit = audit_build(collection, source, self._config.index, seed=self._config.seed)
         logger.info("%s: audit %s, recall %s", name, audit.checks, audit.recall)
-        if not audit.passed:
+        if set(audit.checks.values()) != {"ok"}:
             self._index.describe(name, replace(collection.metadata, state=FAILED))
         audit.require(name)
         return audit
@@ -146,9 +144,8 @@ class Publisher:
             logger.warning("%s is behind %s: it was not embedded under %s", name, newer, source.encoder_ref)
             return source, newer
         with self._timed("catch_up_s"):
-            latest, built = Source(self._workspace, newer, embeddings), self._find(name)
-            assert built is not None
-            self._refill(built, latest)
+            latest = Source(self._workspace, newer, embeddings)
+            self._refill(self._index.open(name), latest)
         return latest, None
 
     # -- the same encoder ------------------------------------------------------------------------
@@ -165,7 +162,7 @@ class Publisher:
             self._index.describe(live.name, updated(live.metadata, source))
             return self._nothing(source, live, "No product differs.")
         action = "incremental" if len(changes.upsert) or changes.gone else "payload"
-        plan = self._journal.record_plan({"action": action, "counts": changes.counts()})
+        plan = self._journal.record_plan({"action": action, "counts": changes.counts})
         reason = "The encoder did not change: only what differs was written."
         info = self._info(live.name, source, live, reason=reason, **plan)
         self._apply(live, source, changes, info)
@@ -181,7 +178,7 @@ class Publisher:
 
     def _apply(
         self,
-        collection: CollectionInfo,
+        collection: CollectionInfo | Collection,
         source: Source,
         changes: Changes,
         info: dict[str, Any] | None = None,
@@ -199,7 +196,7 @@ class Publisher:
             audit = audit_changes(writer, source, changes, self._config.index, seed=self._config.seed)
             audit.require(collection.name)
             if info is not None:
-                info["audit"] = audit.to_json()
+                info["audit"] = asdict(audit)
                 self._journal.record_result(info)
             writer.commit(updated(collection.metadata, source))
 
@@ -238,13 +235,7 @@ class Publisher:
         self._timings[step] = round(self._timings.get(step, 0.0) + elapsed, 3)
 
 
-def collection_name(alias: str, source: Source) -> str:
-    """Return ``<alias>__<encoder id>__<snapshot id>``."""
-    ids = (ref.partition("/")[2] for ref in (source.encoder_ref, source.snapshot_ref))
-    return "__".join((alias, *ids))
-
-
-def is_current(collection: CollectionInfo, source: Source, config: IndexConfig) -> bool:
+def is_current(collection: CollectionInfo | Collection, source: Source, config: IndexConfig) -> bool:
     """Tell whether a collection is complete and shows ``source``, in the current schema."""
     metadata = collection.metadata
     shown = (metadata.snapshot, metadata.embedding_set)
@@ -252,7 +243,7 @@ def is_current(collection: CollectionInfo, source: Source, config: IndexConfig) 
     return has_current_schema(collection, config) and not metadata.pending and shown == wanted
 
 
-def has_current_schema(collection: CollectionInfo, config: IndexConfig) -> bool:
+def has_current_schema(collection: CollectionInfo | Collection, config: IndexConfig) -> bool:
     """Tell whether payloads are of the current version and every filter column has its index."""
     schema = (SCHEMA_VERSION, tuple(indexed_columns(config.attributes)))
     return (collection.metadata.schema_version, collection.metadata.indexed) == schema
@@ -291,7 +282,9 @@ def find_embeddings(workspace: Workspace, snapshot_ref: str, encoder_ref: str) -
     return None
 
 
-def compare(index: VectorIndex, workspace: Workspace, collection: CollectionInfo, source: Source) -> Changes:
+def compare(
+    index: VectorIndex, workspace: Workspace, collection: CollectionInfo | Collection, source: Source
+) -> Changes:
     """Return what has to be written to bring a collection to ``source``.
 
     Compares with the artifacts that the collection was made from, which is quicker; with the collection

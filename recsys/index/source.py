@@ -72,9 +72,10 @@ class Source:
             for payload in payloads(batch, vectors):
                 yield payload["id"], payload
 
-    def sample(self, count: int, seed: int) -> Positions:
-        """Return ``min(count, len(self))`` positions, ascending, drawn without replacement."""
-        chosen = np.random.default_rng(seed).choice(len(self), min(count, len(self)), replace=False)
+    def sample(self, count: int, seed: int, *, among: Positions | None = None) -> Positions:
+        """Return up to ``count`` positions, of all or ``among`` some, ascending, without replacement."""
+        some = np.arange(len(self)) if among is None else among
+        chosen = np.random.default_rng(seed).choice(some, min(count, len(some)), replace=False)
         return np.sort(chosen).astype(np.int64)
 
     def _aligned(

@@ -75,10 +75,6 @@ class Translator:
             with_vector=query.with_vectors,
         )
 
-    def orders(self, column: str) -> list[Any]:
-        """Return the orders by a column, ascending and descending."""
-        return [self.models.OrderBy(key=column, direction=d) for d in self.directions]
-
 
 def to_hit(point: Any) -> Hit:
     """Read an engine's scored point."""

@@ -206,8 +206,8 @@ def test_a_change_writes_vectors_payloads_and_deletes(index: VectorIndex) -> Non
     name = publish(index, POINTS)
     with index.change(name, pending="embedding-sets/2") as writer:
         assert writer.upsert([moved, *new]) == 3
-        assert writer.set_payloads([(repriced.id, payload)]) == 1
-        assert writer.delete([gone.id, "never-was"]) == 2
+        writer.set_payloads([(repriced.id, payload)])
+        writer.delete([gone.id, "never-was"])
         writer.index()
         assert writer.count() == COUNT + 1
         writer.commit(replace(META, embedding_set="embedding-sets/2"))

@@ -30,7 +30,7 @@ def test_it_agrees_with_set_arithmetic(
     assert [ids[i] for i in changes.upsert] == [i for i in ids if i in new | moved]
     assert [ids[i] for i in changes.payload] == [i for i in ids if i in payload]
     assert sorted(changes.gone) == sorted(gone)
-    assert changes.counts() == {
+    assert changes.counts == {
         "new": len(new),
         "vectors": len(moved),
         "payload": len(payload),

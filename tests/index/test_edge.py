@@ -15,7 +15,7 @@ from recsys.errors import ArtifactError, TransientError
 from recsys.index import open_index
 from recsys.index.base import Point
 from recsys.index.edge import EdgeIndex
-from recsys.index.edge_files import EdgeFiles, Entry, Links, copy_generation, copy_sparse
+from recsys.index.edge_files import EdgeFiles, Entry, copy_generation, copy_sparse
 from recsys.index.run import run
 from recsys.workspace import Workspace
 from tests.index.catalogs import make_points, products, publish_inputs, similar
@@ -198,13 +198,13 @@ def test_a_file_system_without_hard_links_gets_copies(
     segment.mkdir(parents=True)
     (segment / "id_tracker.mappings").write_text("x")
     (segment / "matrix.dat").write_bytes(b"vectors")
-    assert list(copy_generation(tmp_path / "g1", tmp_path / "g2").files) == ["segments/s/matrix.dat"]
+    assert list(copy_generation(tmp_path / "g1", tmp_path / "g2")) == ["segments/s/matrix.dat"]
 
     def refuse(self: Path, target: Path) -> None:
         raise OSError("no links here")
 
     monkeypatch.setattr(Path, "hardlink_to", refuse)
-    assert copy_generation(tmp_path / "g1", tmp_path / "g3") == Links({})
+    assert copy_generation(tmp_path / "g1", tmp_path / "g3") == {}
     assert (tmp_path / "g3/segments/s/matrix.dat").read_bytes() == b"vectors"
 
 

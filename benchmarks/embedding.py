@@ -7,8 +7,8 @@ resized, texts rendered and tokenised, both towers, averaging, projection, an Ar
 only is both towers on batches that lie decoded and tokenised in memory, run in the better of two ways: with
 torch's threads inside each operation, and with one batch per core. The two are measured in turn.
 
-`ratio_wall` is what a person sees; on a machine that others use it is theirs as much as ours, so
-`ratio_cpu`, the same of CPU seconds, stands beside it.
+`ratio_wall` is what a person sees; other work on the machine disturbs it, so `ratio_cpu`, the same of CPU
+seconds, stands beside it.
 """
 
 import logging

@@ -51,5 +51,5 @@ class Cache:
 
 
 def shard_prefix(encoder_ref: str) -> str:
-    """Return how the ids of an encoder's shards begin, so that they are found without reading the others'."""
+    """Return how the ids of an encoder's shards begin, so that no other encoder's are read."""
     return encoder_ref.partition("/")[2] + "-"

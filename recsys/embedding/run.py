@@ -5,7 +5,7 @@
     collect(config, workspace, snapshot_ref, encoder_ref, refs)
 
 Every step may be run again at any time: plans and shards are named by the content keys they cover, so
-what is finished is found and what is not is done. Only ``embed_shard`` needs torch.
+finished work is found and skipped. Only ``embed_shard`` needs torch.
 
     P = contents to embed, N = products of the snapshot
 """

@@ -1,7 +1,4 @@
-"""Reads a saved encoder's ``encoder.json``: what it is, without torch and without its weights.
-
-Does not know: how an encoder is built or run.
-"""
+"""Reads a saved encoder's ``encoder.json``: what it is, without torch and without its weights."""
 
 import json
 from pathlib import Path

@@ -94,7 +94,7 @@ def embed_products(
     """Yield the vectors of ``rows`` in order, ``options.chunk_size`` rows at a time.
 
     A row maps column names of the product schema to values; at least ``encoder.content.columns`` are there.
-    The encoder is moved to the device and switched to use. Raises :class:`~recsys.errors.ArtifactError`
+    The encoder is moved to the device and put in eval mode. Raises :class:`~recsys.errors.ArtifactError`
     for an image the store lacks.
     """
     contents = (encoder.content.read(row) for row in rows)
@@ -254,7 +254,7 @@ class Stream:
         options: EmbeddingConfig | None = None,
         text_cache: TextCache | None = None,
     ) -> None:
-        """Move the encoder to the device that ``options`` names and switch it to use.
+        """Move the encoder to the device that ``options`` names and put it in eval mode.
 
         ``images`` may be ``None`` where no content has any.
         """
@@ -332,7 +332,7 @@ class Stream:
             yield chunk
 
     def _finish(self, chunk: Chunk) -> Chunk:
-        """Gather the features of a chunk whose batches are encoded; give the new texts' to the cache."""
+        """Gather the features of a chunk whose batches are encoded; keep those of new texts in the cache."""
         chunk.image_features = _gather(chunk.images.values(), self._encoder.image_tower.dim)
         chunk.text_features = _gather(chunk.texts.values(), self._encoder.text_tower.dim)
         if self._text_cache is not None:

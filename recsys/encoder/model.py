@@ -128,7 +128,7 @@ class ProductEncoder(nn.Module):
         return halves.get("image", only), halves.get("text", only)
 
     def train(self, mode: bool = True) -> "ProductEncoder":
-        """Switch between training and use; a frozen tower stays in use (no dropout, no statistics)."""
+        """Switch between training and eval mode; a frozen tower stays in eval mode (no dropout)."""
         super().train(mode)
         if self.config.image.frozen:
             self.image_tower.eval()
@@ -177,7 +177,7 @@ class ProductEncoder(nn.Module):
 
     @classmethod
     def load(cls, folder: Path) -> "ProductEncoder":
-        """Read what :meth:`save` wrote, bit for bit, in use mode on the CPU; reaches for no network."""
+        """Read what :meth:`save` wrote, bit for bit, in eval mode on the CPU; needs no network."""
         description = read_description(folder)
         config = EncoderConfig.model_validate(description["config"])
         towers = factory.restore(config, description, folder)

@@ -5,8 +5,6 @@ filtering in the DCT domain and several times cheaper; the rest is an area-avera
 (mean and standard deviation) is the model's, so that a quarter of the bytes travel to it.
 
     H, W, S = height and width of the image, side of the square; pixels are uint8 RGB
-
-Does not know: augmentation, models.
 """
 
 from dataclasses import dataclass

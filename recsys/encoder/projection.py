@@ -1,8 +1,6 @@
 """The linear maps from a tower's features to the shared space, and how they start.
 
-    F = features of a tower, D = dimensions of the shared space, N = sampled products
-
-Does not know: which tower, which modality.
+F = features of a tower, D = dimensions of the shared space, N = sampled products
 """
 
 import numpy as np

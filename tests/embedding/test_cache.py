@@ -39,9 +39,9 @@ def test_every_key_is_found_where_it_is(
     store_shard(workspace, "f-0", others)  # another encoder's
     cache = Cache(workspace, "encoders/e")
     assert [m.ref for m in cache.shards] == [f"{SHARD_KIND}/e-{i}" for i in range(len(shards))]
-    asked = [k for keys in shards for k in keys] + others
-    places = cache.locate(np.array(asked, "S16"))
-    for k, found, shard, row in zip(asked, *places, strict=True):
+    keys_to_find = [k for keys in shards for k in keys] + others
+    places = cache.locate(np.array(keys_to_find, "S16"))
+    for k, found, shard, row in zip(keys_to_find, *places, strict=True):
         assert found == any(k in keys for keys in shards)
         if found:
             assert shards[shard][row] == k

@@ -98,7 +98,7 @@ def test_how_a_stream_is_run_changes_no_vector(
     assert torch.get_num_threads() == threads
 
 
-def test_the_way_of_a_gpu_gives_the_same(
+def test_reading_ahead_as_for_a_gpu_gives_the_same(
     built: ProductEncoder, expected: list[tuple[np.ndarray, np.ndarray]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Decoding ahead in threads, one chunk late: on a CPU here, so that it runs everywhere."""
@@ -199,7 +199,7 @@ def test_nothing_in_nothing_out(built: ProductEncoder) -> None:
     assert text_features(built, []).shape == (0, built.text_tower.dim)
 
 
-def test_features_and_texts_come_in_order_and_as_often_as_asked(built: ProductEncoder) -> None:
+def test_features_and_texts_come_in_the_order_of_the_input_repeats_included(built: ProductEncoder) -> None:
     hashes = [sha(i) for i in (3, 1, 3, 2)]
     features = image_features(built, hashes, Store(), EmbeddingConfig(chunk_size=3))
     with torch.inference_mode():

@@ -120,7 +120,7 @@ def test_a_frozen_text_tower_is_on_disk_once(built: ProductEncoder, tmp_path: Pa
     )
 
 
-def test_frozen_towers_stay_in_use_while_the_rest_trains(encoder: ProductEncoder) -> None:
+def test_frozen_towers_stay_in_eval_mode_while_the_rest_trains(encoder: ProductEncoder) -> None:
     encoder.train()
     assert encoder.image_tower.training
     assert not encoder.text_tower.training

@@ -48,7 +48,7 @@ def small() -> SmallCNN:
     return SmallCNN()
 
 
-def test_training_and_use_agree_and_no_image_sees_the_others(small: SmallCNN) -> None:
+def test_training_and_eval_mode_agree_and_no_image_sees_the_others(small: SmallCNN) -> None:
     pixels = torch.randn(4, 3, 64, 64)
     with torch.no_grad():
         used = small.eval()(pixels)
@@ -85,7 +85,7 @@ def test_generalised_mean_lies_between_mean_and_maximum() -> None:
 # -- sentence-transformers ---------------------------------------------------------------------------
 
 
-def test_our_bert_is_sentence_transformers_minilm(tmp_path: Path) -> None:
+def test_minilm_gives_the_vectors_of_sentence_transformers(tmp_path: Path) -> None:
 
     tower = sentence_tower.build(TextTowerConfig(max_tokens=16), str).eval()
     assert isinstance(tower, BertTower)
@@ -104,7 +104,7 @@ def test_our_bert_is_sentence_transformers_minilm(tmp_path: Path) -> None:
     np.testing.assert_allclose(ours, back.encode(texts), atol=1e-5)
 
 
-def test_our_bert_is_theirs_in_every_size_and_pooling(tmp_path: Path) -> None:
+def test_a_small_bert_with_cls_pooling_gives_the_vectors_of_sentence_transformers(tmp_path: Path) -> None:
 
     config = BertConfig(hidden_size=24, num_hidden_layers=2, num_attention_heads=3, intermediate_size=40)
     torch.manual_seed(0)
@@ -271,7 +271,7 @@ def test_clip_by_registered_name_without_weights_follows_the_seed(tmp_path: Path
     saved_and_loaded(first, tmp_path)
 
 
-def test_a_clip_whose_text_half_is_hugging_faces(tmp_path: Path) -> None:
+def test_a_clip_with_a_hugging_face_text_model(tmp_path: Path) -> None:
     """Architecture and tokenizer files travel with the encoder, whatever they were named after."""
 
     BertConfig(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from recsys.errors import ConfigError
@@ -67,8 +68,6 @@ def state_digest(module: nn.Module) -> str:
 
 def write_weights(state: Mapping[str, torch.Tensor], path: Path) -> None:
     """Write a state dict as safetensors that others may read (the library writes for the owner only)."""
-    from safetensors.torch import save_file
-
     contiguous = {name: tensor.contiguous() for name, tensor in state.items()}
     save_file(contiguous, path, metadata={"format": "pt"})
     path.chmod(0o644)

@@ -16,6 +16,7 @@ from recsys.index import VectorIndex, open_index
 from recsys.workspace import Workspace
 
 SERVER_URL = os.environ.get("RECSYS_TEST_QDRANT_URL")
+GRPC_PORT = (urlsplit(SERVER_URL or "").port or 6333) + 1
 _MEMORY = Path("/dev/shm")
 
 
@@ -53,8 +54,8 @@ def index_settings(engine: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[dic
     if engine == "edge":
         yield {"alias": alias}
     elif SERVER_URL:
-        yield {"alias": alias, "url": SERVER_URL, "grpc_port": _grpc_port(SERVER_URL)}
-        _clean(alias, SERVER_URL)
+        yield {"alias": alias, "url": SERVER_URL, "grpc_port": GRPC_PORT}
+        _clean(alias)
     else:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -63,12 +64,8 @@ def index_settings(engine: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[dic
             yield {"alias": alias, "url": "http://in-memory"}
 
 
-def _grpc_port(url: str) -> int:
-    return (urlsplit(url).port or 6333) + 1
-
-
-def _clean(alias: str, url: str) -> None:
-    client = QdrantClient(url=url, prefer_grpc=True, grpc_port=_grpc_port(url))
+def _clean(alias: str) -> None:
+    client = QdrantClient(url=SERVER_URL, prefer_grpc=True, grpc_port=GRPC_PORT)
     for collection in client.get_collections().collections:
         if collection.name.startswith(alias):
             client.delete_collection(collection.name)

@@ -27,7 +27,6 @@ from examples.sample_shop.mesh import (
 )
 
 Profile = Sequence[tuple[float, float]]
-Point = tuple[float, float, float]
 _SMOOTH = (0, 0.0, 0.0)  # ribs
 
 _MUGS: dict[str, tuple[Profile, float]] = {  # and the radius of the corners; 0 for a smooth curve

@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.synced
 
-.PHONY: demo serve test test-fast lint airflow bench lock clean help
+.PHONY: demo serve test test-fast lint airflow bench lock clean help docs
 
 help:            ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
@@ -50,6 +50,9 @@ bench: $(STAMP)  ## every speed benchmark; a record each under benchmarks/result
 lock:            ## recompile requirements.lock after a change of pyproject.toml
 	$(BIN)/uv pip compile --quiet pyproject.toml --group dev --universal --python-version 3.11 \
 	  --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links -o requirements.lock
+
+docs: $(STAMP)   ## rewrite docs/configuration.md from the settings in the code
+	$(BIN)/python -m infra.docs.configuration
 
 clean:           ## forget the demo: its workspace and Airflow's database
 	rm -rf workspace/demo .airflow

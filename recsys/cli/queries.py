@@ -161,22 +161,16 @@ def summary(_config: "Config", workspace: "Workspace", as_json: bool) -> None:
 
 
 @click.command("config")
-@click.option("--reference", "show_reference", is_flag=True, help="Every setting, as Markdown.")
 @click.pass_obj
-def show_config(config_path: str | None, show_reference: bool) -> None:
+def show_config(config_path: str | None) -> None:
     """Show the configuration as it is read, without its secrets."""
     from recsys import config
 
-    if show_reference:
-        from recsys.config import reference
-
-        click.echo(reference.markdown(), nl=False)
-    else:
-        values = config.load(config_path).model_dump(mode="json", exclude={"index": {"api_key"}})
-        if values["search"]["database"]:
-            url = values["search"]["database"]
-            values["search"]["database"] = re.sub(r"(://[^:/@]*):[^/]*@", r"\1:***@", url)  # no password
-        click.echo(json.dumps(values, indent=2, ensure_ascii=False))
+    values = config.load(config_path).model_dump(mode="json", exclude={"index": {"api_key"}})
+    if values["search"]["database"]:
+        url = values["search"]["database"]
+        values["search"]["database"] = re.sub(r"(://[^:/@]*):[^/]*@", r"\1:***@", url)  # no password
+    click.echo(json.dumps(values, indent=2, ensure_ascii=False))
 
 
 VERBS = (status, similar, search, serve, key, summary, show_config)

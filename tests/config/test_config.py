@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from infra.docs import configuration
 from recsys import config
-from recsys.config import reference
 from recsys.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -62,4 +62,4 @@ def test_every_config_that_we_ship_is_valid(path: Path) -> None:
 
 def test_the_reference_page_is_current() -> None:
     page = (ROOT / "docs" / "configuration.md").read_text()
-    assert page == reference.markdown(), "run: recsys config --reference > docs/configuration.md"
+    assert page == configuration.markdown(), "run: make docs"

@@ -9,8 +9,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.serving.page.conftest import DESK, PHONE, Open, Shop
-from tests.serving.page.locators import BAG, cards, settled
-from tests.serving.page.scenes import until
+from tests.serving.page.locators import BAG, cards, settled, until
 
 VIEWS = {
     "start": "/",

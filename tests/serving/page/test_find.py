@@ -6,8 +6,7 @@ from typing import Any
 from playwright.sync_api import expect
 
 from tests.serving.page.conftest import Open
-from tests.serving.page.locators import cards
-from tests.serving.page.scenes import until
+from tests.serving.page.locators import cards, until
 
 
 def test_the_start_view_shows_products_and_recently_viewed_ones(open_page: Open) -> None:

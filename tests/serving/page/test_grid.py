@@ -6,8 +6,7 @@ from typing import Any
 from playwright.sync_api import expect
 
 from tests.serving.page.conftest import PHONE, Open
-from tests.serving.page.locators import BAG, cards, ids, settled
-from tests.serving.page.scenes import until
+from tests.serving.page.locators import BAG, cards, ids, settled, until
 
 
 def test_a_product_and_its_neighbours_are_shown(open_list: Open) -> None:

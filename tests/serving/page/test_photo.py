@@ -8,8 +8,7 @@ from typing import Any
 from playwright.sync_api import expect
 
 from tests.serving.page.conftest import PHONE, Open
-from tests.serving.page.locators import BAG, cards
-from tests.serving.page.scenes import until
+from tests.serving.page.locators import BAG, cards, until
 
 GIVE = """([name, kind, data, event]) => {
   const bytes = Uint8Array.from(atob(data), (c) => c.charCodeAt(0));

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.serving.page import scenes
+from infra.docs import page_images
 from tests.serving.page.conftest import Open, Shop
 
 
-@pytest.mark.parametrize("scene", scenes.SCENES, ids=lambda s: s.name)
-def test_a_screenshot_is_taken(open_page: Open, tmp_path: Path, shop: Shop, scene: scenes.Scene) -> None:
+@pytest.mark.parametrize("scene", page_images.SCENES, ids=lambda s: s.name)
+def test_a_screenshot_is_taken(open_page: Open, tmp_path: Path, shop: Shop, scene: page_images.Scene) -> None:
     page = open_page("/", viewport=scene.viewport, **scene.context)
     taken = scene.take(page, tmp_path, shop.kept)
     assert taken.stat().st_size > 10_000

@@ -1,11 +1,9 @@
-"""The reference of every setting, as Markdown, written from the sections' JSON Schema.
-
-recsys config --reference > docs/configuration.md
-"""
+"""Write docs/configuration.md, every setting, from the sections' JSON Schema: ``make docs``."""
 
 import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -20,7 +18,7 @@ Relative paths are relative to the file's own folder. The environment overrides:
 (workspace.root), `RECSYS_QDRANT_URL` (index.url), `QDRANT_API_KEY` (index.api_key),
 `RECSYS_DATABASE_URL` (search.database).
 
-This page is written by `recsys config --reference` from the code; a test keeps it current.
+This page is written from the code by `make docs`; a test keeps it current.
 """
 _TYPES = {
     "string": "text", "integer": "whole number", "number": "number", "boolean": "true or false",
@@ -79,3 +77,7 @@ def _words(docstring: str) -> str:
     """Turn a docstring's reStructuredText into a line of Markdown."""
     text = re.sub(r":\w+:`~?([^`]+)`", r"``\1``", " ".join(docstring.split()))
     return text.replace("``", "`")
+
+
+if __name__ == "__main__":
+    (Path(__file__).resolve().parents[2] / "docs" / "configuration.md").write_text(markdown())

@@ -1,14 +1,15 @@
-"""What the images of the page show: each scene is played as a person would, then taken.
+"""Take the images of the page for the docs: each scene is played as a person would, then taken.
 
-python -m tests.serving.page.scenes http://127.0.0.1:8000 docs/images    # of `make demo`'s shop, for the docs
+python -m infra.docs.page_images http://127.0.0.1:8000 docs/images    # of `make demo`'s shop, for the docs
 """
 
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from tests.serving.page.locators import settle
 
 DESK = {"width": 1440, "height": 900}
 PHONE = {"width": 390, "height": 844}
@@ -38,21 +39,6 @@ class Scene:
         path = folder / f"page-{self.name}.png"
         page.screenshot(path=path)
         return path
-
-
-def settle(page: Any) -> None:
-    """Wait until everything has come and nothing moves."""
-    page.wait_for_load_state("networkidle")
-    until(page, "!document.querySelector('.grid.waiting, .stale, html.busy')")
-    until(page, "document.getAnimations().every(a => a.playState !== 'running')")
-
-
-def until(page: Any, holds: str, most_s: float = 20) -> None:
-    """Wait until an expression holds. (Playwright's own way needs eval, which the page's policy forbids.)"""
-    end = time.monotonic() + most_s
-    while not page.evaluate(f"Boolean({holds})"):
-        assert time.monotonic() < end, f"{holds} does not hold at {page.url}"
-        page.wait_for_timeout(20)
 
 
 def _act(page: Any, place: int, name: str) -> None:

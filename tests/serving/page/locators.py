@@ -1,6 +1,7 @@
 """Where tests find things on the page."""
 
 import re
+import time
 from typing import Any
 
 from playwright.sync_api import expect
@@ -36,3 +37,18 @@ def settled(page: Any) -> None:
     """Wait until no request is in flight and the list is up to date."""
     expect(page.locator(".grids.stale")).to_have_count(0)
     expect(page.locator("html.busy")).to_have_count(0)
+
+
+def settle(page: Any) -> None:
+    """Wait until everything has come and nothing moves."""
+    page.wait_for_load_state("networkidle")
+    until(page, "!document.querySelector('.grid.waiting, .stale, html.busy')")
+    until(page, "document.getAnimations().every(a => a.playState !== 'running')")
+
+
+def until(page: Any, holds: str, most_s: float = 20) -> None:
+    """Wait until an expression holds. (Playwright's own way needs eval, which the page's policy forbids.)"""
+    end = time.monotonic() + most_s
+    while not page.evaluate(f"Boolean({holds})"):
+        assert time.monotonic() < end, f"{holds} does not hold at {page.url}"
+        page.wait_for_timeout(20)

@@ -15,12 +15,12 @@ from recsys.search.live_index import LiveIndex
 from recsys.serving import openapi
 from recsys.serving.auth import Authenticator, session_secret
 from recsys.serving.dependencies import Services
-from recsys.serving.images import LiveImages
 from recsys.serving.middleware import RequestMiddleware
 from recsys.serving.page import shell
 from recsys.serving.problems import HANDLERS
 from recsys.serving.prometheus import Metrics
 from recsys.serving.routes import feedback, health, products, search, session
+from recsys.serving.thumbnails import Thumbnails
 from recsys.workspace import Workspace
 
 _MIN_GZIP_BYTES = 2000
@@ -67,7 +67,7 @@ def create_app(
         live=live,
         finder=Finder(config, live),
         store=store,
-        images=LiveImages(workspace, live, cache_bytes=settings.thumbnail_cache_mb * 1_000_000),
+        thumbnails=Thumbnails(workspace, live, cache_bytes=settings.thumbnail_cache_mb * 1_000_000),
         authenticator=Authenticator(settings, session_secret(workspace)),
         metrics=metrics,
         in_event_loop=config.index.url is None and (settings.database or "sqlite").startswith("sqlite"),

@@ -15,9 +15,9 @@ from recsys.feedback.store import FeedbackStore
 from recsys.search.finder import Finder
 from recsys.search.live_index import LiveIndex
 from recsys.serving.auth import Authenticator
-from recsys.serving.images import LiveImages
 from recsys.serving.problems import UNAVAILABLE, Problem
 from recsys.serving.prometheus import Metrics
+from recsys.serving.thumbnails import Thumbnails
 from recsys.workspace import Workspace
 
 T = TypeVar("T")
@@ -35,7 +35,7 @@ class Services:
     live: LiveIndex
     finder: Finder
     store: FeedbackStore
-    images: LiveImages
+    thumbnails: Thumbnails
     authenticator: Authenticator
     metrics: Metrics
     in_event_loop: bool

@@ -10,9 +10,9 @@ from starlette.testclient import TestClient
 from recsys.embedding import run as embedding
 from recsys.index import run as index
 from recsys.search.live_index import LiveIndex
-from recsys.search.thumbnails import WIDTHS
 from recsys.serving.app import create_app
 from recsys.serving.responses import AutocompleteResponse, FacetsResponse, ProductResponse
+from recsys.serving.thumbnails import WIDTHS
 from recsys.workspace import Workspace
 from tests.embedding.catalogs import sha, store_images, store_snapshot
 from tests.search import shops

@@ -6,7 +6,6 @@ from fastapi import Path, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from recsys.search.thumbnails import WIDTHS
 from recsys.serving.dependencies import IN_THREAD, ServicesDep, run_in_thread
 from recsys.serving.problems import NOT_FOUND, Problem
 from recsys.serving.requests import (
@@ -27,6 +26,7 @@ from recsys.serving.responses import (
     product,
 )
 from recsys.serving.routes import make_router, problems
+from recsys.serving.thumbnails import WIDTHS
 
 router = make_router("products", "read")
 
@@ -100,7 +100,7 @@ def image(
     headers = {"ETag": f'"{sha256}-{w}"', "Cache-Control": f"{visibility}, max-age=31536000, immutable"}
     if w in WIDTHS and headers["ETag"] in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
-    jpeg = services.images.get(sha256, w)
+    jpeg = services.thumbnails.get(sha256, w)
     if jpeg is None:
         raise Problem(
             NOT_FOUND,

@@ -8,7 +8,6 @@
     rank          rules, collapsed variants, diversity: plain values in, an order out
     explain       the result, with shared attributes and what rules did
     autocomplete  products by id and words, as one types
-    thumbnails    stored images at the widths that a page asks for
 
 Does not know: HTTP, where rules are kept, how anything is trained or published.
 """

@@ -319,11 +319,11 @@ class Stream:
 
             texts = dict.fromkeys(text for content in some if (text := _text(content)) is not None)
             if self._text_cache is not None:
-                for text in texts:
-                    known = self._text_cache.get(self._text_digest, text)
-                    if known is not None:
-                        features = torch.from_numpy(known)[None].to(self._device)
-                        chunk.texts[text] = Batch(features=features), 0
+                found = {text: self._text_cache.get(self._text_digest, text) for text in texts}
+                known = {text: features for text, features in found.items() if features is not None}
+                if known:
+                    cached = Batch(features=torch.from_numpy(np.stack(list(known.values()))).to(self._device))
+                    chunk.texts = {text: (cached, row) for row, text in enumerate(known)}
             new_texts = sorted((t for t in texts if t not in chunk.texts), key=len, reverse=True)
             for start in range(0, len(new_texts), self._batch_size):
                 batch = Batch(texts=new_texts[start : start + self._batch_size])

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from recsys.workspace import Workspace
 
@@ -12,7 +13,28 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 for _name in [n for n in os.environ if n.startswith("RECSYS_") and not n.startswith("RECSYS_TEST_")]:
     del os.environ[_name]  # a developer's own settings must not decide a test
 
-SHARED = Path(__file__).resolve().parents[2] / "shared"
+# A first call imports, and a busy machine is slow: neither is a fault of what is tested.
+settings.register_profile("any-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any-machine")
+
+ROOT = Path(__file__).resolve().parents[1]
+SHARED = ROOT.parent / "shared"
+
+SLOW = (
+    "tests/cli", "tests/dags", "tests/serving",
+    "tests/evaluation/test_run.py", "tests/encoder/test_towers.py",
+    "tests/feedback/test_migrate.py", "tests/feedback/test_processes.py", "tests/feedback/test_wheel.py",
+    "tests/index/test_processes.py", "tests/index/test_contract_doc.py", "tests/report/test_run.py",
+    "tests/sample_shop", "tests/training/test_data.py", "tests/training/test_judgements.py",
+    "tests/training/test_resume.py", "tests/training/test_run.py",
+)  # fmt: skip
+"""What `make test-fast` leaves out: browsers, servers, processes that are killed, training, Airflow."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.relative_to(ROOT).as_posix().startswith(SLOW):
+            item.add_marker("slow")
 
 
 @pytest.fixture

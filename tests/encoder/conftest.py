@@ -3,13 +3,9 @@
 import copy
 
 import pytest
-from hypothesis import settings
 
 from recsys.config.encoder import EncoderConfig, ImageTowerConfig
 from recsys.encoder.model import ProductEncoder, build
-
-settings.register_profile("busy", deadline=None)  # a first call imports; a busy machine is slow
-settings.load_profile("busy")
 
 SMALL = EncoderConfig(image=ImageTowerConfig(image_size=32))
 """The small CNN at 32 pixels beside the real MiniLM, frozen."""

@@ -2,28 +2,21 @@
 
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from recsys.config.base import Section
 
 
 class ApiKey(Section):
-    """One key of the HTTP API. The key itself is never kept: ``recsys key`` makes one and prints this."""
+    """One key of the HTTP API. The key itself is stored nowhere: ``recsys key`` makes one and prints this."""
 
     name: str = Field(min_length=1, max_length=80)
     """Who uses it: the author of the rules and judgements made with it."""
     role: Literal["read", "merchandise", "admin"] = "read"
-    """``read`` asks; ``merchandise`` also makes rules and judgements; ``admin`` also changes others' rules
-    and reads the whole audit trail."""
-    sha256: str
-    """SHA-256 of the key, 64 hex digits."""
-
-    @field_validator("sha256")
-    @classmethod
-    def _hex(cls, value: str) -> str:
-        if len(value) != 64 or any(c not in "0123456789abcdef" for c in value):
-            raise ValueError("sha256 is 64 lower-case hex digits, as `recsys key` prints them")
-        return value
+    """``read`` searches; ``merchandise`` also makes rules and judgements; ``admin`` also changes those of
+    others and reads the whole audit trail."""
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    """SHA-256 of the key: 64 lower-case hex digits, as ``recsys key`` prints them."""
 
 
 class SearchConfig(Section):
@@ -36,7 +29,7 @@ class SearchConfig(Section):
     hosts: tuple[str, ...] = ()
     """Names that browsers may call the service by, beside ``host`` and localhost: those of a proxy."""
     keys: tuple[ApiKey, ...] = ()
-    """Who may use the service; none at all means everybody on this machine may do everything."""
+    """Who may use the service; without keys, everybody on this machine may do everything."""
     session_hours: float = Field(default=12, gt=0, le=24 * 30)
     """Hours a person stays signed in on the page."""
     database: str | None = None
@@ -47,10 +40,10 @@ class SearchConfig(Section):
     poll_interval_s: float = Field(default=1.0, gt=0, le=60)
     """Seconds between looks at what is live; a new encoder is loaded before it is used."""
     threads: int = Field(default=8, ge=1, le=128)
-    """Requests worked on at the same time; more wait."""
+    """Requests that threads work on at the same time; more wait."""
     max_body_bytes: int = Field(default=25_000_000, ge=1000)
     """Bytes of one request's body at most, images included."""
     max_batch: int = Field(default=256, ge=1, le=10_000)
     """Product ids in one batch call at most."""
     thumbnail_cache_mb: int = Field(default=64, ge=0, le=4096)
-    """Megabytes of thumbnails kept ready."""
+    """Megabytes of thumbnails kept in memory."""

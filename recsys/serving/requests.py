@@ -81,7 +81,10 @@ ProductId = Annotated[str, StringConstraints(min_length=1, max_length=MAX_ID_LEN
 ProductIdPath = Annotated[ProductId, Path()]
 RowId = Annotated[int, Field(ge=1, le=2**31 - 1)]
 RowIdPath = Annotated[RowId, Path()]
-CollectionName = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+Collection = Annotated[
+    str,
+    Field(min_length=1, max_length=200, description="A kept collection to read instead of the live one."),
+]
 Words = Annotated[str, StringConstraints(min_length=1, max_length=MAX_TEXT, pattern=r"\S")]
 Value = Annotated[str, StringConstraints(min_length=1, max_length=MAX_VALUE_LENGTH, pattern=_NOT_BLANK)]
 Text = Annotated[str, StringConstraints(max_length=MAX_VALUE_LENGTH, pattern=r"^[^\x00]*$")]
@@ -204,8 +207,7 @@ class SearchOptions(BaseModel):
     """Return shared attributes, the rules that acted, and what would have ranked without them."""
     rules: bool = True
     """Let the active rules act."""
-    collection: CollectionName | None = None
-    """A kept collection to search instead of the live one."""
+    collection: Collection | None = None
 
     def query(self, filter: ProductFilter | None, **directions: Any) -> SearchQuery:
         """Return the query for these ``directions``; raises :class:`~recsys.errors.InputError`."""
@@ -247,7 +249,6 @@ class SearchRequest(RequestBody, SearchOptions):
     unlike: list[ProductId] = Field(default=[], max_length=MAX_EXAMPLES)
     """Product ids to be far from."""
     text: Words | None = None
-    """Words."""
     images: list[Image] = Field(default=[], max_length=MAX_IMAGES)
     """Images: base64, or data: URLs. Files can be sent as multipart/form-data instead."""
     filter: ProductFilter = _UNSENT
@@ -299,8 +300,7 @@ class AutocompleteParams(QueryParams):
 class ProductParams(QueryParams):
     """Where to look."""
 
-    collection: CollectionName | None = None
-    """A kept collection instead of the live one."""
+    collection: Collection | None = None
 
 
 class FacetsParams(QueryParams):

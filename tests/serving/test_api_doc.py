@@ -63,14 +63,14 @@ def test_python(url: str, folder: Path) -> None:
     exec(compile(code("python", url), str(PAGE), "exec"), space)
     assert len(space["similar"]["items"]) == 5
     assert space["similar"]["encoder"] == "encoders/e1"
-    assert len(space["all_of_it"]) == 11  # all of that brand but the product itself
-    assert {i["product"]["brand"] for i in space["all_of_it"]} == {"Bolt"}
+    assert len(space["others"]) == 11  # all of that brand but the product itself
+    assert {i["product"]["brand"] for i in space["others"]} == {"Bolt"}
     assert max(i["image_score"] for i in space["seen"]["items"]) > 0.999
     assert list(space["also_like"]) == ["p03", "p04"]
     assert space["batch"]["missing"] == ["gone"]
     assert len(space["kept"]) == 2
     with pytest.raises(RuntimeError, match="There is no product 'nope'"):
-        space["ask"]("GET", "/v1/products/nope")
+        space["call"]("GET", "/v1/products/nope")
     space["api"].close()
 
 
@@ -90,7 +90,7 @@ def test_javascript(url: str, folder: Path) -> None:
 def test_the_page_names_the_bounds_that_hold(shop: Shop) -> None:
     settings = shop.config.search.__class__()
     rows = dict(re.findall(r"^\| ([^|]+?) \| ([^|]+?) \|", TEXT, re.MULTILINE))
-    assert rows["products answered at once, and in all"] == f"{MAX_LIMIT}; {MAX_DEPTH:,}"
+    assert rows["products returned at once, and in all"] == f"{MAX_LIMIT}; {MAX_DEPTH:,}"
     assert rows["products liked, and disliked"] == f"{MAX_EXAMPLES} each"
     assert rows["images of a search"].startswith(f"{MAX_IMAGES}, ")
     assert rows["words of a search"] == f"{MAX_TEXT} characters"

@@ -73,7 +73,7 @@ def test_it_serves_and_ends_when_what_was_begun_is_answered(process: tuple[Any, 
         time.sleep(0.3)
         started.send_signal(signal.SIGTERM)
         time.sleep(0.7)
-        with pytest.raises(httpx.ConnectError):
+        with pytest.raises(httpx.TransportError):
             httpx.get(f"{url}/healthz")
         connection.sendall(body[5:])
         response = b""

@@ -3,7 +3,6 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Form
-from pydantic import BaseModel, ConfigDict
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
@@ -16,15 +15,6 @@ from recsys.serving.routes import make_router
 
 router = make_router("session", "read")
 pages = APIRouter(include_in_schema=False)
-
-
-class SignIn(BaseModel):
-    """The form of the sign-in page."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    key: str = ""
-    next: str = "/"
 
 
 @router.get("/v1/session", summary="Who asks")
@@ -42,14 +32,19 @@ async def sign_in_form(services: ServicesDep, next: str = "/") -> Response:
 
 
 @pages.post("/login")
-async def sign_in(request: Request, services: ServicesDep, form: Annotated[SignIn, Form()]) -> Response:
+async def sign_in(
+    request: Request,
+    services: ServicesDep,
+    key: Annotated[str, Form()] = "",
+    next: Annotated[str, Form()] = "/",
+) -> Response:
     """Sign in with a key."""
     authenticator = services.authenticator
     try:
-        value = authenticator.make_session(form.key.strip())
+        value = authenticator.make_session(key.strip())
     except Problem as problem:
-        return _form(services, form.next, wrong=problem)
-    response = RedirectResponse(_local_path(form.next), 303)
+        return _form(services, next, wrong=problem)
+    response = RedirectResponse(_local_path(next), 303)
     response.set_cookie(
         COOKIE,
         value,

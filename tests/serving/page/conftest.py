@@ -25,6 +25,7 @@ from tests.serving.page.locators import BAG, cards
 from tests.serving.servers import served
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+sync_api.expect.set_options(timeout=20_000)  # ms; a busy machine is slow, and a page that works never waits
 
 CHROMIUM = next(
     (p for n in ("chromium", "chromium-browser", "google-chrome") if (p := shutil.which(n))), None

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from pathlib import Path
 
-import lightning as L
 import pytest
 import torch
 from torch import nn
@@ -13,7 +12,6 @@ from recsys.config.training import OptimizerConfig
 from recsys.encoder.model import ProductEncoder, build
 from recsys.errors import ConfigError
 from recsys.training.weights import (
-    EmaWeights,
     eval_modules_of,
     freeze,
     parameter_groups,
@@ -96,30 +94,3 @@ def test_frozen_parts_in_bf16_give_nearly_the_same(encoder: Callable[..., Produc
     rounded.sum().backward()
     assert model.get_parameter("image_tower.model.blocks.2.0.conv_pw.weight").grad is not None
     assert all(torch.equal(saved[n], t) for n, t in model.state_dict().items())
-
-
-def test_the_average_follows_fast_at_first_and_leaves_integers_as_they_are() -> None:
-    class Tiny(L.LightningModule):
-        def __init__(self) -> None:
-            super().__init__()
-            self.layers = nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3))
-
-    module, callback, trainer = Tiny(), EmaWeights(0.9), L.Trainer(logger=False, barebones=True)
-    callback.setup(trainer, module, "fit")
-    expected: dict[str, torch.Tensor] = {}
-    for step in range(40):
-        with torch.no_grad():
-            for weight in module.parameters():
-                weight.add_(torch.randn_like(weight))
-        module.layers(torch.randn(8, 3))
-        callback._average_model.update_parameters(module)
-        live = {n: t.detach().clone() for n, t in module.state_dict().items()}
-        decay = min(0.9, (2 + step) / (11 + step)) if step else 0.0
-        expected = {n: decay * expected.get(n, t) + (1 - decay) * t for n, t in live.items()}
-    callback.on_validation_epoch_start(trainer, module)
-    floating = [n for n in live if live[n].is_floating_point()]
-    assert len(floating) == 6
-    assert all(torch.allclose(module.state_dict()[n], expected[n], atol=1e-5) for n in floating)
-    assert module.layers[1].num_batches_tracked == 40
-    callback.on_validation_epoch_end(trainer, module)
-    assert all(torch.equal(module.state_dict()[n], live[n]) for n in live)

@@ -21,7 +21,7 @@ from fastapi.security.utils import get_authorization_scheme_param
 from itsdangerous import BadSignature, URLSafeTimedSerializer
 from starlette.requests import Request
 
-from recsys.config.search import ApiKey, SearchConfig
+from recsys.config.search import SearchConfig
 from recsys.serving.problems import FORBIDDEN, UNAUTHENTICATED, Problem
 from recsys.workspace import Workspace
 
@@ -49,13 +49,9 @@ class Authenticator:
 
     def __init__(self, config: SearchConfig, secret: bytes) -> None:
         self._keys = config.keys
+        self.needs_key = bool(config.keys)
         self.session_max_age_s = int(config.session_hours * 3600)
         self._serializer = URLSafeTimedSerializer(secret, salt="session")
-
-    @property
-    def needs_key(self) -> bool:
-        """Whether anybody needs a key."""
-        return bool(self._keys)
 
     def authenticate(self, key: str | None, session: str | None) -> Identity:
         """Return who sends this key or, without a key, this session cookie; raises :class:`Problem` (401)."""
@@ -71,23 +67,19 @@ class Authenticator:
                     "The request has no key.",
                     fix="Send the header `Authorization: Bearer KEY`, or sign in at /login.",
                 ) from None
-        found = self._find(digest)
-        if found is None:
+        # Every key is compared, so that the time says nothing of which one it is.
+        found = [known for known in self._keys if hmac.compare_digest(known.sha256, digest)]
+        if not found:
             raise _unauthenticated(
                 "The key is not one of those configured.",
                 fix="Check the key; `recsys key --name NAME --role ROLE` makes another.",
             )
-        return Identity(found.name, found.role)
+        return Identity(found[0].name, found[0].role)
 
     def make_session(self, key: str) -> str:
         """Return the value of a session cookie for ``key``; raises :class:`Problem` (401)."""
         self.authenticate(key, None)
         return str(self._serializer.dumps(key_digest(key)))
-
-    def _find(self, digest: str) -> ApiKey | None:
-        """Return the key with this digest; takes as long whichever key it is."""
-        matching = [key for key in self._keys if hmac.compare_digest(key.sha256, digest)]
-        return matching[0] if matching else None
 
 
 class Authorize(SecurityBase):

@@ -1,4 +1,4 @@
-"""The OpenAPI document, and Swagger UI at ``/docs``, whose files come with the package fastapi-swagger."""
+"""The OpenAPI document, and Swagger UI at ``/docs``; its files come with the package fastapi-swagger."""
 
 import base64
 import hashlib

@@ -108,11 +108,11 @@ async def _freeze_when_loaded(live: LiveIndex) -> None:
 
 
 def require_keys(config: Config) -> None:
-    """Raise :class:`ConfigError` where anybody on the network could do everything."""
+    """Raise :class:`ConfigError` where the whole network could do everything without a key."""
     host = config.search.host
     if not config.search.keys and not is_loopback(host):
         raise ConfigError(
-            f"The service would listen on {host or 'every address'} and ask nobody for a key.",
+            f"The service would listen on {host or 'every address'} and need no key.",
             fix="Make a key with `recsys key --name shop --role read` and put what it prints into the "
             "configuration, or listen on 127.0.0.1.",
         )

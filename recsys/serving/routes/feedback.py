@@ -157,7 +157,7 @@ def restore_rule(services: ServicesDep, identity: CurrentIdentity, id: RowIdPath
 
 
 def _own_rule(services: Services, id: int, identity: Identity) -> StoredRule:
-    """Return a rule that is one's own, or anybody's for an admin; raises :class:`Problem` (403)."""
+    """Return a rule of one's own, or as an admin one of others; raises :class:`Problem` (403)."""
     rule = services.store.rule(id)
     if rule.author != identity.name and not identity.has_role("admin"):
         raise Problem(
@@ -216,7 +216,7 @@ def judge(services: ServicesDep, identity: CurrentIdentity, body: JudgementCreat
     summary="Take a judgement back",
 )
 def withdraw_judgement(services: ServicesDep, identity: CurrentIdentity, id: RowIdPath) -> Judgement:
-    """Take back what one said, or as an admin what anybody said."""
+    """Take back one's own judgement, or as an admin that of others."""
     judgement = services.store.judgement(id)
     if judgement.author != identity.name and not identity.has_role("admin"):
         raise Problem(

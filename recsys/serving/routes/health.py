@@ -5,6 +5,7 @@ from typing import Any
 
 from anyio.to_thread import current_default_thread_limiter
 from fastapi import APIRouter
+from prometheus_client import generate_latest
 from starlette.responses import PlainTextResponse, Response
 
 from recsys import index
@@ -61,7 +62,9 @@ async def metrics(services: ServicesDep) -> Response:
     """Return requests, times, what is live and how fresh it is, in Prometheus' text format."""
     threads = current_default_thread_limiter().statistics()
     services.metrics.in_threads.set(threads.borrowed_tokens + threads.tasks_waiting)
-    return Response(services.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+    return Response(
+        generate_latest(services.metrics.registry), media_type="text/plain; version=0.0.4; charset=utf-8"
+    )
 
 
 @probes.get("/healthz", response_class=PlainTextResponse, summary="The process is there")

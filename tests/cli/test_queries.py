@@ -57,7 +57,7 @@ def test_search_takes_words_an_image_or_both(cli: Cli, tmp_path: Path) -> None:
         (["similar", "p00", "--image-weight", "1.5"], 2, "--image-weight"),
         (["similar"], 2, "PRODUCT_ID"),
         (["serve", "--port", "70000"], 2, "--port"),
-        (["serve", "--host", "0.0.0.0"], 1, "ask nobody for a key"),
+        (["serve", "--host", "0.0.0.0"], 1, "need no key"),
         (["key"], 2, "--name"),
         (["key", "--name", "x", "--role", "owner"], 2, "--role"),
         (["nothing"], 2, "No such command"),

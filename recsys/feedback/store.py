@@ -13,9 +13,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import sqlalchemy as sa
+from pydantic import Field
 
 from recsys.config import Config
 from recsys.errors import ConfigError, InputError, NotFoundError
@@ -27,6 +28,8 @@ from recsys.feedback.validation import Author, Context, ProductId, Text, checked
 from recsys.workspace import Workspace
 
 FILE = "search.db"
+
+_IF_ANY = Field(exclude_if=lambda id: id is None)  # a change is of a rule or of a judgement
 
 S = TypeVar("S", StoredRule, Judgement)
 
@@ -41,8 +44,8 @@ class AuditEntry:
     action: str
     """``rule.add``, ``rule.change``, ``rule.retire``, ``rule.restore``, ``judgement.add``,
     ``judgement.change``, ``judgement.withdraw``."""
-    rule_id: int | None
-    judgement_id: int | None
+    rule_id: Annotated[int | None, _IF_ANY]
+    judgement_id: Annotated[int | None, _IF_ANY]
     before: Mapping[str, Any] | None
     """The row's values as JSON (times as ISO 8601); ``None`` if there was no row."""
     after: Mapping[str, Any] | None

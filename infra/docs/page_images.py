@@ -64,7 +64,7 @@ def _rules(page: Any) -> None:
 def _rule(page: Any) -> None:
     page.get_by_role("radio", name="Boost").check(force=True)
     page.get_by_role("radio", name="A brand").check(force=True)
-    page.get_by_role("combobox", name="What it moves: brand").fill("Velmadora")
+    page.get_by_role("combobox", name="What it moves: brand").fill("Quillane")
     page.get_by_role("button", name="A month").click()
     page.get_by_role("textbox", name="Why").fill("Their spring campaign")
     page.wait_for_selector(".preview-row img")

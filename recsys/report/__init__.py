@@ -1,17 +1,13 @@
 """The report of a night: one self-contained page, the same facts as JSON, a summary for a terminal.
 
-    run         the door: gathers, draws, writes
+    run         the stage's door: one artifact of kind ``reports``
     facts       what the night's artifacts say, as one JSON value
-    catalog     what came in, what was turned away
-    judgement   the candidates, the gate, curves
-    similar     examples: exact neighbours in the published vectors
-    plane       the catalog's vectors on a plane
-    shelf       the products that are shown: their words and thumbnails
-    words       sentences, numbers and durations for people
-    summary     the plain text
+    vectors     neighbours of a few products in the published vectors, and a map of many
+    cards       what is shown of a product: its words and a thumbnail
     charts      geometry of the charts
-    views       what the templates are given; scatter: the map among it
-    page        templates, escaping, the policy of the page
+    formatting  numbers, durations and names, as people read them
+    render      the page: templates, what they are given, its policy
+    summary     the plain text for a terminal
 
 Does not know: how any stage works.
 """

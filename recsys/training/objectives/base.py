@@ -9,8 +9,10 @@ A new kind of term is one class:
             self.t = t
 
         def forward(self, batch: EncodedBatch) -> Tensor | None:
-            vectors, _ = batch.vectors(self.config.vector)
-            return torch.pdist(vectors).square().mul(-self.t).exp().mean().log()
+            vectors, has = batch.vectors(self.config.vector)
+            if has.sum() < 2:
+                return None  # nothing to learn from
+            return torch.pdist(vectors[has]).square().mul(-self.t).exp().mean().log()
 
 and its module named in objectives/__init__.py. ``[[training.objectives]] kind = "uniformity"`` with
 ``params = {t = 2.0}`` then uses it; its keyword arguments are what ``params`` may hold. Parameters of the

@@ -67,6 +67,11 @@ class ImageTowerConfig(Section):
     projection: ProjectionConfig = ProjectionConfig()
     """From the tower's features to the shared space."""
 
+    @property
+    def is_pretrained(self) -> bool:
+        """Whether the tower's weights are pretrained rather than random."""
+        return bool(self.pretrained or self.weights or ":" in self.name)
+
     @model_validator(mode="after")
     def _complete(self) -> Self:
         if self.kind != "small" and not self.name:
@@ -104,6 +109,13 @@ class TextTowerConfig(Section):
     projection: ProjectionConfig = ProjectionConfig()
     """From the tower's features to the shared space."""
 
+    @property
+    def is_pretrained(self) -> bool:
+        """Whether the tower's weights are pretrained rather than random."""
+        return self.kind == "sentence_transformers" or bool(
+            self.pretrained or self.weights or ":" in self.name
+        )
+
     @model_validator(mode="after")
     def _complete(self) -> Self:
         if not self.name:
@@ -127,12 +139,13 @@ class EncoderConfig(Section):
     text: TextTowerConfig = TextTowerConfig()
     """The text tower."""
     text_parts: tuple[str, ...] = (
-        "{title}", "{brand}", "{product_type}", "{color} {material} {pattern}", "{description:300}",
+        "{title}", "{brand}", "{color} {material} {pattern}", "{description:300}",
     )  # fmt: skip
     """What the text tower reads of a product: parts in order, joined by a full stop. ``{column}`` or
     ``{attributes.name}`` stands for a value, ``{column:300}`` for its first 300 characters. A part whose
     values are all missing is left out. Name only what describes the product: a column that holds what you
-    evaluate against (a label, a group) would leak it."""
+    evaluate against (a label, a group, the category) would leak it, and training would learn to read it
+    off."""
     max_images: int = Field(default=8, ge=1, le=64)
     """Images of one product that are read, in feed order; their vectors are averaged."""
     logit_scale: float = Field(default=2.6593, ge=0.0, le=4.6052)

@@ -36,18 +36,13 @@ class TaskConfig(Section):
     """Which half of the product vector an ``item`` task compares; ``fused`` weights both."""
     image_weight: float | None = Field(default=None, ge=0, le=1)
     """Weight of the image in a fused task, 0 to 1; unset means ``evaluation.image_weight``."""
-    split: Literal["held_out", "all"] = "held_out"
-    """``held_out``: queries come from the pipeline's validation split (to select a candidate) and holdout (to
-    decide). ``all``: only the filters decide, for catalogs that bring their own test split as an attribute;
-    queries that were trained on are left out where the task gates, and reported where it does not."""
     queries: Filter = Field(default_factory=dict)
-    """Products that are queries, within ``split``."""
-    selection_queries: Filter | None = None
-    """With ``split = "all"``: the queries that select an interpolation; never those that decide."""
+    """Products that are queries: those of the validation role select the challenger, those of the holdout
+    decide, those of the final test are read by records alone."""
     gallery: Filter = Field(default_factory=dict)
     """Products that can be found."""
     gallery_split: Literal["all", "same"] = "all"
-    """``all``: each query is searched among all products. ``same``: among the products of its own split only,
+    """``all``: each query is searched among all products. ``same``: among the products of its own role only,
     to evaluate on classes that were never trained on."""
     relevant: tuple[str, ...] = ()
     """Columns or attributes that must all be equal for a product to be relevant."""
@@ -73,7 +68,8 @@ class TaskConfig(Section):
     breakdown_by: str | None = "product_type"
     """Column or attribute for the per-category breakdown."""
     gate: bool = False
-    """Whether the main metric takes part in the gate's decision."""
+    """Whether the main metric takes part in the gate's decision. Where the text names the label of three
+    queries in ten, a loss counts and a gain does not."""
 
     @property
     def main(self) -> str:
@@ -116,17 +112,6 @@ class TaskConfig(Section):
             raise ValueError("image_weight belongs to fused item tasks only")
         if self.collapse_item_groups and self.kind != "item":
             raise ValueError("collapse_item_groups belongs to item tasks")
-        if self.gallery_split == "same" and self.split == "all":
-            raise ValueError('gallery_split = "same" goes with split = "held_out"')
-        if self.selection_queries is not None and self.split != "all":
-            raise ValueError('selection_queries goes with split = "all"; held_out selects on validation')
-        if self.gate and self.split == "all" and self.selection_queries is None:
-            raise ValueError(
-                "a gating task needs selection_queries apart from its queries: the best of several "
-                "candidates looks better than it is on the queries that selected it"
-            )
-        if self.selection_queries is not None and self.selection_queries == self.queries:
-            raise ValueError("selection_queries must differ from queries")
         return self
 
 
@@ -134,13 +119,14 @@ class GateConfig(Section):
     """When a challenger takes over."""
 
     tolerance: float = Field(default=0.005, ge=0, le=0.2)
-    """Loss of the gate score, absolute (0 to 1 scale), that counts as none; the whole confidence interval
-    must lie above minus this. 0.002 to 0.02 is sensible."""
-    margin: float = Field(default=0.05, ge=0, le=0.5)
-    """Loss tolerated within one gating task or one large category, absolute: 0.03 to 0.1 is sensible. A loss
-    counts there once its interval lies below 0 and reaches beyond this."""
-    min_category_queries: int = Field(default=100, ge=2)
-    """Queries from which a category is large enough to be compared by itself."""
+    """Loss within one gating task, absolute (0 to 1 scale), that counts as none; where one standard error of
+    the difference is larger, that is the limit. So words cannot pay for images beyond it."""
+    margin: float = Field(default=0.035, ge=0, le=0.5)
+    """Loss tolerated within one category of a task, absolute: 0.03 to 0.1 is sensible. Where the estimate is
+    a loss, one beyond this must be ruled out with 80% certainty."""
+    anchor_days: float = Field(default=30, gt=0)
+    """Losses of tasks and categories add up over this many days: the challenger is also compared with the
+    encoder in service then, unless a later one lost nothing against it."""
     min_queries: int = Field(default=30, ge=1)
     """With fewer holdout queries than this in any gating task nothing is concluded, and nothing changes."""
     min_components: int = Field(default=20, ge=2)
@@ -149,7 +135,8 @@ class GateConfig(Section):
     """Judgements take part in the decision from this many held-out products that have some, in at least
     ``min_components`` groups; with fewer they are only shown. 20 to 50 is sensible."""
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
-    """Coverage of every interval."""
+    """Coverage of the intervals shown, and of the gain's when a holdout is asked for the first time; the n-th
+    time it is 1 - (1 - confidence) / n."""
     resamples: int = Field(default=2000, ge=200, le=100_000)
     """Bootstrap resamples."""
     refresh_after_days: float | None = Field(default=30, gt=0)
@@ -161,11 +148,13 @@ class EvaluationConfig(Section):
     """How candidate encoders are evaluated."""
 
     tasks: tuple[TaskConfig, ...] = ()
-    """Retrieval tasks; none means the three defaults (variants, category, text to image)."""
+    """Retrieval tasks; none means the defaults: variants and category, each by image, by text and by both,
+    and text to image."""
     image_weight: float = Field(default=0.5, ge=0, le=1)
     """Weight of the image in fused tasks and examples, 0 to 1."""
     wise_ft_alphas: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.25, 0.5, 0.75)
-    """WiSE-FT interpolations between the base (0) and the fine-tuned encoder (1)."""
+    """WiSE-FT interpolations between the base (0) and the fine-tuned encoder (1); none where a tower is
+    trained from random weights, because a base of noise is nothing to go back to."""
     gate: GateConfig = GateConfig()
     """When a challenger takes over."""
     max_queries: int = Field(default=5_000, ge=10)

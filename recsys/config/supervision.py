@@ -8,12 +8,21 @@ from recsys.config.base import Section
 
 
 class SplitConfig(Section):
-    """Which products are trained on, which choose the best epoch, which only evaluation sees."""
+    """Which products are trained on, which choose the epoch and the challenger, on which the gate decides,
+    and which are the final test, that nothing but a benchmark record reads."""
 
     validation_share: float = Field(default=0.1, ge=0, le=0.5)
-    """Share of components that choose the best epoch; 0.05 to 0.15 is usual."""
+    """Share of components that choose the best epoch and the challenger; 0.05 to 0.15 is usual."""
     holdout_share: float = Field(default=0.1, ge=0, le=0.5)
-    """Share of components that only evaluation sees; 0.1 to 0.2 is usual."""
+    """Share of components that the gate decides on; 0.1 to 0.2 is usual."""
+    test_share: float = Field(default=0.1, ge=0, le=0.5)
+    """Share of components that are the final test."""
+    fold: int = Field(default=0, ge=0, lt=10)
+    """Turns all roles but the final test by this many tenths: with shares of 0.1, every component outside
+    the final test is held out in about one fold of ten. For cross-validation."""
+    classes: tuple[str, ...] = ()
+    """Columns whose combined value is never divided, such as ``["product_type"]``: validation, holdout and
+    final test are then of classes that were never trained on."""
     phash_distance: int = Field(default=4, ge=-1, le=8)
     """Images whose 64-bit perceptual hashes differ in at most this many bits may be near-duplicates; -1: only
     byte-equal sources count as the same image."""
@@ -27,28 +36,30 @@ class SplitConfig(Section):
     max_component: int = Field(default=100, ge=2)
     """Near-duplicate images never join products into a component of more products than this."""
     column: str | None = None
-    """Column or attribute whose value names the split; unset: by hash of the component."""
+    """Column or attribute whose value names the role; unset: by hash of the component."""
     train: tuple[str, ...] = ()
     """Values of ``column`` that are trained on."""
     validation: tuple[str, ...] = ()
-    """Values of ``column`` that choose the best epoch; empty: ``validation_share`` of the training
-    components does (see ``validation_by``)."""
+    """Values of ``column`` that validate; empty: ``validation_share`` of the training components do."""
     holdout: tuple[str, ...] = ()
-    """Values of ``column`` that are held out. Values in no list are not used at all."""
-    validation_by: tuple[str, ...] = ()
-    """Columns whose combined value is drawn whole when ``validation_share`` is taken out of the training
-    products: set it to the class columns to validate on classes that were never trained on."""
+    """Values of ``column`` that the gate decides on; empty: ``holdout_share`` of the training components."""
+    test: tuple[str, ...] = ()
+    """Values of ``column`` that are the final test: a catalog's own test split belongs here. Empty:
+    ``test_share`` of the training components. Values in no list are not used at all."""
 
     @model_validator(mode="after")
     def _values(self) -> Self:
-        if self.column is None and (self.train or self.validation or self.holdout):
-            raise ValueError("train, validation and holdout list values of `column`; set `column` too")
+        if self.column is None and (self.train or self.validation or self.holdout or self.test):
+            raise ValueError("train, validation, holdout and test list values of `column`; set `column` too")
         if self.column is not None and not self.train:
             raise ValueError(f"no value of {self.column!r} is trained on; list at least one in `train`")
-        listed = [*self.train, *self.validation, *self.holdout]
+        listed = [*self.train, *self.validation, *self.holdout, *self.test]
         twice = sorted({value for value in listed if listed.count(value) > 1})
         if twice:
-            raise ValueError(f"{twice} stand in two lists; a value belongs to one split")
+            raise ValueError(f"{twice} stand in two lists; a value belongs to one role")
+        shares = self.validation_share + self.holdout_share + self.test_share
+        if shares >= 1:
+            raise ValueError(f"the shares add up to {shares:g}; leave some components to train on")
         return self
 
 

@@ -47,7 +47,7 @@ from recsys.workspace.snapshot import Snapshot
 logger = logging.getLogger(__name__)
 
 KIND = "encoders"
-CHAMPION, BASE, TUNED = "champion", "base", "tuned"
+CHAMPION, BASE, ANCHOR, TUNED = "champion", "base", "anchor", "tuned"
 
 _INTERPOLATION_VERSION = 1
 _DONE = "done.json"
@@ -59,7 +59,7 @@ class Candidate:
     """One encoder that may serve."""
 
     name: str
-    """``champion``, ``base``, ``tuned`` or ``wise-<alpha>``."""
+    """``champion``, ``base``, ``anchor``, ``tuned`` or ``wise-<alpha>``."""
     title: str
     ref: str
     """``encoders/<id>``; an interpolation's artifact exists only once it is saved."""
@@ -69,8 +69,12 @@ class Candidate:
     """Refs of base and fine-tuned encoder, for an interpolation."""
 
 
-def candidates_of(challenger: Manifest, champion_ref: str | None, alphas: Sequence[float]) -> list[Candidate]:
+def candidates_of(
+    challenger: Manifest, champion_ref: str | None, alphas: Sequence[float], anchor_ref: str | None = None
+) -> list[Candidate]:
     """Return the candidates of a night, simplest first after the champion; none is listed twice.
+
+    The anchor, the encoder that losses add up against, cannot win.
 
     Raises :class:`ArtifactError` where the challenger does not name its base and its split.
     """
@@ -82,6 +86,8 @@ def candidates_of(challenger: Manifest, champion_ref: str | None, alphas: Sequen
     base = challenger.inputs["base"]
     found = [Candidate(name=CHAMPION, title="In service", ref=champion_ref)] if champion_ref else []
     found.append(Candidate(name=BASE, title="Zero-shot base", ref=base))
+    if anchor_ref:
+        found.append(Candidate(name=ANCHOR, title="In service a while ago", ref=anchor_ref))
     for alpha in alphas:
         parts = {"base": base, "tuned": challenger.ref, "alpha": alpha, "code": _INTERPOLATION_VERSION}
         found.append(

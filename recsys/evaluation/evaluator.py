@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 
 from recsys.config import Config
 from recsys.errors import RecsysError
+from recsys.evaluation.baselines import Baselines
 from recsys.evaluation.candidates import Candidate, Embedder
 from recsys.evaluation.products import Products
 from recsys.evaluation.scores import PoolVectors, TaskResult, score_task
-from recsys.evaluation.tasks import TaskPlan, plan_tasks, prepare
+from recsys.evaluation.tasks import NIGHTLY_ROLES, TaskPlan, plan_tasks, prepare
 from recsys.workspace import Workspace, judgements
-from recsys.workspace.splits import HOLDOUT, VALIDATION
+from recsys.workspace.snapshot import Snapshot
+from recsys.workspace.splits import VALIDATION
 
 logger = logging.getLogger(__name__)
 
@@ -36,10 +38,9 @@ class Evaluation:
     """Candidate → why it has no embeddings."""
     durations_s: Mapping[str, float]
     """Candidate → how long embedding took."""
-    validation: list[TaskResult]
-    """Gating tasks, main metric only, on the validation queries."""
-    holdout: list[TaskResult]
-    """Every task on the holdout queries."""
+    results: Mapping[str, list[TaskResult]]
+    """Role → every task on its queries; on validation only gating tasks and their main metrics."""
+    baselines: Baselines
 
     @property
     def errors(self) -> dict[str, str]:
@@ -53,16 +54,28 @@ class Evaluation:
 class Evaluator:
     """Evaluates candidates on the tasks of one snapshot and its split."""
 
-    def __init__(self, config: Config, workspace: Workspace, inputs: Mapping[str, str], folder: Path) -> None:
+    def __init__(
+        self,
+        config: Config,
+        workspace: Workspace,
+        inputs: Mapping[str, str],
+        folder: Path,
+        *,
+        roles: Sequence[str] = NIGHTLY_ROLES,
+    ) -> None:
         """Plan the tasks; ``inputs`` name ``snapshot``, ``splits`` and, if there are any, ``judgements``.
 
-        Embeddings are kept in ``folder``, so that a later run goes on where this one was killed.
+        Queries are of ``roles``: those of a night, or the final test. Embeddings are kept in ``folder``, so
+        that a later run goes on where this one was killed.
         """
-        self._config = config
+        self._config, self._roles = config, roles
         self._products = Products.open(workspace, inputs["snapshot"], inputs["splits"])
         pairs = inputs.get("judgements")
         self._plan = plan_tasks(
-            config.evaluation, self._products, judgements.path_of(workspace, pairs) if pairs else None
+            config.evaluation, self._products, judgements.path_of(workspace, pairs) if pairs else None, roles
+        )
+        self._baselines = Baselines(
+            Snapshot.open(workspace, inputs["snapshot"]), config.encoder, self._plan.pool
         )
         self._embedder = Embedder(workspace, inputs["snapshot"], self._plan.pool, folder, config.embedding)
 
@@ -91,19 +104,17 @@ class Evaluator:
             pools=pools,
             failures=failures,
             durations_s=durations,
-            validation=self._score(pools, VALIDATION, gating_only=True),
-            holdout=self._score(pools, HOLDOUT),
+            results={role: self._score(pools, role) for role in self._roles},
+            baselines=self._baselines,
         )
 
-    def _score(
-        self, pools: Mapping[str, PoolVectors], split: str, *, gating_only: bool = False
-    ) -> list[TaskResult]:
-        """Return the result of every task on ``split``; with ``gating_only`` main metrics alone."""
+    def _score(self, pools: Mapping[str, PoolVectors], split: str) -> list[TaskResult]:
+        """Return the result of every task on ``split``; on validation of gating ones, main metrics alone."""
         has_image = self._everywhere([pool.vectors.has_image for pool in pools.values()])
         has_text = self._everywhere([pool.vectors.has_text for pool in pools.values()])
         results = []
         for task in self._plan.tasks:
-            if gating_only:
+            if split == VALIDATION:
                 if not task.config.gate:
                     continue
                 main_only = {"metrics": (task.config.main,), "main_metric": None}
@@ -112,7 +123,10 @@ class Evaluator:
                 task, split, self._products,
                 has_image=has_image, has_text=has_text, resolve=self._config.resolve,
             )  # fmt: skip
-            result = score_task(prepared, self._products, pools, self._config.evaluation.image_weight)
+            result = score_task(
+                prepared, self._products, pools, self._config.evaluation.image_weight,
+                label_in_text=self._baselines.label_in_text(task.config, self._products, prepared.queries),
+            )  # fmt: skip
             results.append(result)
             logger.info(
                 "task %s on %s: %d queries, %d to find, mean %s %s",

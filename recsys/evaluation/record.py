@@ -1,7 +1,8 @@
 """Builds the record of a night's evaluation; its shape is documented in ``recsys.workspace.evaluations``."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -9,19 +10,25 @@ import numpy as np
 from recsys.config import Config
 from recsys.evaluation import examples
 from recsys.evaluation.evaluator import Evaluation
-from recsys.evaluation.gate import Decision, gate_scores
-from recsys.evaluation.scores import TaskResult, by_category, intervals, weight_of
+from recsys.evaluation.gate import Decision, task_weights
+from recsys.evaluation.scores import PerQueryScores, TaskResult, by_category, intervals, weight_of
 from recsys.metrics.bootstrap import Interval
+from recsys.metrics.clusters import clustered_mean
+from recsys.workspace.splits import HOLDOUT
+
+_WIDTH = 1.96
 
 
 def record_of(
-    config: Config, inputs: Mapping[str, str], evaluation: Evaluation, decision: Decision
+    config: Config,
+    inputs: Mapping[str, str],
+    evaluation: Evaluation,
+    decision: Decision,
+    times_asked: int,
 ) -> dict[str, Any]:
-    """Return the whole record."""
-    gating = [r for r in evaluation.holdout if r.name in decision.gating]
-    scores = gate_scores(
-        [r.main_scores() for r in gating], list(evaluation.pools), config.evaluation.gate, config.seed
-    )
+    """Return the whole record; the holdout decided ``times_asked`` times before."""
+    gating = [r for r in evaluation.results[HOLDOUT] if r.name in decision.gating]
+    scores = _gate_scores([r.main_scores() for r in gating], evaluation.pools)
     chosen = next(c for c in evaluation.candidates if c.name == decision.chosen)
     return {
         "snapshot": inputs["snapshot"],
@@ -36,16 +43,10 @@ def record_of(
         "notes": [*evaluation.plan.notes, *decision.notes],
         "gate": {
             "tasks": decision.gating,
+            "times_asked": times_asked,
+            "power": decision.result.power and asdict(decision.result.power),
             "checks": [
-                {
-                    "name": c.name,
-                    "kind": c.kind,
-                    "num_queries": c.num_queries,
-                    **_interval("difference", c.difference),
-                    "limit": c.limit,
-                    "passed": c.passed,
-                }
-                for c in decision.checks
+                {**asdict(c), **_interval("difference", c.difference)} for c in decision.result.checks
             ],
         },
         "candidates": [
@@ -61,14 +62,36 @@ def record_of(
             }
             for c in evaluation.candidates
         ],
-        "tasks": [_task(r, config, decision.reference, gates=r in gating) for r in evaluation.holdout],
+        "tasks": [
+            _task(r, config, evaluation, decision, gates=r in gating) for r in evaluation.results[HOLDOUT]
+        ],
         "examples": _examples(config, evaluation, decision),
     }
 
 
-def _task(result: TaskResult, config: Config, reference: str, *, gates: bool) -> dict[str, Any]:
-    gate, task = config.evaluation.gate, result.task
+def _gate_scores(tasks: list[PerQueryScores], candidates: Iterable[str]) -> dict[str, Interval]:
+    """Return candidate → gate score with its 95% interval; empty where a task has no queries."""
+    counted = [(t, w) for t, w in zip(tasks, task_weights(tasks), strict=True) if w > 0]
+    if not counted or not all(len(t.components) for t in tasks):
+        return {}
+    found = {}
+    for name in candidates:
+        value, error = clustered_mean(
+            [t.values[name] for t, _ in counted],
+            [t.components for t, _ in counted],
+            np.array([w for _, w in counted]),
+        )
+        found[name] = Interval(value, value - _WIDTH * error, value + _WIDTH * error)
+    return found
+
+
+def _task(
+    result: TaskResult, config: Config, evaluation: Evaluation, decision: Decision, *, gates: bool
+) -> dict[str, Any]:
+    gate, task, reference = config.evaluation.gate, result.task, decision.reference
     scores = intervals(result.values, result.components, gate, config.seed)
+    cheap = evaluation.baselines.scores(task, evaluation.pools.get(decision.chosen))
+    baselines = intervals(cheap, result.components, gate, config.seed)
     base = result.values.get(reference)
     gains = {
         candidate: {name: value - base[name] for name, value in values.items()}
@@ -95,6 +118,9 @@ def _task(result: TaskResult, config: Config, reference: str, *, gates: bool) ->
         "differences": {
             c: {m: _interval("difference", i) for m, i in v.items()} for c, v in differences.items()
         },
+        "label_in_text": result.label_in_text,
+        "only_guards": result.only_guards,
+        "baselines": {name: _interval("value", v[task.config.main]) for name, v in baselines.items()},
         "categories": by_category(result),
     }
 
@@ -102,7 +128,7 @@ def _task(result: TaskResult, config: Config, reference: str, *, gates: bool) ->
 def _examples(config: Config, evaluation: Evaluation, decision: Decision) -> list[dict[str, Any]]:
     """Return examples from the queries of the first item task, gating ones first."""
     settings, pools, products = config.evaluation, evaluation.pools, evaluation.products
-    shown = [r for r in evaluation.holdout if r.task.config.kind == "item" and len(r.task.queries)]
+    shown = [r for r in evaluation.results[HOLDOUT] if r.task.config.kind == "item" and len(r.task.queries)]
     sides = {
         side: name
         for side, name in (("reference", decision.reference), ("challenger", decision.challenger))

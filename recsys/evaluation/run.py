@@ -7,6 +7,7 @@ artifact of kind ``evaluations``.
 import logging
 import time
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,11 @@ from recsys.evaluation.record import record_of
 from recsys.workspace import Manifest, Workspace, content_id, judgements
 from recsys.workspace.evaluations import KIND, write_evaluation
 from recsys.workspace.pairs import digest
+from recsys.workspace.splits import HOLDOUT, VALIDATION
 
 logger = logging.getLogger(__name__)
 
-_CODE = 3
+_CODE = 4
 """Part of the id: raise it when the same inputs would give another record."""
 
 
@@ -37,18 +39,28 @@ def run(
 
     Of the judgements ``judgements_ref``, those of a held-out product are one more task.
     ``info`` has ``chosen`` (ref of the encoder that serves from now on), ``decision``, ``reasons``,
-    ``reference``, ``challenger``, ``gate_scores``, ``scores``, ``notes`` and ``duration_s``. A chosen
-    interpolation is saved as an artifact first. Without a champion the best candidate enters service, at
-    the least the base. Idempotent; after a kill it goes on with the candidates that are not yet embedded.
+    ``reference``, ``challenger``, ``gate_scores``, ``scores``, ``notes``, ``times_asked`` (how often the
+    holdout decided, tonight included), ``anchor`` (what losses add up against from now on: ``ref`` and
+    ``since``, or null) and ``duration_s``. A chosen interpolation is saved as an artifact first. Without a
+    champion the best candidate enters service, at the least the base. Idempotent; after a kill it goes on
+    with the candidates that are not yet embedded.
     """
     started = time.monotonic()
     challenger = workspace.get(challenger_ref)
-    candidates = candidates_of(challenger, champion_ref, config.evaluation.wise_ft_alphas)
     inputs = {"snapshot": snapshot_ref, "challenger": challenger_ref}
     inputs |= {role: challenger.inputs[role] for role in ("base", "splits")}
     inputs |= {"champion": champion_ref} if champion_ref else {}
     judgements_ref = judgements.nonempty(workspace, judgements_ref)
     inputs |= {"judgements": judgements_ref} if judgements_ref else {}
+    previous = _previous(workspace, champion_ref, challenger)
+    times_asked = previous.info["times_asked"] if previous else 0
+    inputs |= {"previous": previous.ref} if previous else {}
+    night = datetime.fromisoformat(workspace.get(snapshot_ref).created_at)
+    anchor = _anchor(workspace, previous, night, config.evaluation.gate.anchor_days)
+    towers = (config.encoder.image, config.encoder.text)
+    random = any(not (tower.is_pretrained or tower.frozen) for tower in towers)
+    alphas = () if random else config.evaluation.wise_ft_alphas  # there is nothing to go back to
+    candidates = candidates_of(challenger, champion_ref, alphas, anchor["ref"] if anchor else None)
     id = _id(config, inputs)
     existing = workspace.find(KIND, id)
     if existing is not None:
@@ -56,14 +68,15 @@ def run(
         return existing
     evaluation = Evaluator(config, workspace, inputs, workspace.scratch(KIND, id)).evaluate(candidates)
     decision = decide(
-        config, candidates, evaluation.errors, evaluation.validation, evaluation.holdout,
+        config, candidates, evaluation.errors, evaluation.results[VALIDATION], evaluation.results[HOLDOUT],
         {c.name: reason_to_change(config, workspace, snapshot_ref, champion_ref, c) for c in candidates},
+        times_asked=times_asked,
     )  # fmt: skip
     if decision.reference in evaluation.failures and not champion_ref:
         raise evaluation.failures[decision.reference]
     if decision.action == "promote":
         save(workspace, next(c for c in candidates if c.name == decision.chosen), inputs["splits"])
-    record = record_of(config, inputs, evaluation, decision)
+    record = record_of(config, inputs, evaluation, decision, times_asked)
     with workspace.create(KIND, id, inputs=inputs) as draft:
         write_evaluation(draft.path, record)
         draft.info |= {
@@ -72,10 +85,38 @@ def run(
         draft.info["chosen"] = record["chosen"]["ref"]
         draft.info["gate_scores"] = {c["name"]: c["gate_score"] for c in record["candidates"]}
         draft.info["scores"] = _main_scores(record)
+        draft.info["times_asked"] = times_asked + 1
+        if decision.action == "promote":
+            before = {"ref": champion_ref, "since": night.isoformat()} if champion_ref else None
+            anchor = None if decision.result.no_loss_to_anchor else anchor or before
+        draft.info["anchor"] = anchor
         draft.info["duration_s"] = time.monotonic() - started
     workspace.drop_scratch(KIND, id)
     logger.info("%s %s: %s", decision.action, record["chosen"]["ref"], decision.reasons[0])
     return draft.committed()
+
+
+def _previous(workspace: Workspace, champion_ref: str | None, challenger: Manifest) -> Manifest | None:
+    """Return the evaluation that last left the champion in service, before the challenger was trained."""
+    found = [
+        evaluation
+        for evaluation in workspace.list(KIND)
+        if evaluation.info["chosen"] == champion_ref
+        and evaluation.created_at < challenger.created_at
+        and "times_asked" in evaluation.info  # older ones did not count
+    ]
+    return found[-1] if found else None
+
+
+def _anchor(
+    workspace: Workspace, previous: Manifest | None, night: datetime, days: float
+) -> dict[str, Any] | None:
+    """Return what losses add up against, ``ref`` and ``since``; ``None``: the champion itself."""
+    anchor: dict[str, Any] | None = previous.info["anchor"] if previous else None
+    if anchor is None or workspace.find(*anchor["ref"].split("/", 1)) is None:
+        return None
+    is_recent = night - datetime.fromisoformat(anchor["since"]) <= timedelta(days=days)
+    return anchor if is_recent else None
 
 
 def _id(config: Config, inputs: Mapping[str, str]) -> str:

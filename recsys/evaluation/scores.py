@@ -22,6 +22,9 @@ from recsys.workspace.embeddings import Vectors
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 
+GIVEN_AWAY = 0.3
+"""From this share of queries whose text names their label, a task only guards."""
+
 MetricValues = dict[str, Float64]
 """Metric → value per query ``[Q]``."""
 
@@ -34,19 +37,18 @@ class PoolVectors:
     """``[P]``, ascending."""
     vectors: Vectors
 
-    def image(self, positions: Positions) -> Float32:
+    def image(self, positions: Positions) -> Any:
         """Return image vectors of products of the pool, ``[len(positions), D]``."""
         return self._rows(self.vectors.image, positions)
 
-    def text(self, positions: Positions) -> Float32:
+    def text(self, positions: Positions) -> Any:
         """Return text vectors of products of the pool, ``[len(positions), D]``."""
         return self._rows(self.vectors.text, positions)
 
-    def _rows(self, vectors: Float32, positions: Positions) -> Float32:
+    def _rows(self, vectors: Any, positions: Positions) -> Any:
         if np.array_equal(positions, self.positions):
             return vectors
-        rows: Float32 = vectors[np.searchsorted(self.positions, positions)]
-        return rows
+        return vectors[np.searchsorted(self.positions, positions)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,10 +60,14 @@ class PerQueryScores:
     """Candidate → main metric per query ``[Q]``, in 0 to 1."""
     components: Ints
     """Component of each query ``[Q]``, as codes common to all tasks."""
+    products: Ints
+    """Each query's product ``[Q]``, as codes common to all tasks."""
     categories: Sequence[str | None] = ()
     """Category of each query ``[Q]``, or empty."""
     is_judgements: bool = False
     """Whether it is people's judgements: few at first, and a gain on them is reason enough to change."""
+    only_guards: bool = False
+    """Whether the text gives the label away: a loss counts, a gain says nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +81,13 @@ class TaskResult:
     """Component of each query ``[Q]``."""
     categories: list[str | None]
     """Category of each query ``[Q]``."""
+    label_in_text: float | None = None
+    """Share of the queries whose text names their label; ``None`` where the task compares no texts."""
+
+    @property
+    def only_guards(self) -> bool:
+        """Whether the text gives the label away too often for a gain to say anything."""
+        return (self.label_in_text or 0.0) >= GIVEN_AWAY
 
     @property
     def name(self) -> str:
@@ -88,17 +101,24 @@ class TaskResult:
             task=self.name,
             values={candidate: values[main] for candidate, values in self.values.items()},
             components=self.components,
+            products=self.task.queries,
             categories=self.categories,
             is_judgements=self.task.is_judgements,
+            only_guards=self.only_guards,
         )
 
 
 def score_task(
-    task: PreparedTask, products: Products, pools: Mapping[str, PoolVectors], image_weight: float
+    task: PreparedTask,
+    products: Products,
+    pools: Mapping[str, PoolVectors],
+    image_weight: float,
+    *,
+    label_in_text: float | None = None,
 ) -> TaskResult:
     """Return every metric of ``task`` for every query under every candidate of ``pools``.
 
-    ``image_weight`` is the weight of a fused task that sets none.
+    ``image_weight`` is the weight of a fused task that sets none; ``label_in_text`` goes into the result.
     """
     by = task.config.breakdown_by
     columns = products.values(by) if by is not None and products.has(by) else [None] * len(products)
@@ -107,6 +127,7 @@ def score_task(
         values={name: score_queries(task, pool, image_weight) for name, pool in pools.items()},
         components=products.components[task.queries],
         categories=[columns[p] for p in task.queries],
+        label_in_text=label_in_text,
     )
 
 

@@ -23,9 +23,10 @@ from recsys.evaluation.products import Positions, Products, sample
 from recsys.evaluation.relevance import Bools, Relevance, ground_truth
 from recsys.metrics.retrieval import Counts, required_depths
 from recsys.workspace.pairs import read_pairs
-from recsys.workspace.splits import HOLDOUT, TRAIN, VALIDATION
+from recsys.workspace.splits import HOLDOUT, TEST, VALIDATION
 
-SPLITS = (VALIDATION, HOLDOUT)
+NIGHTLY_ROLES = (VALIDATION, HOLDOUT)
+"""The roles whose products a night queries: all but training and the final test."""
 JUDGEMENTS_TITLE = "Merchandisers' judgements"
 _JUDGEMENTS_METRICS = ("agreement@10", "agreement@5", "agreement@24")
 _JUDGEMENTS_NAMES = ("judgements", "judgements_of_people")
@@ -37,9 +38,9 @@ class Task:
 
     config: TaskConfig
     queries: dict[str, Positions]
-    """Split (``validation``, ``holdout``) → query products ``[Q]``, ascending."""
+    """Role (``validation``, ``holdout``, ``test``) → query products ``[Q]``, ascending."""
     galleries: dict[str, Positions]
-    """Split → gallery products ``[G]``, ascending."""
+    """Role → gallery products ``[G]``, ascending."""
     is_judgements: bool = False
     """Whether it is made of people's judgements and not configured."""
     required: Positions = field(default_factory=lambda: np.empty(0, np.int64))
@@ -57,18 +58,23 @@ class TaskPlan:
     """What was sampled or left out, for the report."""
 
 
-def plan_tasks(config: EvaluationConfig, products: Products, judgements: Path | None = None) -> TaskPlan:
+def plan_tasks(
+    config: EvaluationConfig,
+    products: Products,
+    judgements: Path | None = None,
+    roles: Sequence[str] = NIGHTLY_ROLES,
+) -> TaskPlan:
     """Resolve the configured tasks, or the defaults, to products of the snapshot.
 
-    The pairs of the file ``judgements`` make one more task. Raises :class:`ConfigError` where a task names
-    a column that the catalog does not have.
+    Queries are of the ``roles``. The pairs of the file ``judgements`` make one more task. Raises
+    :class:`ConfigError` where a task names a column that the catalog does not have.
     """
     configs, notes = (list(config.tasks), list[str]()) if config.tasks else default_tasks(products)
     tasks = []
     for task in configs:
         _check_names(task, products)
         queries, galleries = {}, {}
-        for split in SPLITS:
+        for split in roles:
             queries[split], more = _queries(task, products, split, config.max_queries)
             notes += more
             galleries[split] = np.flatnonzero(_gallery(task, products, split))
@@ -95,26 +101,20 @@ def plan_tasks(config: EvaluationConfig, products: Products, judgements: Path | 
 
 
 def default_tasks(products: Products) -> tuple[list[TaskConfig], list[str]]:
-    """Return those of the three default tasks that the catalog has columns for, and notes on the others."""
+    """Return the default tasks that the catalog has columns for, and notes on the others.
+
+    One for each way to ask: by image, by text and by both, for variants and for the category; and words for
+    images.
+    """
     tasks, notes = [], []
     if products.has("item_group_id"):
-        tasks.append(
-            TaskConfig(
-                name="variants", title="A product finds its variants", relevant=("item_group_id",),
-                metrics=("map@r", "r_precision", "precision@1", "recall@5", "recall@10", "ndcg@10"),
-                gate=True,
-            )
-        )  # fmt: skip
+        metrics = ("map@r", "r_precision", "precision@1", "recall@5", "recall@10", "ndcg@10")
+        tasks += _by_each("variants", "finds its variants", "item_group_id", metrics)
     else:
         notes.append("No product has an item group, so there is no task of variants.")
     if products.has("product_type"):
-        tasks.append(
-            TaskConfig(
-                name="category", title="A product finds products of its type", relevant=("product_type",),
-                metrics=("map@r", "r_precision", "precision@1", "hit@5", "precision@10", "ndcg@10"),
-                gate=True,
-            )
-        )  # fmt: skip
+        metrics = ("map@r", "r_precision", "precision@1", "hit@5", "precision@10", "ndcg@10")
+        tasks += _by_each("category", "finds products of its type", "product_type", metrics)
     else:
         notes.append("No product has a product_type, so there is no task of categories.")
     tasks.append(
@@ -127,6 +127,18 @@ def default_tasks(products: Products) -> tuple[list[TaskConfig], list[str]]:
     return tasks, notes
 
 
+def _by_each(name: str, finds: str, column: str, metrics: tuple[str, ...]) -> list[TaskConfig]:
+    """Return the task of ``column`` by both halves of a product together, by image and by text."""
+    common = TaskConfig(name=name, title=f"A product {finds}", relevant=(column,), metrics=metrics, gate=True)
+    alone = [
+        common.model_copy(
+            update={"name": f"{name}_{half}", "title": f"A product's {half} {finds}", "modality": half}
+        )
+        for half in ("image", "text")
+    ]
+    return [common, *alone]
+
+
 def judgements_task(
     pairs: Path, products: Products, *, taken: Collection[str], max_queries: int
 ) -> tuple[Task | None, list[str]]:
@@ -134,13 +146,15 @@ def judgements_task(
 
     A pair with a holdout product decides, and its holdout products are the queries. One with a validation
     product and no holdout product selects; holdout products are not in that gallery, so no judgement does
-    both. Pairs of two training products belong to training. ``taken`` are the names of the other tasks.
+    both. Pairs of two training products belong to training, those with a product of the final test to it.
+    ``taken`` are the names of the other tasks.
     """
     row = {id: i for i, id in enumerate(products.ids)}
     judged = list(read_pairs(pairs))
     ends = [(row[p.left_id], row[p.right_id]) for p in judged if p.left_id in row and p.right_id in row]
     known = np.array(ends, np.int64).reshape(-1, 2)  # [M, 2]
     in_holdout, in_validation = products.in_split(HOLDOUT), products.in_split(VALIDATION)
+    known = known[~products.in_split(TEST)[known].any(axis=1)]
     decides = in_holdout[known].any(axis=1)
     selects = in_validation[known].any(axis=1) & ~decides
     if not decides.any():
@@ -166,7 +180,7 @@ def judgements_task(
 
 
 def _check_names(task: TaskConfig, products: Products) -> None:
-    filters = [*task.queries, *(task.selection_queries or {}), *task.gallery]
+    filters = [*task.queries, *task.gallery]
     graded = [name for g in task.grades for name in g.relevant]
     by = [task.breakdown_by] if task.breakdown_by and "breakdown_by" in task.model_fields_set else []
     for name in [*filters, *task.relevant, *task.linked, *graded, *by]:
@@ -181,16 +195,7 @@ def _queries(
 ) -> tuple[Positions, list[str]]:
     """Return the queries of one split, and notes on what was left out."""
     notes = []
-    if task.split == "held_out":
-        chosen = products.in_split(split) & products.matching(task.queries)
-    else:
-        wanted = task.queries if split == HOLDOUT else task.selection_queries
-        chosen = products.matching(wanted) if wanted is not None else np.zeros(len(products), np.bool_)
-        trained = chosen & products.in_split(TRAIN)
-        if trained.any():
-            action = "left out" if task.gate else "included, and a fine-tuned encoder looks better on them"
-            notes.append(f"Task {task.name}: {trained.sum()} {split} queries were trained on: {action}.")
-            chosen = chosen & ~trained if task.gate else chosen
+    chosen = products.in_split(split) & products.matching(task.queries)
     found = np.flatnonzero(chosen)
     kept = found[sample([products.ids[i] for i in found], max_queries)]
     if len(kept) < len(found):

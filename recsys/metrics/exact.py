@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.sparse import issparse
 
 Float32 = NDArray[np.float32]
 Ints = NDArray[np.integer[Any]]
@@ -22,10 +23,10 @@ _GROUP = 8
 
 
 class Term(NamedTuple):
-    """One weighted dot product of a similarity."""
+    """One weighted dot product of a similarity; both sides dense, or both scipy's sparse rows."""
 
-    queries: Float32  # [Q, D]
-    gallery: Float32  # [G, D]
+    queries: Any  # float32 [Q, D]
+    gallery: Any  # float32 [G, D]
     weight: float = 1.0
 
 
@@ -38,7 +39,7 @@ def score_chunks(
     of depth 0 are left out. The scores of a chunk take about ``chunk_bytes`` at most; the next chunk
     overwrites them.
     """
-    num_gallery = len(terms[0].gallery)
+    num_gallery = terms[0].gallery.shape[0]
     order = np.argsort(-depths, kind="stable")[: np.count_nonzero(depths)]
     max_rows = int(np.clip(chunk_bytes // (4 * max(num_gallery, 1)), _MIN_ROWS, _MAX_ROWS))
     buffer = np.empty((min(max_rows, len(order)), num_gallery), np.float32)
@@ -48,7 +49,10 @@ def score_chunks(
         scores = buffer[: len(rows)]
         for i, (queries, gallery, weight) in enumerate(terms):
             weighted = queries[rows] * np.float32(weight)
-            if i == 0:
+            if issparse(gallery):
+                product = (weighted @ gallery.T).toarray()
+                scores[:] = product if i == 0 else scores + product
+            elif i == 0:
                 np.matmul(weighted, gallery.T, out=scores)
             else:
                 scores += weighted @ gallery.T

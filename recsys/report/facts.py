@@ -157,13 +157,14 @@ def _judgements(counts: Mapping[str, int] | None) -> str | None:
         return None
     uses = {
         "validation": "help to pick the challenger",
-        "holdout": "test the candidates",
+        "holdout": "help the gate decide",
+        "test": "kept for the final test",
         "unused": "left out",
         "unknown": "of products that are gone",
     }
     learnt = f"{formatting.count(counts['trained_on'], 'pair')} learnt from"
     parts = [f"{learnt} ({counts['similar']:,} similar, {counts['not_similar']:,} not)"]
-    parts += [f"{counts[key]:,} {use}" for key, use in uses.items() if counts[key]]
+    parts += [f"{counts[key]:,} {use}" for key, use in uses.items() if counts.get(key)]
     return f"Of people's judgements: {formatting.joined(parts)}."
 
 
@@ -212,6 +213,9 @@ def _ids_named(facts: Mapping[str, Any]) -> set[str]:
     for example in facts["evaluation"]["examples"]:
         ids |= {example["id"], *(n["id"] for side in example["neighbours"].values() for n in side)}
     return ids
+
+
+_MOST_CATEGORIES = 6
 
 
 def _headline(facts: Mapping[str, Any]) -> list[str]:
@@ -286,25 +290,72 @@ def roles(evaluation: Mapping[str, Any], name: str) -> list[str]:
     return [role for role, held in holds.items() if held]
 
 
+def shown_checks(evaluation: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the gate's comparisons to draw: all but most of the categories that passed."""
+    checks = [c for c in (evaluation["gate"] or {}).get("checks", ()) if c["difference"] is not None]
+    passed = [c for c in checks if c["kind"] == "category" and c["passed"]]
+    left_out = [id(c) for c in sorted(passed, key=lambda c: c["low"])[_MOST_CATEGORIES:]]
+    return [c for c in checks if id(c) not in left_out]
+
+
 def check_title(evaluation: Mapping[str, Any], check: Mapping[str, Any]) -> str:
     """Return what one of the gate's comparisons is about: all tasks, a task, a category."""
-    if check["kind"] == "overall":
-        return "All tasks together"
     titles = {task["name"]: task["title"] for task in evaluation["tasks"]}
-    return str(titles.get(check["name"], check["name"]) if check["kind"] == "task" else check["name"])
+    task = str(titles.get(check["task"], check["task"]))
+    name = formatting.last_step(check["name"])
+    found = {"overall": "All tasks together", "task": task, "category": f"{name}: {task}"}[check["kind"]]
+    if check["against"] == evaluation["reference"]:
+        return found
+    return f"{found} (against: {title(evaluation, check['against'])})"
 
 
 def check_sentence(evaluation: Mapping[str, Any], check: Mapping[str, Any]) -> str:
     """Return one of the gate's comparisons as a sentence."""
-    name, signed = check_title(evaluation, check), formatting.signed
-    subjects = {
-        "overall": "Over all tasks",
-        "task": f"On the task “{name}”",
-        "category": f"In the category “{name}”",
+    signed = formatting.signed
+    rules = {
+        "overall": "the interval must lie above",
+        "task": "the difference must be at least",
+        "category": "drawn towards the other categories, it must be a gain or the interval lie above",
     }
     return (
-        f"{subjects[check['kind']]}, the challenger differs by {signed(check['difference'])} "
+        f"{check_title(evaluation, check)}: the challenger differs by {signed(check['difference'])} "
         f"({signed(check['low'])} to {signed(check['high'])}, "
-        f"{formatting.count(check['num_queries'], 'query', 'queries')}); the interval must lie above "
+        f"{formatting.count(check['num_products'], 'product')} in "
+        f"{formatting.count(check['num_components'], 'independent group')}); {rules[check['kind']]} "
         f"{signed(check['limit'])}: {'passed' if check['passed'] else 'not passed'}."
+    )
+
+
+def power_sentence(evaluation: Mapping[str, Any]) -> str | None:
+    """Return what gain tonight's holdout could show, in words; ``None`` where nothing was compared."""
+    gate = evaluation["gate"] or {}
+    power = gate.get("power")
+    if not power:
+        return None
+    return (
+        f"{formatting.count(power['num_products'], 'held-out product')} in "
+        f"{formatting.count(power['num_components'], 'independent group')} show a gain of "
+        f"{power['detectable']:.3f} four times in five; one of 0.010 would take "
+        f"{formatting.count(power['components_for_a_point'], 'group')}. "
+        f"They decided {formatting.count(gate['times_asked'], 'time')} before, and each time asks for more."
+    )
+
+
+def cheap_tricks_ahead(evaluation: Mapping[str, Any], task: Mapping[str, Any]) -> str | None:
+    """Return which cheap tricks reach the score of the encoder in service, in words; ``None``: none."""
+    chosen = (evaluation["chosen"] or {}).get("name")
+    found = (task["scores"].get(chosen) or {}).get(task["main_metric"])
+    if not found:
+        return None
+    ahead = [
+        f"{formatting.BASELINES[name].lower()} ({value['value']:.3f})"
+        for name, value in task["baselines"].items()
+        if value["value"] >= found["value"]
+    ]
+    if not ahead:
+        return None
+    return (
+        f"{formatting.joined(ahead).capitalize()} reach{'es' if len(ahead) == 1 else ''} what "
+        f"“{title(evaluation, chosen)}” reaches ({found['value']:.3f}): this score says little about the "
+        "encoder."
     )

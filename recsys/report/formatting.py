@@ -54,6 +54,12 @@ ACTIONS = {
     "payload": "Only prices, stock and other columns were refreshed",
     "nothing": "Nothing had to change",
 }
+BASELINES = {
+    "bag_of_words": "A bag of words",
+    "pixels": "A colour histogram",
+    "image_alone": "Its images alone",
+    "text_alone": "Its words alone",
+}
 METRICS = {
     "map@r": "MAP@R",
     "r_precision": "R-precision",

@@ -16,7 +16,15 @@ from markupsafe import Markup
 
 from recsys.report import charts, formatting
 from recsys.report.cards import ProductCards
-from recsys.report.facts import check_sentence, check_title, roles, title
+from recsys.report.facts import (
+    cheap_tricks_ahead,
+    check_sentence,
+    check_title,
+    power_sentence,
+    roles,
+    shown_checks,
+    title,
+)
 
 
 def render(facts: Mapping[str, Any], cards: ProductCards) -> str:
@@ -76,11 +84,15 @@ def _environment() -> Environment:
     }
     environment.globals |= {
         "axis": charts.axis,
+        "baselines": formatting.BASELINES,
+        "cheap_tricks_ahead": cheap_tricks_ahead,
         "check_sentence": check_sentence,
         "check_title": check_title,
         "count": formatting.count,
+        "power_sentence": power_sentence,
         "roles": roles,
         "scopes": formatting.SCOPES,
+        "shown_checks": shown_checks,
         "title": title,
     }
     return environment

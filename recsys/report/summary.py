@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from recsys.report import formatting
-from recsys.report.facts import roles, title
+from recsys.report.facts import power_sentence, roles, title
 
 _WIDTH = 96
 
@@ -72,6 +72,8 @@ def _gate(evaluation: Mapping[str, Any]) -> list[str]:
     chosen = title(evaluation, (evaluation["chosen"] or {}).get("name"))
     decision = evaluation["decision"]
     first = [f"Decision: {decision} – “{chosen}” serves from now on"] if decision else []
+    power = power_sentence(evaluation)
+    first += _wrapped(power) if power else []
     return first + [line for reason in evaluation["reasons"] for line in _wrapped("because: " + reason)]
 
 

@@ -1,9 +1,10 @@
-"""The split of a snapshot: which products are trained on, which validate, which are held out.
+"""The split of a snapshot: which products are trained on, validate, decide, and are the final test.
 
 Products that share an item group, a source image or a near-duplicate image are one component, and a
-component is never divided. Its split is a hash of its key, the smallest item group or id in it. New products
-do not move old ones, unless they join two components or bring a smaller key; for those the split that the
-champion was trained under prevails, so that nothing it was trained on is held out later.
+component is never divided. Its role is a hash of its key, the smallest item group or id in it. New products
+do not move old ones, unless they join two components or bring a smaller key; for those the role that the
+champion was trained under prevails. Nothing that the champion or an ancestor of it was trained on decides or
+tests later, whatever became of the settings.
 
     N = products of the snapshot
 """
@@ -17,12 +18,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from scipy.cluster.hierarchy import DisjointSet
 
 from recsys.config import Config
 from recsys.config.supervision import SplitConfig
 from recsys.training.near_duplicates import LoadThumbnail, near_images, thumbnail
-from recsys.training.supervision import label_codes
 from recsys.workspace import Manifest, Workspace, content_id
 from recsys.workspace.columns import read_column
 from recsys.workspace.snapshot import Snapshot
@@ -31,6 +32,7 @@ from recsys.workspace.splits import (
     HOLDOUT,
     KIND,
     SCHEMA,
+    TEST,
     TRAIN,
     UNUSED,
     VALIDATION,
@@ -40,8 +42,9 @@ from recsys.workspace.splits import (
 
 logger = logging.getLogger(__name__)
 
-_VERSION = 2
-_STRICTNESS = {TRAIN: 0, VALIDATION: 1, HOLDOUT: 2}
+_VERSION = 3
+_STRICTNESS = {TRAIN: 0, VALIDATION: 1, HOLDOUT: 2, TEST: 3}
+_FOLDS = 10
 _PLAIN_BITS = 8
 """A 64-bit perceptual hash with fewer ones, or fewer zeros, is that of a plain image."""
 
@@ -53,15 +56,16 @@ def make_splits(
     champion_ref: str | None = None,
     duplicates: Sequence[tuple[str, str]] = (),
 ) -> Manifest:
-    """Return the split of the snapshot (kind ``splits``); ``info["counts"]`` has the size of each part.
+    """Return the split of the snapshot (kind ``splits``); ``info["counts"]`` has the size of each role.
 
-    Products that the champion's split knew keep their part, as long as the settings are the same.
-    ``duplicates`` are pairs of ids judged to be one product: duplicates of held-out products are left out.
+    Products that the champion's split knew keep their role, as long as the settings are the same; what was
+    trained on never decides or tests. ``duplicates`` are pairs of ids judged to be one product: they are
+    kept apart like variants.
     """
     started = time.monotonic()
     settings = config.training.split
     dumped = settings.model_dump(mode="json")
-    previous = _previous_split(workspace, champion_ref, dumped)
+    previous = _split_of(workspace, champion_ref)
     snapshot = Snapshot.open(workspace, snapshot_ref)
     ids = snapshot.table(("id",)).column("id").to_pylist()
     row = {id: i for i, id in enumerate(ids)}
@@ -87,18 +91,17 @@ def make_splits(
         phashes=[[store.phash(sha256) for sha256 in hashes] for hashes in images],
         load_thumbnail=lambda sha256: thumbnail(store.jpeg(sha256)),
     )
-    keys, exact_keys, counts = find_components(links, settings)
-    if settings.column is None:
-        known = read_splits(workspace, previous.ref) if previous is not None else SCHEMA.empty_table()
-        was = dict(zip(known.column("id").to_pylist(), known.column("split").to_pylist(), strict=True))
-        splits = assign(keys, settings, ids=ids, previous=was)
-    else:
-        values = read_column(products, settings.column, setting="training.split.column")
-        drawn_by = _validation_keys(products, settings, exact_keys)
-        splits, counts["straddling"] = follow_column(values, exact_keys, settings, drawn_by=drawn_by)
+    keys, counts = find_components(links, settings)
+    values = settings.column and read_column(products, settings.column, setting="training.split.column")
+    known, trained = _known_roles(workspace, previous, set(ids), dumped)
+    splits = assign(_undivided(products, settings, keys), settings, values=values, ids=ids, previous=known)
+    counts["trained_before"] = sum(
+        i in trained and s in (VALIDATION, HOLDOUT, TEST) for i, s in zip(ids, splits, strict=True)
+    )
+    splits = [UNUSED if i in trained and s != TRAIN else s for i, s in zip(ids, splits, strict=True)]
+    splits, counts["straddling"] = separate(splits, keys)
     if duplicate_rows:
-        whole = keys if settings.column is None else exact_keys
-        splits, counts["left_out_as_duplicates"] = separate_duplicates(splits, whole, duplicate_rows)
+        splits, counts["left_out_as_duplicates"] = separate(splits, keys, duplicate_rows)
     record = {**counts, "splits": dict(sorted(Counter(splits).items()))}
     inputs = {"snapshot": snapshot_ref} | ({"previous": previous.ref} if previous is not None else {})
     with workspace.create(KIND, id, inputs=inputs) as draft:
@@ -109,22 +112,46 @@ def make_splits(
     return draft.committed()
 
 
-def _previous_split(
-    workspace: Workspace, champion_ref: str | None, settings: dict[str, Any]
-) -> Manifest | None:
-    """Return the champion's split, if it was made with the same settings."""
-    ref = workspace.get(champion_ref).inputs.get("splits") if champion_ref is not None else None
-    manifest = workspace.find(*ref.split("/", 1)) if ref is not None else None
-    return manifest if manifest is not None and manifest.info.get("config") == settings else None
+def _split_of(workspace: Workspace, encoder_ref: str | None) -> Manifest | None:
+    """Return the split that an encoder was trained under, if there is one and it is kept."""
+    ref = workspace.get(encoder_ref).inputs.get("splits") if encoder_ref is not None else None
+    return workspace.find(*ref.split("/", 1)) if ref is not None else None
 
 
-def _validation_keys(products: pa.Table, config: SplitConfig, exact_keys: Sequence[str]) -> Sequence[str]:
-    """Return what is drawn whole for validation: the class by ``validation_by``, else the component."""
-    if not config.validation_by:
-        return exact_keys
-    setting = "training.split.validation_by"
-    codes = label_codes([read_column(products, name, setting=setting) for name in config.validation_by])
-    return [f"c:{code}" if code >= 0 else key for code, key in zip(codes.tolist(), exact_keys, strict=True)]
+def _known_roles(
+    workspace: Workspace, previous: Manifest | None, ids: set[str], settings: dict[str, Any]
+) -> tuple[dict[str, str], set[str]]:
+    """Return what ``previous`` says of the products, and which of them an encoder of its line trained on.
+
+    A split of other settings says only what was trained on. Older ones are read for products that
+    ``previous`` did not know: they were gone for a while.
+    """
+    known: dict[str, str] = {}
+    trained: set[str] = set()
+    manifest, missing = previous, ids
+    while manifest is not None and missing:
+        table = read_splits(workspace, manifest.ref)
+        if manifest is not previous:
+            table = table.filter(pc.is_in(table.column("id"), pa.array(sorted(missing))))
+        roles = dict(zip(table.column("id").to_pylist(), table.column("split").to_pylist(), strict=True))
+        trained |= {id for id, role in roles.items() if role == TRAIN}
+        if manifest is previous and manifest.info.get("config") == settings:
+            known = roles
+        missing = missing - roles.keys()
+        ref = manifest.inputs.get("previous")
+        manifest = workspace.find(*ref.split("/", 1)) if ref is not None else None
+    return known | dict.fromkeys(trained, TRAIN), trained
+
+
+def _undivided(products: pa.Table, config: SplitConfig, keys: Sequence[str]) -> Sequence[str]:
+    """Return what is drawn whole: the class by ``classes``, and a component where there is none."""
+    if not config.classes:
+        return keys
+    columns = [read_column(products, name, setting="training.split.classes") for name in config.classes]
+    return [
+        key if None in values else "c:" + "\0".join(map(str, values))
+        for key, *values in zip(keys, *columns, strict=True)
+    ]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,8 +165,8 @@ class ProductLinks:
     load_thumbnail: LoadThumbnail | None = None  # confirms what the hashes suggest; None: they decide alone
 
 
-def find_components(links: ProductLinks, config: SplitConfig) -> tuple[list[str], list[str], dict[str, int]]:
-    """Return each product's component key, its key by exact links alone, and counts for the record.
+def find_components(links: ProductLinks, config: SplitConfig) -> tuple[list[str], dict[str, int]]:
+    """Return each product's component key, and counts for the record.
 
     Exact links are item groups and equal source images. Near-duplicate images join further products, unless
     the hash belongs to too many products (``phash_max_products``) or the component would become too large
@@ -174,7 +201,7 @@ def find_components(links: ProductLinks, config: SplitConfig) -> tuple[list[str]
         "near_equal_images": joined,
         "refused_joins": refused,
     }
-    return keys, exact_keys, counts
+    return keys, counts
 
 
 def _component_keys(components: DisjointSet, links: ProductLinks) -> list[str]:
@@ -210,80 +237,69 @@ def assign(
     keys: Sequence[str],
     config: SplitConfig,
     *,
+    values: Sequence[str | None] | None = None,
     ids: Sequence[str] = (),
     previous: Mapping[str, str] | None = None,
 ) -> list[str]:
-    """Return the split of every product by the hash of its component key ``[N]``.
+    """Return the role of every product ``[N]``: the one that its value names, else by the hash of its key.
 
-    ``previous`` maps product ids to the split that the champion was trained under: a component that holds
-    any of them keeps that split. Where two components have become one, training prevails over validation
-    and validation over holdout, because what was trained on can no longer evaluate.
+    ``values`` ``[N]`` are those of ``config.column``; of the products that it gives to training, roles
+    without a value of their own take their share. ``previous`` maps product ids to the roles that the
+    champion was trained under: what is drawn whole and holds any of them keeps that role. Where two
+    components have become one, training prevails over validation, validation over holdout and holdout over
+    the final test, because what was trained on can no longer evaluate.
     """
-    chosen = {key: _by_hash(key, config.validation_share, config.holdout_share) for key in set(keys)}
+    named = {value: role for role in _STRICTNESS for value in getattr(config, role)}
+    given = [TRAIN] * len(keys) if values is None else [named.get(v or "", UNUSED) for v in values]
+    drawn = {key: _draw(key, config) for key in set(keys)}
     kept: dict[str, str] = {}
     if previous:
-        for id, key in zip(ids, keys, strict=True):
+        for id, key, role in zip(ids, keys, given, strict=True):
             was = previous.get(id, UNUSED)
-            if was in _STRICTNESS:
+            if role == TRAIN and was in _STRICTNESS:
                 kept[key] = min(kept.get(key, was), was, key=_STRICTNESS.__getitem__)
-    chosen |= kept
-    return [chosen[key] for key in keys]
+    drawn |= kept
+    return [drawn[key] if role == TRAIN else role for key, role in zip(keys, given, strict=True)]
 
 
-def follow_column(
-    values: Sequence[str | None],
-    exact_keys: Sequence[str],
-    config: SplitConfig,
-    *,
-    drawn_by: Sequence[str] | None = None,
-) -> tuple[list[str], int]:
-    """Return the split that a column names, and how many products are left out because they straddle it.
+def _draw(key: str, config: SplitConfig) -> str:
+    """Return the role of what is drawn whole, by the hash of its key; a role with values takes no share.
 
-    ``values`` is the column, ``[N]``. A training or validation product that shares an item group or a source
-    image with a held-out one is ``unused``: the column decides, but no held-out image may be learnt from.
-    Where no value validates, ``validation_share`` of the training products does, drawn by the hash of
-    ``drawn_by`` (default: the component), whole.
+    The final test is the upper end of the unit interval. The rest is turned by ``fold`` and cut into
+    holdout, validation and training.
     """
-    table = dict.fromkeys(config.train, TRAIN) | dict.fromkeys(config.validation, VALIDATION)
-    table |= dict.fromkeys(config.holdout, HOLDOUT)
-    splits = [table.get(value or "", UNUSED) for value in values]
-    if not config.validation and config.validation_share:
-        for i, key in enumerate(exact_keys if drawn_by is None else drawn_by):
-            if splits[i] == TRAIN:
-                splits[i] = _by_hash(key, config.validation_share, 0.0)
-    held_out = {key for key, split in zip(exact_keys, splits, strict=True) if split == HOLDOUT}
-    straddling = [
-        i for i, key in enumerate(exact_keys) if key in held_out and splits[i] in (TRAIN, VALIDATION)
-    ]
-    for i in straddling:
-        splits[i] = UNUSED
-    return splits, len(straddling)
-
-
-def _by_hash(key: str, validation_share: float, holdout_share: float) -> str:
+    shares = {
+        role: 0.0 if getattr(config, role) else getattr(config, f"{role}_share")
+        for role in (HOLDOUT, VALIDATION, TEST)
+    }
     digest = hashlib.sha256(b"split\0" + key.encode()).digest()
     u = int.from_bytes(digest[:8], "big") / 2**64
-    return HOLDOUT if u < holdout_share else VALIDATION if u < holdout_share + validation_share else TRAIN
+    rest = 1 - shares[TEST]
+    if u >= rest:
+        return TEST
+    turned = (u / rest + config.fold / _FOLDS) % 1 * rest
+    holdout, validation = shares[HOLDOUT], shares[VALIDATION]
+    return HOLDOUT if turned < holdout else VALIDATION if turned < holdout + validation else TRAIN
 
 
-def separate_duplicates(
-    splits: Sequence[str], keys: Sequence[str], duplicates: Sequence[tuple[int, int]]
+def separate(
+    splits: Sequence[str], keys: Sequence[str], duplicates: Sequence[tuple[int, int]] = ()
 ) -> tuple[list[str], int]:
-    """Return the splits ``[N]`` with judged duplicates kept apart, and how many products that left out.
+    """Return the roles ``[N]`` with no component divided, and how many products that left out.
 
-    ``keys`` ``[N]`` are those of the components, ``duplicates`` pairs of rows judged to be one product.
-    No product moves from one part to another: where a held-out product has a duplicate to train or
-    validate on, the duplicate's component is unused as long as the judgement stands.
+    ``keys`` ``[N]`` are those of the components, ``duplicates`` pairs of rows judged to be one product,
+    which join theirs. No product moves from one role to another: where a component has several, all but its
+    products of the strictest (test, holdout, validation, train) are unused.
     """
     joined = DisjointSet(set(keys))
     for left, right in duplicates:
         joined.merge(keys[left], keys[right])
-    strictest = {joined[keys[i]]: -1 for pair in duplicates for i in pair}
-    for split, key in zip(splits, keys, strict=True):
-        if joined[key] in strictest:
-            strictest[joined[key]] = max(strictest[joined[key]], _STRICTNESS.get(split, -1))
+    roots = [joined[key] for key in keys]
+    strictest: dict[str, int] = {}
+    for split, root in zip(splits, roots, strict=True):
+        strictest[root] = max(strictest.get(root, -1), _STRICTNESS.get(split, -1))
     found = [
-        UNUSED if _STRICTNESS.get(split, 3) < strictest.get(joined[key], -1) else split
-        for split, key in zip(splits, keys, strict=True)
+        UNUSED if _STRICTNESS.get(split, 9) < strictest[root] else split
+        for split, root in zip(splits, roots, strict=True)
     ]
     return found, sum(a != b for a, b in zip(splits, found, strict=True))

@@ -24,7 +24,7 @@ from recsys.config.supervision import LinksConfig
 from recsys.config.training import ObjectiveConfig
 from recsys.workspace.columns import read_column
 from recsys.workspace.pairs import JudgedPair, read_pairs
-from recsys.workspace.splits import HOLDOUT, TRAIN, UNUSED, VALIDATION
+from recsys.workspace.splits import HOLDOUT, TEST, TRAIN, UNUSED, VALIDATION
 
 Int = NDArray[np.int64]
 
@@ -170,11 +170,11 @@ def count_judgements(
 ) -> dict[str, int]:
     """Return how many judgements are ``trained_on`` (``similar`` or ``not_similar``), and why others are not.
 
-    Each counts once, by the first that holds: one of its products is ``unknown``, in the ``holdout``,
-    ``unused``, or for ``validation``.
+    Each counts once, by the first that holds: one of its products is ``unknown``, in the final ``test``, in
+    the ``holdout``, ``unused``, or for ``validation``.
     """
     split_of = dict(zip(ids, splits, strict=True))
-    uses = {None: "unknown", HOLDOUT: "holdout", UNUSED: "unused", VALIDATION: "validation"}
+    uses = {None: "unknown"} | {role: role for role in (TEST, HOLDOUT, UNUSED, VALIDATION)}
     counts = dict.fromkeys(("trained_on", "similar", "not_similar", *uses.values()), 0)
     for pair in judgements:
         ends = {split_of.get(pair.left_id), split_of.get(pair.right_id)}

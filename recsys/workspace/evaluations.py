@@ -4,7 +4,7 @@ An artifact of kind ``evaluations`` with one file. Every score lies in 0 to 1; `
 ends of a bootstrap interval.
 
     {
-      "version": 2,
+      "version": 3,
       "snapshot": "snapshots/…", "splits": "splits/…" or null, "confidence": 0.95,
       "image_weight": 0.5,                        of fused tasks and of the examples
       "reference": "champion",                    the candidate to beat: champion, or base on the first night
@@ -16,10 +16,16 @@ ends of a bootstrap interval.
       "gate": {
         "tasks": ["variants", "category", "words"],  the gate score is the mean of their main metrics;
                                                   judgements weigh less as long as they are fewer
-        "checks": [{"name": "overall", "kind": "overall" | "task" | "category", "num_queries": 812,
+        "times_asked": 12,                        how often this holdout decided before
+        "power": {"num_products": 812, "num_components": 400,   null where nothing was compared
+                  "detectable": 0.021,            the gain that is promoted four times in five
+                  "components_for_a_point": 1764},  to show 0.01 as often
+        "checks": [{"name": "overall", "kind": "overall" | "task" | "category", "task": "variants" or null,
+                    "against": "champion" | "base" | "anchor", "num_products": 812, "num_components": 400,
                     "difference": 0.02, "low": 0.01, "high": 0.03, "limit": -0.005, "passed": true}],
-      },
-      "candidates": [{                            champion (if any), base, wise-<alpha> …, tuned
+      },                                          overall: low above the limit; task: difference at least
+                                                  the limit; category: a gain, or low at least it
+      "candidates": [{                            champion, base, anchor (if any), wise-<alpha> …, tuned
         "name": "tuned", "title": "Fine-tuned tonight", "ref": "encoders/…", "alpha": null,
         "error": null or "why it could not be evaluated",
         "validation_score": 0.41 or null,         gate score on validation, which selects the challenger
@@ -33,6 +39,10 @@ ends of a bootstrap interval.
         "scores": {"tuned": {"map@r": {"value": 0.40, "low": 0.38, "high": 0.42}, …}, …},
         "differences": {"tuned": {"map@r": {"difference": 0.02, "low": 0.01, "high": 0.03}, …}, …},
                                                   to the reference, which has no entry itself
+        "label_in_text": 0.8 or null,             share of the queries whose text names their label
+        "only_guards": true,                      so often that a gain says nothing; a loss still counts
+        "baselines": {"bag_of_words": {"value": 0.6, "low": …, "high": …}, "pixels": …, "image_alone": …,
+                      "text_alone": …},           main metric of cheap tricks, those that fit the task
         "categories": [{"name": "Shoes", "num_queries": 40, "scores": {"tuned": 0.44, …}}]}],
                                                   main metric, most queries first
       "examples": [{
@@ -56,7 +66,7 @@ from recsys.workspace.store import Manifest, Workspace
 
 KIND = "evaluations"
 FILE = "evaluation.json"
-VERSION = 2
+VERSION = 3
 
 
 def write_evaluation(folder: Path, record: Mapping[str, Any]) -> None:

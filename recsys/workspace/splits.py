@@ -1,4 +1,9 @@
-"""The train/validation/holdout assignment of a snapshot, as training made it and evaluation reads it.
+"""The split of a snapshot into four roles, as training made it and evaluation reads it.
+
+    train        learnt from
+    validation   chooses the epoch and the challenger
+    holdout      the gate decides on it
+    test         the final test: neither training nor the gate reads it, only benchmark records do
 
 An artifact of kind ``splits`` with one file, ``splits.arrow``: one row per product, ascending by id.
 """
@@ -11,15 +16,15 @@ from recsys.workspace.store import Workspace
 
 KIND = "splits"
 FILE = "splits.arrow"
-TRAIN, VALIDATION, HOLDOUT = "train", "validation", "holdout"
+TRAIN, VALIDATION, HOLDOUT, TEST = "train", "validation", "holdout", "test"
 UNUSED = "unused"
-"""Neither trained nor evaluated on: its value of the prescribed column is in no list, or it shares an
-image or item group with a held-out product, or was judged to be the same as one."""
+"""None of the four: its value of the prescribed column is in no list, or it shares an image or item group
+with a product of a stricter role, was judged to be the same as one, or an ancestor was trained on it."""
 SCHEMA = pa.schema(
     [
         pa.field("id", pa.string(), nullable=False),
         pa.field("component", pa.string(), nullable=False),  # shared by variants and duplicates
-        pa.field("split", pa.string(), nullable=False),  # train, validation, holdout or unused
+        pa.field("split", pa.string(), nullable=False),  # a role, or unused
     ]
 )
 

@@ -101,19 +101,12 @@ def test_a_few_judgements_weigh_what_their_queries_weigh() -> None:
     assert gate_score(both, "tuned") == pytest.approx((means[0] + 0.1 * means[1]) / 1.1)
 
 
-def test_a_few_noisy_judgements_do_not_close_a_gate_that_is_open() -> None:
-    gains, noisy = scores(0.03, queries=2000), judged(0.0, queries=30, spread=0.3)
-    assert compared(gains, noisy).accepted
-    assert not compared(gains, replace(noisy, is_judgements=False)).accepted
-
-
 def test_a_gain_on_judgements_is_enough_in_a_tie_and_a_loss_is_refused() -> None:
-    tie = scores(-0.001, queries=2000, spread=0.04)
+    tie = scores(0.0, queries=2000, spread=0.04)
     gained, equal, lost = (
         compared(tie, judged(gain, queries=40, spread=0.05)) for gain in (0.1, 0.0, -0.2)
     )  # fmt: skip
     assert gained.accepted
-    assert "agrees more with what people judged" in gained.reasons[0]
     assert not equal.accepted
     assert not lost.accepted
     assert any("in task judgements" in r for r in lost.reasons)

@@ -50,11 +50,8 @@ def test_a_challenger_worse_by_construction_is_refused(workspace: Workspace, goo
     assert manifest.info["decision"] == record["decision"] == "keep"
     assert manifest.info["chosen"] == champion
     assert record["chosen"] == {"name": "champion", "ref": champion}
-    assert "lost" in record["reasons"][0]
-    assert not all(check["passed"] for check in record["gate"]["checks"])
-    assert record["gate"]["checks"][0]["high"] < 0
-    lost = [e for e in record["examples"] if e["why"] == "lost most"]
-    assert max(e["change"] for e in lost) < 0
+    assert "every candidate loses in some task on the validation split" in record["reasons"][0]
+    assert record["challenger"] is None
 
 
 def test_a_challenger_better_by_construction_is_accepted_and_the_records_numbers_agree(
@@ -62,7 +59,7 @@ def test_a_challenger_better_by_construction_is_accepted_and_the_records_numbers
 ) -> None:
     night = Night(workspace, good, base=shop.blind)
     manifest, record = night.run(night.champion(shop.blind))
-    assert manifest.info["decision"] == "promote"
+    assert manifest.info["decision"] == "promote", record["reasons"]
     assert manifest.info["chosen"] == night.tuned
     assert "gains" in record["reasons"][0]
     names = [c["name"] for c in record["candidates"]]
@@ -82,7 +79,7 @@ def test_a_challenger_better_by_construction_is_accepted_and_the_records_numbers
             assert sum(sizes) == task["num_queries"]
             mean = np.average([c["scores"][name] for c in task["categories"]], weights=sizes)
             assert mean == pytest.approx(scores[task["main_metric"]]["value"])
-    gating = [t for t in record["tasks"] if t["gate"]]
+    gating = [t for t in record["tasks"] if t["gate"] and not t["only_guards"]]
     for candidate in record["candidates"]:
         values = [t["scores"][candidate["name"]][t["main_metric"]]["value"] for t in gating]
         assert candidate["gate_score"]["value"] == pytest.approx(np.mean(values))
@@ -111,7 +108,7 @@ def test_an_encoder_that_gives_no_numbers_is_a_refusal_in_words(workspace: Works
     assert manifest.info["chosen"] == champion
     assert "vectors that are not numbers" in record["reasons"][0]
     failed = {c["name"] for c in record["candidates"] if "not numbers" in (c["error"] or "")}
-    assert failed == {"tuned", "wise-0.5"}
+    assert failed == {"tuned"}  # and no interpolation: the small tower's base is noise
     assert list(record["tasks"][0]["scores"]) == ["champion", "base"]
 
 

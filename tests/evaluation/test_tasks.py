@@ -13,7 +13,7 @@ from recsys.errors import ArtifactError, ConfigError
 from recsys.evaluation.products import Products, sample
 from recsys.evaluation.tasks import PreparedTask, TaskPlan, plan_tasks, prepare
 from recsys.workspace.product import PRODUCTS
-from recsys.workspace.splits import HOLDOUT, SCHEMA, TRAIN, VALIDATION
+from recsys.workspace.splits import HOLDOUT, SCHEMA, TEST, TRAIN, VALIDATION
 
 
 def products(*rows: dict[str, Any]) -> Products:
@@ -73,35 +73,23 @@ def test_columns_combine_and_a_missing_value_is_equal_to_nothing() -> None:
     assert task.num_without_relevant == 1
 
 
-def test_filters_by_attribute_let_a_catalog_bring_its_own_split() -> None:
+def test_filters_by_attribute_choose_queries_and_gallery_within_the_roles() -> None:
     shop = products(
-        {"kind": "photo", "own": "test", "label": "x", "part": HOLDOUT},
-        {"kind": "photo", "own": "train", "label": "x"},
-        {"kind": "icon", "own": "test", "label": "x"},
-        {"kind": "photo", "own": "val", "label": "x", "part": HOLDOUT},
+        {"kind": "photo", "own": "a", "label": "x", "part": HOLDOUT},
+        {"kind": "photo", "own": "b", "label": "x"},
+        {"kind": "icon", "own": "a", "label": "x", "part": HOLDOUT},
+        {"kind": "photo", "own": "b", "label": "x", "part": VALIDATION},
+        {"kind": "photo", "own": "b", "label": "x", "part": TEST},
     )
     task = {
-        "name": "photos", "relevant": ["label"], "split": "all",
-        "queries": {"kind": "photo", "own": "test"}, "gallery": {"kind": "photo", "own": ["train", "val"]},
-        "selection_queries": {"kind": "photo", "own": "val"},
+        "name": "photos", "relevant": ["label"],
+        "queries": {"kind": "photo"}, "gallery": {"kind": "photo", "own": ["b", "c"]},
     }  # fmt: skip
-    assert relevant(prepared(shop, task)) == {0: [1, 3]}
-    assert relevant(prepared(shop, task, VALIDATION)) == {3: [1]}
-
-
-def test_queries_that_were_trained_on_do_not_gate() -> None:
-    shop = products(*[{"label": "x", "own": "test", "part": p} for p in (HOLDOUT, TRAIN, HOLDOUT)])
-    task = {
-        "name": "own", "relevant": ["label"], "split": "all",
-        "queries": {"own": "test"}, "selection_queries": {"own": "val"},
-    }  # fmt: skip
-    found = planned(shop, task)
-    assert found.tasks[0].queries[HOLDOUT].tolist() == [0, 2]
-    assert "1 holdout queries were trained on: left out" in found.notes[0]
-    other = TaskConfig(name="gating", relevant=("label",), gate=True)
-    shown = plan_tasks(EvaluationConfig(tasks=(TaskConfig(**task), other)), shop)
-    assert shown.tasks[0].queries[HOLDOUT].tolist() == [0, 1, 2]
-    assert "looks better on them" in shown.notes[0]
+    assert relevant(prepared(shop, task)) == {0: [1, 3, 4]}
+    assert relevant(prepared(shop, task, VALIDATION)) == {3: [1, 4]}
+    config = EvaluationConfig(tasks=(TaskConfig(gate=True, **task),))
+    final = plan_tasks(config, shop, roles=(TEST,)).tasks[0]
+    assert {role: queries.tolist() for role, queries in final.queries.items()} == {TEST: [4]}
 
 
 def test_unseen_classes_are_searched_among_their_own_split() -> None:
@@ -209,10 +197,10 @@ def test_graded_relevance_is_for_ndcg() -> None:
 def test_the_default_tasks_are_those_that_the_catalog_has_columns_for() -> None:
     full = products({"item_group_id": "a", "product_type": "Shoe", "part": HOLDOUT})
     assert [t.config.name for t in plan_tasks(EvaluationConfig(), full).tasks] == [
-        "variants",
-        "category",
+        "variants", "variants_image", "variants_text",
+        "category", "category_image", "category_text",
         "words",
-    ]
+    ]  # fmt: skip
     bare = plan_tasks(EvaluationConfig(), products({"part": HOLDOUT}))
     assert [t.config.name for t in bare.tasks] == ["words"]
     assert len(bare.notes) == 2
@@ -269,9 +257,6 @@ def test_a_split_of_another_snapshot_is_refused() -> None:
         ({"relevant": ["x"], "metrics": ["recall"]}, "unknown metrics"),
         ({"relevant": ["x"], "metrics": ["recall@0"]}, "unknown metrics"),
         ({"relevant": ["x"], "main_metric": "recall@7"}, "not among"),
-        ({"relevant": ["x"], "split": "all", "gate": True}, "looks better"),
-        ({"relevant": ["x"], "selection_queries": {"a": "b"}}, "goes with"),
-        ({"relevant": ["x"], "gallery_split": "same", "split": "all"}, "goes with"),
         ({"relevant": ["x"], "collapse_item_groups": True, "kind": "text_to_image"}, "item tasks"),
         ({"relevant": ["x"], "modality": "image", "image_weight": 0.5}, "fused"),
         ({"relevant": ["x"], "metrics": ["agreement@10"]}, "judged pairs alone"),
@@ -280,10 +265,6 @@ def test_a_split_of_another_snapshot_is_refused() -> None:
         (
             {"pairs": "x.csv", "metrics": ["agreement@9"], "grades": [{"relevant": ["x"], "grade": 2}]},
             "judged pairs alone",
-        ),
-        (
-            {"relevant": ["x"], "split": "all", "queries": {"a": "b"}, "selection_queries": {"a": "b"}},
-            "must differ",
         ),
     ],
 )

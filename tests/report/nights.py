@@ -169,7 +169,7 @@ def evaluation_record(ids: list[str]) -> dict[str, Any]:
     ]
     other = [{**found[0], "id": ids[5]}, *found[1:]]
     return {
-        "version": 2,
+        "version": 3,
         "snapshot": "snapshots/s",
         "splits": "splits/s",
         "confidence": 0.95,
@@ -182,21 +182,34 @@ def evaluation_record(ids: list[str]) -> dict[str, Any]:
         "notes": ["Queries were sampled."],
         "gate": {
             "tasks": ["variants"],
+            "times_asked": 3,
+            "power": {
+                "num_products": 200,
+                "num_components": 90,
+                "detectable": 0.042,
+                "components_for_a_point": 1588,
+            },
             "checks": [
                 {
                     "name": "overall",
                     "kind": "overall",
-                    "num_queries": 200,
+                    "task": None,
+                    "against": "champion",
+                    "num_products": 200,
+                    "num_components": 90,
                     "difference": 0.05,
                     "low": 0.02,
                     "high": 0.08,
-                    "limit": -0.005,
+                    "limit": 0.0,
                     "passed": True,
                 },
                 {
                     "name": "Wear > Shoes",
                     "kind": "category",
-                    "num_queries": 120,
+                    "task": "variants",
+                    "against": "base",
+                    "num_products": 120,
+                    "num_components": 60,
                     "difference": -0.02,
                     "low": -0.07,
                     "high": 0.01,
@@ -237,6 +250,9 @@ def evaluation_record(ids: list[str]) -> dict[str, Any]:
                     n: {"map@r": interval(v), "recall@10": interval(v + 0.1)} for n, v in names.items()
                 },
                 "differences": {},
+                "label_in_text": 0.62,
+                "only_guards": True,
+                "baselines": {"bag_of_words": interval(0.70), "pixels": interval(0.1)},
                 "categories": [{"name": c, "num_queries": 60, "scores": dict(names)} for c in CATEGORIES],
             }
         ],

@@ -52,7 +52,7 @@ def test_judgements_are_accounted_for_in_one_sentence() -> None:
     }
     assert facts._judgements(counts) == (
         "Of people's judgements: 12 pairs learnt from (9 similar, 3 not), 2 help to pick the challenger, "
-        "1 test the candidates and 4 of products that are gone."
+        "1 help the gate decide and 4 of products that are gone."
     )
     assert facts._judgements(None) is None
 

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from recsys.config.supervision import SplitConfig
 from recsys.training.near_duplicates import LoadThumbnail, difference, near_pairs, thumbnail
-from recsys.training.splits import ProductLinks, assign, find_components, follow_column
-from recsys.workspace.splits import HOLDOUT, TRAIN, UNUSED, VALIDATION
+from recsys.training.splits import ProductLinks, assign, find_components, separate
+from recsys.workspace.splits import HOLDOUT, TEST, TRAIN, UNUSED, VALIDATION
 
-CONFIG = SplitConfig(validation_share=0.2, holdout_share=0.2, phash_max_products=100)
+CONFIG = SplitConfig(validation_share=0.2, holdout_share=0.2, test_share=0.2, phash_max_products=100)
 BITS = 0x0F0F_0F0F_0F0F_0F0F
 """A hash with as many ones as zeros."""
 
@@ -54,7 +54,7 @@ def split(
     made: Products, previous: dict[str, str] | None = None, config: SplitConfig = CONFIG
 ) -> dict[str, str]:
     given = links_of(made)
-    keys, _, _ = find_components(given, config)
+    keys, _ = find_components(given, config)
     return dict(zip(given.ids, assign(keys, config, ids=given.ids, previous=previous), strict=True))
 
 
@@ -98,7 +98,8 @@ def test_near_pairs_are_all_pairs_within_the_distance(
 @given(products)
 def test_components_are_the_connected_products(made: Products) -> None:
     given = links_of(made)
-    keys, exact, counts = find_components(given, CONFIG)
+    keys, counts = find_components(given, CONFIG)
+    exact, _ = find_components(given, SplitConfig(phash_distance=-1))
     pairs = list(itertools.combinations(sorted(made), 2))
     links = {
         (a, b)
@@ -137,11 +138,11 @@ def test_with_a_champion_only_joined_components_move_and_only_to_training(
     grown = old | {id: made for id, made in new.items() if id not in old}
     before = split(old)
     after = split(grown, previous=before)
-    keys, _, _ = find_components(links_of(grown), CONFIG)
+    keys, _ = find_components(links_of(grown), CONFIG)
     key = dict(zip(sorted(grown), keys, strict=True))
     for id, was in before.items():
         met = {before[other] for other in before if key[other] == key[id]}
-        expected = TRAIN if TRAIN in met else VALIDATION if VALIDATION in met else HOLDOUT
+        expected = next(role for role in (TRAIN, VALIDATION, HOLDOUT, TEST) if role in met)
         assert after[id] == expected
         if was == TRAIN:
             assert after[id] == TRAIN  # what was learnt from never judges
@@ -156,8 +157,17 @@ def test_a_growing_component_keeps_its_split_without_a_champion() -> None:
 
 def test_shares_are_kept() -> None:
     splits = list(split({f"P{i}": (None, ()) for i in range(20_000)}).values())
-    assert abs(splits.count(HOLDOUT) / 20_000 - 0.2) < 0.01
-    assert abs(splits.count(VALIDATION) / 20_000 - 0.2) < 0.01
+    for role in (HOLDOUT, VALIDATION, TEST):
+        assert abs(splits.count(role) / 20_000 - 0.2) < 0.01
+
+
+def test_folds_turn_every_product_but_those_of_the_final_test_through_the_holdout() -> None:
+    made: Products = {f"P{i}": (None, ()) for i in range(3000)}
+    folds = [split(made, config=SplitConfig(fold=k, holdout_share=0.09)) for k in range(10)]
+    test = {id for id, role in folds[0].items() if role == TEST}
+    assert all({id for id, role in fold.items() if role == TEST} == test for fold in folds)
+    held_out = [sum(fold[id] == HOLDOUT for fold in folds) for id in made if id not in test]
+    assert set(held_out) == {1}
 
 
 def test_a_larger_holdout_takes_from_the_others_and_gives_nothing_back() -> None:
@@ -177,7 +187,7 @@ def test_plain_and_common_hashes_join_nobody_and_chains_are_cut() -> None:
     assert count(common, SplitConfig()) == 30
     assert count(common, SplitConfig(phash_max_products=40)) == 1
     chain: Products = {f"P{i:03d}": (None, ((i, BITS ^ ((1 << i) - 1)),)) for i in range(0, 56, 2)}
-    keys, _, counts = find_components(links_of(chain), SplitConfig(max_component=10))
+    keys, counts = find_components(links_of(chain), SplitConfig(max_component=10))
     assert max(keys.count(key) for key in keys) <= 10
     assert counts["refused_joins"] > 0
     assert count(chain) == 1
@@ -188,7 +198,7 @@ def test_what_the_hash_suggests_is_confirmed_on_thumbnails() -> None:
     shoe, boot = (rng.integers(0, 256, (32, 32, 3)).astype(np.float32) for _ in range(2))
     thumbnails = {b"0": shoe, b"1": shoe + 1, b"2": boot, b"3": boot - 1, b"4": shoe}
     made: Products = {f"P{i}": (None, ((i, BITS ^ (i % 2)),)) for i in range(5)}
-    keys, _, counts = find_components(links_of(made, thumbnails.__getitem__), CONFIG)
+    keys, counts = find_components(links_of(made, thumbnails.__getitem__), CONFIG)
     assert keys[0] == keys[1] == keys[4]
     assert keys[2] == keys[3]
     assert len(set(keys)) == 2
@@ -216,20 +226,19 @@ def test_groups_join_whatever_their_number() -> None:
     assert len(set(find_components(links_of(made), CONFIG)[0])) == 1
 
 
-def test_a_column_decides_but_no_held_out_image_is_learnt_from() -> None:
-    config = SplitConfig(column="fold", train=("a",), validation=("b",), holdout=("c",))
-    values = ["a", "a", "b", "b", "c", None, "d"]
+def test_a_column_decides_and_near_duplicates_of_stricter_roles_are_left_out() -> None:
+    own: dict[str, tuple[str, ...]] = {"train": ("a",), "validation": ("b",), "test": ("c",)}
+    config = SplitConfig(column="fold", holdout_share=0, **own)
     keys = ["1", "shared", "shared", "2", "shared", "3", "4"]
-    splits, straddling = follow_column(values, keys, config)
-    assert splits == [TRAIN, UNUSED, UNUSED, VALIDATION, HOLDOUT, UNUSED, UNUSED]
-    assert straddling == 2
+    given = assign(keys, config, values=["a", "a", "b", "b", "c", None, "d"])
+    assert given == [TRAIN, TRAIN, VALIDATION, VALIDATION, TEST, UNUSED, UNUSED]
+    assert separate(given, keys) == ([TRAIN, UNUSED, UNUSED, VALIDATION, TEST, UNUSED, UNUSED], 2)
 
 
-def test_validation_takes_whole_classes_by_the_columns_named() -> None:
-    config = SplitConfig(column="fold", train=("a",), holdout=("c",), validation_share=0.3)
-    classes = [f"class{i % 40}" for i in range(400)]
-    splits, _ = follow_column(["a"] * 400, [str(i) for i in range(400)], config, drawn_by=classes)
-    sides = {name: {s for c, s in zip(classes, splits, strict=True) if c == name} for name in set(classes)}
-    assert all(len(s) == 1 for s in sides.values())
-    assert {TRAIN} in sides.values()
-    assert {VALIDATION} in sides.values()
+def test_roles_without_a_value_take_their_share_of_the_training_products() -> None:
+    config = SplitConfig(column="fold", train=("a",), test=("c",))
+    roles = assign([str(i) for i in range(4000)], config, values=["a"] * 3000 + ["c"] * 1000)
+    assert roles[3000:] == [TEST] * 1000
+    assert TEST not in roles[:3000]
+    assert abs(roles.count(HOLDOUT) / 3000 - 0.1) < 0.02
+    assert abs(roles.count(VALIDATION) / 3000 - 0.1) < 0.02

@@ -1,0 +1,73 @@
+"""Means of per-query values with standard errors that know that variants of one product are not independent.
+
+The error is that of the cluster-robust ("sandwich") estimator of a mean: a component's queries count as one
+observation (Cameron & Miller, "A practitioner's guide to cluster-robust inference", JHR 2015). It needs no
+resampling, and is the paired one where the values are differences.
+
+    Q = queries, C = components
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Float64 = NDArray[np.float64]
+Ints = NDArray[np.integer[Any]]
+
+
+class Estimate(NamedTuple):
+    """A mean and its standard error."""
+
+    value: float
+    error: float
+
+
+def clustered_mean(values: Sequence[Float64], components: Sequence[Ints], weights: Float64) -> Estimate:
+    """Return the weighted mean, over samples, of each sample's mean.
+
+    Sample ``i`` has ``values[i]`` ``[Q]``, of queries in the ``components[i]`` ``[Q]``; a component may be in
+    several samples. Raises :class:`ValueError` for an empty sample.
+    """
+    if not all(map(len, values)):
+        raise ValueError("a sample is empty; give only samples with queries")
+    known, codes = np.unique(np.concatenate(components), return_inverse=True)
+    starts = np.cumsum([len(sample) for sample in values])[:-1]
+    influence = np.zeros(len(known))
+    for sample, at, weight in zip(values, np.split(codes, starts), weights / weights.sum(), strict=True):
+        influence += weight / len(sample) * np.bincount(at, sample - sample.mean(), len(known))
+    size = len(known)
+    error = np.sqrt((influence**2).sum() * size / (size - 1)) if size > 1 else np.inf
+    return Estimate(float(np.average([sample.mean() for sample in values], weights=weights)), float(error))
+
+
+def shrunken_means(values: Float64, components: Ints, groups: Ints, num_groups: int) -> list[Estimate]:
+    """Return each group's mean, drawn towards the mean of all groups as far as chance explains its distance.
+
+    Empirical Bayes with normal errors: the spread between groups is DerSimonian and Laird's (1986), the
+    error within groups is pooled, each component's queries being one observation. ``values``,
+    ``components`` and ``groups`` are ``[Q]``; groups are numbered from 0, each has a query.
+    """
+    pairs, at = np.unique(np.stack([groups, components]), axis=1, return_inverse=True)
+    sizes = np.bincount(at.ravel())
+    own = np.bincount(at.ravel(), values) / sizes  # of each component within its group
+    group = pairs[0]
+    counts = np.bincount(group, sizes, num_groups)
+    means = np.bincount(group, own * sizes, num_groups) / counts
+    freedom = len(group) - num_groups
+    centre = means[group] if freedom > 0 else np.full(len(group), own.mean())
+    spread = ((own - centre) ** 2).sum() / max(freedom if freedom > 0 else len(group) - 1, 1)
+    noise = np.maximum(spread * np.bincount(group, sizes**2, num_groups) / counts**2, 1e-12)
+    if num_groups == 1:
+        return [Estimate(float(means[0]), float(np.sqrt(noise[0])))]
+    precision = 1 / noise
+    middle = np.average(means, weights=precision)
+    excess = (precision * (means - middle) ** 2).sum() - (num_groups - 1)
+    between = max(0.0, excess / (precision.sum() - (precision**2).sum() / precision.sum()))
+    total = 1 / (noise + between)
+    middle, middle_variance = np.average(means, weights=total), 1 / total.sum()
+    kept = between * total
+    value = kept * means + (1 - kept) * middle
+    variance = kept * noise + (1 - kept) ** 2 * middle_variance
+    return [Estimate(float(v), float(e)) for v, e in zip(value, np.sqrt(variance), strict=True)]

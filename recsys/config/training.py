@@ -126,9 +126,9 @@ class OptimizerConfig(Section):
     frozen_bf16: bool = False
     """Run those modules in bf16 on a CPU that has instructions for it: half the time, a little less exact."""
     head_lr: float = Field(default=1e-3, ge=0)
-    """Peak learning rate of projections and of anything trained from scratch."""
+    """Peak learning rate of projections, of the temperature, and of anything trained from scratch."""
     proxy_lr: float = Field(default=1e-2, ge=0)
-    """Peak learning rate of the objectives' own parameters (proxies, temperature)."""
+    """Peak learning rate of the objectives' own parameters: proxies."""
     weight_decay: float = Field(default=0.05, ge=0)
     """Decoupled weight decay; never on biases, norms, proxies or temperatures."""
     betas: tuple[float, float] = (0.9, 0.98)
@@ -179,8 +179,9 @@ class TrainingConfig(Section):
     """Batches per epoch, that is between two validations; unset: as many as it takes to see every
     training image once."""
     budget_minutes: float | None = Field(default=None, gt=0)
-    """Wall clock for decoding, training and validation together, kills included; the learning rate
-    reaches its end by then. Unset: only ``max_epochs`` counts."""
+    """Minutes for decoding, training and validation together. They become a number of steps before training
+    begins, from the measured time of a step, and the learning rate follows the steps; a run that takes half
+    as long again is aborted. Unset: only ``max_epochs`` counts."""
     checkpoint_minutes: float = Field(default=5.0, gt=0)
     """A kill costs at most this much work; every epoch's end is a checkpoint too."""
     image_size: int | None = Field(default=None, ge=16, le=1024)

@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import logging
 import sys
+import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import Any, Literal
 import lightning as L
 import numpy as np
 import torch
+from lightning.fabric.utilities import move_data_to_device
 from lightning.pytorch.callbacks import EarlyStopping, RichProgressBar
 from numpy.typing import NDArray
 
@@ -28,7 +30,7 @@ from recsys.training.module import FineTuning
 from recsys.training.objectives import KINDS, ObjectiveContext
 from recsys.training.resume import METRIC, ResumeCheckpoint, ValidateEachEpoch
 from recsys.training.sampler import Sampler
-from recsys.training.schedule import Clock, Progress
+from recsys.training.schedule import Clock, Progress, StepPlan
 from recsys.training.supervision import Int, Supervision
 from recsys.training.validation import Validator
 from recsys.training.weights import (
@@ -42,6 +44,8 @@ from recsys.training.weights import (
 from recsys.workspace.image_store import ImageStore
 
 Float32 = NDArray[np.float32]
+
+_TRIED_BATCHES = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,17 +66,19 @@ class FitJob:
 def fit(job: FitJob) -> dict[str, Any]:
     """Train ``job.encoder`` and return the record: history, counts, speed.
 
-    Going on after a kill gives what an unbroken run would have given, bit for bit on a CPU, unless the
-    wall clock shaped the learning rate.
+    Going on after a kill gives what an unbroken run would have given, bit for bit on a CPU.
     """
     config = job.config
     if not torch.cuda.is_available():
         keep_freed_memory()
     clock = Clock(job.folder / "clock.json")
     loader = make_loader(job)
-    steps = -(-len(loader) // config.optimizer.accumulate) * config.max_epochs
-    progress = Progress(steps, clock, None if config.budget_minutes is None else 60 * config.budget_minutes)
-    module = make_module(job, progress)
+    module = make_module(job)
+    plan = StepPlan.kept(job.folder / "plan.json", lambda: make_plan(job, module, loader, clock))
+    epochs, rest = divmod(plan.batches, len(loader))
+    steps = sum(-(-size // config.optimizer.accumulate) for size in [*[len(loader)] * epochs, rest])
+    budget_s = None if config.budget_minutes is None else 60 * config.budget_minutes
+    module.progress = progress = Progress(steps, clock, budget_s)
     average = EmaWeights(config.optimizer.ema_decay) if config.optimizer.ema_decay else None
     validation = ValidateEachEpoch(job.validator, job.folder, config, progress, average)
     checkpoint = ResumeCheckpoint(job.folder, loader, validation, config, progress)
@@ -86,7 +92,7 @@ def fit(job: FitJob) -> dict[str, Any]:
                 METRIC, mode="max", patience=patience, min_delta=min_delta, check_on_train_epoch_end=True
             )
         )
-    trainer = make_trainer(config, callbacks, job.folder)
+    trainer = make_trainer(config, callbacks, job.folder, steps)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="lightning.*")
         trainer.fit(module, loader, ckpt_path=checkpoint.path, weights_only=True)
@@ -95,6 +101,7 @@ def fit(job: FitJob) -> dict[str, Any]:
     seconds = clock.elapsed()
     return {
         "steps": trainer.global_step,
+        "planned": {"steps": steps, **dataclasses.asdict(plan)},
         "epochs": validation.epochs,
         "best_epoch": None if validation.best is None else validation.best["epoch"],
         "history": module.history,
@@ -161,7 +168,37 @@ def _num_workers(config: TrainingConfig, images: ImageCache, gpu: bool) -> int:
     return 0 if images.is_cached else 1
 
 
-def make_module(job: FitJob, progress: Progress) -> FineTuning:
+def make_plan(job: FitJob, module: FineTuning, loader: BatchLoader, clock: Clock) -> StepPlan:
+    """Return how long the run will be: its epochs, or what fits into the rest of its budget.
+
+    A few batches are tried on a copy of the module, so the run begins as if they had not been.
+    """
+    config = job.config
+    if config.budget_minutes is None:
+        return StepPlan(batches=config.max_epochs * len(loader))
+    trial = copy.deepcopy(module).to("cuda" if torch.cuda.is_available() else "cpu")
+    half, seconds = _in_half_precision(config), []
+    for number in range(_TRIED_BATCHES):
+        started = time.monotonic()
+        batch = move_data_to_device(loader.dataset[number], trial.device)
+        with torch.autocast(trial.device.type, torch.bfloat16, enabled=half):
+            loss = trial.training_step(batch, number)
+        if loss is not None:
+            loss.backward()  # type: ignore[no-untyped-call]
+            float(loss)  # a GPU has finished then
+        seconds.append(time.monotonic() - started)
+    started = time.monotonic()
+    if job.validator is not None:
+        job.validator(trial.encoder)
+    validation_s = time.monotonic() - started
+    return StepPlan.within(
+        60 * config.budget_minutes - clock.elapsed() - validation_s,
+        epoch_batches=len(loader), max_epochs=config.max_epochs,
+        batch_s=float(np.median(seconds[1:])), validation_s=validation_s,
+    )  # fmt: skip
+
+
+def make_module(job: FitJob) -> FineTuning:
     """Return the module, its terms built and checked."""
     config, encoder = job.config, job.encoder
     frozen = freeze(encoder, config.optimizer.freeze)
@@ -185,24 +222,30 @@ def make_module(job: FitJob, progress: Progress) -> FineTuning:
         base = copy.deepcopy(encoder, shared).requires_grad_(False)
     eval_modules = eval_modules_of(encoder, frozen, batch_norm=config.batch_norm)
     module = FineTuning(
-        encoder, terms, config, progress,
+        encoder, terms, config,
         pretrained=pretrained, eval_modules=eval_modules, base=base, seed=job.seed,
     )  # fmt: skip
     return module.train()
 
 
-def make_trainer(config: TrainingConfig, callbacks: Sequence[L.Callback], folder: Path) -> L.Trainer:
-    """Return a quiet trainer on one device; a progress bar is shown on a terminal only."""
+def _in_half_precision(config: TrainingConfig) -> bool:
+    return config.precision == "bf16" or (config.precision == "auto" and torch.cuda.is_available())
+
+
+def make_trainer(
+    config: TrainingConfig, callbacks: Sequence[L.Callback], folder: Path, steps: int
+) -> L.Trainer:
+    """Return a quiet trainer of ``steps`` on one device; a progress bar is shown on a terminal only."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     gpu, bar = torch.cuda.is_available(), sys.stderr.isatty()
-    half = config.precision == "bf16" or (config.precision == "auto" and gpu)
-    precision: Literal["bf16-mixed", "32-true"] = "bf16-mixed" if half else "32-true"
+    precision: Literal["bf16-mixed", "32-true"] = "bf16-mixed" if _in_half_precision(config) else "32-true"
     shown = [RichProgressBar(leave=False, console_kwargs={"stderr": True})] if bar else []
     return L.Trainer(
         accelerator="gpu" if gpu else "cpu",
         devices=1,
         precision=precision,
         max_epochs=config.max_epochs,
+        max_steps=steps,
         accumulate_grad_batches=config.optimizer.accumulate,
         callbacks=[*callbacks, *shown],
         logger=False,

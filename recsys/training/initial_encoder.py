@@ -22,7 +22,7 @@ from recsys.workspace.snapshot import Snapshot
 logger = logging.getLogger(__name__)
 
 KIND = "encoders"
-_VERSION = 1
+_VERSION = 2
 _PCA_SAMPLE = 5000
 
 
@@ -32,11 +32,14 @@ def make_base(
     splits: Manifest,
     snapshot: Snapshot,
     items: Callable[[], TrainingItems],
+    champion_ref: str | None = None,
 ) -> Manifest:
     """Return the artifact of the zero-shot base, made if it is not there.
 
     PCA projections are fitted on the training products that ``items`` gives, and on no others; the base
-    then depends on the split.
+    then depends on the split. They are fitted once: as long as the settings are the same, the base of the
+    champion stays, because axes that were fitted anew would turn, and neither an interpolation between two
+    nights nor starting from the champion would mean anything.
     """
     image, text = config.encoder.image, config.encoder.text
     fitted = [n for n, tower in (("image", image), ("text", text)) if tower.projection.init == "pca"]
@@ -47,9 +50,12 @@ def make_base(
         "config": config.encoder.model_dump(mode="json"),
         "weights": [_digest(path) for path in files],
         "seed": config.seed,
-        "fitted_on": splits.ref if fitted else None,
     }
-    id = content_id(parts)
+    settings = content_id(parts)
+    pinned = _base_of(workspace, champion_ref)
+    if pinned is not None and pinned.info.get("settings") == settings:
+        return pinned
+    id = content_id({**parts, "fitted_on": splits.ref if fitted else None})
     found = workspace.find(KIND, id)
     if found is not None:
         return found
@@ -59,8 +65,19 @@ def make_base(
     inputs = {"splits": splits.ref, "snapshot": snapshot.manifest.ref} if fitted else {}
     with workspace.create(KIND, id, inputs=inputs) as draft:
         encoder.save(draft.path)
-        draft.info |= {"role": "base", "fitted": fitted, "dim": encoder.dim}
+        draft.info |= {"role": "base", "settings": settings, "fitted": fitted, "dim": encoder.dim}
     return draft.committed()
+
+
+def _base_of(workspace: Workspace, encoder_ref: str | None) -> Manifest | None:
+    """Return the base that an encoder was trained from, itself where it is one; ``None`` if it is gone."""
+    if encoder_ref is None:
+        return None
+    encoder = workspace.find(*encoder_ref.split("/", 1))
+    if encoder is None or encoder.info.get("role") == "base":
+        return encoder
+    ref = encoder.inputs.get("base")
+    return workspace.find(*ref.split("/", 1)) if ref is not None else None
 
 
 def _digest(path: Path) -> str:

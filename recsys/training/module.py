@@ -3,6 +3,7 @@
 B = batch size, V = images in the batch, T = texts in the batch, D = dimensions of one modality
 """
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -30,13 +31,17 @@ class FineTuning(L.LightningModule):
     """Trains an encoder on batches from :mod:`recsys.training.data`."""
 
     def __init__(
-        self, encoder: ProductEncoder, objectives: nn.ModuleList, config: TrainingConfig, progress: Progress,
-        *, pretrained: frozenset[str], eval_modules: list[nn.Module], base: ProductEncoder | None, seed: int,
+        self, encoder: ProductEncoder, objectives: nn.ModuleList, config: TrainingConfig, *,
+        pretrained: frozenset[str], eval_modules: list[nn.Module], base: ProductEncoder | None, seed: int,
     ) -> None:  # fmt: skip
-        """``eval_modules`` stay in eval mode; ``base`` is for terms that compare with it."""
+        """``eval_modules`` stay in eval mode; ``base`` is for terms that compare with it.
+
+        :attr:`progress` must be set before training.
+        """
         super().__init__()
         self.encoder, self.objectives, self.base = encoder, objectives, base
-        self._config, self._progress, self._seed = config, progress, seed
+        self._config, self._seed = config, seed
+        self.progress: Progress
         self._pretrained = pretrained
         self._eval_modules = [*eval_modules, *(base.modules() if base is not None else ())]
         towers = {"text": encoder.config.text.frozen, "image": encoder.config.image.frozen}
@@ -54,7 +59,7 @@ class FineTuning(L.LightningModule):
         groups = parameter_groups(self.encoder, self.objectives, self._pretrained, self._config.optimizer)
         optimizer = AdamW(groups, betas=self._config.optimizer.betas, fused=True)
         schedule = LambdaLR(
-            optimizer, lambda step: lr_factor(self._progress.at(step + 1), self._config.optimizer)
+            optimizer, lambda step: lr_factor(self.progress.at(step + 1), self._config.optimizer)
         )
         return [optimizer], [{"scheduler": schedule, "interval": "step"}]
 
@@ -94,7 +99,7 @@ class FineTuning(L.LightningModule):
         same = {name: batch[name] for name in ("products", "components", "text_codes", "labels", "judged")}
         return EncodedBatch(
             image=image, text=text, has_image=has_image, has_text=has_text, **same,
-            logit_scale=self.encoder.logit_scale.float().exp().clamp(max=_MAX_SCALE),
+            logit_scale=self.encoder.logit_scale.float().exp(),
             base_image=base_image, base_text=base_text,
         )  # fmt: skip
 
@@ -107,13 +112,15 @@ class FineTuning(L.LightningModule):
     def optimizer_step(self, *arguments: Any, **named: Any) -> None:
         """Take the step, and add an entry to the history if the run has come far enough since the last."""
         super().optimizer_step(*arguments, **named)
+        with torch.no_grad():  # a clamp in the loss would have no gradient beyond the bound
+            self.encoder.logit_scale.clamp_(max=math.log(_MAX_SCALE))
         step = self.global_step + 1
-        progress = self._progress.at(step)
+        progress = self.progress.at(step)
         last = self.history[-1]["progress"] if self.history else -1.0
         if self._sums and (progress - last >= 1 / _NUM_ENTRIES or progress >= 1):
             means = {name: float(total) / self._counts[name] for name, total in self._sums.items()}
             factor = lr_factor(progress, self._config.optimizer)
-            seconds = round(self._progress.clock.elapsed(), 3)
+            seconds = round(self.progress.clock.elapsed(), 3)
             self.history.append(
                 {"step": step, "progress": progress, "lr_factor": factor, "seconds": seconds, **means}
             )

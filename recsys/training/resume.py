@@ -76,12 +76,10 @@ class ValidateEachEpoch(L.Callback):
             self._average.on_validation_epoch_end(trainer, pl_module)
 
     def _validate(self, trainer: L.Trainer, epoch: int) -> float | None:
-        """Score the encoder; the time it takes is what the schedule reserves for the last time."""
-        started = time.monotonic()
+        """Score the encoder."""
         module = trainer.lightning_module
         assert isinstance(module, FineTuning)
         metric = None if self._validator is None else self._validator(module.encoder)
-        self._progress.reserve_s = time.monotonic() - started
         seconds, step = round(self._progress.clock.elapsed(), 3), trainer.global_step
         self.epochs.append({"epoch": epoch, "step": step, "metric": metric, "seconds": seconds})
         score = "no validation" if metric is None else f"{self._config.validation.metric} {metric:.4f}"
@@ -90,12 +88,11 @@ class ValidateEachEpoch(L.Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """Return the scores so far and which epoch is the best."""
-        return {"epochs": self.epochs, "best": self.best, "reserve_s": self._progress.reserve_s}
+        return {"epochs": self.epochs, "best": self.best}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from a checkpoint's."""
         self.epochs, self.best = state_dict["epochs"], state_dict["best"]
-        self._progress.reserve_s = state_dict["reserve_s"]
 
     def best_weights(self) -> dict[str, torch.Tensor]:
         """Return the trained weights of the best epoch; empty where no epoch was finished."""
@@ -139,7 +136,10 @@ class ResumeCheckpoint(Checkpoint):
     ) -> None:
         """Stop when time is up; write a checkpoint when one is due and no gradient is half-summed."""
         if self._progress.is_out_of_time():
-            logger.info("the budget is used up after %d steps", trainer.global_step)
+            logger.warning(
+                "aborted after %d steps: the run took half as long again as training.budget_minutes",
+                trainer.global_step,
+            )
             trainer.should_stop = True
             return
         stepped = (batch_idx + 1) % self._accumulate == 0 and batch_idx + 1 < len(self._loader)

@@ -84,7 +84,7 @@ def run(
     def items() -> TrainingItems:
         return read_items(snapshot, ContentReader(config.encoder), splits, components)
 
-    base = make_base(config, workspace, splits_manifest, snapshot, items)
+    base = make_base(config, workspace, splits_manifest, snapshot, items, champion_ref)
     initial = choose_initial(config, workspace, base, champion_ref)
     inputs = {
         "snapshot": snapshot_ref,

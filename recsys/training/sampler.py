@@ -1,4 +1,4 @@
-"""Which products enter which batch: P classes of K items, the rest at random.
+"""Which products enter which batch: P classes of K items, products without a class, the rest at random.
 
 The semantics of pytorch-metric-learning's MPerClassSampler (K items of each of P distinct classes), over
 several label levels at once, and as a pure function of (seed, batch number): any batch can be made without
@@ -16,6 +16,10 @@ from numpy.typing import NDArray
 
 from recsys.config.supervision import SamplerConfig
 from recsys.training.supervision import LINKS, Int, LabelledPairs, Supervision
+
+_MAX_OUTSIDE = 0.5
+"""Largest share of a batch for products that no class can be drawn by."""
+_OUTSIDE_STREAM = 1 << 32
 
 
 def generator(seed: int, batch: int, stream: int = 0) -> np.random.Generator:
@@ -60,18 +64,23 @@ class Sampler:
             weight = config.links_weight * supervision.links_share
             self.pools[LINKS] = ClassPool(classes, np.arange(1.0, len(classes) + 1), weight)
         self.num_random = round((config.random_share if self.pools else 1.0) * config.batch_size)
-        self._lap: tuple[int, Int] = (-1, trained)
+        members = [rows for pool in self.pools.values() for rows in pool.classes]
+        self._outside = np.setdiff1d(trained, np.concatenate([np.empty(0, np.int64), *members]))
+        share = min(len(self._outside) / len(trained), _MAX_OUTSIDE)
+        self.num_outside = int(np.ceil(share * (self.batch_size - self.num_random))) if self.pools else 0
+        self._laps: dict[int, tuple[int, Int]] = {}
 
     def plan(self, batch: int) -> BatchPlan:
         """Return batch number ``batch`` (0-based, over all epochs)."""
         rng = generator(self._seed, batch)
         products: list[Int] = []
-        num_classes = (self.batch_size - self.num_random) // self._items_per_class
+        num_classes = (self.batch_size - self.num_random - self.num_outside) // self._items_per_class
         for name, num in self._classes_per_level(rng, num_classes).items():
             pool = self.pools[name]
             for which in pool.draw(rng, num):
                 products.append(self._choose(rng, pool.classes[which], keep_first=name == LINKS))
-        products.append(self._next_in_turn(batch))
+        products.append(self._next_in_turn(batch, self._trained, self.num_random, stream=1))
+        products.append(self._next_in_turn(batch, self._outside, self.num_outside, stream=_OUTSIDE_STREAM))
         missing = self.batch_size - sum(map(len, products))
         products.append(rng.choice(self._trained, missing))
         chosen = np.concatenate(products)
@@ -91,22 +100,27 @@ class Sampler:
         return dict(zip(self.pools, shares.tolist(), strict=True))
 
     def _choose(self, rng: np.random.Generator, members: Int, *, keep_first: bool) -> Int:
-        """Return K of a class's products, repeated where it has fewer."""
+        """Return K of a class's products, or as many as it has; one comes again with another image only."""
         if keep_first:  # a product and some of what is linked to it
             rest = rng.permutation(members[1:])[: self._items_per_class - 1]
             return np.concatenate([members[:1], rest])
-        return np.resize(rng.permutation(members), self._items_per_class)
+        chosen = rng.permutation(members)[: self._items_per_class]
+        if len(chosen) == self._items_per_class:
+            return chosen
+        more = np.maximum(self._num_images[chosen], 1)
+        rounds = [chosen[more > lap] for lap in range(min(int(more.max()), self._items_per_class))]
+        return np.concatenate(rounds)[: self._items_per_class]
 
-    def _next_in_turn(self, batch: int) -> Int:
-        """Return the batch's part of a shuffled walk over all training products, lap after lap."""
-        laps, places = np.divmod(batch * self.num_random + np.arange(self.num_random), len(self._trained))
-        parts = [self._shuffled(int(lap))[places[laps == lap]] for lap in np.unique(laps)]
+    def _next_in_turn(self, batch: int, rows: Int, num: int, *, stream: int) -> Int:
+        """Return ``num`` of ``rows``: the batch's part of a shuffled walk over them, lap after lap."""
+        laps, places = np.divmod(batch * num + np.arange(num), max(len(rows), 1))
+        parts = [self._shuffled(int(lap), rows, stream)[places[laps == lap]] for lap in np.unique(laps)]
         return np.concatenate([np.empty(0, np.int64), *parts])
 
-    def _shuffled(self, lap: int) -> Int:
-        if self._lap[0] != lap:
-            self._lap = lap, generator(self._seed, lap, stream=1).permutation(self._trained)
-        return self._lap[1]
+    def _shuffled(self, lap: int, rows: Int, stream: int) -> Int:
+        if self._laps.get(stream, (-1,))[0] != lap:
+            self._laps[stream] = lap, generator(self._seed, lap, stream).permutation(rows)
+        return self._laps[stream][1]
 
     def _choose_images(self, rng: np.random.Generator, products: Int) -> Int:
         """Give every product a random image, and another one each time the product is repeated."""

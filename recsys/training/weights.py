@@ -11,8 +11,6 @@ from recsys.config.training import OptimizerConfig
 from recsys.encoder.model import ProductEncoder
 from recsys.errors import ConfigError
 
-_TEMPERATURE = ("logit_scale", "logit_bias")
-
 
 def freeze(encoder: ProductEncoder, names: tuple[str, ...]) -> list[nn.Module]:
     """Stop the modules and weights ``names`` from being trained; return the modules.
@@ -34,13 +32,7 @@ def freeze(encoder: ProductEncoder, names: tuple[str, ...]) -> list[nn.Module]:
 def pretrained_names(encoder: ProductEncoder) -> frozenset[str]:
     """Return the names of the tower weights that are pretrained rather than random."""
     image, text = encoder.config.image, encoder.config.text
-    known = {
-        "image_tower.": image.pretrained or image.weights or ":" in image.name,
-        "text_tower.": text.kind == "sentence_transformers"
-        or text.pretrained
-        or text.weights
-        or ":" in text.name,
-    }
+    known = {"image_tower.": image.is_pretrained, "text_tower.": text.is_pretrained}
     prefixes = tuple(prefix for prefix, pretrained in known.items() if pretrained)
     return frozenset(name for name, _ in encoder.named_parameters() if name.startswith(prefixes))
 
@@ -55,13 +47,13 @@ def parameter_groups(
 ) -> list[dict[str, Any]]:
     """Return AdamW's parameter groups: backbone, head and proxies, each with and without decay.
 
-    Weight decay is for matrices and kernels alone: not for biases and norms (one dimension), nor for
-    temperatures and proxies. ``lr`` of a group is its peak, which the schedule scales.
+    Weight decay is for matrices and kernels alone: not for biases, norms and temperatures (one dimension
+    or none), nor for proxies. ``lr`` of a group is its peak, which the schedule scales.
     """
     groups: dict[tuple[str, bool], list[nn.Parameter]] = {}
     for name, weight in trainable_weights(encoder).items():
-        part = "proxy" if name in _TEMPERATURE else "backbone" if name in pretrained else "head"
-        groups.setdefault((part, weight.ndim > 1 and part != "proxy"), []).append(weight)
+        part = "backbone" if name in pretrained else "head"
+        groups.setdefault((part, weight.ndim > 1), []).append(weight)
     for weight in objectives.parameters():
         groups.setdefault(("proxy", False), []).append(weight)
     rates = {"backbone": config.backbone_lr, "head": config.head_lr, "proxy": config.proxy_lr}

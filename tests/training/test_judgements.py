@@ -15,10 +15,10 @@ from recsys.config import Config
 from recsys.config.training import TrainingConfig
 from recsys.encoder.inference import embed_all
 from recsys.encoder.model import ProductEncoder
-from recsys.training.objectives.metric import apply_judgements
+from recsys.training.objectives.metric import consistent_pairs
 from recsys.training.run import make_splits, run
 from recsys.training.sampler import Sampler
-from recsys.training.splits import separate_duplicates
+from recsys.training.splits import separate
 from recsys.training.supervision import LINKS, build, with_judgements
 from recsys.workspace import Manifest, Workspace
 from recsys.workspace.judgements import commit
@@ -88,7 +88,7 @@ def test_pairs_of_training_products_are_learnt_from_and_others_are_not(shop: Sho
     counts = manifest.info["counts"]["supervision"]
     assert counts["judgements"] == {
         "trained_on": 2, "similar": 1, "not_similar": 1,
-        "validation": 1, "holdout": 3, "unused": 0, "unknown": 1,
+        "validation": 1, "holdout": 3, "test": 0, "unused": 0, "unknown": 1,
     }  # fmt: skip
     assert (counts["pairs"]["positive"], counts["pairs"]["negative"]) == (1, 1)
     assert counts["pairs"]["outside_training"] == 4
@@ -151,10 +151,10 @@ def test_separated_duplicates_never_straddle_and_held_out_products_stay(
     splits, keys = [of[key] for _, key in products], [key for _, key in products]
     row = st.integers(0, len(products) - 1)
     duplicates = data.draw(st.lists(st.tuples(row, row), max_size=6))
-    found, moved = separate_duplicates(splits, keys, duplicates)
+    found, moved = separate(splits, keys, duplicates)
     for before, after in zip(splits, found, strict=True):
         assert after in (before, UNUSED)
-        assert after == before or before in (TRAIN, VALIDATION)
+        assert after == before or before in (TRAIN, VALIDATION, HOLDOUT)
     for left, right in duplicates:
         used = {found[left], found[right]} - {UNUSED}
         assert len(used) <= 1
@@ -167,16 +167,16 @@ def test_separated_duplicates_never_straddle_and_held_out_products_stay(
 
 def test_duplicates_are_kept_apart_through_others_too() -> None:
     splits = [TRAIN, TRAIN, HOLDOUT, TRAIN, VALIDATION]
-    found, moved = separate_duplicates(splits, list("abcde"), [(0, 1), (1, 2)])
+    found, moved = separate(splits, list("abcde"), [(0, 1), (1, 2)])
     assert (found, moved) == ([UNUSED, UNUSED, HOLDOUT, TRAIN, VALIDATION], 2)
-    assert separate_duplicates(splits, list("abcde"), [(3, 4)])[0] == [
+    assert separate(splits, list("abcde"), [(3, 4)])[0] == [
         TRAIN,
         TRAIN,
         HOLDOUT,
         UNUSED,
         VALIDATION,
     ]
-    assert separate_duplicates(splits, list("abcde"), []) == (splits, 0)
+    assert separate(splits, list("abcde"), []) == (splits, 0)
 
 
 def test_the_encoder_learns_from_judgements(shop: Shop) -> None:
@@ -228,12 +228,23 @@ def test_judgements_prevail_over_labels() -> None:
     judged = torch.zeros(4, 4)
     judged[0, 1] = judged[1, 0] = -1.0
     judged[0, 2] = judged[2, 0] = 0.5
-    anchors, positives, others, negatives = apply_judgements(judged, labels, None)
+    found = consistent_pairs(judged, torch.arange(4), labels, None)
+    assert found is not None
+    anchors, positives, others, negatives = found
     assert set(zip(anchors.tolist(), positives.tolist(), strict=True)) == {(0, 2), (2, 0), (2, 3), (3, 2)}
     assert set(zip(others.tolist(), negatives.tolist(), strict=True)) == {
         (0, 1), (1, 0), (0, 3), (3, 0), (1, 2), (2, 1), (1, 3), (3, 1),
     }  # fmt: skip
     triplets = tuple(torch.tensor(t) for t in ([0, 2, 3], [1, 3, 2], [2, 0, 1]))
-    assert [t.tolist() for t in apply_judgements(judged, labels, triplets)] == [[3], [2], [1]]
+    assert [t.tolist() for t in consistent_pairs(judged, torch.arange(4), labels, triplets) or ()] == [
+        [3],
+        [2],
+        [1],
+    ]
     mined = tuple(torch.tensor(t) for t in ([0, 2], [1, 3], [0, 1], [2, 3]))
-    assert [t.tolist() for t in apply_judgements(judged, labels, mined)] == [[2], [3], [1], [3]]
+    assert [t.tolist() for t in consistent_pairs(judged, torch.arange(4), labels, mined) or ()] == [
+        [2],
+        [3],
+        [1],
+        [3],
+    ]

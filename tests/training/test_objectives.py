@@ -13,6 +13,7 @@ from recsys.config.training import ObjectiveConfig
 from recsys.errors import ConfigError
 from recsys.training.objectives import EncodedBatch, Objective, ObjectiveContext, build, register
 from recsys.training.objectives.base import KINDS
+from recsys.training.objectives.metric import consistent_pairs
 
 CONTEXT = ObjectiveContext(
     dim=8, classes={"category": [2, 5, 7], "product": [0, 1, 2, 3, 4, 5]}, trained={}, pretrained=frozenset()
@@ -174,6 +175,40 @@ def test_rows_without_label_or_vector_are_left_out() -> None:
     assert value is not None
     assert torch.allclose(value, SupConLoss()(v.image[:4], label[:4]))
     assert made(views(labels={"category": torch.full((6,), -1)})) is None
+
+
+@pytest.mark.parametrize("miner", [None, {"name": "MultiSimilarityMiner"}, {"name": "TripletMarginMiner"}])
+def test_duplicates_are_no_negatives_whatever_their_labels(miner: dict[str, Any] | None) -> None:
+    """0 and 2 are one product in two categories: the loss is that of a batch without the pair."""
+    loss = {"name": "TripletMarginLoss" if miner and "Triplet" in miner["name"] else "ContrastiveLoss"}
+    metric = term(kind="metric", label="category", vector="image", loss=loss, miner=miner)
+    v = views()
+    with torch.no_grad():
+        v.image[2] = v.image[0]  # as near as can be
+    apart, together = metric(v), metric(views(components=torch.tensor([0, 1, 0, 3, 4, 5]), image=v.image))
+    assert apart is not None
+    assert together is not None
+    assert together < apart
+
+
+def test_pairs_agree_with_judgements_and_components_beside_labels() -> None:
+    labels, components = torch.tensor([0, 0, 1, 1]), torch.tensor([0, 1, 0, 3])
+
+    def pairs(judged: Tensor) -> tuple[set[tuple[int, int]], set[tuple[int, int]]]:
+        found = consistent_pairs(judged, components, labels, None)
+        assert found is not None
+        a, p, b, n = (part.tolist() for part in found)
+        return {(i, j) for i, j in zip(a, p, strict=True) if i < j}, {
+            (i, j) for i, j in zip(b, n, strict=True) if i < j
+        }
+
+    assert pairs(torch.zeros(1, 1)) == ({(0, 1), (2, 3)}, {(0, 3), (1, 2), (1, 3)})
+    judged = torch.zeros(4, 4)
+    judged[0, 2] = judged[2, 0] = judged[0, 1] = judged[1, 0] = -1.0
+    judged[1, 3] = judged[3, 1] = 1.0
+    assert pairs(judged) == ({(1, 3), (2, 3)}, {(0, 1), (0, 2), (0, 3), (1, 2)})
+    apart = torch.arange(4)
+    assert consistent_pairs(torch.zeros(1, 1), apart, labels, None) is None  # the library takes all pairs
 
 
 def test_links_are_positives_beside_unrelated_products() -> None:

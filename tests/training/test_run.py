@@ -210,7 +210,7 @@ def test_a_catalog_without_images_trains_on_pairs(
     assert counts["negative"] > 0
     assert counts["outside_training"] > 0
     history = manifest.info["fit"]["history"]
-    assert {"pairs", "metric:SupConLoss"} <= set().union(*history)
+    assert {"pairs", "metric:SupConLoss:links:text"} <= set().union(*history)
     (tmp_path / "pairs.jsonl").write_text("\n".join(map(json.dumps, lines[:50])))
     assert (
         run(settings(text_model, split=split, pairs=given, objectives=terms), workspace, snapshot) != manifest
@@ -243,6 +243,7 @@ def test_wrong_settings_are_named_before_anything_is_trained(
 def test_a_column_can_name_the_split(workspace: Workspace, text_model: Path) -> None:
     made = rows(6)
     split = {"column": "fold", "train": ["a"], "validation": ["b"], "phash_distance": -1}
+    split |= {"holdout_share": 0.0, "test_share": 0.0}
     manifest = make_splits(settings(text_model, split=split), workspace, store(workspace, made))
     names = {r["id"]: r["split"] for r in read_splits(workspace, manifest.ref).to_pylist()}
     expected = {"a": "train", "b": "validation", "c": "unused"}

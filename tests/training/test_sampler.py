@@ -85,6 +85,26 @@ def test_a_class_too_small_comes_again_with_another_image() -> None:
     assert shown == {(p, v) for p in range(2) for v in range(3)}
 
 
+def test_a_product_comes_twice_only_with_another_image() -> None:
+    codes, num_images = [0, 0, 0, *[1] * 30], np.ones(33, np.int64)
+    num_images[1] = 2
+    config = SamplerConfig(batch_size=12, items_per_class=6)
+    made = Sampler(supervision(codes), np.arange(33), num_images, config, 0, LEVEL)
+    chosen = made._choose(np.random.default_rng(0), np.arange(3), keep_first=False)
+    assert Counter(chosen.tolist()) == {0: 1, 1: 2, 2: 1}
+    assert len(made.plan(0).products) == 12
+
+
+def test_products_without_a_class_come_in_turn_too() -> None:
+    codes = [*[i // 5 for i in range(60)], *[-1] * 20]
+    made = sampler(codes, SamplerConfig(batch_size=16, items_per_class=4))
+    assert made.num_outside == 4
+    drawn = Counter(np.concatenate([made.plan(n).products[-4:] for n in range(25)]).tolist())
+    assert set(range(60, 80)) <= set(drawn)
+    mostly = sampler([0, 0, *[-1] * 98], SamplerConfig(batch_size=16, items_per_class=4))
+    assert mostly.num_outside == 8  # classes keep half of the batch
+
+
 def test_random_products_come_in_turn() -> None:
     made = sampler([-1] * 30, SamplerConfig(batch_size=6))
     assert made.num_random == 6
@@ -122,9 +142,9 @@ def test_levels_share_the_batch_by_weight() -> None:
 
 def test_judged_products_come_with_those_they_were_judged_with() -> None:
     pairs = LabelledPairs(np.array([0, 0, 5]), np.array([3, 4, 9]), np.array([1, -1, 1], np.float32))
-    config = SamplerConfig(batch_size=4, items_per_class=2)
+    config = SamplerConfig(batch_size=8, items_per_class=2)  # half of it for products without a class
     made = Sampler(supervision([-1] * 20, pairs), np.arange(20), np.ones(20, np.int64), config, 0, {})
     judged = {(0, 3), (0, 4), (5, 9)}
     for number in range(50):
-        a, b, c, d = made.plan(number).products.tolist()
+        a, b, c, d = made.plan(number).products.tolist()[:4]
         assert {tuple(sorted((a, b))), tuple(sorted((c, d)))} <= judged

@@ -1,4 +1,4 @@
-"""Learning rate, progress by steps and by the clock, and a clock that survives kills."""
+"""Learning rate, a budget that becomes steps, and a clock that survives kills."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from recsys.config.training import OptimizerConfig
 from recsys.training import schedule
-from recsys.training.schedule import Clock, Progress, lr_factor
+from recsys.training.schedule import Clock, Progress, StepPlan, lr_factor
 
 
 @given(st.floats(0, 1), st.floats(0, 1), st.floats(0, 0.5), st.floats(0, 1))
@@ -48,17 +48,34 @@ def test_time_before_a_kill_counts(tmp_path: Path, time: SimpleNamespace) -> Non
     assert second.elapsed() == 60
 
 
-def test_whichever_is_further_along_decides(tmp_path: Path, time: SimpleNamespace) -> None:
+def test_progress_follows_steps_and_the_clock_only_aborts(tmp_path: Path, time: SimpleNamespace) -> None:
     progress = Progress(100, Clock(tmp_path / "clock.json"), budget_s=60.0)
-    progress.reserve_s = 10.0
-    time.now += 20
-    assert progress.at(10) == pytest.approx(0.4)  # 20 s of the 50 that leave room for the last validation
-    assert progress.at(90) == pytest.approx(0.9)
+    time.now += 80
+    assert progress.at(10) == 0.1
     assert not progress.is_out_of_time()
-    time.now += 30
-    assert progress.at(50) == 1.0
+    time.now += 10
+    assert progress.at(10) == 0.1
     assert progress.is_out_of_time()
     without = Progress(100, Clock(tmp_path / "other.json"), budget_s=None)
     time.now += 1e6
-    assert without.at(25) == 0.25
     assert not without.is_out_of_time()
+
+
+@given(st.floats(1, 1e4), st.integers(1, 500), st.integers(1, 50), st.floats(1e-3, 10), st.floats(0, 60))
+def test_a_budget_becomes_steps_that_fit_it(
+    budget: float, epoch: int, epochs: int, batch_s: float, validation_s: float
+) -> None:
+    plan = StepPlan.within(
+        budget, epoch_batches=epoch, max_epochs=epochs, batch_s=batch_s, validation_s=validation_s
+    )
+    assert 1 <= plan.batches <= epochs * epoch
+    spent = plan.batches * batch_s + plan.batches / epoch * validation_s
+    assert plan.batches == 1 or spent <= budget * (1 + 1e-9)
+    if plan.batches < epochs * epoch:
+        assert spent + batch_s + validation_s / epoch > budget * (1 - 1e-9)
+
+
+def test_a_plan_is_made_once(tmp_path: Path) -> None:
+    first = StepPlan.kept(tmp_path / "plan.json", lambda: StepPlan(batches=7, batch_s=0.5))
+    assert first == StepPlan(batches=7, batch_s=0.5)
+    assert StepPlan.kept(tmp_path / "plan.json", lambda: StepPlan(batches=9)) == first

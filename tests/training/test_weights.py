@@ -41,9 +41,7 @@ def test_every_trained_weight_is_in_one_group_and_only_matrices_decay(
     assert sum(len(group["params"]) for group in groups) == len(of)
     for name, weight in model.named_parameters():
         group = of[id(weight)]
-        part = (
-            "backbone" if name.startswith("text_tower") else "proxy" if name.startswith("logit") else "head"
-        )
+        part = "backbone" if name.startswith("text_tower") else "head"
         assert group["name"] == part, (
             name
         )  # the small image tower starts from chance, so it learns like a head

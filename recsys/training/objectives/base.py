@@ -97,9 +97,10 @@ class Objective(nn.Module):
 
     @property
     def title(self) -> str:
-        """Short name in logs and reports; two terms of one kind differ by it."""
-        loss = f":{self.config.loss.name}" if self.config.loss else ""
-        return f"{self.config.kind}{loss}"
+        """Short name in logs and reports, such as ``metric:SupConLoss:category:image``."""
+        config = self.config
+        parts = [config.loss.name, config.label, config.vector] if config.loss else []
+        return ":".join([config.kind, *parts])
 
     def forward(self, batch: EncodedBatch) -> Tensor | None:
         """Return the term's value (scalar, without its weight); ``None`` where the batch has none."""

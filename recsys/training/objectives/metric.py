@@ -35,7 +35,10 @@ class Metric(Objective):
     classes: Tensor  # [C], codes of the classes, ascending
 
     def __init__(self, config: ObjectiveConfig, context: ObjectiveContext, *, judged: bool = False) -> None:
-        """``judged``: what was judged of two products prevails over their labels (not with proxy losses)."""
+        """``judged``: what was judged of two products prevails over their labels.
+
+        Neither this nor that duplicates are no negatives holds for a loss of proxies: it sees no pairs.
+        """
         super().__init__(config)
         if config.loss is None:
             raise ConfigError(
@@ -59,7 +62,7 @@ class Metric(Objective):
                 "A metric objective on links has a miner or a proxy loss, and links have no classes.",
                 fix="Use a loss of pairs such as SupConLoss or MultiSimilarityLoss, without a miner.",
             )
-        self._judged = judged and not has_proxies
+        self._judged, self._has_proxies = judged, has_proxies
         self.register_buffer("classes", torch.tensor(classes, dtype=torch.int64), persistent=False)
 
     def forward(self, batch: EncodedBatch) -> Tensor | None:
@@ -78,26 +81,40 @@ class Metric(Objective):
                 return None
             vectors, labels = vectors[rows], torch.searchsorted(self.classes, codes[rows])
             pairs = None if self.miner is None else self.miner(vectors, labels)
-            if self._judged and batch.judged.any():
-                pairs = apply_judgements(batch.judged[rows][:, rows], labels, pairs)
+            if not self._has_proxies:
+                known = (
+                    batch.judged[rows][:, rows] if self._judged else torch.zeros_like(batch.judged[:1, :1])
+                )
+                pairs = consistent_pairs(known, batch.components[rows], labels, pairs)
         value: Tensor = self.loss(vectors, labels, pairs)
         return value if value.requires_grad else None  # the library's zero: no pair in the batch
 
 
-def apply_judgements(judged: Tensor, labels: Tensor, mined: tuple[Tensor, ...] | None) -> tuple[Tensor, ...]:
-    """Return pairs or triplets of the library that agree with what was ``judged`` ``[R, R]``.
+def consistent_pairs(
+    judged: Tensor, components: Tensor, labels: Tensor, mined: tuple[Tensor, ...] | None
+) -> tuple[Tensor, ...] | None:
+    """Return pairs or triplets of the library that agree with what is known beside the ``labels`` ``[R]``.
 
-    ``labels`` is ``[R]``. Without a miner, products judged similar are positives and products judged not
-    similar negatives, whatever their labels; what a miner chose against a judgement is left out.
+    What was ``judged`` (``[R, R]``, or 0 of any shape that fits) prevails over labels. Variants and
+    duplicates, of equal ``components`` ``[R]``, are never negatives of each other, whatever their labels,
+    unless they were judged not similar. Returns ``mined`` as it is where nothing is in its way; without a
+    miner that is ``None``, and the library takes all pairs.
     """
+    equal = labels[:, None] == labels
+    related = (components[:, None] == components) & (judged >= 0)
+    if not (judged.any() or (related & ~equal).any()):
+        return mined
+    judged = judged.expand_as(equal)
     if mined is None:
         itself = torch.eye(len(labels), dtype=torch.bool, device=labels.device)
-        positive = (((labels[:, None] == labels) & (judged >= 0)) | (judged > 0)) & ~itself
-        return *positive.nonzero(as_tuple=True), *(~positive & ~itself).nonzero(as_tuple=True)
+        positive = ((equal & (judged >= 0)) | (judged > 0)) & ~itself
+        negative = ~positive & ~itself & ~related
+        return *positive.nonzero(as_tuple=True), *negative.nonzero(as_tuple=True)
+    may_attract, may_repel = judged >= 0, (judged <= 0) & ~related
     if len(mined) == 3:
-        kept = (judged[mined[0], mined[1]] >= 0) & (judged[mined[0], mined[2]] <= 0)
+        kept = may_attract[mined[0], mined[1]] & may_repel[mined[0], mined[2]]
         return tuple(part[kept] for part in mined)
-    right, wrong = judged[mined[0], mined[1]] >= 0, judged[mined[2], mined[3]] <= 0
+    right, wrong = may_attract[mined[0], mined[1]], may_repel[mined[2], mined[3]]
     return mined[0][right], mined[1][right], mined[2][wrong], mined[3][wrong]
 
 

@@ -106,7 +106,8 @@ class ObjectiveConfig(Section):
     ``auto``: the first key of ``training.labels`` that is not built in, otherwise ``group``."""
     loss: NamedConfig | None = None
     """``metric``: a loss of pytorch-metric-learning, such as ``SupConLoss`` or ``ProxyAnchorLoss``.
-    ``num_classes`` and ``embedding_size`` are filled in."""
+    ``num_classes`` and ``embedding_size`` are filled in; a parameter that is itself a loss, miner, distance,
+    reducer or regularizer is a table of ``name`` and ``params``."""
     miner: NamedConfig | None = None
     """``metric``: its miner, such as ``MultiSimilarityMiner``; unset: all pairs."""
     distance: NamedConfig | None = None

@@ -1,22 +1,46 @@
 """Terms of the loss: against slow independent ones, and that what should learn gets a gradient."""
 
+import copy
+import inspect
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from pytorch_metric_learning import distances, losses, miners, reducers, regularizers
 from pytorch_metric_learning.losses import SupConLoss
 from torch import Tensor, nn
 
 from recsys.config.training import ObjectiveConfig
+from recsys.encoder.model import ProductEncoder
 from recsys.errors import ConfigError
 from recsys.training.objectives import EncodedBatch, Objective, ObjectiveContext, build, register
 from recsys.training.objectives.base import KINDS
+from recsys.training.objectives.library import (
+    DISTANCES,
+    LOSSES,
+    MINERS,
+    REDUCERS,
+    REFUSED,
+    REGULARIZERS,
+    Pairs,
+    Recipe,
+)
 from recsys.training.objectives.metric import consistent_pairs
+from recsys.training.run import run
+from recsys.workspace import Workspace
+from tests.training.shop import rows, settings, store
 
 CONTEXT = ObjectiveContext(
-    dim=8, classes={"category": [2, 5, 7], "product": [0, 1, 2, 3, 4, 5]}, trained={}, pretrained=frozenset()
+    dim=8,
+    classes={"category": [2, 5, 7], "product": [0, 1, 2, 3, 4, 5]},
+    trained={"logit_bias": nn.Parameter(torch.tensor(-10.0))},
+    pretrained=frozenset(),
 )
 
 
@@ -144,7 +168,7 @@ LOSSES: list[tuple[str, dict[str, Any], tuple[str, dict[str, Any]] | None]] = [
 ]
 
 
-@pytest.mark.parametrize(("name", "params", "miner"), LOSSES)
+@pytest.mark.parametrize(("name", "params", "miner"), CHOICES)
 @pytest.mark.parametrize("vector", ["image", "text", "product"])
 def test_a_loss_of_the_library_trains_the_vector_it_is_set_on(
     name: str, params: dict[str, Any], miner: tuple[str, dict[str, Any]] | None, vector: str
@@ -165,6 +189,212 @@ def test_a_loss_of_the_library_trains_the_vector_it_is_set_on(
         learns = vector in (which, "product")
         assert (taught.grad is not None and bool(taught.grad.abs().sum() > 0)) == learns
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in made.parameters())
+
+
+TABLES: list[tuple[ModuleType, dict[str, Recipe]]] = [
+    (losses, LOSSES),
+    (miners, MINERS),
+    (distances, DISTANCES),
+    (reducers, REDUCERS),
+    (regularizers, REGULARIZERS),
+]
+REQUIRED: dict[str, dict[str, Any]] = {  # what has no default that makes sense
+    "CrossBatchMemory": {"memory_size": 30, "loss": {"name": "ContrastiveLoss"}},
+    "ClassWeightedReducer": {"weights": [1.0, 2.0, 3.0]},
+    "ThresholdReducer": {"low": 0.1},
+    "MultipleReducers": {
+        "reducers": {"pos_loss": {"name": "MeanReducer"}, "neg_loss": {"name": "SumReducer"}}
+    },
+}
+TRIPLETS = {"name": "TripletMarginLoss", "params": {"margin": 1.0}}
+
+
+def named(name: str, **params: Any) -> dict[str, Any]:
+    return {"name": name, "params": REQUIRED.get(name, {}) | params}
+
+
+def metric(loss: dict[str, Any], **config: Any) -> Objective:
+    return term(**({"kind": "metric", "label": "category", "vector": "image", "loss": loss} | config))
+
+
+def unequal(**changes: Any) -> EncodedBatch:
+    """12 products, in classes of 5, 4 and 3 that are not side by side."""
+    category = torch.tensor([5, 2, 2, 7, 5, 2, 7, 5, 2, 5, 2, 7])
+    return views(12, **({"labels": {"category": category}} | changes))
+
+
+def assert_a_step_lowers(made: Objective) -> None:
+    """A small step down the gradient, of vectors and proxies, lowers the loss of the same batch and pairs."""
+    stepped, v = copy.deepcopy(made), unequal()  # a copy: histograms and memories begin again
+    mined: list[Any] = []
+    if made.miner is not None:
+        made.miner.register_forward_hook(lambda module, arguments, pairs: mined.append(pairs))
+        stepped.miner.register_forward_hook(lambda module, arguments, pairs: mined[0])
+    torch.manual_seed(0)
+    value = made(v)
+    assert value is not None
+    gradients = torch.autograd.grad(value, [v.image, *made.parameters()])
+    length = torch.stack([g.norm() for g in gradients]).norm()
+    assert length > 0
+    moved = v.image.detach() - 0.002 * gradients[0] / length
+    with torch.no_grad():
+        for weight, gradient in zip(stepped.parameters(), gradients[1:], strict=True):
+            weight -= 0.002 * gradient / length
+    torch.manual_seed(0)
+    after = stepped(unequal(image=moved.requires_grad_()))
+    assert after is not None
+    assert after < value
+
+
+@pytest.mark.parametrize(("module", "table"), TABLES)
+def test_every_class_of_the_library_is_listed_or_refused(module: ModuleType, table: dict[str, Any]) -> None:
+    public = {name for name, found in vars(module).items() if inspect.isclass(found)}
+    assert public - set(REFUSED) == set(table)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_step_lowers_every_loss(name: str) -> None:
+    assert_a_step_lowers(metric(named(name)))
+
+
+@pytest.mark.parametrize("name", MINERS)
+def test_a_step_lowers_a_loss_with_every_miner(name: str) -> None:
+    assert_a_step_lowers(metric(TRIPLETS, miner=named(name)))
+
+
+@pytest.mark.parametrize("name", DISTANCES)
+def test_a_step_lowers_a_loss_with_every_distance(name: str) -> None:
+    assert_a_step_lowers(metric(TRIPLETS, distance=named(name), miner=named("TripletMarginMiner")))
+
+
+@pytest.mark.parametrize("name", REDUCERS)
+def test_a_step_lowers_a_loss_with_every_reducer(name: str) -> None:
+    loss = "ProxyAnchorLoss" if name == "DivisorReducer" else "ContrastiveLoss"
+    assert_a_step_lowers(metric(named(loss, reducer=named(name))))
+
+
+@pytest.mark.parametrize("name", REGULARIZERS)
+def test_a_step_lowers_a_loss_with_every_regularizer(name: str) -> None:
+    assert_a_step_lowers(metric(named("SoftTripleLoss", weight_regularizer=named(name))))
+    if name != "SparseCentersRegularizer":
+        assert_a_step_lowers(metric(named("ContrastiveLoss", embedding_regularizer=named(name))))
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_no_batch_breaks_a_loss(name: str) -> None:
+    """Classes of any size, equal vectors, one batch after another: a value and a gradient, or neither."""
+    same = nn.functional.normalize(torch.ones(12, 8), dim=1)
+    opposite = torch.cat([same[:6], -same[6:]])
+    by_size = {
+        "one": [2] * 12,
+        "alone": [2, 5, 7] + [-1] * 9,
+        "two": [2, 2] + [-1] * 10,
+        "one pair": [2, 5] * 6,
+    }
+    by_size |= {"unequal": [2] + [5] * 9 + [7] * 2, "few": [2, 5, 5] + [-1] * 9, "none": [-1] * 12}
+    made = metric(named(name))
+    for labels in by_size.values():
+        for image in (None, same, opposite):
+            changes = {} if image is None else {"image": image.clone().requires_grad_()}
+            v = unequal(labels={"category": torch.tensor(labels)}, **changes)
+            value = made(v)
+            if value is not None:
+                value.backward()
+                found = [value, v.image.grad, *(p.grad for p in made.parameters())]
+                assert all(torch.isfinite(t).all() for t in found if t is not None), (labels, image)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_loss_gets_the_pairs_that_it_can_use(name: str) -> None:
+    pairs = LOSSES[name].pairs
+    if pairs is Pairs.NONE:
+        with pytest.raises(ConfigError, match="takes no pairs"):
+            metric(named(name), miner=named("BatchHardMiner"))
+    else:
+        assert metric(named(name), miner=named("BatchHardMiner"))(unequal()) is not None
+    judged = torch.zeros(12, 12)
+    judged[0, 1] = judged[1, 0] = 1.0
+    if pairs is Pairs.ONLY:
+        assert metric(named(name), label="links")(unequal(judged=judged)) is not None
+    else:
+        with pytest.raises(ConfigError, match="links have no classes"):
+            metric(named(name), label="links")
+    if pairs in (Pairs.ROWS, Pairs.NONE):
+        made = metric(named(name), params={"judged": True})
+        by_labels = copy.deepcopy(made)(unequal())
+        components = torch.arange(12) // 2
+        assert torch.equal(made(unequal(judged=judged, components=components)), by_labels)
+
+
+@pytest.mark.parametrize("name", ["CrossBatchMemory", "DynamicSoftMarginLoss"])
+def test_what_a_loss_remembers_survives_a_checkpoint(name: str) -> None:
+    made, resumed, fresh = (metric(named(name)) for _ in range(3))
+    for seed in range(2):
+        made(unequal(seed=seed))
+    resumed.load_state_dict(made.state_dict())
+    values = [each(unequal(seed=2)) for each in (made, resumed, fresh)]
+    assert torch.equal(values[0], values[1])
+    assert not torch.equal(values[0], values[2])
+
+
+def test_adapted_losses_are_the_librarys_on_rows_that_suit_them() -> None:
+    v = unequal()
+    equal_sizes, labels = [1, 2, 5, 0, 4, 7, 3, 6, 11], torch.tensor([0, 0, 0, 1, 1, 1, 2, 2, 2])
+    smooth = metric(named("SmoothAPLoss"))(v)
+    assert torch.allclose(smooth, losses.SmoothAPLoss()(v.image[equal_sizes], labels))
+    vicreg = metric(named("VICRegLoss"))(v)
+    rows, partners = [1, 2, 5, 8, 10, 0, 4, 7, 9, 3, 6, 11], [2, 5, 8, 10, 1, 4, 7, 9, 0, 6, 11, 3]
+    assert torch.allclose(
+        vicreg, losses.VICRegLoss()(8**0.5 * v.image[rows], ref_emb=8**0.5 * v.image[partners])
+    )
+    cosines, category = (v.image @ v.image.T).detach(), v.labels["category"]
+    density = {}
+    for positive in (True, False):
+        density[positive] = np.zeros(101)
+        pairs = [(i, j) for i in range(12) for j in range(i) if (category[i] == category[j]) == positive]
+        for i, j in pairs:
+            place = (float(cosines[i, j]) + 1) / 0.02
+            density[positive][int(place)] += (1 - place % 1) / len(pairs)
+            density[positive][int(place) + 1] += place % 1 / len(pairs)
+    histogram = metric(named("HistogramLoss"))(v)
+    assert histogram is not None
+    assert histogram.item() == pytest.approx((density[False] * density[True].cumsum()).sum(), rel=1e-4)
+    for name in ("DynamicSoftMarginLoss", "MarginLoss", "NCALoss", "TupletMarginLoss"):
+        assert torch.allclose(metric(named(name))(v), getattr(losses, name)()(v.image, category))
+    for size in (12, 10):  # of a longer batch the first rows count
+        kept = {"category": category.where(torch.arange(12) < size, -1)}
+        without = metric(named("ContrastiveLoss"))(unequal(labels=kept))
+        memory = metric(named("CrossBatchMemory", memory_size=size))(v)
+        assert torch.allclose(memory, without, atol=1e-6)
+    instance = metric(named("InstanceLoss"))(v)
+    targets = torch.tensor([{2: 1, 5: 0, 7: 3}[int(code)] for code in category])
+    assert torch.allclose(instance, nn.functional.cross_entropy(64 * cosines, targets), atol=1e-4)
+
+
+def test_margins_are_learned_for_each_class() -> None:
+    made = metric(named("MarginLoss", learn_beta=True, nu=0.1))
+    assert [tuple(p.shape) for p in made.parameters()] == [(3,)]
+    assert_a_step_lowers(made)
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_is_no_term_is_refused_with_what_to_use_instead(name: str) -> None:
+    role = next(module.__name__.rpartition(".")[2] for module, _ in TABLES if name in vars(module))
+    config: dict[str, Any] = {
+        "losses": {"loss": named(name)},
+        "miners": {"loss": TRIPLETS, "miner": named(name)},
+        "distances": {"loss": TRIPLETS, "distance": named(name)},
+        "reducers": {"loss": named("ContrastiveLoss", reducer=named(name))},
+        "regularizers": {"loss": named("ContrastiveLoss", embedding_regularizer=named(name))},
+    }[role]
+    with pytest.raises(ConfigError, match=f"{name} .* instead"):
+        metric(**config)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_wrong_argument_of_a_loss_is_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match=f"The loss {name} cannot be built"):
+        metric(named(name, nonsense=1))
 
 
 def test_rows_without_label_or_vector_are_left_out() -> None:
@@ -296,6 +526,25 @@ def test_a_loss_is_added_by_one_class() -> None:
         ({"loss": {"name": "SupConLoss"}, "miner": {"name": "Minor"}}, "no miner named 'Minor'"),
         ({"loss": {"name": "SupConLoss"}, "distance": {"name": "Cosine"}}, "no distance named 'Cosine'"),
         ({"loss": {"name": "ContrastiveLoss", "params": {"reducer": {"name": "Meen"}}}}, "named 'Meen'"),
+        (
+            {"loss": {"name": "ContrastiveLoss", "params": {"reducer": "MeanReducer"}}},
+            "Write reducer = {name",
+        ),
+        ({"loss": {"name": "ContrastiveLoss", "params": {"reducer": {"name": 3}}}}, "Write reducer = {name"),
+        ({"loss": {"name": "CrossBatchMemory", "params": {"loss": {"name": "PNPLoss"}}}}, "not PNPLoss"),
+        (
+            {"loss": {"name": "SupConLoss"}, "miner": {"name": "HDCMiner", "params": {"k": 1}}},
+            "miner HDCMiner",
+        ),
+        (
+            {
+                "loss": {
+                    "name": "SupConLoss",
+                    "params": {"reducer": {"name": "ClassWeightedReducer", "params": {"weights": [1]}}},
+                }
+            },
+            "1 weights, and there are 3 classes",
+        ),
         ({}, "has no loss"),
     ],
 )

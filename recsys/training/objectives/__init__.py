@@ -2,6 +2,8 @@
 
     contrastive     clip: symmetric image-text loss with several positives; pairs: on judged pairs
     metric          any loss of pytorch-metric-learning with its miner, on a label level or on linked pairs
+    library         the library's classes by name: what each is built with, which are refused
+    adapted         those of them that need something of a batch, or lose something, changed where they do
     regularization  distill, l2sp: stay near the vectors, or the weights, that training began with
 
 Does not know: the encoder's insides, the optimiser.

@@ -8,37 +8,40 @@
     miner = {name = "MultiSimilarityMiner", params = {epsilon = 0.1}}
     distance = {name = "CosineSimilarity"}
 
-``num_classes`` and ``embedding_size`` of proxy losses are filled in. A parameter that is itself an object
-(reducer, regularizer) is written as ``{name = ..., params = ...}``.
+Sizes (``num_classes``, ``embedding_size``) are filled in. A parameter that is itself an object (a reducer, a
+regularizer, the loss and the miner of a memory) is written as ``{name = ..., params = ...}``:
+
+    loss = {name = "CrossBatchMemory", params = {memory_size = 4096, loss = {name = "ContrastiveLoss"}}}
+
+library.py lists the classes and what each does with pairs.
 
     R = products of the batch that have a label and the vector
 """
 
-import inspect
-from collections.abc import Mapping
-from typing import Any
-
 import torch
-from pytorch_metric_learning import distances, losses, miners, reducers, regularizers
-from torch import Tensor, nn
+from torch import Tensor
 
-from recsys.config.training import NamedConfig, ObjectiveConfig
+from recsys.config.training import ObjectiveConfig
 from recsys.errors import ConfigError
 from recsys.training.objectives.base import EncodedBatch, Objective, ObjectiveContext, register
+from recsys.training.objectives.library import LOSSES, Library, Pairs
 from recsys.training.supervision import LINKS
 
 
 @register("metric")
 class Metric(Objective):
-    """A metric-learning loss on the image, text or product vectors of a batch."""
+    """A metric-learning loss on the image, text or product vectors of a batch.
+
+    Duplicates and variants are no negatives whatever their labels, and with ``judged`` what was judged of two
+    products prevails over their labels, as far as the loss goes by pairs: ``Pairs.ONLY`` in library.py.
+    ``Pairs.AND_LABELS`` may still have them as negatives. ``Pairs.ROWS`` and ``Pairs.NONE`` (proxies, ranks,
+    a memory) go by the labels alone, with ``judged`` or without.
+    """
 
     classes: Tensor  # [C], codes of the classes, ascending
 
     def __init__(self, config: ObjectiveConfig, context: ObjectiveContext, *, judged: bool = False) -> None:
-        """``judged``: what was judged of two products prevails over their labels.
-
-        Neither this nor that duplicates are no negatives holds for a loss of proxies: it sees no pairs.
-        """
+        """``judged``: what was judged of two products prevails over their labels."""
         super().__init__(config)
         if config.loss is None:
             raise ConfigError(
@@ -48,21 +51,21 @@ class Metric(Objective):
         linked = config.label == LINKS
         classes = [] if linked else list(context.classes[config.label])
         size = context.dim * (2 if config.vector == "product" else 1)
-        shared = {}
-        if config.distance is not None:
-            shared = {"distance": build_named(vars(distances), "distance", config.distance)}
-        filled = {"num_classes": len(classes), "embedding_size": size}
-        self.loss = build_named(vars(losses), "loss", config.loss, shared, filled)
-        self.miner = (
-            None if config.miner is None else build_named(vars(miners), "miner", config.miner, shared)
-        )
-        has_proxies = any(True for _ in self.loss.parameters())
-        if linked and (self.miner is not None or has_proxies):
+        library = Library(num_classes=len(classes), embedding_size=size)
+        distance = None if config.distance is None else library.distance(config.distance)
+        self.loss = library.loss(config.loss, distance)
+        self.miner = None if config.miner is None else library.miner(config.miner, distance)
+        self._judged, self._pairs = judged, LOSSES[config.loss.name].pairs
+        if linked and (self.miner is not None or self._pairs is not Pairs.ONLY):
             raise ConfigError(
-                "A metric objective on links has a miner or a proxy loss, and links have no classes.",
+                f"A metric objective on links has a miner, or {config.loss.name}, and links have no classes.",
                 fix="Use a loss of pairs such as SupConLoss or MultiSimilarityLoss, without a miner.",
             )
-        self._judged, self._has_proxies = judged, has_proxies
+        if self.miner is not None and self._pairs is Pairs.NONE:
+            raise ConfigError(
+                f"{config.loss.name} takes no pairs, and the objective has a miner.",
+                fix="Leave out the miner; CrossBatchMemory takes one of its own among its params.",
+            )
         self.register_buffer("classes", torch.tensor(classes, dtype=torch.int64), persistent=False)
 
     def forward(self, batch: EncodedBatch) -> Tensor | None:
@@ -81,7 +84,7 @@ class Metric(Objective):
                 return None
             vectors, labels = vectors[rows], torch.searchsorted(self.classes, codes[rows])
             pairs = None if self.miner is None else self.miner(vectors, labels)
-            if not self._has_proxies:
+            if self._pairs in (Pairs.ONLY, Pairs.AND_LABELS):
                 known = (
                     batch.judged[rows][:, rows] if self._judged else torch.zeros_like(batch.judged[:1, :1])
                 )
@@ -133,46 +136,3 @@ def linked_pairs(batch: EncodedBatch, present: Tensor) -> tuple[Tensor, ...]:
     negative = both & ~positive & (~related | (batch.judged < 0))
     anchors = (both & (batch.judged > 0)).any(dim=1, keepdim=True)
     return *(positive & anchors).nonzero(as_tuple=True), *(negative & anchors).nonzero(as_tuple=True)
-
-
-def build_named(
-    library: Mapping[str, Any],
-    role: str,
-    config: NamedConfig,
-    shared: dict[str, Any] | None = None,
-    filled: dict[str, Any] | None = None,
-) -> nn.Module:
-    """Build a class of the ``library`` (name → class) by name.
-
-    ``shared`` are arguments that the config gives elsewhere; ``filled`` are values of arguments that the
-    class requires and the config leaves out. Raises :class:`ConfigError` with the known names or the
-    accepted arguments.
-    """
-    cls = library.get(config.name)
-    if not (inspect.isclass(cls) and issubclass(cls, nn.Module)):
-        names = [n for n, c in library.items() if inspect.isclass(c) and not n.startswith("Base")]
-        raise ConfigError(
-            f"There is no {role} named {config.name!r}.", fix=f"Use one of {', '.join(sorted(names))}."
-        )
-    variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    accepted = [p for p in inspect.signature(cls).parameters.values() if p.kind not in variadic]
-    required = {p.name for p in accepted if p.default is p.empty}
-    params = {name: value for name, value in (filled or {}).items() if name in required}
-    params |= {name: _nested(value) for name, value in config.params.items()} | (shared or {})
-    try:
-        built: nn.Module = cls(**params)
-    except (TypeError, ValueError, AssertionError) as error:
-        names = [p.name for p in accepted]
-        raise ConfigError(
-            f"The {role} {config.name} cannot be built from {config.params}: {error}.",
-            fix=f"It takes {', '.join(names) or 'no arguments of its own'}.",
-        ) from error
-    return built
-
-
-def _nested(value: Any) -> Any:
-    """Build a parameter that is itself an object of the library."""
-    if not (isinstance(value, dict) and "name" in value):
-        return value
-    library = vars(reducers) | vars(regularizers) | vars(distances)
-    return build_named(library, "reducer, regularizer or distance", NamedConfig.model_validate(value))

@@ -96,7 +96,8 @@ class ObjectiveConfig(Section):
     """One term of the loss. recsys/training/objectives says which kinds there are and what each reads."""
 
     kind: str
-    """``clip``, ``metric``, ``pairs``, ``distill`` or ``l2sp``."""
+    """``clip``, ``siglip``, ``metric``, ``pairs``, ``distill`` or ``l2sp``. ``siglip`` needs
+    ``encoder.logit_bias``."""
     weight: float = Field(default=1.0, gt=0)
     """Factor of this term in the sum."""
     vector: Vector = "product"

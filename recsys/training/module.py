@@ -96,10 +96,12 @@ class FineTuning(L.LightningModule):
         if self.base is not None:
             with torch.no_grad():
                 base_image, base_text, *_ = encode(self.base, batch)
+        bias = self.encoder.logit_bias
         same = {name: batch[name] for name in ("products", "components", "text_codes", "labels", "judged")}
         return EncodedBatch(
             image=image, text=text, has_image=has_image, has_text=has_text, **same,
             logit_scale=self.encoder.logit_scale.float().exp(),
+            logit_bias=None if bias is None else bias.float(),
             base_image=base_image, base_text=base_text,
         )  # fmt: skip
 

@@ -41,7 +41,7 @@ def _has_positives(
     if term.kind in ("distill", "l2sp"):
         return False
     has_image, has_text = items.num_images[trained] > 0, items.text_codes[trained] >= 0
-    if term.kind == "clip":
+    if term.kind in ("clip", "siglip"):
         return len(np.unique(items.components[trained[has_image & has_text]])) > 1
     if term.kind == "pairs" or term.label == LINKS:
         return len(supervision.pairs.left) > 0

@@ -58,6 +58,7 @@ def views(size: int = 6, *, seed: int = 0, **changes: Any) -> EncodedBatch:
         "labels": {"category": torch.tensor([2, 2, 5, 5, 7, 7])[:size], "product": torch.arange(size)},
         "judged": torch.zeros(size, size),
         "logit_scale": torch.tensor(10.0, requires_grad=True),
+        "logit_bias": torch.tensor(-10.0, requires_grad=True),
     }
     return EncodedBatch(**(given | changes))
 
@@ -68,35 +69,60 @@ def term(**config: Any) -> Objective:
     return made
 
 
+def slow_pairs(v: EncodedBatch, *, variants_are_positive: bool) -> dict[tuple[int, int], bool]:
+    """Image and text by row → whether it is a positive; ignored pairs are not there."""
+    rows = [i for i in range(len(v.products)) if v.has_image[i] and v.has_text[i]]
+    found = {}
+    for i in rows:
+        for j in rows:
+            same = v.products[i] == v.products[j] or v.text_codes[i] == v.text_codes[j]
+            related = v.components[i] == v.components[j] or v.judged[i, j] > 0
+            if same or not related or variants_are_positive:
+                found[i, j] = bool(same or related)
+    return found
+
+
 @torch.no_grad()
 def slow_clip(v: EncodedBatch, *, variants_are_positive: bool) -> float:
-    """Both directions by loops over rows, sets and exponentials."""
-    rows = [i for i in range(len(v.products)) if v.has_image[i] and v.has_text[i]]
-    scale = float(v.logit_scale)
+    """Both directions by loops over rows and exponentials."""
+    pairs = slow_pairs(v, variants_are_positive=variants_are_positive)
+    rows = sorted({i for i, _ in pairs})
     total = 0.0
     for left, right in ((v.image, v.text), (v.text, v.image)):
         for i in rows:
-            positive, negative = [], []
-            for j in rows:
-                same = v.products[i] == v.products[j] or v.text_codes[i] == v.text_codes[j]
-                related = v.components[i] == v.components[j] or v.judged[i, j] > 0
-                if same or (related and variants_are_positive):
-                    positive.append(j)
-                elif not related:
-                    negative.append(j)
-            exps = {j: torch.exp(scale * (left[i] @ right[j]).double()) for j in positive + negative}
-            bottom = sum(exps.values())
-            total -= sum(float(torch.log(exps[j] / bottom)) for j in positive) / len(positive)
+            exps = {
+                j: torch.exp(float(v.logit_scale) * (left[i] @ right[j]).double())
+                for j in rows
+                if (i, j) in pairs
+            }
+            positive = [j for j in exps if pairs[i, j]]
+            total -= sum(float(torch.log(exps[j] / sum(exps.values()))) for j in positive) / len(positive)
     return total / (2 * len(rows))
+
+
+@torch.no_grad()
+def slow_siglip(v: EncodedBatch, *, variants_are_positive: bool) -> float:
+    """The binary cross entropy of every pair."""
+    pairs = slow_pairs(v, variants_are_positive=variants_are_positive)
+    assert v.logit_bias is not None
+    total = 0.0
+    for (i, j), positive in pairs.items():
+        logit = float(v.logit_scale) * float(v.image[i] @ v.text[j]) + float(v.logit_bias)
+        p = 1 / (1 + np.exp(-logit))
+        total -= np.log(p if positive else 1 - p)
+    return total / len({i for i, _ in pairs})
 
 
 small = st.lists(st.integers(0, 4), min_size=6, max_size=6)
 flags = st.lists(st.booleans(), min_size=6, max_size=6)
 
 
-@settings(max_examples=60, deadline=None)
-@given(small, small, small, flags, flags, st.booleans(), st.integers(0, 1000))
-def test_clip_agrees_with_a_slow_version(
+@hypothesis_settings(max_examples=60, deadline=None)
+@given(
+    st.sampled_from(["clip", "siglip"]), small, small, small, flags, flags, st.booleans(), st.integers(0, 99)
+)
+def test_image_text_losses_agree_with_slow_versions(
+    kind: str,
     products: list[int],
     components: list[int],
     codes: list[int],
@@ -116,43 +142,66 @@ def test_clip_agrees_with_a_slow_version(
         has_text=torch.tensor(text),
         judged=judged + judged.T,
     )
-    clip = term(kind="clip", params={"variants": "positive" if positive else "ignore"})
-    value = clip(v)
+    value = term(kind=kind, params={"variants": "positive" if positive else "ignore"})(v)
     if sum(i and t for i, t in zip(image, text, strict=True)) < 2:
         assert value is None
     else:
-        assert value.item() == pytest.approx(slow_clip(v, variants_are_positive=positive), rel=1e-4, abs=1e-5)
+        slow = slow_clip if kind == "clip" else slow_siglip
+        assert value.item() == pytest.approx(slow(v, variants_are_positive=positive), rel=1e-4, abs=1e-5)
         value.backward()
         assert torch.isfinite(v.image.grad).all()
 
 
-def test_clip_is_that_of_open_clip_with_unique_positives() -> None:
-    from open_clip.loss import ClipLoss
+@pytest.mark.parametrize("kind", ["clip", "siglip"])
+def test_image_text_losses_are_those_of_open_clip_with_unique_positives(kind: str) -> None:
+    from open_clip.loss import ClipLoss, SigLipLoss
 
     v = views()
-    value = term(kind="clip")(v)
+    value = term(kind=kind)(v)
     assert value is not None
-    reference = ClipLoss()(v.image, v.text, v.logit_scale)
+    learned = [v.image, v.text, v.logit_scale]
+    if kind == "clip":
+        reference = ClipLoss()(*learned)
+    else:
+        learned.append(v.logit_bias)
+        reference = SigLipLoss()(*learned)
     assert torch.allclose(value, reference, atol=1e-6)
-    ours = torch.autograd.grad(value, [v.image, v.text, v.logit_scale], retain_graph=True)
-    theirs = torch.autograd.grad(reference, [v.image, v.text, v.logit_scale])
+    ours = torch.autograd.grad(value, learned, retain_graph=True)
+    theirs = torch.autograd.grad(reference, learned)
     assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(ours, theirs, strict=True))
 
 
-def test_variants_are_not_pushed_apart() -> None:
+def test_siglip_trains_the_bias_of_the_encoder_and_needs_one(workspace: Workspace, text_model: Path) -> None:
+    snapshot, training = store(workspace, rows(3)), {"max_epochs": 1, "objectives": [{"kind": "siglip"}]}
+    with pytest.raises(ConfigError, match=r"encoder\.logit_bias = -10"):
+        run(settings(text_model, **training), workspace, snapshot)
+    start = {"logit_bias": -10.0, "logit_scale": 2.3026}
+    manifest = run(settings(text_model, encoder=start, **training), workspace, snapshot)
+    assert manifest.info["trained"]
+    tuned, base = (
+        ProductEncoder.load(workspace.path(workspace.get(ref)))
+        for ref in (manifest.ref, manifest.inputs["base"])
+    )
+    assert base.logit_bias.item() == -10
+    assert tuned.logit_bias.item() != -10
+    assert tuned.logit_scale.item() != base.logit_scale.item()
+
+
+@pytest.mark.parametrize("kind", ["clip", "siglip"])
+def test_variants_are_not_pushed_apart(kind: str) -> None:
     components = torch.tensor([0, 0, 1, 2, 3, 4])
     v = views(components=components)
-    (gradient,) = torch.autograd.grad(term(kind="clip")(v), [v.image])
+    (gradient,) = torch.autograd.grad(term(kind=kind)(v), [v.image])
     moved = views(
         components=components,
         text=v.text.detach().index_copy(0, torch.tensor([1]), -v.text[1:2].detach()).requires_grad_(),
     )
-    (other,) = torch.autograd.grad(term(kind="clip")(moved), [moved.image])
+    (other,) = torch.autograd.grad(term(kind=kind)(moved), [moved.image])
     assert torch.allclose(gradient[0], other[0], atol=1e-7)  # its variant's text means nothing to product 0
     assert not torch.allclose(gradient[2], other[2], atol=1e-4)  # to others it is a negative
 
 
-LOSSES: list[tuple[str, dict[str, Any], tuple[str, dict[str, Any]] | None]] = [
+CHOICES: list[tuple[str, dict[str, Any], tuple[str, dict[str, Any]] | None]] = [
     ("SupConLoss", {"temperature": 0.1}, None),
     ("MultiSimilarityLoss", {"alpha": 2, "beta": 50}, ("MultiSimilarityMiner", {"epsilon": 1.0})),
     ("TripletMarginLoss", {"margin": 0.2}, ("BatchHardMiner", {})),

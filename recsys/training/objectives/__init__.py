@@ -1,6 +1,6 @@
 """The terms of the loss: base.py says what a term is given and how to add one.
 
-    contrastive     clip: symmetric image-text loss with several positives; pairs: on judged pairs
+    contrastive     clip, siglip: image-text losses with several positives; pairs: on judged pairs
     metric          any loss of pytorch-metric-learning with its miner, on a label level or on linked pairs
     library         the library's classes by name: what each is built with, which are refused
     adapted         those of them that need something of a batch, or lose something, changed where they do

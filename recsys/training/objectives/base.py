@@ -47,7 +47,8 @@ class EncodedBatch:
     text_codes: Tensor  # [B] int64, equal for equal texts, -1 without text
     labels: Mapping[str, Tensor]  # level -> [B] int64, -1 where the product has no label
     judged: Tensor  # [B, B] signed weight of what was judged of two products, 0 where nothing was
-    logit_scale: Tensor  # scalar, factor of cosines in the contrastive loss
+    logit_scale: Tensor  # scalar, factor of cosines between image and text
+    logit_bias: Tensor | None = None  # scalar, added to them in the sigmoid loss
     base_image: Tensor | None = None  # [B, D] as `image`, of the encoder that training began with
     base_text: Tensor | None = None
 

@@ -55,9 +55,15 @@ def safe_link(link: str | None) -> str | None:
 
 
 def _losses(curves: Mapping[str, list[tuple[float, float]]]) -> dict[str, Any] | None:
-    titles = {"loss": "total", "clip": "image to text (CLIP)"}
-    series = {titles.get(name, name.rpartition(":")[2]): charts.smooth(p) for name, p in curves.items() if p}
+    series = {_term_title(name): charts.smooth(points) for name, points in curves.items() if points}
     return charts.line_chart(series, x_label="step")
+
+
+def _term_title(name: str) -> str:
+    """Return what a term of the loss is called: ``SupConLoss (category, image)``."""
+    titles = {"loss": "total", "clip": "image to text (CLIP)", "siglip": "image to text (SigLIP)"}
+    kind, *parts = name.split(":")
+    return f"{parts[0]} ({', '.join(parts[1:])})" if len(parts) > 1 else titles.get(kind, name)
 
 
 def _validation(validation: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -153,11 +153,12 @@ class ValidationConfig(Section):
 
     metric: Literal["map_at_r", "recall_at_1"] = "map_at_r"
     """Retrieval metric, higher is better."""
-    vector: Vector = "product"
-    """Which vectors are compared, item to item."""
+    vector: Vector | Literal["auto"] = "auto"
+    """Which vectors are compared, item to item; ``auto``: each of the three, and the mean of their scores."""
     label: str = "auto"
-    """Label level whose classes are relevant; ``auto``: the first level of ``training.labels`` with
-    positives among the products, then ``group``. ``text_to_image`` searches images by text instead."""
+    """Label level whose classes are relevant; ``auto``: every level of ``training.labels`` and ``group``, as
+    far as the products have positives, and where ``vector`` is ``auto`` too, words for images.
+    ``text_to_image`` is that alone."""
     gallery: Literal["validation", "train"] = "validation"
     """Whether validation products are searched among themselves or among the training products."""
     max_products: int = Field(default=2000, ge=2)

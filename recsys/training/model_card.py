@@ -14,6 +14,7 @@ def model_card(config: Config, info: dict[str, Any], inputs: dict[str, str]) -> 
     image, text = config.encoder.image, config.encoder.text
     fit = info.get("fit") or {}
     validation = config.training.validation
+    vectors = "each way to ask" if validation.vector == "auto" else f"the {validation.vector} vector"
     scores = [e for e in fit.get("epochs", []) if e["metric"] is not None]
     lines = [
         f"# Product encoder of {config.name}",
@@ -57,7 +58,7 @@ def model_card(config: Config, info: dict[str, Any], inputs: dict[str, str]) -> 
         "",
         "## Validation",
         "",
-        f"{validation.metric} on the {validation.vector} vector, relevance by {info['validation_label']}, on",
+        f"{validation.metric} by {vectors}, relevance by {info['validation_label']}, on",
         "products that were neither trained on nor held out. The gate's scores, on held-out products, are",
         "in the evaluation artifact.",
         "",

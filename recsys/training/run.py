@@ -27,8 +27,8 @@ from recsys.training.model_card import model_card
 from recsys.training.objectives import check_kind
 from recsys.training.preflight import reason_not_to_train
 from recsys.training.splits import make_splits
-from recsys.training.supervision import Supervision, label_codes
-from recsys.training.validation import ValidationTask, Validator, choose_task
+from recsys.training.supervision import Supervision
+from recsys.training.validation import Validator, choose_tasks
 from recsys.workspace import Manifest, Workspace, content_id, judgements
 from recsys.workspace.pairs import digest
 from recsys.workspace.snapshot import Snapshot
@@ -138,12 +138,12 @@ def _train(
     if reason is not None:
         logger.warning("nothing is trained: %s", reason)
         return info | {"trained": False, "reason": reason, "fit": None, "validation_label": None}
-    task = _validation_task(config, snapshot, data, encoder)
+    tasks = choose_tasks(data.splits, data.ids, data.supervision, config.training.validation)
     validator = None
-    if task is None:
+    if not tasks:
         logger.warning("no validation product has anything to find; the last epoch is kept")
     else:
-        validator = Validator(task, config.training.validation, snapshot, encoder)
+        validator = Validator(tasks, config.training.validation, snapshot, encoder)
     job = FitJob(
         config=config.training,
         encoder=encoder,
@@ -155,15 +155,5 @@ def _train(
         folder=folder,
         seed=config.seed,
     )
-    label = None if task is None else task.label
+    label = ", ".join(dict.fromkeys(task.label for task in tasks)) or None
     return info | {"trained": True, "reason": None, "fit": fit(job), "validation_label": label}
-
-
-def _validation_task(
-    config: Config, snapshot: Snapshot, data: TrainingData, encoder: ProductEncoder
-) -> ValidationTask | None:
-    text_codes = np.empty(0, np.int64)
-    if config.training.validation.label == "text_to_image":
-        rows = snapshot.table(tuple(encoder.content.columns)).to_pylist()
-        text_codes = label_codes([[encoder.content.read(row).text for row in rows]])
-    return choose_task(data.splits, data.ids, data.supervision, text_codes, config.training.validation)

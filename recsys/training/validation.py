@@ -1,5 +1,8 @@
 """The score that chooses the best epoch, on products that are neither trained on nor held out.
 
+By default it is the mean over the ways to ask that the gate's default tasks ask about: every label level and
+the item group, each by image, by text and by both, and words for images.
+
 Vectors are made exactly as they are served: by the encoder's own inference, every image of a product
 averaged, at the encoder's own image size.
 
@@ -36,25 +39,23 @@ from recsys.workspace.splits import TRAIN, VALIDATION
 Float32 = NDArray[np.float32]
 
 _GALLERY_TIMES = 5
+_WORDS = "text_to_image"
 
 
 class ValidationTask(NamedTuple):
-    """Which products are searched for among which."""
+    """Which products are searched for among which, by which vectors."""
 
     queries: Int  # [Q] rows of the snapshot
     gallery: Int  # [G]
     codes: Int  # [N], equal codes are relevant to each other; -1: nothing is
     label: str
+    vector: str  # image, text, product, or text_to_image
 
 
-def choose_task(
-    splits: Sequence[str],
-    ids: Sequence[str],
-    supervision: Supervision,
-    text_codes: Int,
-    config: ValidationConfig,
-) -> ValidationTask | None:
-    """Choose queries, gallery and relevance; ``None`` where no validation product has anything to find.
+def choose_tasks(
+    splits: Sequence[str], ids: Sequence[str], supervision: Supervision, config: ValidationConfig
+) -> list[ValidationTask]:
+    """Choose queries, gallery and relevance; empty where no validation product has anything to find.
 
     Products are sampled by the hash of their id, so the same ones validate every night.
     """
@@ -62,17 +63,22 @@ def choose_task(
     gallery = queries
     if config.gallery == "train":
         gallery = _sample(ids, splits, TRAIN, _GALLERY_TIMES * config.max_products)
-    if config.label == "text_to_image":
-        return ValidationTask(queries, gallery, text_codes, config.label) if len(queries) else None
+    words = ValidationTask(queries, queries, np.arange(len(ids)), "id", _WORDS)
+    if config.label == _WORDS:
+        return [words] if len(queries) else []
     levels = [name for name in supervision.labels if name not in BUILT_IN_LABELS]
+    tasks = []
     for name in [*levels, "group"] if config.label == "auto" else [config.label]:
         codes = supervision.labels[name]
         known, counts = np.unique(codes[gallery][codes[gallery] >= 0], return_counts=True)
         findable = known[counts > (1 if gallery is queries else 0)]
         useful = queries[np.isin(codes[queries], findable)]
+        vectors = ("image", "text", "product") if config.vector == "auto" else (config.vector,)
         if len(useful):
-            return ValidationTask(useful, gallery, codes, name)
-    return None
+            tasks += [ValidationTask(useful, gallery, codes, name, vector) for vector in vectors]
+    if config.label == config.vector == "auto" and len(queries):
+        tasks.append(words)
+    return tasks
 
 
 def _sample(ids: Sequence[str], splits: Sequence[str], split: str, at_most: int) -> Int:
@@ -83,27 +89,33 @@ def _sample(ids: Sequence[str], splits: Sequence[str], split: str, at_most: int)
 
 
 class Validator:
-    """Scores an encoder on the products of a validation task."""
+    """Scores an encoder by the mean of some validation tasks, at least one."""
 
     def __init__(
-        self, task: ValidationTask, config: ValidationConfig, snapshot: Snapshot, encoder: ProductEncoder
+        self,
+        tasks: Sequence[ValidationTask],
+        config: ValidationConfig,
+        snapshot: Snapshot,
+        encoder: ProductEncoder,
     ) -> None:
         """Read the rows once; ``encoder`` says which columns it reads."""
-        self._task, self._config = task, config
+        self._tasks, self._config = tasks, config
         self._images: Images = snapshot.images()
-        self._positions = np.unique(np.concatenate([task.queries, task.gallery]))
+        self._positions = np.unique(np.concatenate([rows for task in tasks for rows in task[:2]]))
         table = snapshot.table(tuple(dict.fromkeys(encoder.content.columns)))
         self._rows: list[dict[str, Any]] = table.take(pa.array(self._positions)).to_pylist()
         self._texts = TextCache() if encoder.config.text.frozen else None
         self._features: Float32 | None = None
 
     def __call__(self, encoder: ProductEncoder) -> float | None:
-        """Return the score of ``encoder`` in [0, 1]; ``None`` where no query has anything to find."""
+        """Return the score of ``encoder`` in [0, 1]; ``None`` where no query of any task finds anything."""
         modes = [module.training for module in encoder.modules()]
         vectors = self._embed(encoder)
         for module, mode in zip(encoder.modules(), modes, strict=True):
             module.training = mode
-        return self._score(vectors)
+        scores = [self._score(task, vectors) for task in self._tasks]
+        known = [score for score in scores if score is not None]
+        return float(np.mean(known)) if known else None
 
     def _embed(self, encoder: ProductEncoder) -> Vectors:
         """Return every product's vectors; features of a frozen tower are computed once and kept."""
@@ -119,16 +131,18 @@ class Validator:
         features = torch.from_numpy(self._features)
         return combine(encoder, contents, features, np.arange(len(features)), text)
 
-    def _score(self, vectors: Vectors) -> float | None:
+    def _score(self, task: ValidationTask, vectors: Vectors) -> float | None:
         """Return the metric of the vectors of the products at ``positions``, in their order."""
-        queries = np.searchsorted(self._positions, self._task.queries)
-        gallery = np.searchsorted(self._positions, self._task.gallery)
-        across = self._task.label == "text_to_image"
-        left, right = ("text", "image") if across else (self._config.vector, self._config.vector)
+        queries = np.searchsorted(self._positions, task.queries)
+        gallery = np.searchsorted(self._positions, task.gallery)
+        across = task.vector == _WORDS
+        left, right = ("text", "image") if across else (task.vector, task.vector)
         has = {"image": vectors.has_image, "text": vectors.has_text}
         if left in has and right in has:
             queries, gallery = queries[has[left][queries]], gallery[has[right][gallery]]
-        codes = self._task.codes[self._positions]
+        if not (len(queries) and len(gallery)):
+            return None
+        codes = task.codes[self._positions]
         place = np.full(len(self._positions), -1, np.int64)
         if not across:
             place[gallery] = np.arange(len(gallery))

@@ -7,8 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pytorch_metric_learning.utils.accuracy_calculator import AccuracyCalculator
 
+from recsys.config.training import ValidationConfig
 from recsys.encoder.inference import unit
-from recsys.training.validation import retrieval_score
+from recsys.training.supervision import LabelledPairs, Supervision
+from recsys.training.validation import choose_tasks, retrieval_score
+from recsys.workspace.splits import TRAIN, VALIDATION
 
 
 @settings(max_examples=25, deadline=None)
@@ -46,3 +49,24 @@ def test_products_without_a_label_are_no_queries() -> None:
             retrieval_score(vectors, vectors, none_findable, none_findable, own=own, metric="map_at_r")
             is None
         )
+
+
+def supervision(**labels: list[int]) -> Supervision:
+    pairs = LabelledPairs(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))
+    codes = {name: np.array(values) for name, values in labels.items()}
+    return Supervision({"product": np.arange(6), **codes}, pairs, {})
+
+
+def test_the_default_asks_every_way_that_the_gate_asks() -> None:
+    known = supervision(group=[0, 0, 1, 2, 3, 3], category=[0, 0, 0, 1, 1, -1], brand=[0, 1, 2, 3, 4, 5])
+    splits, ids = [VALIDATION] * 4 + [TRAIN] * 2, list("abcdef")
+    tasks = choose_tasks(splits, ids, known, ValidationConfig())
+    assert [(t.label, t.vector) for t in tasks] == [
+        *[("category", v) for v in ("image", "text", "product")],
+        *[("group", v) for v in ("image", "text", "product")],
+        ("id", "text_to_image"),
+    ]
+    assert [t.queries.tolist() for t in tasks[::3]] == [[0, 1, 2], [0, 1], [0, 1, 2, 3]]
+    one = choose_tasks(splits, ids, known, ValidationConfig(vector="image", label="category"))
+    assert [(t.label, t.vector) for t in one] == [("category", "image")]
+    assert choose_tasks([TRAIN] * 6, ids, known, ValidationConfig()) == []

@@ -1,12 +1,14 @@
 """Fixtures every stage's tests share."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from recsys.workspace import Workspace
+from tests.catalog.web import Web
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -41,6 +43,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def workspace(tmp_path: Path) -> Workspace:
     """A fresh local workspace."""
     return Workspace(tmp_path / "workspace")
+
+
+@pytest.fixture
+def web() -> Iterator[Web]:
+    """A web server a test fills."""
+    server = Web()
+    yield server
+    server.close()
 
 
 @pytest.fixture(scope="session")

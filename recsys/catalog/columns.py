@@ -56,7 +56,7 @@ class ColumnMap:
     def _find_sources(self, names: tuple[str, ...]) -> tuple[Sources, Sources]:
         self._unseen.difference_update(names)
         ignored = self._config.ignore
-        by_schema_name = {_schema_name(name): name for name in reversed(names) if name not in ignored}
+        by_schema_name = {schema_name(name): name for name in reversed(names) if name not in ignored}
         product: dict[str, ColumnSource] = dict(self._config.columns.items())
         for target in FEED_COLUMNS:
             if target not in product and target in by_schema_name:
@@ -115,6 +115,6 @@ def _is_empty(value: Any) -> bool:
     return value is None or value == "" or value == [] or value != value  # the last: NaN
 
 
-def _schema_name(name: str) -> str:
+def schema_name(name: str) -> str:
     """Write a column's name as the schema does: Google's templates have ``Image link`` and ``g:id``."""
     return re.sub(r"[\s\-]+", "_", name.strip().lower()).removeprefix("g:")

@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 from recsys.config.encoder import EncoderConfig
 from recsys.workspace.columns import attribute_of
 
+_SHORTEST_LABEL = 3
+
 
 class Content(NamedTuple):
     """What of a product is embedded."""
@@ -65,6 +67,13 @@ class ContentReader:
             return None
         joined = "".join(text + (" " if text[-1] in ".!?:;" else ". ") for text in rendered[:-1])
         return joined + rendered[-1]
+
+
+def names_label(text: str, label: str | None) -> bool:
+    """Tell whether ``text`` has the last step of ``label``, in whatever case, singular or plural."""
+    last = (label or "").rpartition(">")[2].strip().lower()
+    stem = last.removesuffix("s")
+    return len(stem) >= _SHORTEST_LABEL and stem in text.lower()
 
 
 def _render_part(

@@ -23,7 +23,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 
 from recsys.config import EncoderConfig
 from recsys.config.evaluation import TaskConfig
-from recsys.encoder.template import ContentReader
+from recsys.encoder.template import ContentReader, names_label
 from recsys.evaluation.products import Positions, Products
 from recsys.evaluation.scores import MetricValues, PoolVectors, score_queries
 from recsys.evaluation.tasks import PreparedTask
@@ -31,7 +31,6 @@ from recsys.workspace.embeddings import Vectors
 from recsys.workspace.snapshot import Snapshot
 
 _BINS = 4
-_SHORTEST_LABEL = 3
 
 
 class Baselines:
@@ -90,13 +89,6 @@ class Baselines:
             for row, position in zip(rows.tolist(), queries.tolist(), strict=True)
         ]
         return float(np.mean(named))
-
-
-def names_label(text: str, label: str | None) -> bool:
-    """Tell whether ``text`` has the last step of ``label``, in whatever case, singular or plural."""
-    last = (label or "").rpartition(">")[2].strip().lower()
-    stem = last.removesuffix("s")
-    return len(stem) >= _SHORTEST_LABEL and stem in text.lower()
 
 
 def bags_of_words(texts: Sequence[str]) -> Any:

@@ -103,7 +103,7 @@ def read_feed(path: Path, config: CatalogConfig, scratch: Path) -> Iterator[Feed
     the feed cannot be read on; broken records are yielded as such.
     """
     try:
-        kind = config.format if config.format != "auto" else _detect(path, config)
+        kind = config.format if config.format != "auto" else detect_format(path, config)
         logger.info("reading %s as %s", path.name, kind)
         if kind in ("parquet", "arrow"):
             plain = _decompressed(path, scratch, config.max_feed_bytes)
@@ -133,7 +133,7 @@ def _read_text(kind: str, stream: BinaryIO, config: CatalogConfig) -> Iterator[F
     return read_shopify(records) if kind == "shopify" else records
 
 
-def _detect(path: Path, config: CatalogConfig) -> str:
+def detect_format(path: Path, config: CatalogConfig) -> str:
     """Name the format by the file's name; if that says nothing, or says CSV, by its first bytes."""
     suffixes = [s.lower() for s in path.suffixes if s.lower() not in _COMPRESSIONS]
     kind = _SUFFIXES.get(suffixes[-1] if suffixes else "")
@@ -156,7 +156,7 @@ def _detect(path: Path, config: CatalogConfig) -> str:
 
 def _open(path: Path, max_bytes: int) -> BinaryIO:
     """Open a feed for reading, decompressed, bounded and buffered."""
-    compression = _compression(path)
+    compression = compression_of(path)
     # Arrow's decompression, unlike most, notices a feed that is cut off.
     source = pa.CompressedInputStream(pa.OSFile(str(path)), compression) if compression else path.open("rb")
     return io.BufferedReader(_BoundedReader(source, max_bytes), 1 << 16)
@@ -188,14 +188,15 @@ class _BoundedReader(io.RawIOBase):
         super().close()
 
 
-def _compression(path: Path) -> str | None:
+def compression_of(path: Path) -> str | None:
+    """Return ``gzip`` or ``zstd``, by the file's first bytes; ``None`` for a file that is not compressed."""
     with path.open("rb") as file:
         magic = file.read(4)
     return "gzip" if magic[:2] == _GZIP else "zstd" if magic == _ZSTD else None
 
 
 def _decompressed(path: Path, scratch: Path, max_bytes: int) -> Path:
-    if not _compression(path):
+    if not compression_of(path):
         return path
     target = scratch / "feed.plain"
     with _open(path, max_bytes) as source, target.open("wb") as sink:

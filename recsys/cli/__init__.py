@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from recsys.cli import queries, stages
+from recsys.cli import init, queries, stages
 from recsys.errors import RecsysError
 
 
@@ -55,5 +55,5 @@ def main(ctx: click.Context, config_path: str | None, quiet: bool) -> None:
     ctx.obj = config_path
 
 
-for _verb in (*stages.VERBS, *queries.VERBS):
+for _verb in (*init.VERBS, *stages.VERBS, *queries.VERBS):
     main.add_command(_verb)

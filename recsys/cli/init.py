@@ -51,7 +51,7 @@ def init(
     proposal = propose(feed, output.parent, weights=weights, backbone=backbone, max_rows=rows)
     partial = output.with_name(f".{output.name}.part")
     try:
-        partial.write_text(write_toml(proposal), encoding="utf-8")
+        partial.write_text(write_toml(proposal), encoding="utf-8", errors="replace")
         config.load(partial)
         partial.replace(output)
     finally:

@@ -129,6 +129,8 @@ class ColumnGuess:
     """Source column that becomes an attribute → why."""
     ignored: dict[str, str]
     """Source column that is not used → why."""
+    links: list[str]
+    """Attributes that list ids of other products."""
     refused: list[str]
     """Columns that are called like a product column and do not hold what belongs there."""
 
@@ -161,11 +163,12 @@ def guess_columns(columns: Sequence[SourceColumn], num_rows: int) -> ColumnGuess
         if choice is not None:
             found[target] = (choice[0].name, choice[1])
             free.remove(choice[0])
-    attributes, ignored = _sort_rest(columns, free, {name for name, _ in found.values()})
+    links = [c.name for c in free if _lists_ids(c, [c for c in columns if _is_id(c, found)])]
+    attributes, ignored = _sort_rest(columns, free, {name for name, _ in found.values()}, links)
     # A column that is called like a product column is taken by that name unless the config says otherwise.
     unfilled = set(SYNONYMS) - set(found)
     refused = [c.name for c in free if c.schema_name in unfilled]
-    return ColumnGuess(columns=found, attributes=attributes, ignored=ignored, refused=refused)
+    return ColumnGuess(columns=found, attributes=attributes, ignored=ignored, links=links, refused=refused)
 
 
 def _by_name(
@@ -209,7 +212,7 @@ def _by_values(
         return _first([c for c in free if _holds_images(c)], "its values are names of image files")
     if target == "item_group_id":
         groups = [c for c in free if c.schema_name.endswith(("group", "parent")) and _groups(c)]
-        return _first(groups, "its name, and values that a few rows share")
+        return _first(groups, "its name, and a few rows share each value")
     words = [c for c in free if _share(c, lambda value: len(str(value).split()) > 1) > 0.8]
     if target == "title":
         return _first([c for c in words if c.mean_chars <= 150 and not _sorts(c)], "short texts")
@@ -226,7 +229,7 @@ def _first(columns: Sequence[SourceColumn], why: str) -> tuple[SourceColumn, str
 
 
 def _sort_rest(
-    columns: Iterable[SourceColumn], free: Sequence[SourceColumn], used: set[str]
+    columns: Iterable[SourceColumn], free: Sequence[SourceColumn], used: set[str], links: Sequence[str]
 ) -> tuple[dict[str, str], dict[str, str]]:
     """Return the columns that become attributes, and those that are ignored, each with the reason."""
     attributes: dict[str, str] = {}
@@ -239,6 +242,8 @@ def _sort_rest(
             ignored[column.name] = "bytes: write images as files, and their paths into a column"
         elif column not in free:
             ignored[column.name] = "empty"
+        elif column.name in links:
+            attributes[column.name] = "ids of other products"
         elif num_values == 1:
             ignored[column.name] = "one value"
         elif column.mean_chars > _ATTRIBUTE_CHARS:
@@ -250,6 +255,24 @@ def _sort_rest(
         else:
             attributes[column.name] = f"{num_values:,} values"
     return attributes, ignored
+
+
+def _is_id(column: SourceColumn, found: Mapping[FeedColumn, tuple[str, str]]) -> bool:
+    return any(column.name == found[target][0] for target in ("id", "item_group_id") if target in found)
+
+
+def _lists_ids(column: SourceColumn, ids: Sequence[SourceColumn]) -> bool:
+    """Whether most of a column's values are ids of products or groups, and not the row's own."""
+    known = {text for other in ids for text in other.counts}
+    num_rows = num_other = 0
+    for row, value in enumerate(column.values):
+        own = {_text(other.values[row]) for other in ids}
+        if parts := split_values(value, "|,"):
+            num_rows += 1
+            num_other += any(part in known and part not in own for part in parts)
+        if num_rows == _LOOKED_AT:
+            break
+    return num_other > 0.5 * max(1, num_rows)
 
 
 def _text(value: Any) -> str | None:

@@ -20,6 +20,7 @@ _ROLES = {
 _MAX_ROLES = 8
 _LABEL_COLUMNS = ("product_type", "google_product_category", "brand")
 _LETTERS_FROM = 2000
+_SHARED_TEXTS = 0.2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +70,10 @@ class CatalogProfile:
     """Item groups of two or more products."""
     num_in_groups: int
     """Products in them."""
+    num_independent: int
+    """Item groups, and products without one."""
+    num_independent_trained: int
+    """Those that the catalog's own split trains on; all without one."""
     num_equal_titles: int
     """Products whose title an earlier one has."""
     num_texts: int
@@ -87,9 +92,9 @@ class CatalogProfile:
         return next((x for x in self.labels if x.name == "product_type" and x.num_classes > 1), None)
 
     @property
-    def num_classes(self) -> int:
-        """Classes to learn from: of the category or the item groups, whichever has more."""
-        return max(self.category.num_classes if self.category else 0, self.num_groups)
+    def words_are_of_classes(self) -> bool:
+        """Whether so many products share their text that it says only which class they are of."""
+        return self.num_texts < _SHARED_TEXTS * self.num_with_text
 
 
 def profile_products(
@@ -115,6 +120,8 @@ def profile_products(
     names = [*_LABEL_COLUMNS, *(config.attributes if config.attributes != "rest" else ())]
     labels = [_label(name, [_value(row, name) for row in rows], texts) for name in names]
     groups = Counter(row.values["item_group_id"] for row in rows if row.values.get("item_group_id"))
+    split = find_split({name: [_value(row, name) for row in rows] for name in names})
+    trained = [row for row in rows if split is None or _value(row, split.column) in split.train]
     titles = Counter(row.values["title"] for row in rows if row.values.get("title"))
     with_image = [bool(row.images) for row in rows]
     with_text = [text is not None for text in texts]
@@ -130,10 +137,12 @@ def profile_products(
         mean_images=num_images / max(1, sum(with_image)),
         num_groups=sum(n > 1 for n in groups.values()),
         num_in_groups=sum(n for n in groups.values() if n > 1),
+        num_independent=_num_independent(rows),
+        num_independent_trained=_num_independent(trained),
         num_equal_titles=sum(n - 1 for n in titles.values()),
         num_texts=len(set(filter(None, texts))),
         labels=[label for label in labels if label.num_classes],
-        split=find_split({name: [_value(row, name) for row in rows] for name in names}),
+        split=split,
         num_without_currency=sum("price" in row.values and "currency" not in row.values for row in rows),
         foreign_letters=_foreign_letters(text for text in texts[:_LETTERS_FROM] if text),
         links=look_at_links((link for row in rows for _, link in row.images), feed),
@@ -163,6 +172,10 @@ def find_split(columns: Mapping[str, Sequence[str | None]]) -> CatalogSplit | No
 
 def _value(row: ProductRow, name: str) -> str | None:
     return row.values.get(name) if name in _LABEL_COLUMNS else row.attributes.get(name)
+
+
+def _num_independent(rows: Iterable[ProductRow]) -> int:
+    return len({row.values.get("item_group_id") or (row.id,) for row in rows})
 
 
 def _label(name: str, values: Sequence[str | None], texts: Sequence[str | None]) -> Label:

@@ -1,5 +1,6 @@
 """The door of the proposal: a feed in, the text of a config and what it rests on out."""
 
+import math
 import os
 import re
 import tempfile
@@ -8,10 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from recsys.config import EncoderConfig
+from recsys.config.evaluation import GateConfig
+from recsys.config.supervision import SplitConfig
 from recsys.proposal import machine
 from recsys.proposal.backbone import Backbone, find_backbone
 from recsys.proposal.column_guess import ColumnGuess, SourceColumn, guess_columns, source_columns
-from recsys.proposal.profile import CatalogProfile, profile_products
+from recsys.proposal.profile import CatalogProfile, CatalogSplit, profile_products
 from recsys.proposal.sample import FeedSample, read_sample
 
 MAX_ROWS = 20_000
@@ -21,6 +24,10 @@ MIN_CLASSES = 20
 """With fewer classes of two or more products, a label teaches too little."""
 MIN_PAIRS = 100
 """With fewer products that have an image and words, neither do these."""
+
+_ENOUGH = 1.5
+"""So many times the groups that the gate needs: not every group has something to find."""
+_MAX_HOLDOUT = 0.25
 
 _GENERIC = {"catalog", "catalogue", "feed", "product", "products", "export", "data", "index", "items"}
 
@@ -47,15 +54,48 @@ class Proposal:
     gpus: list[str]
 
     @property
-    def trains(self) -> bool:
-        """Whether there is enough to learn from."""
-        return self.profile.num_classes >= MIN_CLASSES or self.profile.num_with_both >= MIN_PAIRS
+    def learns_from_groups(self) -> bool:
+        """Whether variants of a product are what is similar: there is no category that teaches as much."""
+        profile = self.profile
+        if profile.category is None:
+            return profile.num_groups > 1
+        too_few = profile.category.num_classes < MIN_CLASSES <= profile.num_groups
+        return too_few and profile.num_with_both < MIN_PAIRS
 
     @property
-    def ignores_images(self) -> bool:
-        """Whether words alone should rank: there is no image, or none that anything has learnt to read."""
-        learns = self.trains or self.backbone is not None
-        return bool(self.profile.num_with_text) and not (learns and self.profile.num_with_image)
+    def num_classes(self) -> int:
+        """Classes to learn from: of the category, or the item groups."""
+        category = self.profile.category
+        return self.profile.num_groups if self.learns_from_groups else category.num_classes if category else 0
+
+    @property
+    def trains(self) -> bool:
+        """Whether there is enough to learn from."""
+        return self.num_classes >= MIN_CLASSES or self.profile.num_with_both >= MIN_PAIRS
+
+    @property
+    def split(self) -> CatalogSplit | None:
+        """The catalog's own split, unless it alone keeps the gate from concluding anything."""
+        profile = self.profile
+        starves = _wanted_share(profile.num_independent_trained) > _MAX_HOLDOUT
+        helps = _wanted_share(profile.num_independent) <= _MAX_HOLDOUT
+        return None if starves and helps else profile.split
+
+    @property
+    def num_divided(self) -> int:
+        """Independent products that training, validation and holdout share, variants counted once."""
+        return self.profile.num_independent_trained if self.split else self.profile.num_independent
+
+    @property
+    def holdout_share(self) -> float | None:
+        """Share that the gate has to decide on to conclude anything; ``None`` if the default is enough."""
+        share = min(_MAX_HOLDOUT, _wanted_share(self.num_divided))
+        return share if self.trains and share > SplitConfig().holdout_share else None
+
+    @property
+    def reads_images(self) -> bool:
+        """Whether there are images, and an image tower that has learnt to read them, or will."""
+        return bool(self.profile.num_with_image) and (self.trains or self.backbone is not None)
 
 
 def propose(
@@ -91,6 +131,12 @@ def propose(
         memory_gib=machine.memory_gib(),
         gpus=machine.gpu_names(),
     )
+
+
+def _wanted_share(num_independent: int) -> float:
+    """Return the share of so many products that the gate can conclude something from."""
+    wanted = _ENOUGH * GateConfig().min_components / max(1, num_independent)
+    return math.ceil(100 * wanted) / 100
 
 
 def _text_parts(guess: ColumnGuess) -> list[str]:

@@ -6,14 +6,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from recsys.config.catalog import GuardsConfig
+from recsys.config.evaluation import GateConfig
 from recsys.proposal.column_guess import SourceColumn
-from recsys.proposal.profile import CatalogProfile
+from recsys.proposal.profile import CatalogProfile, CatalogSplit
 from recsys.proposal.run import Proposal
 
 _WIDTH = 108
 _NAMED_OFTEN = 0.3
 """From here on the text gives the label away; so says the gate of the evaluation."""
-_SHARED_TEXTS = 0.2
 
 
 def write_toml(proposal: Proposal) -> str:
@@ -131,12 +131,12 @@ def _encoder(p: Proposal) -> Iterator[str]:
             "training would read it off."
         )
         category = profile.category
-        if category and category.named_share >= _NAMED_OFTEN:
+        if category and category.named_share >= _NAMED_OFTEN and not profile.words_are_of_classes:
             yield from _comment(
                 f"The texts name their {category.name} in {category.named_share:.0%} of products all the "
                 "same: a good score by words says little. Look at scores by images."
             )
-        if profile.num_texts < _SHARED_TEXTS * profile.num_with_text:
+        if profile.words_are_of_classes:
             yield from _comment(
                 f"{profile.num_with_text:,} products have only {profile.num_texts:,} different texts: the "
                 "words of classes, not of products, which give the class away. Look at scores by images."
@@ -189,41 +189,62 @@ def _backbone(p: Proposal) -> Iterator[str]:
 
 def _training(p: Proposal) -> Iterator[str]:
     profile = p.profile
-    split_column = profile.split.column if profile.split else None
-    labels = [label for label in profile.labels if label.name != split_column]
+    others = {*p.guess.links, profile.split.column if profile.split else ""}
+    labels = [label for label in profile.labels if label.name not in others]
     if labels:
         yield '# What could mean "similar": classes of two or more products; texts that name theirs.'
-        width = max(len(label.name) for label in labels)
+        width = min(30, max(len(label.name) for label in labels))
         for label in labels:
             share = _percent(label.num_products, profile.num_products)
             yield (
-                f"#   {label.name:<{width}}  {label.num_classes:,} classes of {label.num_values:,} values, "
-                f"{share} of products; {label.named_share:.0%} named"
+                f"#   {_inline(label.name):<{width}}  {label.num_classes:,} classes of "
+                f"{label.num_values:,} values, {share} of products; {label.named_share:.0%} named"
             )
-    links = [name for name in p.guess.attributes if name.lower() in ("related", "upsell", "similar")]
-    if links:
-        yield from _comment(f"{', '.join(links)} may list similar products: see training.links.")
+    if p.guess.links:
+        yield from _comment(
+            f"Ids of other products: {', '.join(p.guess.links)}. Where these are similar products, and not "
+            "what is bought together, name the column in training.links."
+        )
     yield "[training]"
     if not p.trains:
         yield from _comment(
-            f"Too few groups to train: zero-shot serves. There are {profile.num_classes:,} classes of two or "
+            f"Too few groups to train: zero-shot serves. There are {p.num_classes:,} classes of two or "
             f"more products and {profile.num_with_both:,} products with an image and words."
         )
         yield "max_epochs = 0"
     else:
         yield from _comment(
-            f"The defaults: they learn from {profile.num_classes:,} classes of two or more products and from "
+            f"The defaults: they learn from {p.num_classes:,} classes of two or more products and from "
             f"{profile.num_with_both:,} products with an image and words."
         )
-    if profile.category is not None:
+    if p.learns_from_groups:
+        yield "\n[training.labels.group]   # variants of one product: no category teaches as much"
+    elif profile.category is not None:
         yield from _comment("The category is product_type, as by default; training.labels names others.")
-    elif profile.num_groups:
-        yield "\n[training.labels.group]   # no category: variants of one product are what is similar"
-    if profile.split is not None:
-        split = profile.split
-        counts = ", ".join(f"{value} {n:,}" for value, n in split.counts.items())
+    yield from _split(p)
+
+
+def _split(p: Proposal) -> Iterator[str]:
+    split, own = p.split, p.profile.split
+    if own is not None and split is None:
+        yield ""
+        yield from _comment(
+            f"The column {own.column} divides the catalog ({_counts(own)}), and leaves the gate too few "
+            "products to decide on: products are divided by hash."
+        )
+    if split is not None or p.holdout_share is not None:
         yield "\n[training.split]"
-        yield from _comment(f"The catalog's own: {counts}. Nothing but benchmark records reads `test`.")
+    if p.holdout_share is not None:
+        yield from _comment(
+            f"There are {p.num_divided:,} independent products to divide, variants counted once: "
+            "hold out more of them, as the gate concludes nothing from fewer than "
+            f"{GateConfig().min_components}."
+        )
+        yield f"holdout_share = {p.holdout_share}"
+    if split is not None:
+        yield from _comment(
+            f"The catalog's own: {_counts(split)}. Nothing but benchmark records reads `test`."
+        )
         if split.other:
             yield from _comment(f"{', '.join(split.other)} names no role and is trained on.")
         yield f"column = {_quoted(split.column)}"
@@ -233,11 +254,19 @@ def _training(p: Proposal) -> Iterator[str]:
         yield f"test = {_listed(split.test)}"
 
 
+def _counts(split: CatalogSplit) -> str:
+    return ", ".join(f"{value} {n:,}" for value, n in split.counts.items())
+
+
 def _evaluation(p: Proposal) -> Iterator[str]:
-    if p.ignores_images:
+    profile = p.profile
+    if profile.num_with_text and not p.reads_images:
         yield "[evaluation]"
-        why = "nothing trains the image tower" if p.profile.num_with_image else "there are no images"
+        why = "nothing trains the image tower" if profile.num_with_image else "there are no images"
         yield f"image_weight = 0.0   # words alone: {why}"
+    elif profile.words_are_of_classes and p.reads_images:
+        yield "[evaluation]"
+        yield "image_weight = 1.0   # images alone: the words are those of classes"
 
 
 def _comment(text: str) -> Iterator[str]:
@@ -277,7 +306,9 @@ def _listed(values: Iterable[Any]) -> str:
 
 def _percent(part: int, whole: int) -> str:
     share = part / max(1, whole)
-    return f"{share:.0%}" if part in (0, whole) or 0.01 <= share < 0.995 else f"{share:.1%}"
+    if part in (0, whole) or 0.01 <= share < 0.995:
+        return f"{share:.0%}"
+    return f"{min(max(share, 0.001), 0.999):.1%}"
 
 
 def _size(num_bytes: int) -> str:

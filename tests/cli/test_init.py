@@ -86,7 +86,8 @@ def test_a_shops_own_feed(write: Callable[[Path, list[dict[str, str]]], Path], t
     assert settings["catalog"]["attributes"] == ["split"]
     assert settings["encoder"]["text_parts"] == ["{title}", "{color}"]
     assert settings["encoder"]["image"] == {"kind": "small"}
-    assert settings["training"] == {"split": {"column": "split", "train": ["train"], "test": ["test"]}}
+    split = {"holdout_share": 0.25, "column": "split", "train": ["train"], "test": ["test"]}
+    assert settings["training"] == {"split": split}
     assert "evaluation" not in settings
     for found in (
         "; 96 rows", " cores, ", "100% of products have one, 1.0 each",
@@ -99,6 +100,14 @@ def test_a_shops_own_feed(write: Callable[[Path, list[dict[str, str]]], Path], t
     snapshot = ingest(tmp_path).table()
     assert len(snapshot) == 4 * GROUPS
     assert all(len(images) == 1 for images in snapshot.column("images").to_pylist())
+
+
+def test_a_split_that_leaves_the_gate_nothing_is_not_taken(tmp_path: Path) -> None:
+    rows = [{"id": f"p{i}", "title": f"Mug {i}", "product_type": f"Mugs {i // 4}"} for i in range(200)]
+    rows = [{**row, "openset": ["train", "test"][i // 100]} for i, row in enumerate(rows)]
+    settings, text = init(write_csv(tmp_path / "feed.csv", rows), tmp_path)
+    assert settings["training"] == {"split": {"holdout_share": 0.15}}
+    assert "The column openset divides the catalog (train 100, test 100)" in text
 
 
 def test_a_feed_without_images(tmp_path: Path) -> None:
@@ -122,13 +131,27 @@ def test_too_few_groups_to_train(tmp_path: Path) -> None:
     assert settings["evaluation"] == {"image_weight": 0.0}
     for verb in ("ingest", "train", "evaluate", "embed", "publish"):
         result = run("--config", tmp_path / "conf" / "shop.toml", verb)
-        assert result.exit_code == 0, (verb, result.stderr)
+        assert result.exit_code == 0, (verb, result.stderr, result.exception)
 
 
 def test_groups_are_learnt_from_where_there_is_no_category(tmp_path: Path) -> None:
     rows = [{k: v for k, v in row.items() if k != "category"} for row in own_rows(tmp_path, 4 * GROUPS)]
     settings, _ = init(write_csv(tmp_path / "feed.csv", rows), tmp_path)
     assert settings["training"]["labels"] == {"group": {}}
+
+
+def test_names_and_values_of_a_feed_never_become_settings(tmp_path: Path) -> None:
+    name = 'x"\n[search]\nport = 1 # \ud83d\x7f'
+    rows = [
+        {"id": f"p{i}", "title": "Mug\n[index]", name: f"[a]\n{i % 2}", "part\n": ["train\n", "test"][i % 2]}
+        for i in range(8)
+    ]
+    (tmp_path / "feed.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    settings, _ = init(tmp_path / "feed.jsonl", tmp_path)
+    assert settings.keys() == {"name", "workspace", "catalog", "encoder", "training", "evaluation"}
+    assert settings["catalog"]["attributes"] == [name.replace("\ud83d", "?"), "part\n"]
+    assert settings["training"]["split"]["column"] == "part\n"
+    assert len(ingest(tmp_path).table()) == 8
 
 
 def test_a_shopify_export(tmp_path: Path) -> None:

@@ -85,3 +85,12 @@ def test_columns_that_say_nothing_are_ignored_with_a_reason(values: Any, why: st
     found = guess(id=lambda i: i, name=lambda i: f"Mug {i}", extra=values, season=["Summer", "Winter"])
     assert found.ignored == {"extra": why}
     assert found.attributes == {"season": "2 values"}
+
+
+def test_a_column_of_other_products_ids_is_no_label() -> None:
+    found = guess(
+        id=lambda i: f"p{i}", parent_id=lambda i: f"g{i // 2}", name=lambda i: f"Mug {i}",
+        related=lambda i: f"p{(i + 1) % 40}|g3", same=lambda i: f"p{i}", group=lambda i: f"g{i // 2}",
+    )  # fmt: skip
+    assert found.links == ["related"]
+    assert found.attributes == {"related": "ids of other products", "group": "20 values"}

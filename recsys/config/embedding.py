@@ -8,7 +8,7 @@ from recsys.config.base import Section
 
 
 class EmbeddingConfig(Section):
-    """How a snapshot is streamed through an encoder. Nothing here changes a vector."""
+    """How a snapshot is streamed through an encoder. Nothing here but ``precision`` changes a vector."""
 
     shard_size: int = Field(default=20_000, ge=1)
     """Products per shard: the work that one worker takes and that a kill can cost."""
@@ -20,3 +20,6 @@ class EmbeddingConfig(Section):
     """Threads that decode images and, on a CPU, encode them; unset takes one per core, 0 none."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where the model runs; ``auto`` takes a GPU where there is one."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Of the towers: ``auto`` is bfloat16 on a GPU and float32 elsewhere. What an encoder's first vectors
+    were made with prevails, on whatever machine later ones are made."""

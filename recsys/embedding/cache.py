@@ -38,6 +38,11 @@ class Cache:
             order
         ]
 
+    @property
+    def precision(self) -> str | None:
+        """What the encoder's first vectors were computed in; ``None`` where there are none."""
+        return next((shard.info["precision"] for shard in self.shards if "precision" in shard.info), None)
+
     def locate(self, keys: Keys) -> tuple[NDArray[np.bool_], Int32, Int32]:
         """Return whether each of ``keys`` is cached, in which of :attr:`shards`, and in which row of it.
 

@@ -62,12 +62,14 @@ VERSION = 1
 def plan(config: Config, workspace: Workspace, snapshot_ref: str, encoder_ref: str) -> list[dict[str, Any]]:
     """Return the shards that are missing, as small JSON values; an empty list where nothing is.
 
-    Each names the plan artifact, its slice ``[start, stop)`` of it, and the id the shard will have.
+    Each names the plan artifact, its slice ``[start, stop)`` of it, the id the shard will have, and the
+    precision of the encoder's vectors so far, so that a GPU and a CPU do not mix theirs.
     """
     started = time.monotonic()
     snapshot = Snapshot.open(workspace, snapshot_ref)
     keys = content_keys(snapshot, ContentReader(_encoder_config(workspace, encoder_ref)))
-    found, _, _ = Cache(workspace, encoder_ref).locate(keys)
+    cache = Cache(workspace, encoder_ref)
+    found, _, _ = cache.locate(keys)
     positions = np.flatnonzero(~found)
     _, first = np.unique(keys[positions], return_index=True)  # products of equal content are embedded once
     positions = positions[np.sort(first)]
@@ -88,6 +90,7 @@ def plan(config: Config, workspace: Workspace, snapshot_ref: str, encoder_ref: s
             "index": index,
             "start": start,
             "stop": min(start + config.embedding.shard_size, len(positions)),
+            "precision": cache.precision or config.embedding.precision,
             "id": _shard_id(encoder_ref, keys[positions[start : start + config.embedding.shard_size]]),
         }
         for index, start in enumerate(range(0, len(positions), config.embedding.shard_size))
@@ -102,7 +105,7 @@ def embed_shard(config: Config, workspace: Workspace, shard: dict[str, Any]) -> 
     existing = workspace.find(SHARD_KIND, shard["id"])
     if existing is not None:
         return existing.ref
-    from recsys.encoder.inference import embed_products
+    from recsys.encoder.inference import embed_products, precision_of
 
     plan = workspace.get(shard["plan"])
     table = feather.read_table(workspace.path(plan) / PLAN_FILE, memory_map=True)
@@ -110,7 +113,8 @@ def embed_shard(config: Config, workspace: Workspace, shard: dict[str, Any]) -> 
     encoder = _load_encoder(str(workspace.path(workspace.get(plan.inputs["encoder"]))))
     snapshot = Snapshot.open(workspace, plan.inputs["snapshot"])
     rows = rows_at(snapshot, planned.column("position").to_numpy(), encoder.content.columns)
-    chunks = embed_products(encoder, rows, snapshot.images(), config.embedding)
+    options = config.embedding.model_copy(update={"precision": shard["precision"]})
+    chunks = embed_products(encoder, rows, snapshot.images(), options)
     num_chunks = -(-len(planned) // config.embedding.chunk_size)
     counts = {"rows": 0, "without_image": 0, "without_text": 0}
     started = time.monotonic()
@@ -124,6 +128,7 @@ def embed_shard(config: Config, workspace: Workspace, shard: dict[str, Any]) -> 
                 counts["without_text"] += int((~vectors.has_text).sum())
         seconds = round(time.monotonic() - started, 3)
         draft.info = {**plan.inputs, "dim": encoder.dim, "counts": counts, "duration_s": seconds}
+        draft.info["precision"] = precision_of(options)
     rate = len(planned) / max(seconds, 1e-9)
     logger.info("shard %d: %d rows in %.1f s, %.0f per second", shard["index"], len(planned), seconds, rate)
     return draft.committed().ref

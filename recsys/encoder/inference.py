@@ -27,7 +27,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
@@ -244,6 +244,17 @@ class Chunk:
         return np.array([row.get(_text(content), -1) for content in self.contents], np.int64)
 
 
+def precision_of(options: EmbeddingConfig) -> Literal["fp32", "bf16"]:
+    """Return what the towers compute in on this machine."""
+    if options.precision == "auto":
+        return "bf16" if _on_cuda(options) else "fp32"
+    return options.precision
+
+
+def _on_cuda(options: EmbeddingConfig) -> bool:
+    return options.device == "cuda" or (options.device == "auto" and torch.cuda.is_available())
+
+
 class Stream:
     """One run of an encoder over contents."""
 
@@ -259,7 +270,7 @@ class Stream:
         ``images`` may be ``None`` where no content has any.
         """
         options = options or EmbeddingConfig()
-        cuda = options.device == "cuda" or (options.device == "auto" and torch.cuda.is_available())
+        cuda = _on_cuda(options)
         self._device = torch.device("cuda" if cuda else "cpu" if options.device == "auto" else options.device)
         self._encoder = encoder.to(self._device).eval()
         self._images = images
@@ -268,6 +279,7 @@ class Stream:
         self._chunk_size = options.chunk_size
         self._batch_size = options.batch_size or (256 if cuda else 32)
         self._num_workers = available_cores() if options.num_workers is None else options.num_workers
+        self._half = precision_of(options) == "bf16"
         self._copies: Any = torch.cuda.Stream(self._device) if cuda else None  # type: ignore[no-untyped-call]
         self._tokenizing = threading.Lock()
 
@@ -396,7 +408,7 @@ class Stream:
 
     @torch.inference_mode()
     def _forward(self, batch: Batch, inputs: Tokens) -> torch.Tensor:
-        """Return the features ``[B, F]``; on CUDA in bfloat16, copied beside the computing."""
+        """Return the features ``[B, F]``; on CUDA the inputs are copied beside the computing."""
         if self._copies is None:
             inputs = {name: tensor.to(self._device) for name, tensor in inputs.items()}
         else:
@@ -406,7 +418,7 @@ class Stream:
             compute.wait_stream(self._copies)
             for tensor in inputs.values():
                 tensor.record_stream(compute)
-        with torch.autocast(self._device.type, torch.bfloat16, enabled=self._copies is not None):
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=self._half):
             if batch.sha256s:
                 return self._encoder.image_features(inputs["pixels"])
             return self._encoder.text_features(inputs)

@@ -185,7 +185,7 @@ def make_plan(job: FitJob, module: FineTuning, loader: BatchLoader, clock: Clock
             loss = trial.training_step(batch, number)
         if loss is not None:
             loss.backward()  # type: ignore[no-untyped-call]
-            float(loss)  # a GPU has finished then
+            loss.item()  # a GPU has finished then
         seconds.append(time.monotonic() - started)
     started = time.monotonic()
     if job.validator is not None:

@@ -101,6 +101,18 @@ def test_nothing_to_do_is_an_empty_plan_and_still_a_set(shop: Workspace) -> None
     assert run.run(CONFIG, shop, "snapshots/night-1", ENCODER) == first
 
 
+def test_what_is_embedded_later_is_as_precise_as_what_there_is(shop: Workspace) -> None:
+    """A GPU began with bfloat16, say, and a machine without one goes on."""
+    half = CONFIG.model_copy(update={"embedding": CONFIG.embedding.model_copy(update={"precision": "bf16"})})
+    run.run(half, shop, "snapshots/night-1", ENCODER)
+    store_snapshot(shop, [*catalog(), product("p50", title="hat")], ["images/images"], "night-2")
+    (shard,) = run.plan(CONFIG, shop, "snapshots/night-2", ENCODER)
+    assert shard["precision"] == "bf16"
+    made = shop.get(run.embed_shard(CONFIG, shop, shard))
+    assert made.info["precision"] == "bf16"
+    assert run.plan(CONFIG, shop, "snapshots/night-1", "encoders/e0") == []
+
+
 def test_only_what_changed_is_embedded(shop: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     run.run(CONFIG, shop, "snapshots/night-1", ENCODER)
     changed = [*catalog(p01="boot", p17="sandal"), product("p50", title="hat")]

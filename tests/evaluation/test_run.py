@@ -143,6 +143,36 @@ def test_the_same_night_again_is_the_same_artifact_and_a_kill_costs_one_candidat
     assert night.run(num_examples=0)[0].ref != manifest.ref
 
 
+def test_a_night_knows_how_often_its_holdout_decided_and_what_losses_add_up_against(
+    workspace: Workspace, good: Path
+) -> None:
+    night = Night(workspace, good, base=shop.blind)
+    first, _ = night.run()
+    assert first.info["times_asked"] == 1
+    assert first.info["anchor"] is None
+    champion = first.info["chosen"]
+    made = {"snapshot": night.snapshot, "splits": night.splits, "base": night.base}
+    night.tuned = shop.encoder(workspace, good, "tuned again", shop.nudge, **made)
+    second, record = night.run(champion)
+    assert second.inputs["previous"] == first.ref
+    assert (second.info["times_asked"], record["gate"]["times_asked"]) == (2, 1)
+    assert night.run(champion)[0] == second  # its own record is not what went before
+    since = workspace.get(night.snapshot).created_at
+    anchor = {"ref": night.base, "since": since}
+    with workspace.create("evaluations", "earlier") as draft:
+        draft.info |= {"chosen": champion, "times_asked": 7, "anchor": anchor}
+    draft.committed()
+    night.tuned = shop.encoder(workspace, good, "tuned once more", shop.nudge, **made)
+    third, _ = night.run(champion)
+    assert (third.info["times_asked"], third.info["anchor"]) == (8, anchor)
+    old = {"ref": night.base, "since": "2020-01-01T00:00:00+00:00"}
+    with workspace.create("evaluations", "long ago") as draft:
+        draft.info |= {"chosen": champion, "times_asked": 8, "anchor": old}
+    draft.committed()
+    night.tuned = shop.encoder(workspace, good, "tuned a fourth time", shop.nudge, **made)
+    assert night.run(champion)[0].info["anchor"] is None  # a month has passed: the champion is the anchor
+
+
 def test_a_record_of_another_version_is_refused_with_what_to_run(workspace: Workspace) -> None:
     with workspace.create("evaluations", "old") as draft:
         (draft.path / FILE).write_text('{"version": 1}')

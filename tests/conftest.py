@@ -24,13 +24,16 @@ SHARED = ROOT.parent / "shared"
 
 SLOW = (
     "tests/cli", "tests/dags", "tests/serving",
-    "tests/evaluation/test_run.py", "tests/encoder/test_towers.py",
+    "tests/embedding", "tests/encoder", "tests/evaluation/test_candidates.py",
+    "tests/evaluation/test_gate_simulation.py", "tests/evaluation/test_judgements.py",
+    "tests/evaluation/test_run.py",
     "tests/feedback/test_migrate.py", "tests/feedback/test_processes.py", "tests/feedback/test_wheel.py",
     "tests/index/test_processes.py", "tests/index/test_contract_doc.py", "tests/report/test_run.py",
     "tests/sample_shop", "tests/training/test_data.py", "tests/training/test_judgements.py",
-    "tests/training/test_resume.py", "tests/training/test_run.py",
+    "tests/training/test_objectives.py", "tests/training/test_resume.py", "tests/training/test_run.py",
 )  # fmt: skip
-"""What `make test-fast` leaves out: browsers, servers, processes that are killed, training, Airflow."""
+"""What `make test-fast` leaves out: browsers, servers, processes that are killed, encoders, training,
+Airflow, and the gate's simulation."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -69,6 +69,10 @@ class ContentReader:
         return joined + rendered[-1]
 
 
+GIVEN_AWAY = 0.3
+"""From this share of texts that name their label on, a score by words says little of an encoder."""
+
+
 def names_label(text: str, label: str | None) -> bool:
     """Tell whether ``text`` has the last step of ``label``, in whatever case, singular or plural."""
     last = (label or "").rpartition(">")[2].strip().lower()

@@ -24,7 +24,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from recsys.config import EncoderConfig
 from recsys.config.evaluation import TaskConfig
 from recsys.encoder.template import ContentReader, names_label
-from recsys.evaluation.products import Positions, Products
+from recsys.evaluation.products import Positions, Products, pool_rows
 from recsys.evaluation.scores import MetricValues, PoolVectors, score_queries
 from recsys.evaluation.tasks import PreparedTask
 from recsys.workspace.embeddings import Vectors
@@ -39,17 +39,14 @@ class Baselines:
     def __init__(self, snapshot: Snapshot, encoder: EncoderConfig, pool: Positions) -> None:
         """Read the text and the first image of every product of ``pool`` ``[P]``."""
         reader, store = ContentReader(encoder), snapshot.images()
-        self._pool, start = pool, 0
+        self._pool = pool
         self._texts: list[str] = []
         histograms = np.zeros((len(pool), _BINS**3), np.float32)
-        for batch in snapshot.batches(("id", *reader.columns)):
-            low, high = np.searchsorted(pool, [start, start + len(batch)])
-            for row in batch.take(pool[low:high] - start).to_pylist():
-                content = reader.read(row)
-                if content.images:
-                    histograms[len(self._texts)] = histogram(store.jpeg(content.images[0]))
-                self._texts.append(content.text or "")
-            start += len(batch)
+        for i, row in enumerate(pool_rows(snapshot, pool, ("id", *reader.columns))):
+            content = reader.read(row)
+            if content.images:
+                histograms[i] = histogram(store.jpeg(content.images[0]))
+            self._texts.append(content.text or "")
         self._vectors = PoolVectors(
             pool,
             Vectors(

@@ -38,7 +38,7 @@ from recsys.encoder.inference import (
 from recsys.encoder.model import ProductEncoder, interpolate
 from recsys.encoder.towers.base import state_digest
 from recsys.errors import ArtifactError
-from recsys.evaluation.products import Positions
+from recsys.evaluation.products import Positions, pool_rows
 from recsys.progress import track
 from recsys.workspace import Manifest, Workspace, content_id
 from recsys.workspace.embeddings import Vectors
@@ -206,7 +206,7 @@ class Embedder:
             for name in Vectors._fields
         ]
         rows = track(
-            self._rows(list(dict.fromkeys(("id", *encoder.content.columns)))),
+            pool_rows(self._snapshot, self._pool, tuple(dict.fromkeys(("id", *encoder.content.columns)))),
             label=f"embedding with {candidate.name}", total=size, unit="products",
         )  # fmt: skip
         start = 0
@@ -231,18 +231,11 @@ class Embedder:
         if not encoder.config.image.frozen:
             return embed_products(encoder, rows, images, self._options, text_cache=self._texts)
         path = self._folder / f"features-{image_digest(encoder)}.npy"
-        features = FrozenFeatures(path, (sha for row in self._rows(["images"]) for sha in row["images"]))
+        features = FrozenFeatures(
+            path, (sha for row in pool_rows(self._snapshot, self._pool, ("images",)) for sha in row["images"])
+        )
         features.read(encoder, images, self._options)
         return features.embed(encoder, rows, self._options, self._texts)
-
-    def _rows(self, columns: list[str]) -> Iterator[dict[str, Any]]:
-        """Yield the pool's rows in order; memory is one batch."""
-        start = 0
-        for batch in self._snapshot.batches(columns):
-            low, high = np.searchsorted(self._pool, [start, start + len(batch)])
-            if high > low:
-                yield from batch.take(self._pool[low:high] - start).to_pylist()
-            start += len(batch)
 
 
 class FrozenFeatures:

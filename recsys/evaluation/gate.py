@@ -257,24 +257,23 @@ def task_weights(tasks: Sequence[PerQueryScores]) -> Float64:
     return np.array(weights) * [not t.only_guards for t in tasks]
 
 
+def weighted_mean(tasks: Sequence[PerQueryScores], values: Sequence[Float64]) -> Estimate:
+    """Return the mean over tasks, by :func:`task_weights`, of the mean of each task's values ``[Q]``."""
+    counted = [(v, t, w) for v, t, w in zip(values, tasks, task_weights(tasks), strict=True) if w > 0]
+    return clustered_mean(
+        [v for v, _, _ in counted],
+        [np.asarray(t.components) for _, t, _ in counted],
+        np.array([w for _, _, w in counted]),
+    )
+
+
 def _overall(tasks: Sequence[PerQueryScores], challenger: str, other: str) -> Estimate:
     """Return the weighted mean difference over tasks."""
-    weights = task_weights(tasks)
-    counted = [(t, w) for t, w in zip(tasks, weights, strict=True) if w > 0]
-    return clustered_mean(
-        [_gain(t, challenger, other) for t, _ in counted],
-        [np.asarray(t.components) for t, _ in counted],
-        np.array([w for _, w in counted]),
-    )
+    return weighted_mean(tasks, [_gain(t, challenger, other) for t in tasks])
 
 
 def _gain(task: PerQueryScores, challenger: str, other: str) -> Float64:
     return np.asarray(task.values[challenger] - task.values[other], np.float64)
-
-
-def _interval(estimate: Estimate, width: float) -> Interval:
-    value, error = estimate
-    return Interval(value, value - width * error, value + width * error)
 
 
 def compare(
@@ -301,7 +300,7 @@ def compare(
     num_products, num_components = _counts(holdout)
     overall = Check(
         name="overall", kind="overall", against=reference, num_products=num_products,
-        num_components=num_components, difference=_interval(gain, width), limit=0.0,
+        num_components=num_components, difference=gain.interval(width), limit=0.0,
         passed=gain.value - width * gain.error > 0,
     )  # fmt: skip
     losses = _tasks(holdout, challenger, reference, config)
@@ -390,7 +389,7 @@ def _tasks(tasks: Sequence[PerQueryScores], challenger: str, other: str, config:
         found.append(
             Check(
                 name=t.task, kind="task", against=other, task=t.task, num_products=num_products,
-                num_components=num_components, difference=_interval(gain, _SHOWN), limit=limit,
+                num_components=num_components, difference=gain.interval(_SHOWN), limit=limit,
                 passed=gain.value >= limit,
             )
         )  # fmt: skip
@@ -410,7 +409,7 @@ def _categories(
         gain, components = _gain(t, challenger, other)[inside], np.asarray(t.components)[inside]
         for group, estimate in enumerate(shrunken_means(gain, components, groups, len(names))):
             rows = groups == group
-            difference = _interval(estimate, _FOUR_IN_FIVE)
+            difference = estimate.interval(_FOUR_IN_FIVE)
             found.append(
                 Check(
                     name=str(names[group]), kind="category", against=other, task=t.task,

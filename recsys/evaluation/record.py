@@ -10,10 +10,9 @@ import numpy as np
 from recsys.config import Config
 from recsys.evaluation import examples
 from recsys.evaluation.evaluator import Evaluation
-from recsys.evaluation.gate import Decision, task_weights
+from recsys.evaluation.gate import Decision, task_weights, weighted_mean
 from recsys.evaluation.scores import PerQueryScores, TaskResult, by_category, intervals, weight_of
 from recsys.metrics.bootstrap import Interval
-from recsys.metrics.clusters import clustered_mean
 from recsys.workspace.splits import HOLDOUT
 
 _WIDTH = 1.96
@@ -71,18 +70,11 @@ def record_of(
 
 def _gate_scores(tasks: list[PerQueryScores], candidates: Iterable[str]) -> dict[str, Interval]:
     """Return candidate → gate score with its 95% interval; empty where a task has no queries."""
-    counted = [(t, w) for t, w in zip(tasks, task_weights(tasks), strict=True) if w > 0]
-    if not counted or not all(len(t.components) for t in tasks):
+    if not task_weights(tasks).any() or not all(len(t.components) for t in tasks):
         return {}
-    found = {}
-    for name in candidates:
-        value, error = clustered_mean(
-            [t.values[name] for t, _ in counted],
-            [t.components for t, _ in counted],
-            np.array([w for _, w in counted]),
-        )
-        found[name] = Interval(value, value - _WIDTH * error, value + _WIDTH * error)
-    return found
+    return {
+        name: weighted_mean(tasks, [t.values[name] for t in tasks]).interval(_WIDTH) for name in candidates
+    }
 
 
 def _task(

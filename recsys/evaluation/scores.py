@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.config.evaluation import GateConfig
+from recsys.encoder.template import GIVEN_AWAY
 from recsys.evaluation.products import Positions, Products
 from recsys.evaluation.relevance import ideal_grades
 from recsys.evaluation.tasks import PreparedTask
@@ -21,9 +22,6 @@ from recsys.workspace.embeddings import Vectors
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
-
-GIVEN_AWAY = 0.3
-"""From this share of queries whose text names their label, a task only guards."""
 
 MetricValues = dict[str, Float64]
 """Metric → value per query ``[Q]``."""

@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys.metrics.bootstrap import Interval
+
 Float64 = NDArray[np.float64]
 Ints = NDArray[np.integer[Any]]
 
@@ -22,6 +24,10 @@ class Estimate(NamedTuple):
 
     value: float
     error: float
+
+    def interval(self, width: float) -> Interval:
+        """Return the value with ``width`` standard errors on either side."""
+        return Interval(self.value, self.value - width * self.error, self.value + width * self.error)
 
 
 def clustered_mean(values: Sequence[Float64], components: Sequence[Ints], weights: Float64) -> Estimate:

@@ -7,13 +7,13 @@ from typing import Any
 
 from recsys.config.catalog import GuardsConfig
 from recsys.config.evaluation import GateConfig
+from recsys.encoder.template import GIVEN_AWAY
 from recsys.proposal.column_guess import SourceColumn
 from recsys.proposal.profile import CatalogProfile, CatalogSplit
 from recsys.proposal.run import Proposal
 
 _WIDTH = 108
-_NAMED_OFTEN = 0.3
-"""From here on the text gives the label away; so says the gate of the evaluation."""
+_MANY_FOREIGN = 0.3
 
 
 def write_toml(proposal: Proposal) -> str:
@@ -131,7 +131,7 @@ def _encoder(p: Proposal) -> Iterator[str]:
             "training would read it off."
         )
         category = profile.category
-        if category and category.named_share >= _NAMED_OFTEN and not profile.words_are_of_classes:
+        if category and category.named_share >= GIVEN_AWAY and not profile.words_are_of_classes:
             yield from _comment(
                 f"The texts name their {category.name} in {category.named_share:.0%} of products all the "
                 "same: a good score by words says little. Look at scores by images."
@@ -141,7 +141,7 @@ def _encoder(p: Proposal) -> Iterator[str]:
                 f"{profile.num_with_text:,} products have only {profile.num_texts:,} different texts: the "
                 "words of classes, not of products, which give the class away. Look at scores by images."
             )
-        if profile.foreign_letters > _NAMED_OFTEN:
+        if profile.foreign_letters > _MANY_FOREIGN:
             yield from _comment(
                 "Many letters are not Latin, and the default text tower reads English: "
                 "set encoder.text.name to a multilingual model."

@@ -12,11 +12,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.sparse import issparse
+from torch import Tensor
 
 Float32 = NDArray[np.float32]
 Ints = NDArray[np.integer[Any]]
 
-CHUNK_BYTES = 64 << 20
+CHUNK_BYTES = 128 << 20
 _MAX_RESULTS = 2 << 20
 _MIN_ROWS, _MAX_ROWS = 16, 512
 _GROUP = 8
@@ -65,17 +66,25 @@ def top_k(scores: Float32, k: int) -> NDArray[np.int64]:
     A score of -inf is no result: its position is -1. The order of equal scores is torch's: the same on
     every run, otherwise unspecified.
     """
-    s = torch.from_numpy(scores)
-    k, num_groups = min(k, s.shape[1]), s.shape[1] // _GROUP
-    columns = torch.arange(s.shape[1]).expand_as(s)
-    if 4 * k <= num_groups:
-        # To select among all costs a third of the product that made the scores. The k best lie in the k
-        # groups with the highest maxima, or in the few columns that fill no group.
-        grouped = s[:, : num_groups * _GROUP].view(len(s), _GROUP, num_groups)
-        groups = grouped.amax(dim=1).topk(k, dim=1, sorted=False).indices
-        members = groups[:, None] + num_groups * torch.arange(_GROUP)[:, None]
-        columns = torch.cat([members.flatten(1), columns[:, num_groups * _GROUP :]], dim=1)
-        s = s.gather(1, columns)
-    values, indices = s.topk(k, dim=1)
-    positions: NDArray[np.int64] = columns.gather(1, indices).masked_fill(values.isneginf(), -1).numpy()
+    values, columns = _top_k(torch.from_numpy(scores), min(k, scores.shape[1]))
+    positions: NDArray[np.int64] = columns.masked_fill(values.isneginf(), -1).numpy()
     return positions
+
+
+def _top_k(scores: Tensor, k: int, *, ordered: bool = True) -> tuple[Tensor, Tensor]:
+    """Return what ``scores.topk(k)`` does, values and positions ``[B, k]``.
+
+    To select among all costs a third of the product that made the scores. The k best lie in the k groups
+    with the highest maxima, or in the few columns that fill no group; those groups are found likewise.
+    """
+    num_groups = scores.shape[1] // _GROUP
+    if 4 * k > num_groups:
+        values, columns = scores.topk(k, dim=1, sorted=ordered)
+        return values, columns
+    maxima = scores[:, : num_groups * _GROUP].view(len(scores), _GROUP, num_groups).amax(dim=1)
+    groups = _top_k(maxima, k, ordered=False)[1]
+    members = (groups[:, None] + num_groups * torch.arange(_GROUP)[:, None]).flatten(1)
+    rest = torch.arange(num_groups * _GROUP, scores.shape[1]).expand(len(scores), -1)
+    columns = torch.cat([members, rest], dim=1)
+    values, indices = scores.gather(1, columns).topk(k, dim=1, sorted=ordered)
+    return values, columns.gather(1, indices)

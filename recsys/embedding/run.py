@@ -41,6 +41,7 @@ from recsys.workspace.embeddings import (
     SHARD_KIND,
     ShardWriter,
 )
+from recsys.workspace.features import FeatureStore
 from recsys.workspace.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -114,7 +115,8 @@ def embed_shard(config: Config, workspace: Workspace, shard: dict[str, Any]) -> 
     snapshot = Snapshot.open(workspace, plan.inputs["snapshot"])
     rows = rows_at(snapshot, planned.column("position").to_numpy(), encoder.content.columns)
     options = config.embedding.model_copy(update={"precision": shard["precision"]})
-    chunks = embed_products(encoder, rows, snapshot.images(), options)
+    store = FeatureStore(workspace)
+    chunks = embed_products(encoder, rows, snapshot.images(), options, store=store)
     num_chunks = -(-len(planned) // config.embedding.chunk_size)
     counts = {"rows": 0, "without_image": 0, "without_text": 0}
     started = time.monotonic()

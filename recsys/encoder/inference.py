@@ -26,8 +26,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import islice
-from typing import Any, Literal, Protocol
+from itertools import compress, islice
+from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -38,12 +38,15 @@ from recsys.encoder.model import ProductEncoder
 from recsys.encoder.template import Content
 from recsys.encoder.towers.base import Tokens
 from recsys.workspace.embeddings import Vectors
+from recsys.workspace.features import FeatureStore
 
 Float32 = NDArray[np.float32]
 Int64 = NDArray[np.int64]
+T = TypeVar("T")
 
 _RECENT_CHUNKS = 16
 """Earlier chunks in which an image is looked up before it is encoded again."""
+_IMAGE, _TEXT = 0, 1
 _READ_AHEAD = 4
 """Batches that are decoded, or tokenised, ahead of a GPU."""
 
@@ -58,49 +61,24 @@ class Images(Protocol):
         """Return the JPEG of one image; called from several threads."""
 
 
-class TextCache:
-    """Text features by tower and text, kept between streams: encoders that share a tower read a text once.
-
-    Holds the first ``max_entries`` features (1.5 KB each at 384 dimensions): every encoder of a night reads
-    the same texts in the same order, of which dropping the oldest would keep none.
-    """
-
-    def __init__(self, max_entries: int = 200_000) -> None:
-        self._features: dict[bytes, Float32] = {}
-        self._max_entries = max_entries
-
-    def get(self, digest: str, text: str) -> Float32 | None:
-        """Return the features ``[F]`` of ``text`` under the tower with this digest, if they are here."""
-        return self._features.get(_text_key(digest, text))
-
-    def put(self, digest: str, text: str, features: Float32) -> None:
-        """Keep the features ``[F]`` of ``text``, unless the cache is full."""
-        if len(self._features) < self._max_entries:
-            self._features[_text_key(digest, text)] = features
-
-
-def _text_key(digest: str, text: str) -> bytes:
-    return hashlib.blake2b(f"{digest}\0{text}".encode(), digest_size=16).digest()
-
-
 def embed_products(
     encoder: ProductEncoder,
     rows: Iterable[Mapping[str, Any]],
     images: Images,
     options: EmbeddingConfig | None = None,
     *,
-    text_cache: TextCache | None = None,
+    store: FeatureStore | None = None,
 ) -> Iterator[Vectors]:
     """Yield the vectors of ``rows`` in order, ``options.chunk_size`` rows at a time.
 
     A row maps column names of the product schema to values; at least ``encoder.content.columns`` are there.
-    The encoder is moved to the device and put in eval mode. Raises :class:`~recsys.errors.ArtifactError`
-    for an image the store lacks.
+    The encoder is moved to the device and put in eval mode. What ``store`` has of its towers is not computed
+    again; of frozen towers, and of those whose features the store keeps, it gets what is new. Raises
+    :class:`~recsys.errors.ArtifactError` for an image that ``images`` lacks.
     """
     contents = (encoder.content.read(row) for row in rows)
-    for chunk in Stream(encoder, images, options, text_cache).run(contents):
-        texts = _project_texts(encoder, chunk.text_features, chunk.text_rows())
-        yield combine(encoder, chunk.contents, chunk.image_features, chunk.image_rows(), texts)
+    for chunk in Stream(encoder, images, options, store).run(contents):
+        yield _project(encoder, chunk)
 
 
 def embed_all(
@@ -109,71 +87,54 @@ def embed_all(
     images: Images,
     options: EmbeddingConfig | None = None,
     *,
-    text_cache: TextCache | None = None,
+    store: FeatureStore | None = None,
 ) -> Vectors:
     """Return the vectors of ``rows`` in one piece, ``[N, D]`` each."""
     empty, none = np.empty((0, encoder.dim), np.float32), np.empty(0, np.bool_)
-    parts = embed_products(encoder, rows, images, options, text_cache=text_cache)
+    parts = embed_products(encoder, rows, images, options, store=store)
     columns = zip(Vectors(empty, empty, none, none), *parts, strict=True)
     return Vectors(*(np.concatenate(column) for column in columns))
 
 
-def embed_texts(
+def image_features(
     encoder: ProductEncoder,
-    texts: Sequence[str],
+    sha256s: Iterable[bytes],
+    images: Images,
     options: EmbeddingConfig | None = None,
     *,
-    text_cache: TextCache | None = None,
-) -> Float32:
-    """Return the unit vectors ``[N, D]`` of some texts: queries in words."""
-    chunks = Stream(encoder, None, options, text_cache).run(Content(text, ()) for text in texts)
-    parts = [_project_texts(encoder, chunk.text_features, chunk.text_rows()) for chunk in chunks]
-    return np.concatenate([np.empty((0, encoder.dim), np.float32), *parts])
-
-
-def image_features(
-    encoder: ProductEncoder, sha256s: Iterable[bytes], images: Images, options: EmbeddingConfig | None = None
+    store: FeatureStore | None = None,
 ) -> Float32:
     """Return the image tower's features ``[N, F]`` of some images, before the projection."""
-    chunks = Stream(encoder, images, options).run(Content(None, (sha256,)) for sha256 in sha256s)
+    chunks = Stream(encoder, images, options, store).run(Content(None, (sha256,)) for sha256 in sha256s)
     parts = [chunk.image_features.cpu().numpy()[chunk.image_rows()] for chunk in chunks]
     return np.concatenate([np.empty((0, encoder.image_tower.dim), np.float32), *parts])
 
 
 def text_features(
-    encoder: ProductEncoder, texts: Sequence[str], options: EmbeddingConfig | None = None
+    encoder: ProductEncoder,
+    texts: Sequence[str],
+    options: EmbeddingConfig | None = None,
+    *,
+    store: FeatureStore | None = None,
 ) -> Float32:
     """Return the text tower's features ``[N, F]`` of some texts, before the projection."""
-    chunks = Stream(encoder, None, options).run(Content(text, ()) for text in texts)
+    chunks = Stream(encoder, None, options, store).run(Content(text, ()) for text in texts)
     parts = [chunk.text_features.cpu().numpy()[chunk.text_rows()] for chunk in chunks]
     return np.concatenate([np.empty((0, encoder.text_tower.dim), np.float32), *parts])
 
 
 @torch.inference_mode()
-def _project_texts(encoder: ProductEncoder, features: torch.Tensor, rows: Int64) -> Float32:
-    """Return unit vectors ``[N, D]`` from features ``[T, F]``; zero where a row is -1."""
-    vectors = np.zeros((len(rows), encoder.dim), np.float32)
-    projected = encoder.project_text(features.to(encoder.mean.device)).cpu().numpy()
-    vectors[rows >= 0] = projected[rows[rows >= 0]]
-    return vectors
-
-
-@torch.inference_mode()
-def combine(
-    encoder: ProductEncoder,
-    contents: Sequence[Content],
-    image_features: torch.Tensor,
-    image_rows: Int64,
-    texts: Float32,
-) -> Vectors:
-    """Return both vectors of each content from features ``[U, F]`` of images and text vectors ``[N, D]``.
-
-    ``image_rows`` are the rows of ``image_features`` of the contents' images, one content after the other.
-    """
-    images = encoder.project_image(image_features.to(encoder.mean.device)).cpu().numpy()
-    counts = np.array([len(content.images) for content in contents], np.int64)
-    has_text = np.array([content.text is not None for content in contents], np.bool_)
-    return fuse(mean_images(images[image_rows], counts), texts, counts > 0, has_text)
+def _project(encoder: ProductEncoder, chunk: "Chunk") -> Vectors:
+    """Return both vectors of each content of a chunk whose features are there."""
+    device = encoder.mean.device
+    images = encoder.project_image(chunk.image_features.to(device)).cpu().numpy()
+    projected = encoder.project_text(chunk.text_features.to(device)).cpu().numpy()
+    rows = chunk.text_rows()
+    texts = np.zeros((len(rows), encoder.dim), np.float32)
+    texts[rows >= 0] = projected[rows[rows >= 0]]
+    counts = np.array([len(content.images) for content in chunk.contents], np.int64)
+    has_text = np.array([content.text is not None for content in chunk.contents], np.bool_)
+    return fuse(mean_images(images[chunk.image_rows()], counts), texts, counts > 0, has_text)
 
 
 def mean_images(images: Float32, counts: Int64) -> Float32:
@@ -263,29 +224,37 @@ class Stream:
         encoder: ProductEncoder,
         images: Images | None,
         options: EmbeddingConfig | None = None,
-        text_cache: TextCache | None = None,
+        store: FeatureStore | None = None,
     ) -> None:
         """Move the encoder to the device that ``options`` names and put it in eval mode.
 
-        ``images`` may be ``None`` where no content has any.
+        ``images`` may be ``None`` where no content has any, ``store`` where nothing is kept.
         """
         options = options or EmbeddingConfig()
         cuda = _on_cuda(options)
         self._device = torch.device("cuda" if cuda else "cpu" if options.device == "auto" else options.device)
         self._encoder = encoder.to(self._device).eval()
         self._images = images
-        self._text_cache = text_cache
-        self._text_digest = encoder.text_digest() if text_cache is not None else ""
         self._chunk_size = options.chunk_size
         self._batch_size = options.batch_size or (256 if cuda else 32)
         self._num_workers = available_cores() if options.num_workers is None else options.num_workers
-        self._half = precision_of(options) == "bf16"
+        precision = precision_of(options)
+        self._half = precision == "bf16"
+        self._store = store
+        self._towers: list[str] = []  # the names of image and text tower in the store
+        if store is not None:
+            self._towers = [f"{d}-{precision}" for d in (encoder.image_digest(), encoder.text_digest())]
+            frozen = encoder.config.image.frozen, encoder.config.text.frozen
+            for tower in compress(self._towers, frozen):
+                store.keep(tower)
         self._copies: Any = torch.cuda.Stream(self._device) if cuda else None  # type: ignore[no-untyped-call]
         self._tokenizing = threading.Lock()
 
     def run(self, contents: Iterable[Content]) -> Iterator[Chunk]:
         """Yield the chunks with their features, in order."""
         with ExitStack() as stack:
+            if self._store is not None:
+                stack.callback(self._store.flush)
             if self._num_workers == 0:
                 start, ahead = self._in_calling_thread()
             elif self._device.type == "cpu":
@@ -308,19 +277,21 @@ class Stream:
         else:
             batch, encoded = first
             batch.features = encoded()
+            self._keep(batch)
 
     def _plan(self, contents: Iterator[Content]) -> Iterator[Batch | Chunk]:
         """Yield each chunk's batches and then the chunk.
 
-        An image that one of the last chunks had, and a text that the cache has, is not encoded again. The
-        longest texts come first: the batch that needs the most memory comes before much time is spent.
+        An image that one of the last chunks had, and what the store has, is not encoded again. The longest
+        texts come first: the batch that needs the most memory comes before much time is spent.
         """
         recent: dict[bytes, Place] = {}
         while some := list(islice(contents, self._chunk_size)):
             chunk = Chunk(some)
             sha256s = dict.fromkeys(sha256 for content in some for sha256 in content.images)
             chunk.images = {sha256: recent[sha256] for sha256 in sha256s if sha256 in recent}
-            new_images = [sha256 for sha256 in sha256s if sha256 not in recent]
+            chunk.images |= self._known(_IMAGE, {s: s for s in sha256s if s not in recent})
+            new_images = [sha256 for sha256 in sha256s if sha256 not in chunk.images]
             for start in range(0, len(new_images), self._batch_size):
                 batch = Batch(sha256s=new_images[start : start + self._batch_size])
                 chunk.images |= {sha256: (batch, row) for row, sha256 in enumerate(batch.sha256s)}
@@ -330,12 +301,7 @@ class Stream:
                 del recent[sha256]
 
             texts = dict.fromkeys(text for content in some if (text := _text(content)) is not None)
-            if self._text_cache is not None:
-                found = {text: self._text_cache.get(self._text_digest, text) for text in texts}
-                known = {text: features for text, features in found.items() if features is not None}
-                if known:
-                    cached = Batch(features=torch.from_numpy(np.stack(list(known.values()))).to(self._device))
-                    chunk.texts = {text: (cached, row) for row, text in enumerate(known)}
+            chunk.texts = self._known(_TEXT, {text: _text_key(text) for text in texts})
             new_texts = sorted((t for t in texts if t not in chunk.texts), key=len, reverse=True)
             for start in range(0, len(new_texts), self._batch_size):
                 batch = Batch(texts=new_texts[start : start + self._batch_size])
@@ -344,16 +310,29 @@ class Stream:
             yield chunk
 
     def _finish(self, chunk: Chunk) -> Chunk:
-        """Gather the features of a chunk whose batches are encoded; keep those of new texts in the cache."""
+        """Gather the features of a chunk whose batches are encoded."""
         chunk.image_features = _gather(chunk.images.values(), self._encoder.image_tower.dim)
         chunk.text_features = _gather(chunk.texts.values(), self._encoder.text_tower.dim)
-        if self._text_cache is not None:
-            for (text, (batch, _)), features in zip(
-                chunk.texts.items(), chunk.text_features.cpu().numpy(), strict=True
-            ):
-                if batch.texts:
-                    self._text_cache.put(self._text_digest, text, features.copy())
         return chunk
+
+    def _known(self, which: int, keys: Mapping[T, bytes]) -> dict[T, Place]:
+        """Return where the features of images or texts are that the store has."""
+        if self._store is None or not keys:
+            return {}
+        found = self._store.find(self._towers[which], keys.values())
+        if not found:
+            return {}
+        batch = Batch(features=torch.from_numpy(np.stack(list(found.values()))).to(self._device))
+        row = {key: i for i, key in enumerate(found)}
+        return {item: (batch, row[key]) for item, key in keys.items() if key in row}
+
+    def _keep(self, batch: Batch) -> None:
+        """Give a batch's features to the store, if it keeps those of the tower."""
+        which = _IMAGE if batch.sha256s else _TEXT
+        if self._store is not None and self._towers[which] in self._store:
+            keys = batch.sha256s or [_text_key(text) for text in batch.texts]
+            features = zip(keys, batch.features.cpu().numpy(), strict=True)
+            self._store.add(self._towers[which], dict(features))
 
     # -- three ways to run: each returns a function that starts a batch, and how many run ahead ---
 
@@ -432,6 +411,10 @@ def _gather(places: Collection[Place], width: int) -> torch.Tensor:
     starts = np.cumsum([0, *(len(batch.features) for batch in batches)])
     start = dict(zip(batches, starts.tolist(), strict=False))
     return torch.cat([batch.features for batch in batches])[[start[b] + row for b, row in places]]
+
+
+def _text_key(text: str) -> bytes:
+    return hashlib.sha256(text.encode()).digest()
 
 
 def _text(content: Content) -> str | None:

@@ -32,6 +32,7 @@ from recsys.encoder.template import ContentReader
 from recsys.encoder.towers import factory
 from recsys.encoder.towers.base import ImageTower, Resolve, TextTower, Tokens, state_digest, write_weights
 from recsys.errors import ArtifactError, InputError
+from recsys.workspace.store import content_id
 
 WEIGHTS_FILE = "model.safetensors"
 IMAGE_FOLDER, TEXT_FOLDER = "image", "text"
@@ -136,9 +137,16 @@ class ProductEncoder(nn.Module):
             self.text_tower.eval()
         return self
 
+    def image_digest(self) -> str:
+        """Return a hash (16 hex characters) of what decides an image's features."""
+        pixels = [self.preprocess.image_size, self.preprocess.resize_mode]
+        colours = [self.mean.flatten().tolist(), self.std.flatten().tolist()]
+        tower = [state_digest(self.image_tower), self.image_tower.describe()]
+        return content_id({"tower": tower, "colours": colours, "pixels": pixels})
+
     def text_digest(self) -> str:
-        """Return a hash of the text tower: equal digests, equal text features."""
-        return state_digest(self.text_tower) + json.dumps(self.text_tower.describe(), sort_keys=True)
+        """Return a hash (16 hex characters) of what decides a text's features."""
+        return content_id({"tower": [state_digest(self.text_tower), self.text_tower.describe()]})
 
     # -- saving ----------------------------------------------------------------------------------
 

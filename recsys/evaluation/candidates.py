@@ -1,47 +1,35 @@
 """The candidates of a night, and their embeddings of what the tasks need: each is embedded once.
 
     P = products to embed (the pool), D = dimensions of one modality
-    U = different images of the pool, F = features of the image tower
 
 Embeddings are written to a scratch folder that lasts until the evaluation is committed, so a kill costs at
-most the candidate being embedded. Candidates with the same frozen image tower share the features of the
-images, which are nearly all of the work; those of a frozen text tower are shared by the encoder's
-``TextCache``.
+most the candidate being embedded. Candidates that share a frozen tower share its features.
 """
 
 import json
 import logging
 import shutil
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.lib.format import open_memmap
 
 from recsys.config import Config
 from recsys.config.embedding import EmbeddingConfig
 from recsys.encoder.description import read_description
-from recsys.encoder.inference import (
-    Images,
-    TextCache,
-    combine,
-    embed_products,
-    embed_texts,
-    image_features,
-)
+from recsys.encoder.inference import embed_products
 from recsys.encoder.model import ProductEncoder, interpolate
-from recsys.encoder.towers.base import state_digest
 from recsys.errors import ArtifactError
 from recsys.evaluation.products import Positions, pool_rows
 from recsys.progress import track
 from recsys.workspace import Manifest, Workspace, content_id
 from recsys.workspace.embeddings import Vectors
+from recsys.workspace.features import FeatureStore
 from recsys.workspace.snapshot import Snapshot
 
 logger = logging.getLogger(__name__)
@@ -51,7 +39,6 @@ CHAMPION, BASE, ANCHOR, TUNED = "champion", "base", "anchor", "tuned"
 
 _INTERPOLATION_VERSION = 1
 _DONE = "done.json"
-_IMAGES_AT_ONCE = 4096
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,7 +163,7 @@ class Embedder:
         """Keep results under ``folder``."""
         self._workspace, self._pool, self._folder, self._options = workspace, pool, folder, options
         self._snapshot = Snapshot.open(workspace, snapshot_ref)
-        self._texts = TextCache()
+        self._store = FeatureStore(workspace)
 
     def embed(self, candidate: Candidate) -> tuple[Vectors, float]:
         """Return the vectors of the pool ``[P, D]``, memory-mapped, and how long they took, in seconds.
@@ -210,7 +197,8 @@ class Embedder:
             label=f"embedding with {candidate.name}", total=size, unit="products",
         )  # fmt: skip
         start = 0
-        for part in self._vectors(encoder, rows):
+        images = self._snapshot.images()
+        for part in embed_products(encoder, rows, images, self._options, store=self._store):
             if not (np.isfinite(part.image).all() and np.isfinite(part.text).all()):
                 raise ArtifactError(
                     f"{candidate.title} ({candidate.ref}) gives vectors that are not numbers.",
@@ -225,65 +213,3 @@ class Embedder:
         seconds = time.monotonic() - started
         (folder / _DONE).write_text(json.dumps({"duration_s": seconds}))
         logger.info("%s: embedded %d products in %.1f s", candidate.name, size, seconds)
-
-    def _vectors(self, encoder: ProductEncoder, rows: Iterator[dict[str, Any]]) -> Iterator[Vectors]:
-        images = self._snapshot.images()
-        if not encoder.config.image.frozen:
-            return embed_products(encoder, rows, images, self._options, text_cache=self._texts)
-        path = self._folder / f"features-{image_digest(encoder)}.npy"
-        features = FrozenFeatures(
-            path, (sha for row in pool_rows(self._snapshot, self._pool, ("images",)) for sha in row["images"])
-        )
-        features.read(encoder, images, self._options)
-        return features.embed(encoder, rows, self._options, self._texts)
-
-
-class FrozenFeatures:
-    """The features of some images under one frozen image tower, in a file."""
-
-    def __init__(self, path: Path, sha256s: Iterable[bytes]) -> None:
-        """Name the images and the ``.npy`` file that holds, or will hold, their features ``[U, F]``."""
-        self._path = path
-        self._row = {sha: i for i, sha in enumerate(dict.fromkeys(sha256s))}
-
-    def read(self, encoder: ProductEncoder, images: Images, options: EmbeddingConfig) -> None:
-        """Fill the file with ``encoder``'s features, unless it exists."""
-        if self._path.exists():
-            return
-        partial = self._path.with_suffix(".partial")
-        shas = list(self._row)
-        features = open_memmap(partial, "w+", np.float32, (len(shas), encoder.image_tower.dim))
-        for start in range(0, len(shas), _IMAGES_AT_ONCE):
-            some = shas[start : start + _IMAGES_AT_ONCE]
-            features[start : start + len(some)] = image_features(encoder, some, images, options)
-        features.flush()
-        partial.replace(self._path)
-
-    def embed(
-        self,
-        encoder: ProductEncoder,
-        rows: Iterable[Mapping[str, Any]],
-        options: EmbeddingConfig,
-        text_cache: TextCache,
-    ) -> Iterator[Vectors]:
-        """Yield the vectors of ``rows`` in order, as ``embed_products`` would, from the features."""
-        features = np.load(self._path, mmap_mode="r")
-        remaining = iter(rows)
-        while chunk := list(islice(remaining, options.chunk_size)):
-            contents = [encoder.content.read(row) for row in chunk]
-            index = np.array([self._row[sha] for c in contents for sha in c.images], np.int64)
-            used, at = np.unique(index, return_inverse=True)
-            texts = embed_texts(encoder, [c.text or "" for c in contents], options, text_cache=text_cache)
-            yield combine(encoder, contents, torch.from_numpy(features[used]), at, texts)
-
-
-def image_digest(encoder: ProductEncoder) -> str:
-    """Return a hash of what decides an image tower's features: its weights, and how pixels are made."""
-    parts = {
-        "tower": state_digest(encoder.image_tower),
-        "described": encoder.image_tower.describe(),
-        "mean": encoder.mean.flatten().tolist(),
-        "std": encoder.std.flatten().tolist(),
-        "pixels": [encoder.preprocess.image_size, encoder.preprocess.resize_mode],
-    }
-    return content_id(parts)

@@ -69,11 +69,11 @@ class Relevance:
     def chunk(self, rows: Ints) -> RelevanceChunk:
         """Return what is known of the queries ``rows`` ``[B]``."""
         hidden = self._any(self._hidden, rows)
-        relevant = self._any(self._relevant, rows) & ~hidden
-        grades = relevant.astype(np.int8)
+        relevant = self._any(self._relevant, rows) > hidden  # and not hidden, in one pass
+        plain = not (self._grades or self._not_similar)
+        grades = relevant.view(np.int8) if plain else relevant.astype(np.int8)
         for grade, matcher in self._grades:
-            matches = self._any([matcher], rows) & ~hidden
-            np.maximum(grades, grade, out=grades, where=matches)
+            np.maximum(grades, grade, out=grades, where=self._any([matcher], rows) > hidden)
         if self._not_similar:
             grades[self._any(self._not_similar, rows) & ~hidden & ~relevant] = -1
         return RelevanceChunk(hidden, relevant, grades)

@@ -137,7 +137,7 @@ def score_queries(task: PreparedTask, pool: PoolVectors, image_weight: float) ->
         if task.group_starts is not None:
             scores = np.maximum.reduceat(scores, task.group_starts, axis=1)
         hidden, relevant, grades = task.relevance.chunk(rows)
-        scores[hidden] = -np.inf
+        np.copyto(scores, -np.inf, where=hidden)
         positions = top_k(scores, int(depths[rows].max()))
         found = positions >= 0
         ranked = RankedRelevance(

@@ -17,7 +17,7 @@ from torch import Tensor
 Float32 = NDArray[np.float32]
 Ints = NDArray[np.integer[Any]]
 
-CHUNK_BYTES = 128 << 20
+CHUNK_BYTES = 64 << 20
 _MAX_RESULTS = 2 << 20
 _MIN_ROWS, _MAX_ROWS = 16, 512
 _GROUP = 8

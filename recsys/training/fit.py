@@ -6,7 +6,7 @@ import logging
 import sys
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -16,7 +16,6 @@ import numpy as np
 import torch
 from lightning.fabric.utilities import move_data_to_device
 from lightning.pytorch.callbacks import EarlyStopping, RichProgressBar
-from numpy.typing import NDArray
 
 from recsys.config.training import TrainingConfig
 from recsys.encoder.inference import image_features, text_features
@@ -41,9 +40,8 @@ from recsys.training.weights import (
     run_in_bf16,
     trainable_weights,
 )
+from recsys.workspace.features import FeatureStore
 from recsys.workspace.image_store import ImageStore
-
-Float32 = NDArray[np.float32]
 
 _TRIED_BATCHES = 5
 
@@ -61,6 +59,7 @@ class FitJob:
     validator: Validator | None
     folder: Path  # scratch folder that survives kills
     seed: int
+    store: FeatureStore | None = None  # of what frozen towers say
 
 
 def fit(job: FitJob) -> dict[str, Any]:
@@ -123,9 +122,7 @@ def make_loader(job: FitJob) -> BatchLoader:
     side = round(size * config.cache_scale)
     features = None
     if job.encoder.config.image.frozen and config.frozen_features and items.sha256:
-        features = _kept(
-            job.folder / "image.npy", lambda: image_features(job.encoder, items.sha256, job.images)
-        )
+        features = image_features(job.encoder, items.sha256, job.images, store=job.store)
     fits = cache_bytes(len(items.sha256), side) <= config.cache_max_gb * 1e9
     cache = job.folder if config.cache_decoded and fits and features is None else None
     square = Preprocess(side, preprocess.resize_mode)
@@ -146,18 +143,8 @@ def _text_source(job: FitJob) -> TextSource:
     """Return tokens, or the features of a frozen text tower, computed once for all attempts."""
     texts, features = job.items.texts, None
     if job.encoder.config.text.frozen and texts:
-        features = _kept(job.folder / "text.npy", lambda: text_features(job.encoder, texts))
+        features = text_features(job.encoder, texts, store=job.store)
     return TextSource(tokenize=job.encoder.tokenize, texts=texts, features=features)
-
-
-def _kept(path: Path, make: Callable[[], Float32]) -> Float32:
-    """Return what ``make`` gives, from ``path`` where an earlier attempt has written it."""
-    if not path.exists():
-        partial = path.with_suffix(".partial.npy")
-        np.save(partial, make())
-        partial.replace(path)
-    features: Float32 = np.load(path, mmap_mode="r")
-    return features
 
 
 def _num_workers(config: TrainingConfig, images: ImageCache, gpu: bool) -> int:

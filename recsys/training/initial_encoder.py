@@ -17,6 +17,7 @@ from recsys.encoder.model import ProductEncoder, build
 from recsys.encoder.projection import fit_pca
 from recsys.training.data import TrainingItems
 from recsys.workspace import Manifest, Workspace, content_id
+from recsys.workspace.features import FeatureStore
 from recsys.workspace.snapshot import Snapshot
 
 logger = logging.getLogger(__name__)
@@ -61,7 +62,7 @@ def make_base(
         return found
     encoder = build(config.encoder, seed=config.seed, resolve=config.resolve)
     if fitted:
-        _fit_projections(encoder, items(), snapshot)
+        _fit_projections(encoder, items(), snapshot, FeatureStore(workspace))
     inputs = {"splits": splits.ref, "snapshot": snapshot.manifest.ref} if fitted else {}
     with workspace.create(KIND, id, inputs=inputs) as draft:
         encoder.save(draft.path)
@@ -85,16 +86,19 @@ def _digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _fit_projections(encoder: ProductEncoder, items: TrainingItems, snapshot: Snapshot) -> None:
+def _fit_projections(
+    encoder: ProductEncoder, items: TrainingItems, snapshot: Snapshot, store: FeatureStore
+) -> None:
     """Fit the PCA projections on a sample of the training products."""
     image, text = encoder.config.image.projection, encoder.config.text.projection
     rng = np.random.default_rng(0)
     if image.init == "pca" and len(items.sha256) > 1:
         sample = [items.sha256[i] for i in _sample(rng, len(items.sha256))]
-        features = image_features(encoder, sample, snapshot.images())
+        features = image_features(encoder, sample, snapshot.images(), store=store)
         fit_pca(encoder.image_projection, features, whiten=image.whiten)
     if text.init == "pca" and len(items.texts) > 1:
-        features = text_features(encoder, [items.texts[i] for i in _sample(rng, len(items.texts))])
+        texts = [items.texts[i] for i in _sample(rng, len(items.texts))]
+        features = text_features(encoder, texts, store=store)
         fit_pca(encoder.text_projection, features, whiten=text.whiten)
 
 

@@ -30,6 +30,7 @@ from recsys.training.splits import make_splits
 from recsys.training.supervision import Supervision
 from recsys.training.validation import Validator, choose_tasks
 from recsys.workspace import Manifest, Workspace, content_id, judgements
+from recsys.workspace.features import FeatureStore
 from recsys.workspace.pairs import digest
 from recsys.workspace.snapshot import Snapshot
 from recsys.workspace.splits import TRAIN, read_splits
@@ -110,7 +111,8 @@ def run(
         encoder = ProductEncoder.load(workspace.path(initial))
         known = supervision.build(snapshot.table(), splits, config.training, config.resolve, judged)
         data = TrainingData(ids, splits, known, items())
-        info = _train(config, snapshot, encoder, data, workspace.scratch(KIND, id))
+        store = FeatureStore(workspace)
+        info = _train(config, snapshot, encoder, data, workspace.scratch(KIND, id), store)
         info |= {"role": "challenger", "config": parts["config"], "dim": encoder.dim}
         info["duration_s"] = round(time.monotonic() - started, 1)
         with workspace.create(KIND, id, inputs=inputs) as draft:
@@ -122,7 +124,12 @@ def run(
 
 
 def _train(
-    config: Config, snapshot: Snapshot, encoder: ProductEncoder, data: TrainingData, folder: Path
+    config: Config,
+    snapshot: Snapshot,
+    encoder: ProductEncoder,
+    data: TrainingData,
+    folder: Path,
+    store: FeatureStore,
 ) -> dict[str, Any]:
     """Fine-tune ``encoder`` in place, resuming in ``folder``, and return the record."""
     trained = np.flatnonzero(np.array(data.splits) == TRAIN)
@@ -143,7 +150,7 @@ def _train(
     if not tasks:
         logger.warning("no validation product has anything to find; the last epoch is kept")
     else:
-        validator = Validator(tasks, config.training.validation, snapshot, encoder)
+        validator = Validator(tasks, config.training.validation, snapshot, encoder, store)
     job = FitJob(
         config=config.training,
         encoder=encoder,
@@ -154,6 +161,7 @@ def _train(
         validator=validator,
         folder=folder,
         seed=config.seed,
+        store=store,
     )
     label = ", ".join(dict.fromkeys(task.label for task in tasks)) or None
     return info | {"trained": True, "reason": None, "fit": fit(job), "validation_label": label}

@@ -15,24 +15,17 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import torch
 from numpy.typing import NDArray
 
 from recsys.config.embedding import EmbeddingConfig
 from recsys.config.training import BUILT_IN_LABELS, ValidationConfig
-from recsys.encoder.inference import (
-    Images,
-    TextCache,
-    combine,
-    embed_all,
-    embed_texts,
-    image_features,
-)
+from recsys.encoder.inference import Images, embed_all
 from recsys.encoder.model import ProductEncoder
 from recsys.metrics.exact import Term, score_chunks, top_k
 from recsys.metrics.retrieval import hit_at_k, map_at_r
 from recsys.training.supervision import Int, Supervision
 from recsys.workspace.embeddings import Vectors, product_vectors
+from recsys.workspace.features import FeatureStore
 from recsys.workspace.snapshot import Snapshot
 from recsys.workspace.splits import TRAIN, VALIDATION
 
@@ -97,6 +90,7 @@ class Validator:
         config: ValidationConfig,
         snapshot: Snapshot,
         encoder: ProductEncoder,
+        store: FeatureStore | None = None,
     ) -> None:
         """Read the rows once; ``encoder`` says which columns it reads."""
         self._tasks, self._config = tasks, config
@@ -104,8 +98,7 @@ class Validator:
         self._positions = np.unique(np.concatenate([rows for task in tasks for rows in task[:2]]))
         table = snapshot.table(tuple(dict.fromkeys(encoder.content.columns)))
         self._rows: list[dict[str, Any]] = table.take(pa.array(self._positions)).to_pylist()
-        self._texts = TextCache() if encoder.config.text.frozen else None
-        self._features: Float32 | None = None
+        self._store = store
 
     def __call__(self, encoder: ProductEncoder) -> float | None:
         """Return the score of ``encoder`` in [0, 1]; ``None`` where no query of any task finds anything."""
@@ -118,18 +111,9 @@ class Validator:
         return float(np.mean(known)) if known else None
 
     def _embed(self, encoder: ProductEncoder) -> Vectors:
-        """Return every product's vectors; features of a frozen tower are computed once and kept."""
+        """Return every product's vectors."""
         options = EmbeddingConfig.model_validate({"device": encoder.mean.device.type})
-        if not encoder.config.image.frozen:
-            return embed_all(encoder, self._rows, self._images, options, text_cache=self._texts)
-        contents = [encoder.content.read(row) for row in self._rows]
-        if self._features is None:
-            hashes = [sha256 for content in contents for sha256 in content.images]
-            self._features = image_features(encoder, hashes, self._images, options)
-        texts = [content.text or "" for content in contents]
-        text = embed_texts(encoder, texts, options, text_cache=self._texts)
-        features = torch.from_numpy(self._features)
-        return combine(encoder, contents, features, np.arange(len(features)), text)
+        return embed_all(encoder, self._rows, self._images, options, store=self._store)
 
     def _score(self, task: ValidationTask, vectors: Vectors) -> float | None:
         """Return the metric of the vectors of the products at ``positions``, in their order."""

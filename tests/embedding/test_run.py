@@ -63,7 +63,9 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     stream = inference.embed_products
     monkeypatch.setattr(
         inference, "embed_products",
-        lambda encoder, rows, *a: stream(encoder, (titles.append(r["title"]) or r for r in rows), *a),
+        lambda encoder, rows, *a, **named: stream(
+            encoder, (titles.append(r["title"]) or r for r in rows), *a, **named
+        ),
     )  # fmt: skip
     return titles
 
@@ -156,8 +158,8 @@ def test_a_shard_that_fails_leaves_nothing_and_can_be_tried_again(
     shard = run.plan(CONFIG, shop, "snapshots/night-1", ENCODER)[0]
     stream = inference.embed_products
 
-    def broken(*arguments: Any) -> Any:
-        yield next(stream(*arguments))
+    def broken(*arguments: Any, **named: Any) -> Any:
+        yield next(stream(*arguments, **named))
         raise OSError("disk full")
 
     with monkeypatch.context() as patch:
@@ -167,7 +169,7 @@ def test_a_shard_that_fails_leaves_nothing_and_can_be_tried_again(
     assert shop.list(SHARD_KIND) == []
     ref = run.embed_shard(CONFIG, shop, shard)
     assert ref.endswith(shard["id"])
-    monkeypatch.setattr(inference, "embed_products", lambda *_: pytest.fail("embedded again"))
+    monkeypatch.setattr(inference, "embed_products", lambda *_, **__: pytest.fail("embedded again"))
     assert run.embed_shard(CONFIG, shop, shard) == ref  # what is finished is returned at once
 
 
@@ -178,9 +180,9 @@ from recsys.encoder import inference
 from tests.embedding.test_run import CONFIG, ENCODER
 from recsys.workspace import Workspace
 stream, calls = inference.embed_products, []
-def killed(*arguments):
+def killed(*arguments, **named):
     calls.append(1)
-    for vectors in stream(*arguments):
+    for vectors in stream(*arguments, **named):
         yield vectors
         if len(calls) == 2:
             os.kill(os.getpid(), signal.SIGKILL)

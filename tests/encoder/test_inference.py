@@ -1,5 +1,6 @@
 import threading
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,8 @@ from hypothesis import strategies as st
 from recsys.config.embedding import EmbeddingConfig
 from recsys.encoder.inference import (
     Stream,
-    TextCache,
     embed_all,
     embed_products,
-    embed_texts,
     fuse,
     image_features,
     mean_images,
@@ -23,6 +22,8 @@ from recsys.encoder.inference import (
 )
 from recsys.encoder.model import ProductEncoder
 from recsys.errors import ArtifactError
+from recsys.workspace import Workspace
+from recsys.workspace.features import FeatureStore
 from tests.embedding.catalogs import make_image, product, sha
 
 IMAGES = {sha(i): make_image(i) for i in range(20)}
@@ -148,29 +149,37 @@ def test_batches_are_full_whatever_the_images_per_product(
     assert sizes == [8, 8, 4]  # 20 different images
 
 
-def test_a_text_cache_saves_the_text_tower_for_every_encoder_that_shares_it(
-    encoder: ProductEncoder, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_what_a_kept_tower_says_is_computed_once_ever(
+    encoder: ProductEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, num_workers: int
 ) -> None:
-    cache = TextCache()
-    first = embed_all(encoder, rows(), Store(), text_cache=cache)
+    options = EmbeddingConfig(num_workers=num_workers, chunk_size=7)
+    store = FeatureStore(Workspace(tmp_path))
+    for digest in (encoder.image_digest(), encoder.text_digest()):
+        store.keep(f"{digest}-fp32")
+    first = embed_all(encoder, rows(), Store(), options, store=store)
     with torch.no_grad():
         encoder.text_projection.weight.mul_(-1)  # the projection is not the tower
     monkeypatch.setattr(encoder, "tokenize", lambda texts: pytest.fail(f"read again: {texts}"))
-    again = embed_all(encoder, rows(), Store(), text_cache=cache)
-    only_text = first.has_text & first.has_image
-    np.testing.assert_allclose(again.text[only_text], -first.text[only_text], atol=1e-6)
+    images = Store()
+    night = FeatureStore(Workspace(tmp_path))  # another process finds them
+    again = embed_all(encoder, rows(), images, options, store=night)
+    both = first.has_text & first.has_image
+    np.testing.assert_allclose(again.text[both], -first.text[both], atol=1e-6)
+    np.testing.assert_array_equal(again.image[both], first.image[both])
+    assert not images.read
     monkeypatch.undo()
     with torch.no_grad():
         next(encoder.text_tower.parameters()).mul_(1.5)
-    other = embed_all(encoder, rows(), Store(), text_cache=cache)  # another tower finds nothing
-    assert not np.allclose(other.text[only_text], again.text[only_text], atol=1e-3)
+    other = embed_all(encoder, rows(), Store(), options, store=night)  # another tower finds nothing
+    assert not np.allclose(other.text[both], again.text[both], atol=1e-3)
 
 
-def test_a_text_cache_is_bounded() -> None:
-    cache = TextCache(max_entries=2)
-    for text in ("a", "b", "c"):
-        cache.put("tower", text, np.zeros(1, np.float32))
-    assert [cache.get("tower", text) is not None for text in ("a", "b", "c")] == [True, True, False]
+def test_a_tower_that_is_trained_leaves_nothing_in_the_store(encoder: ProductEncoder, tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    embed_all(encoder, rows(), Store(), store=FeatureStore(workspace))
+    towers = {manifest.id.split("-")[0] for manifest in workspace.list("features")}
+    assert towers == {encoder.text_digest()}  # the frozen one's
 
 
 @pytest.mark.parametrize("num_workers", [0, 2])
@@ -194,7 +203,6 @@ def test_a_reader_may_stop_early_and_only_a_few_chunks_were_read_ahead(built: Pr
 
 def test_nothing_in_nothing_out(built: ProductEncoder) -> None:
     assert embed_all(built, [], Store()).image.shape == (0, built.dim)
-    assert embed_texts(built, []).shape == (0, built.dim)
     assert image_features(built, [], Store()).shape == (0, built.image_tower.dim)
     assert text_features(built, []).shape == (0, built.text_tower.dim)
 
@@ -206,12 +214,9 @@ def test_features_and_texts_come_in_the_order_of_the_input_repeats_included(buil
         expected = built.image_features(torch.stack([built.preprocess(IMAGES[h]) for h in hashes])).numpy()
     np.testing.assert_allclose(features, expected, atol=1e-4)
     texts = ["blue", "a much longer text", "blue", ""]
-    found = embed_texts(built, texts, EmbeddingConfig(chunk_size=3))
-    for vector, text in zip(found, texts, strict=True):
+    found = text_features(built, texts, EmbeddingConfig(chunk_size=3))
+    for vector, text in zip(found, texts, strict=True):  # the projection is the identity
         np.testing.assert_allclose(vector, built.embed_query(text=text)[1], atol=1e-5)
-    np.testing.assert_allclose(
-        text_features(built, texts), found, atol=1e-5
-    )  # the projection is the identity
 
 
 # -- several images, a missing modality ----------------------------------------------------------------

@@ -1,5 +1,6 @@
 """Which encoders are candidates, and their embeddings."""
 
+from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,7 +14,6 @@ from recsys.config.embedding import EmbeddingConfig
 from recsys.encoder.inference import embed_all
 from recsys.encoder.model import ProductEncoder
 from recsys.errors import ArtifactError
-from recsys.evaluation import candidates
 from recsys.evaluation.candidates import (
     Candidate,
     Embedder,
@@ -22,6 +22,7 @@ from recsys.evaluation.candidates import (
     save,
 )
 from recsys.workspace import Workspace
+from recsys.workspace.image_store import ImageStore
 from recsys.workspace.snapshot import Snapshot
 from tests.evaluation import shop
 from tests.evaluation.test_run import Night
@@ -57,26 +58,28 @@ def test_a_frozen_tower_reads_every_image_once_for_all_candidates(
         shop.encoder(workspace, good, name, change)
         for name, change in (("base", None), ("a", turned), ("b", other_tower), ("c", other_pixels))
     ]
-    runs: list[int] = []
-    real = candidates.image_features
+    read: Counter[bytes] = Counter()
+    real = ImageStore.jpeg
 
-    def counted(encoder: ProductEncoder, shas: list[bytes], *others: object) -> np.ndarray:
-        runs.append(len(shas))
-        return real(encoder, shas, *others)  # type: ignore[arg-type]
+    def counted(store: ImageStore, sha256: bytes) -> bytes:
+        read[sha256] += 1
+        return real(store, sha256)
 
-    monkeypatch.setattr(candidates, "image_features", counted)
     pool = np.array([0, 3, 4, 5, 20, 35])
     options = EmbeddingConfig(num_workers=0, chunk_size=4)
     embedder = Embedder(workspace, ref, pool, tmp_path / "scratch", options)
     snapshot = Snapshot.open(workspace, ref)
     rows = snapshot.table().take(pool).to_pylist()
     for ref_ in refs:
-        made, _ = embedder.embed(Candidate(name=ref_, title="", ref=ref_))
+        with monkeypatch.context() as patched:
+            patched.setattr(ImageStore, "jpeg", counted)
+            made, _ = embedder.embed(Candidate(name=ref_, title="", ref=ref_))
         model = ProductEncoder.load(workspace.path(workspace.get(ref_)))
         alone = embed_all(model, rows, snapshot.images(), options)
         for one, other in zip(made, alone, strict=True):
             np.testing.assert_allclose(one, other, atol=1e-5)
-    assert runs == [5, 5, 5]  # one of six products has no image; two encoders see other features
+    assert len(read) == 5  # one of six products has no image
+    assert set(read.values()) == {3}  # two of the four encoders see other features
 
 
 def test_an_interpolation_is_saved_once_and_is_the_model_between(workspace: Workspace, good: Path) -> None:

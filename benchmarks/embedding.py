@@ -126,8 +126,9 @@ def compare(model: EncoderConfig, workspace: Workspace, snapshot_ref: str, repea
         for name, way in ways.items():
             timer = timers[name] if repeat else Timer()  # the first round warms up
             timer.measure(way, products)
-            while made:
-                workspace.delete(made.pop())
+            for manifest in [*made, *workspace.list("features")]:
+                workspace.delete(manifest)
+            made.clear()
     wall = {name: summary(timer.wall) for name, timer in timers.items()}
     cpu = {name: summary(timer.cpu) for name, timer in timers.items()}
     best = min(("threads_inside", "batch_per_core"), key=lambda name: wall[name]["median"])

@@ -26,7 +26,7 @@ from recsys.encoder.model import build
 from recsys.encoder.template import ContentReader
 from recsys.training.data import Batch, BatchLoader, read_items
 from recsys.training.fit import FitJob, make_loader, make_module, make_trainer
-from recsys.training.memory import keep_freed_memory
+from recsys.encoder.memory import keep_freed_memory
 from recsys.training.module import FineTuning
 from recsys.training.resume import ResumeCheckpoint, ValidateEachEpoch
 from recsys.training.schedule import Clock, Progress

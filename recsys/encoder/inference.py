@@ -34,6 +34,7 @@ import torch
 from numpy.typing import NDArray
 
 from recsys.config.embedding import EmbeddingConfig
+from recsys.encoder.memory import keep_freed_memory
 from recsys.encoder.model import ProductEncoder
 from recsys.encoder.template import Content
 from recsys.encoder.towers.base import Tokens
@@ -46,6 +47,9 @@ T = TypeVar("T")
 
 _RECENT_CHUNKS = 16
 """Earlier chunks in which an image is looked up before it is encoded again."""
+_CPU_IMAGES, _CPU_TEXTS = 8, 32
+"""Batch sizes on a CPU. The activations of 32 images at 224 pixels are blocks that a thread's heap does not
+hold: the kernel zeroes their pages again in every layer, which takes as long as the arithmetic."""
 _IMAGE, _TEXT = 0, 1
 _READ_AHEAD = 4
 """Batches that are decoded, or tokenised, ahead of a GPU."""
@@ -236,7 +240,8 @@ class Stream:
         self._encoder = encoder.to(self._device).eval()
         self._images = images
         self._chunk_size = options.chunk_size
-        self._batch_size = options.batch_size or (256 if cuda else 32)
+        self._image_batch = options.batch_size or (256 if cuda else _CPU_IMAGES)
+        self._text_batch = options.batch_size or (256 if cuda else _CPU_TEXTS)
         self._num_workers = available_cores() if options.num_workers is None else options.num_workers
         precision = precision_of(options)
         self._half = precision == "bf16"
@@ -292,8 +297,8 @@ class Stream:
             chunk.images = {sha256: recent[sha256] for sha256 in sha256s if sha256 in recent}
             chunk.images |= self._known(_IMAGE, {s: s for s in sha256s if s not in recent})
             new_images = [sha256 for sha256 in sha256s if sha256 not in chunk.images]
-            for start in range(0, len(new_images), self._batch_size):
-                batch = Batch(sha256s=new_images[start : start + self._batch_size])
+            for start in range(0, len(new_images), self._image_batch):
+                batch = Batch(sha256s=new_images[start : start + self._image_batch])
                 chunk.images |= {sha256: (batch, row) for row, sha256 in enumerate(batch.sha256s)}
                 yield batch
             recent |= chunk.images
@@ -303,8 +308,8 @@ class Stream:
             texts = dict.fromkeys(text for content in some if (text := _text(content)) is not None)
             chunk.texts = self._known(_TEXT, {text: _text_key(text) for text in texts})
             new_texts = sorted((t for t in texts if t not in chunk.texts), key=len, reverse=True)
-            for start in range(0, len(new_texts), self._batch_size):
-                batch = Batch(texts=new_texts[start : start + self._batch_size])
+            for start in range(0, len(new_texts), self._text_batch):
+                batch = Batch(texts=new_texts[start : start + self._text_batch])
                 chunk.texts |= {text: (batch, row) for row, text in enumerate(batch.texts)}
                 yield batch
             yield chunk
@@ -340,6 +345,7 @@ class Stream:
         return lambda batch: partial(self._encode, batch), 0
 
     def _batch_per_core(self, stack: ExitStack) -> tuple[Start, int]:
+        keep_freed_memory()
         stack.callback(torch.set_num_threads, torch.get_num_threads())
         torch.set_num_threads(1)  # of the reader too: its small operations must not spin on busy cores
         pool = ThreadPoolExecutor(

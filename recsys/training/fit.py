@@ -19,12 +19,12 @@ from lightning.pytorch.callbacks import EarlyStopping, RichProgressBar
 
 from recsys.config.training import TrainingConfig
 from recsys.encoder.inference import image_features, text_features
+from recsys.encoder.memory import keep_freed_memory
 from recsys.encoder.model import ProductEncoder
 from recsys.encoder.preprocess import Preprocess
 from recsys.training import objectives
 from recsys.training.data import BatchDataset, BatchLoader, ImageSource, TextSource, TrainingItems
 from recsys.training.image_cache import ImageCache, cache_bytes
-from recsys.training.memory import keep_freed_memory
 from recsys.training.module import FineTuning
 from recsys.training.objectives import KINDS, ObjectiveContext
 from recsys.training.resume import METRIC, ResumeCheckpoint, ValidateEachEpoch

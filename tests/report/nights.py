@@ -355,11 +355,19 @@ class Nights:
         evaluation: Change | None = None,
         challenger: dict[str, Any] | None = None,
         publication: dict[str, Any] | None = None,
+        before: list[dict[str, Any]] | None = None,
     ) -> dict[str, Any]:
-        """Commit the artifacts of a night and return the arguments that name them."""
+        """Commit the artifacts of a night and return the arguments that name them.
+
+        The champion embedded the rows ``before``, or else those of the night; none where it is empty.
+        """
         rows = products(60) if rows is None else rows
         catalog = snapshot(self.workspace, rows, [rejection()] if rejected is None else rejected)
         vectors = embeddings(self.workspace, catalog, rows)
+        before = rows if before is None else before
+        if before:
+            earlier = snapshot(self.workspace, before, [])
+            embeddings(self.workspace, earlier, before, seed=1, encoder="encoders/champion")
         record = (
             evaluation_record([r["id"] for r in rows[:6]]) if len(rows) > 5 else evaluation_record(["-"] * 6)
         )

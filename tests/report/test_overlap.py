@@ -1,4 +1,4 @@
-"""Overlap of nearest neighbours: a circle with a known answer, and an exhaustive search."""
+"""Overlap of nearest neighbours: a circle with a known answer, an exhaustive search, the report's section."""
 
 import hashlib
 from pathlib import Path
@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from recsys.report import overlap
+from recsys.report import build, facts, overlap
 from recsys.report.overlap import Gallery, common_products, compare
-from recsys.workspace import Workspace
-from recsys.workspace.embeddings import EmbeddingSet, Float32
+from recsys.workspace import Manifest, Workspace
+from recsys.workspace.embeddings import SET_KIND, EmbeddingSet, Float32
 from recsys.workspace.snapshot import Snapshot
-from tests.report.nights import embedding_set, embeddings, products, snapshot
+from tests.report.nights import Nights, embedding_set, embeddings, first_night, products, snapshot
+from tests.report.test_run import Page, report
 
 CHAMPION = "encoders/champion"
 
@@ -120,15 +121,31 @@ def test_of_many_products_a_sample_is_looked_at_among_all(
 ) -> None:
     monkeypatch.setattr(overlap, "MAX_QUERIES", 12)
     rows = ungrouped(60)
+    for row in rows:
+        row["attributes"] = [("fit", "slim")]
     catalog = snapshot(workspace, rows, [])
     sets = [EmbeddingSet(workspace, embeddings(workspace, catalog, rows, seed).ref) for seed in (0, 1)]
     first, again = (
-        compare(Snapshot(workspace, catalog), *sets, image_weight=0.5, breakdown_by="brand") for _ in range(2)
+        compare(Snapshot(workspace, catalog), *sets, image_weight=0.5, breakdown_by="fit") for _ in range(2)
     )
     assert first == again
     assert first is not None
     assert (first["num_queries"], first["num_products"]) == (12, 60)
     assert sum(first["distribution"]) == 12
+    assert [(c["name"], c["num_queries"]) for c in first["categories"]] == [("slim", 12)]
+
+
+def test_nothing_in_common_is_nothing_to_compare(workspace: Workspace) -> None:
+    earlier, later = products(30)[:15], products(30)[15:]
+    catalogs = [snapshot(workspace, rows, []) for rows in (earlier, later)]
+    sets = [
+        EmbeddingSet(workspace, embeddings(workspace, catalog, rows).ref)
+        for catalog, rows in zip(catalogs, (earlier, later), strict=True)
+    ]
+    assert (
+        compare(Snapshot(workspace, catalogs[1]), *sets, image_weight=0.5, breakdown_by="product_type")
+        is None
+    )
 
 
 def test_one_of_an_item_group_is_shown(workspace: Workspace) -> None:
@@ -144,5 +161,103 @@ def test_one_of_an_item_group_is_shown(workspace: Workspace) -> None:
             shown = [int(n["id"][1:]) // 3 for n in product[side]]
             assert len(shown) == len(set(shown))
             assert group not in shown
-    kept = [p["num_kept"] for p in found["changed"]]
-    assert kept == sorted(kept)
+        both = {int(n["id"][1:]) // 3 for n in product["before"]} & {
+            int(n["id"][1:]) // 3 for n in product["after"]
+        }
+        for side in ("before", "after"):
+            kept = {int(n["id"][1:]) // 3 for n in product[side] if n["kept"]}
+            assert both <= kept
+            assert len(kept) <= product["num_kept"]
+    numbers = [p["num_kept"] for p in found["changed"]]
+    assert numbers == sorted(numbers)
+    assert max(numbers) > 0
+
+
+@pytest.fixture
+def nights(tmp_path: Path) -> Nights:
+    return Nights(tmp_path / "workspace")
+
+
+def champions(nights: Nights) -> list[Manifest]:
+    """Return the sets of the champion's vectors, oldest first."""
+    return [s for s in nights.workspace.list(SET_KIND) if s.inputs["encoder"] == CHAMPION]
+
+
+def section(page: Page, html: str) -> Page | None:
+    """Return the section on what changes, parsed."""
+    if "overlap" not in [s["id"] for s in page.all("section")]:
+        return None
+    return Page(html.split('<section id="overlap">')[1].split("</section>")[0])
+
+
+def test_a_takeover_shows_what_changes_for_shoppers(nights: Nights) -> None:
+    page, data, summary, html = report(nights, before=products(58))
+    found = section(page, html)
+    assert found is not None
+    (before,) = champions(nights)
+    (manifest,) = nights.workspace.list("reports")
+    overlap = data["overlap"]
+    assert overlap["embeddings"] == before.ref == manifest.inputs["embeddings_before"]
+    assert before.ref in [p["ref"] for p in data["provenance"] if p["what"] == "embeddings before"]
+    assert (overlap["num_products"], overlap["num_queries"]) == (58, 58)
+    sentence = facts.overlap_sentence(overlap)
+    assert sentence is not None
+    assert f"most similar to each product, {10 * overlap['value']:.1f} on average (" in sentence
+    assert sentence in found.text
+    assert sentence in " ".join(summary.split())
+    first = overlap["changed"][0]
+    shown = found.text.split("The other 15")[0]
+    assert f"Product number {int(first['id'][1:])} " in shown
+    assert f"keeps {first['num_kept'] or 'none'} of 10" in shown
+    for word, side in (("new", "after"), ("gone", "before")):
+        marked = [b for b in found.all("b") if b.get("class") == f"role {word}"]
+        assert len(marked) == sum(not n["kept"] for p in overlap["changed"] for n in p[side]) > 0
+    assert len(found.all("article")) == len(overlap["changed"]) == 20
+    named = [n["id"] for p in overlap["changed"] for n in (p, *p["before"], *p["after"])]
+    assert set(named) <= data["products"].keys()
+
+
+def test_a_kept_champion_and_a_first_night_change_nothing(nights: Nights) -> None:
+    def keep(record: dict[str, Any]) -> None:
+        record |= {"decision": "keep", "chosen": {"name": "champion", "ref": CHAMPION}}
+
+    for evaluation in (keep, first_night):
+        page, data, summary, html = report(nights, evaluation=evaluation)
+        assert champions(nights)
+        assert section(page, html) is None
+        assert data["overlap"] is None
+        assert "#overlap" not in [a["href"] for a in page.all("a")]
+        assert "What changes" not in page.text + summary
+
+
+@pytest.mark.parametrize("lost", ["set", "shard"])
+def test_vectors_that_are_gone_are_said_to_be_gone(nights: Nights, lost: str) -> None:
+    refs = nights.refs()
+    (before,) = champions(nights)
+    nights.workspace.delete(before if lost == "set" else nights.workspace.get(before.info["shards"][0]))
+    manifest = build(nights.config, nights.workspace, run_id="gone", **refs)
+    folder = nights.workspace.path(manifest)
+    html = (folder / "report.html").read_text(encoding="utf-8")
+    found = section(Page(html), html)
+    assert found is not None
+    sentence = "The vectors of the encoder that served before are gone: nothing can be compared."
+    assert found.text == f"What changes for shoppers {sentence}"
+    assert sentence in " ".join((folder / "summary.txt").read_text(encoding="utf-8").split())
+    assert "embeddings_before" not in manifest.inputs
+
+
+def test_too_few_products_in_common_are_said_to_be_too_few(nights: Nights) -> None:
+    page, data, _, html = report(nights, before=products(33))  # of 11 groups: its own and ten others
+    found = section(page, html)
+    assert found is not None
+    assert found.text == f"What changes for shoppers {data['overlap']['missing']}"
+    assert "Too few products" in found.text
+    _, data, _, _ = report(nights, "one group more", before=products(34))
+    assert data["overlap"]["num_products"] == 34
+
+
+def test_the_newest_vectors_of_the_champion_are_compared(nights: Nights) -> None:
+    nights.refs(before=products(50))
+    _, data, _, _ = report(nights, before=products(57))
+    older, newer = champions(nights)
+    assert data["overlap"]["embeddings"] == newer.ref != older.ref

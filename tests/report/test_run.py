@@ -58,6 +58,7 @@ def test_a_promoting_night_is_told_in_every_section(nights: Nights) -> None:
     sections = [s["id"] for s in page.all("section")]
     assert sections == [
         "similar",
+        "overlap",
         "catalog",
         "training",
         "metrics",

@@ -3,6 +3,7 @@
     run         the stage's door: one artifact of kind ``reports``
     facts       what the night's artifacts say, as one JSON value
     vectors     neighbours of a few products in the published vectors, and a map of many
+    overlap     how neighbours change when another encoder takes over
     cards       what is shown of a product: its words and a thumbnail
     charts      geometry of the charts
     formatting  numbers, durations and names, as people read them

@@ -4,9 +4,11 @@
      "embedding", "publication", "timings": [{"stage", "title", "seconds"}],
      "examples": [{"id", "neighbours"}], "products": {id: card},
      "provenance": [{"what", "ref", "created_at"}], "next": [{"command", "does"}],
-     "map": {"ids", "categories", "points", "of"} or null}
+     "map": {"ids", "categories", "points", "of"} or null,
+     "overlap": null, {"missing": sentence}, or {"embeddings", "k", "value", "low", "high", ...}}
 
-``evaluation`` is ``evaluation.json`` (:mod:`recsys.workspace.evaluations`).
+``evaluation`` is ``evaluation.json`` (:mod:`recsys.workspace.evaluations`). ``overlap`` is how neighbours
+change (:func:`recsys.report.overlap.compare`) where another encoder takes over from the champion, else null.
 """
 
 import shlex
@@ -16,10 +18,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from recsys.config import Config
+from recsys.errors import ArtifactError
 from recsys.report import formatting, vectors
 from recsys.report.cards import ProductCards
 from recsys.workspace import Manifest, Workspace
-from recsys.workspace.embeddings import EmbeddingSet
+from recsys.workspace.embeddings import SET_KIND, EmbeddingSet
 from recsys.workspace.evaluations import read_evaluation
 from recsys.workspace.snapshot import Snapshot
 
@@ -73,14 +76,15 @@ def gather(config: Config, workspace: Workspace, run: RunArtifacts, cards: Produ
             snapshot, embeddings, count=_NUM_EXAMPLES, num_neighbours=_NUM_NEIGHBOURS,
             image_weight=evaluation["image_weight"],
         ),
+        "overlap": _overlap(workspace, snapshot, embeddings, evaluation),
         "map": _map(embeddings, config.seed),
-        "provenance": _provenance(workspace, run),
     }  # fmt: skip
     named = _ids_named(facts)
     cards.fetch(named)
     facts["products"] = {id: cards.card(id) for id in sorted(named) if id in cards}
     if facts["map"]:
         facts["map"]["categories"] = [cards.card(id)["category"] for id in facts["map"]["ids"]]
+    facts["provenance"] = _provenance(workspace, run, (facts["overlap"] or {}).get("embeddings"))
     facts["headline"] = _headline(facts)
     facts["next"] = _next_steps(facts)
     return facts
@@ -179,6 +183,32 @@ def _timings(workspace: Workspace, run: RunArtifacts) -> list[dict[str, Any]]:
     ]
 
 
+def _overlap(
+    workspace: Workspace, snapshot: Snapshot, embeddings: EmbeddingSet, evaluation: Mapping[str, Any]
+) -> dict[str, Any] | None:
+    """Return how neighbours change from the champion's last vectors; ``None`` where no encoder takes over."""
+    if evaluation["reference"] != "champion" or evaluation["decision"] != "promote":
+        return None
+    champion = next(c["ref"] for c in evaluation["candidates"] if c["name"] == "champion")
+    sets = [made for made in workspace.list(SET_KIND) if made.inputs.get("encoder") == champion]
+    try:
+        before = EmbeddingSet(workspace, sets[-1].ref) if sets else None
+    except ArtifactError:  # a shard of it is gone
+        before = None
+    if before is None:
+        return {"missing": "The vectors of the encoder that served before are gone: nothing can be compared."}
+    from recsys.report import overlap  # needs torch, which other nights' reports do without
+
+    labels = (t["breakdown_by"] for t in evaluation["tasks"] if t["gate"] and t["breakdown_by"])
+    found = overlap.compare(
+        snapshot, before, embeddings,
+        image_weight=evaluation["image_weight"], breakdown_by=next(labels, "product_type"),
+    )  # fmt: skip
+    if found is None:
+        return {"missing": "Too few products have vectors of both encoders to compare their neighbours."}
+    return {"embeddings": before.manifest.ref, **found}
+
+
 def _map(embeddings: EmbeddingSet, seed: int) -> dict[str, Any] | None:
     """Return ids, positions and the number of all products; ``None`` where there are too few for a map."""
     ids, sample = vectors.map_sample(embeddings)
@@ -188,14 +218,18 @@ def _map(embeddings: EmbeddingSet, seed: int) -> dict[str, Any] | None:
     return {"ids": ids, "points": points.astype(float).round(4).tolist(), "of": len(embeddings)}
 
 
-def _provenance(workspace: Workspace, run: RunArtifacts) -> list[dict[str, Any]]:
-    """Return every artifact that the run read or made, with its role and when it was made."""
+def _provenance(workspace: Workspace, run: RunArtifacts, before: str | None) -> list[dict[str, Any]]:
+    """Return every artifact that the run read or made, with its role and when it was made.
+
+    ``before`` is the set of the champion's vectors that the report compares with.
+    """
     refs = dict(run.inputs)
     for manifest in (run.challenger, run.evaluation):
         for role, ref in manifest.inputs.items():
             refs.setdefault("training started from" if role == "start" else role, ref)
     chosen, collection = run.evaluation.info.get("chosen"), run.publication.info.get("collection")
-    refs |= {role: ref for role, ref in (("in service now", chosen), ("collection", collection)) if ref}
+    others = {"in service now": chosen, "collection": collection, "embeddings before": before}
+    refs |= {role: ref for role, ref in others.items() if ref}
     found = []
     for role, ref in refs.items():
         kind, _, id = ref.partition("/")
@@ -212,6 +246,8 @@ def _ids_named(facts: Mapping[str, Any]) -> set[str]:
         ids |= {example["id"], *(n["id"] for n in example["neighbours"])}
     for example in facts["evaluation"]["examples"]:
         ids |= {example["id"], *(n["id"] for side in example["neighbours"].values() for n in side)}
+    for product in (facts["overlap"] or {}).get("changed", ()):
+        ids |= {product["id"], *(n["id"] for side in ("before", "after") for n in product[side])}
     return ids
 
 
@@ -338,6 +374,20 @@ def power_sentence(evaluation: Mapping[str, Any]) -> str | None:
         f"{power['detectable']:.3f} four times in five; one of 0.010 would take "
         f"{formatting.count(power['components_for_a_point'], 'group')}. "
         f"They decided {formatting.count(gate['times_asked'], 'time')} before, and each time asks for more."
+    )
+
+
+def overlap_sentence(overlap: Mapping[str, Any] | None) -> str | None:
+    """Return how many nearest neighbours stay, in words; ``None`` where no encoder takes over."""
+    if overlap is None:
+        return None
+    if "missing" in overlap:
+        return str(overlap["missing"])
+    k, ends = overlap["k"], [overlap[end] for end in ("low", "high")]
+    interval = "" if None in ends else f" ({k * ends[0]:.1f} to {k * ends[1]:.1f})"
+    return (
+        f"Of the {k} products most similar to each product, {k * overlap['value']:.1f} on average{interval} "
+        "are the same as before."
     )
 
 

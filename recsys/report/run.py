@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 KIND = "reports"
 PAGE, FACTS, SUMMARY = "report.html", "report.json", "summary.txt"
-_VERSION = 2
+_VERSION = 3
 
 
 def build(
@@ -65,7 +65,9 @@ def build(
     html = render.render(facts, cards)
     root = workspace.local if workspace.is_local else workspace.root
     where = f"{root}/{KIND}/{id}/{PAGE}"
-    with workspace.create(KIND, id, inputs=run.inputs) as draft:
+    before = (facts["overlap"] or {}).get("embeddings")
+    inputs = run.inputs | ({"embeddings_before": before} if before else {})
+    with workspace.create(KIND, id, inputs=inputs) as draft:
         (draft.path / PAGE).write_text(html, encoding="utf-8")
         text = json.dumps(facts, indent=1, ensure_ascii=False, allow_nan=False, default=str)
         (draft.path / FACTS).write_text(text + "\n", encoding="utf-8")

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from recsys.report import formatting
-from recsys.report.facts import power_sentence, roles, title
+from recsys.report.facts import overlap_sentence, power_sentence, roles, title
 
 _WIDTH = 96
 
@@ -17,6 +17,7 @@ def text(facts: Mapping[str, Any], page: str) -> str:
         _section("What came in", _catalog(facts["catalog"])),
         _section("Encoders", _encoders(facts["evaluation"]) + _wrapped(facts["training"]["judgements"])),
         _section("The gate", _gate(facts["evaluation"])),
+        _section("What changes for shoppers", _wrapped(overlap_sentence(facts["overlap"]))),
         _section("The index", _index(facts)),
         _section("Three products and what is most similar", _examples(facts)),
         _section("Next", [f"{step['command']:<40} {step['does']}" for step in facts["next"]]),

@@ -78,9 +78,7 @@ def neighbours(
 
 def map_sample(embeddings: EmbeddingSet, count: int = MAX_PRODUCTS) -> tuple[list[str], Array]:
     """Return ids and product vectors ``[N, 2D]`` of at most ``count`` products: those of the first hashes."""
-    ids = embeddings.ids()
-    order = sorted(range(len(ids)), key=lambda i: _hash(ids[i]))[:count]
-    batch = embeddings.select(np.sort(np.asarray(order, np.int64)))
+    batch = embeddings.select(np.sort(np.asarray(first_by_hash(embeddings.ids(), count), np.int64)))
     return batch.ids, product_vectors(batch.vectors.image, batch.vectors.text)
 
 
@@ -105,6 +103,11 @@ def project_2d(vectors: Array, *, seed: int) -> Array | None:
     low, high = points.min(0), points.max(0)
     result: Array = ((points - low) / np.maximum(high - low, 1e-9)).astype(np.float32)
     return result
+
+
+def first_by_hash(ids: Sequence[str], count: int) -> list[int]:
+    """Return the indices of at most ``count`` of ``ids``: those of the first hashes, in their order."""
+    return sorted(range(len(ids)), key=lambda i: _hash(ids[i]))[:count]
 
 
 def _hash(id: str) -> bytes:

@@ -178,6 +178,10 @@ class EmbeddingSet:
         ids: list[str] = self._rows.column("id").to_pylist()
         return ids
 
+    def keys(self) -> pa.ChunkedArray:
+        """Return every product's content key, ``binary(16)``, in id order."""
+        return self._rows.column("key")
+
     def batches(self, batch_size: int = 4096) -> Iterator[EmbeddingBatch]:
         """Stream the set ascending by id; memory is one batch."""
         for start in range(0, len(self), batch_size):

@@ -23,6 +23,7 @@ from recsys.workspace.embeddings import (
     SET_SCHEMA,
     SHARD_FILE,
     SHARD_KIND,
+    Float32,
     ShardWriter,
     Vectors,
 )
@@ -114,7 +115,11 @@ def snapshot(workspace: Workspace, rows: list[dict[str, Any]], rejected: list[di
 
 
 def embeddings(
-    workspace: Workspace, catalog: Manifest, rows: list[dict[str, Any]], seed: int = 0
+    workspace: Workspace,
+    catalog: Manifest,
+    rows: list[dict[str, Any]],
+    seed: int = 0,
+    encoder: str = "encoders/tuned",
 ) -> Manifest:
     """Commit vectors in which products of one category are close to each other."""
     random = np.random.default_rng(seed)
@@ -124,21 +129,34 @@ def embeddings(
         kinds = np.arange(len(rows)) % len(CATEGORIES)
         found = centers[modality][kinds] + random.normal(scale=0.3, size=(len(rows), DIM))
         halves.append((found / np.linalg.norm(found, axis=1, keepdims=True)).astype(np.float32))
-    keys = [hashlib.md5(row["id"].encode()).digest() for row in rows]
+    return embedding_set(workspace, catalog, rows, (halves[0], halves[1]), encoder)
+
+
+def embedding_set(
+    workspace: Workspace,
+    catalog: Manifest,
+    rows: list[dict[str, Any]],
+    halves: tuple[Float32, Float32],
+    encoder: str,
+) -> Manifest:
+    """Commit the image and text vectors of ``rows``; their keys come from ``content_hash``."""
+    keys = [row["content_hash"] for row in rows]
     everywhere = np.ones(len(rows), np.bool_)
-    with workspace.create(SHARD_KIND, f"{catalog.id}-{seed}", inputs={"snapshot": catalog.ref}) as shard:
-        writer = ShardWriter(shard.path / SHARD_FILE, DIM)
+    inputs = {"snapshot": catalog.ref, "encoder": encoder}
+    name = hashlib.sha256(repr((inputs, keys)).encode() + halves[0].tobytes()).hexdigest()[:16]
+    with workspace.create(SHARD_KIND, name, inputs=inputs) as shard:
+        writer = ShardWriter(shard.path / SHARD_FILE, halves[0].shape[1])
         writer.write(keys, Vectors(halves[0], halves[1], everywhere, everywhere))
         writer.close()
         shard.info["duration_s"] = 2.0
-    with workspace.create(SET_KIND, f"{catalog.id}-{seed}", inputs={"snapshot": catalog.ref}) as draft:
+    with workspace.create(SET_KIND, name, inputs=inputs) as draft:
         table = pa.table(
             {"id": [r["id"] for r in rows], "key": keys, "shard": [0] * len(rows), "row": range(len(rows))},
             schema=SET_SCHEMA,
         )
         with pa.OSFile(str(draft.path / SET_FILE), "wb") as file, pa.ipc.new_file(file, SET_SCHEMA) as out:
             out.write_table(table)
-        draft.info |= {"shards": [shard.committed().ref], "dim": DIM}
+        draft.info |= {"shards": [shard.committed().ref], "dim": halves[0].shape[1]}
         draft.info |= {"embedded": 3, "reused": len(rows) - 3, "duration_s": 0.5}
     return draft.committed()
 
@@ -337,11 +355,19 @@ class Nights:
         evaluation: Change | None = None,
         challenger: dict[str, Any] | None = None,
         publication: dict[str, Any] | None = None,
+        before: list[dict[str, Any]] | None = None,
     ) -> dict[str, Any]:
-        """Commit the artifacts of a night and return the arguments that name them."""
+        """Commit the artifacts of a night and return the arguments that name them.
+
+        The champion embedded the rows ``before``, or else those of the night; none where it is empty.
+        """
         rows = products(60) if rows is None else rows
         catalog = snapshot(self.workspace, rows, [rejection()] if rejected is None else rejected)
         vectors = embeddings(self.workspace, catalog, rows)
+        before = rows if before is None else before
+        if before:
+            earlier = snapshot(self.workspace, before, [])
+            embeddings(self.workspace, earlier, before, seed=1, encoder="encoders/champion")
         record = (
             evaluation_record([r["id"] for r in rows[:6]]) if len(rows) > 5 else evaluation_record(["-"] * 6)
         )

@@ -58,6 +58,7 @@ def test_a_promoting_night_is_told_in_every_section(nights: Nights) -> None:
     sections = [s["id"] for s in page.all("section")]
     assert sections == [
         "similar",
+        "overlap",
         "catalog",
         "training",
         "metrics",
@@ -281,6 +282,20 @@ def test_a_browser_runs_it_without_a_complaint(nights: Nights, tmp_path: Path) -
         assert "</html>" in done.stdout
         complaints = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
         assert bool(complaints) == complaint, complaints
+
+
+def test_on_a_phone_only_lists_scroll_sideways(nights: Nights) -> None:
+    sync_api = pytest.importorskip("playwright.sync_api")
+    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    if browser is None:
+        pytest.skip("no Chromium on this machine")
+    manifest = build(nights.config, nights.workspace, run_id="phone", **nights.refs())
+    with sync_api.sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=browser, args=["--no-sandbox"])
+        page = opened.new_page(viewport={"width": 390, "height": 800})
+        page.goto((nights.workspace.path(manifest) / "report.html").as_uri())
+        assert page.evaluate("document.documentElement.scrollWidth") == 390
+        opened.close()
 
 
 def test_what_to_type_next_is_safe_to_paste(nights: Nights) -> None:

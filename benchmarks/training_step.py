@@ -22,11 +22,11 @@ import torch
 from benchmarks.harness import benchmark, summary
 from benchmarks.synthetic import image_hash, write_snapshot
 from recsys.config import Config
+from recsys.encoder.memory import keep_freed_memory
 from recsys.encoder.model import build
 from recsys.encoder.template import ContentReader
 from recsys.training.data import Batch, BatchLoader, read_items
 from recsys.training.fit import FitJob, make_loader, make_module, make_trainer
-from recsys.encoder.memory import keep_freed_memory
 from recsys.training.module import FineTuning
 from recsys.training.resume import ResumeCheckpoint, ValidateEachEpoch
 from recsys.training.schedule import Clock, Progress

@@ -17,19 +17,21 @@ TEXT_FIELDS = frozenset(
 class ProjectionConfig(Section):
     """The linear map from a tower's features to the shared space."""
 
-    init: Literal["orthogonal", "pca", "linear"] = "orthogonal"
-    """How the map starts. ``orthogonal``: a fixed isometry where the space is at least as wide as the
+    init: Literal["auto", "orthogonal", "pca", "linear"] = "auto"
+    """How the map starts. ``auto``: ``pca``, but ``orthogonal`` for the two towers of one open_clip model,
+    whose spaces agree already. ``orthogonal``: a fixed isometry where the space is at least as wide as the
     features (the identity where they are equal), an orthonormal random projection where it is narrower.
     ``pca``: the principal axes of the training products' features, fitted when training starts.
     ``linear``: small random weights, to be learned."""
-    whiten: float = Field(default=0.0, ge=0.0, le=1.0)
-    """Exponent of PCA whitening: 0 keeps the variances, 1 makes them equal. Only for ``pca``."""
+    whiten: float | None = Field(default=None, ge=0.0, le=1.0)
+    """Exponent of PCA whitening: 0 keeps the variances, 1 makes them equal. Only for ``pca``. Unset: 0.25 for
+    images, 0 for text."""
     trained: bool = True
     """Whether training changes the map."""
 
     @model_validator(mode="after")
     def _whiten_needs_pca(self) -> Self:
-        if self.whiten and self.init != "pca":
+        if self.whiten and self.init not in ("pca", "auto"):
             raise ValueError(
                 f'whiten is for init = "pca", and init is {self.init!r}: set init = "pca" or whiten = 0'
             )
@@ -62,8 +64,8 @@ class ImageTowerConfig(Section):
     """Standard deviation of the RGB input in [0, 1]; unset takes the model's own."""
     resize_mode: Literal["crop", "squash", "pad"] = "pad"
     """How an image becomes square: ``crop`` the middle, ``squash`` both sides, or ``pad`` with white."""
-    frozen: bool = False
-    """Whether training leaves this tower as it is."""
+    frozen: bool | None = None
+    """Whether training leaves this tower as it is. Unset: a pretrained one stays, a random one is trained."""
     projection: ProjectionConfig = ProjectionConfig()
     """From the tower's features to the shared space."""
 
@@ -71,6 +73,11 @@ class ImageTowerConfig(Section):
     def is_pretrained(self) -> bool:
         """Whether the tower's weights are pretrained rather than random."""
         return bool(self.pretrained or self.weights or ":" in self.name)
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether training leaves this tower as it is."""
+        return self.is_pretrained if self.frozen is None else self.frozen
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
@@ -102,8 +109,8 @@ class TextTowerConfig(Section):
     """Path of local ``open_clip`` weights."""
     options: dict[str, Any] = Field(default={})
     """Entries of the ``open_clip`` model's configuration to change."""
-    frozen: bool = True
-    """Whether training leaves this tower as it is; its results are then computed once per text."""
+    frozen: bool | None = None
+    """Whether training leaves this tower as it is. Unset: a pretrained one stays, a random one is trained."""
     max_tokens: int = Field(default=64, ge=4, le=8192)
     """Longest text that is read, in tokens; the rest is cut. ``open_clip`` reads what it was made for."""
     projection: ProjectionConfig = ProjectionConfig()
@@ -115,6 +122,11 @@ class TextTowerConfig(Section):
         return self.kind == "sentence_transformers" or bool(
             self.pretrained or self.weights or ":" in self.name
         )
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether training leaves this tower as it is."""
+        return self.is_pretrained if self.frozen is None else self.frozen
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
@@ -153,6 +165,18 @@ class EncoderConfig(Section):
     logit_bias: float | None = None
     """Start of the learned bias of the sigmoid loss, -10 for SigLIP; unset has none. Two towers of one
     pretrained open_clip model bring their own scale and, where a bias is wanted, their own bias."""
+
+    def pca_whitening(self, tower: Literal["image", "text"]) -> float | None:
+        """Return the whitening exponent of a projection that starts from PCA, ``None`` of any other."""
+        image, text = self.image, self.text
+        paired = image.kind == text.kind and (image.name, image.pretrained, image.weights) == (
+            text.name, text.pretrained, text.weights,
+        )  # fmt: skip
+        projection = image.projection if tower == "image" else text.projection
+        if projection.init != "pca" and (projection.init != "auto" or paired):
+            return None
+        default = 0.25 if tower == "image" else 0.0
+        return default if projection.whiten is None else projection.whiten
 
     @field_validator("text_parts")
     @classmethod

@@ -99,7 +99,7 @@ class LinksConfig(Section):
 class SamplerConfig(Section):
     """How a batch is put together: P classes of K items, the rest at random."""
 
-    batch_size: int = Field(default=64, ge=2)
+    batch_size: int = Field(default=128, ge=2)
     """Items per forward pass; an item is one product with one of its images."""
     items_per_class: int = Field(default=4, ge=1)
     """K: items of a class that enter a batch together; 4 is usual, at least 2 to have positives."""

@@ -131,7 +131,7 @@ class OptimizerConfig(Section):
     """Peak learning rate of projections, of the temperature, and of anything trained from scratch."""
     proxy_lr: float = Field(default=1e-2, ge=0)
     """Peak learning rate of the objectives' own parameters: proxies."""
-    weight_decay: float = Field(default=0.05, ge=0)
+    weight_decay: float = Field(default=1e-4, ge=0)
     """Decoupled weight decay; never on biases, norms, proxies or temperatures."""
     betas: tuple[float, float] = (0.9, 0.98)
     """Decay rates of AdamW's moments."""
@@ -139,7 +139,7 @@ class OptimizerConfig(Section):
     """Share of the run over which the rates rise from zero."""
     final_lr_share: float = Field(default=0.01, ge=0, le=1)
     """Where the cosine ends, as a share of the peak."""
-    clip_grad_norm: float = Field(default=1.0, ge=0)
+    clip_grad_norm: float = Field(default=5.0, ge=0)
     """Gradients are scaled down to this norm; 0 leaves them."""
     accumulate: int = Field(default=1, ge=1)
     """Batches whose gradients are summed before a step. It does not add negatives."""
@@ -176,11 +176,12 @@ class TrainingConfig(Section):
 
     start_from: Literal["base", "champion"] = "base"
     """Weights to begin with: the zero-shot base of this config, or the encoder in service."""
-    max_epochs: int = Field(default=10, ge=0)
-    """Epochs at most; 0 trains nothing and hands on what it would have started from."""
+    max_epochs: int | None = Field(default=None, ge=0)
+    """Epochs at most; 0 trains nothing and hands on what it would have started from. Unset: the recipe
+    decides, and ``epoch_steps`` too (docs/recipe.md)."""
     epoch_steps: int | None = Field(default=None, ge=1)
-    """Batches per epoch, that is between two validations; unset: as many as it takes to see every
-    training image once."""
+    """Batches per epoch, that is between two validations; unset where ``max_epochs`` is set: as many as it
+    takes to see every training image once."""
     budget_minutes: float | None = Field(default=None, gt=0)
     """Minutes for decoding, training and validation together. They become a number of steps before training
     begins, from the measured time of a step, and the learning rate follows the steps; a run that takes half
@@ -203,9 +204,9 @@ class TrainingConfig(Section):
     num_workers: int | None = Field(default=None, ge=0)
     """Processes that load images; unset: none on a machine without a GPU when they are cached, one
     when they are not, as many as cores (at most 16) beside a GPU."""
-    batch_norm: Literal["train", "freeze"] = "train"
-    """``freeze`` keeps the running statistics of pretrained batch norms, as small or class-balanced
-    batches would distort them."""
+    batch_norm: Literal["auto", "train", "freeze"] = "auto"
+    """``freeze`` keeps the running statistics of batch norms, as small or class-balanced batches would
+    distort them; ``auto``: of pretrained towers."""
     precision: Literal["auto", "32", "bf16"] = "auto"
     """``auto``: bf16 autocast on a GPU, 32 bit on a CPU."""
     channels_last: bool = True
@@ -222,21 +223,18 @@ class TrainingConfig(Section):
     """Columns that list the ids of similar products."""
     sampler: SamplerConfig = SamplerConfig()
     augment: AugmentConfig = AugmentConfig()
-    objectives: tuple[ObjectiveConfig, ...] = (
-        ObjectiveConfig(kind="clip"),
-        ObjectiveConfig(kind="metric", loss=NamedConfig(name="SupConLoss")),
-    )
-    """Terms of the loss, summed by weight."""
+    objectives: tuple[ObjectiveConfig, ...] | None = None
+    """Terms of the loss, summed by weight. Unset: the recipe decides (docs/recipe.md)."""
     optimizer: OptimizerConfig = OptimizerConfig()
     validation: ValidationConfig = ValidationConfig()
 
     @property
     def terms(self) -> tuple[ObjectiveConfig, ...]:
-        """The objectives with ``label = "auto"`` resolved."""
+        """The objectives with ``label = "auto"`` resolved; none where the recipe is to decide."""
         first = next((name for name in self.labels if name not in BUILT_IN_LABELS), "group")
         return tuple(
             term.model_copy(update={"label": first}) if term.label == "auto" else term
-            for term in self.objectives
+            for term in self.objectives or ()
         )
 
     @model_validator(mode="after")
@@ -252,13 +250,13 @@ class TrainingConfig(Section):
                     "any other level needs some"
                 )
         known = {*BUILT_IN_LABELS, *self.labels}
-        for term in self.objectives:
+        for term in self.objectives or ():
             if term.kind == "metric" and term.label not in {*known, "auto", "links"}:
                 raise ValueError(
                     f"an objective uses label {term.label!r}; there are {sorted({*known, 'links'})}"
                 )
         if self.validation.label not in {*known, "auto", "text_to_image"}:
             raise ValueError(f"validation.label is {self.validation.label!r}; there are {sorted(known)}")
-        if not self.objectives:
+        if self.objectives == ():
             raise ValueError("objectives is empty; name at least one, or set max_epochs = 0 to train nothing")
         return self

@@ -249,7 +249,7 @@ class Stream:
         self._towers: list[str] = []  # the names of image and text tower in the store
         if store is not None:
             self._towers = [f"{d}-{precision}" for d in (encoder.image_digest(), encoder.text_digest())]
-            frozen = encoder.config.image.frozen, encoder.config.text.frozen
+            frozen = encoder.config.image.is_frozen, encoder.config.text.is_frozen
             for tower in compress(self._towers, frozen):
                 store.keep(tower)
         self._copies: Any = torch.cuda.Stream(self._device) if cuda else None  # type: ignore[no-untyped-call]

@@ -65,8 +65,8 @@ class ProductEncoder(nn.Module):
         self.preprocess = Preprocess(image_tower.image_size, config.image.resize_mode)
         self.content = ContentReader(config)
         self._text_origin: tuple[Path, str] | None = None
-        image_tower.requires_grad_(not config.image.frozen)
-        text_tower.requires_grad_(not config.text.frozen)
+        image_tower.requires_grad_(not config.image.is_frozen)
+        text_tower.requires_grad_(not config.text.is_frozen)
         self.to(memory_format=torch.channels_last)
         self.eval()
 
@@ -131,9 +131,9 @@ class ProductEncoder(nn.Module):
     def train(self, mode: bool = True) -> "ProductEncoder":
         """Switch between training and eval mode; a frozen tower stays in eval mode (no dropout)."""
         super().train(mode)
-        if self.config.image.frozen:
+        if self.config.image.is_frozen:
             self.image_tower.eval()
-        if self.config.text.frozen:
+        if self.config.text.is_frozen:
             self.text_tower.eval()
         return self
 

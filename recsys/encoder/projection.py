@@ -47,7 +47,8 @@ def fit_pca(projection: nn.Linear, features: NDArray[np.float32], *, whiten: flo
     ``whiten`` is the exponent w in variance ** (-w / 2): 0 keeps, 1 equalises the variances. Axes beyond
     the rank of the data, and output dimensions beyond F, are zero. The scale is set so that the average
     squared norm is 1, which keeps gradients in range and changes no cosine. Signs are fixed (the largest
-    entry of every axis is positive), so equal features give an equal map.
+    entry of every axis is positive), so equal features give an equal map. Where all rows are equal the
+    projection stays as it is.
     """
     rows = np.asarray(features, np.float64)
     if len(rows) < 2:
@@ -60,6 +61,8 @@ def fit_pca(projection: nn.Linear, features: NDArray[np.float32], *, whiten: flo
     kept = variances > _EPSILON * variances[0]
     scales = np.where(kept, np.maximum(variances, _EPSILON * variances[0]) ** (-whiten / 2), 0.0)
     total = float(np.sum(scales**2 * variances * kept))
+    if total <= 0:  # all rows are equal: there are no axes
+        return
     weight = np.zeros((dim, rows.shape[1]))
     weight[: len(axes)] = axes * scales[:, None] / np.sqrt(total)
     with torch.no_grad():

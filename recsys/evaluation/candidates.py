@@ -61,7 +61,8 @@ def candidates_of(
 ) -> list[Candidate]:
     """Return the candidates of a night, simplest first after the champion; none is listed twice.
 
-    The anchor, the encoder that losses add up against, cannot win.
+    ``alphas`` say how far they go from the base to the fine-tuned encoder, which is 1. The anchor, the
+    encoder that losses add up against, cannot win.
 
     Raises :class:`ArtifactError` where the challenger does not name its base and its split.
     """
@@ -76,6 +77,9 @@ def candidates_of(
     if anchor_ref:
         found.append(Candidate(name=ANCHOR, title="In service a while ago", ref=anchor_ref))
     for alpha in alphas:
+        if alpha == 1:
+            found.append(Candidate(name=TUNED, title="Fine-tuned tonight", ref=challenger.ref))
+            continue
         parts = {"base": base, "tuned": challenger.ref, "alpha": alpha, "code": _INTERPOLATION_VERSION}
         found.append(
             Candidate(
@@ -83,7 +87,6 @@ def candidates_of(
                 ref=f"{KIND}/{content_id(parts)}", alpha=alpha, ends=(base, challenger.ref),
             )
         )  # fmt: skip
-    found.append(Candidate(name=TUNED, title="Fine-tuned tonight", ref=challenger.ref))
     first = {c.ref: c for c in reversed(found)}
     return [c for c in found if first[c.ref] is c]
 

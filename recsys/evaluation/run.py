@@ -58,8 +58,8 @@ def run(
     night = datetime.fromisoformat(workspace.get(snapshot_ref).created_at)
     anchor = _anchor(workspace, previous, night, config.evaluation.gate.anchor_days)
     towers = (config.encoder.image, config.encoder.text)
-    random = any(not (tower.is_pretrained or tower.frozen) for tower in towers)
-    alphas = () if random else config.evaluation.wise_ft_alphas  # there is nothing to go back to
+    random = any(not (tower.is_pretrained or tower.is_frozen) for tower in towers)
+    alphas = (1.0,) if random else config.evaluation.wise_ft_alphas  # there is nothing to go back to
     candidates = candidates_of(challenger, champion_ref, alphas, anchor["ref"] if anchor else None)
     id = _id(config, inputs)
     existing = workspace.find(KIND, id)

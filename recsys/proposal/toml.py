@@ -182,9 +182,6 @@ def _backbone(p: Proposal) -> Iterator[str]:
         yield "std = [0.5, 0.5, 0.5]"
     else:
         yield "# mean and std are those that timm knows of the model; check them where the file comes from."
-    if not p.gpus:
-        yield "frozen = true   # there is no GPU: training the projection alone takes minutes, not hours"
-    yield f'projection = {{ init = "pca" }}   # the main axes of {backbone.num_features:,} features'
 
 
 def _training(p: Proposal) -> Iterator[str]:
@@ -214,12 +211,10 @@ def _training(p: Proposal) -> Iterator[str]:
         yield "max_epochs = 0"
     else:
         yield from _comment(
-            f"The defaults: they learn from {p.num_classes:,} classes of two or more products and from "
-            f"{profile.num_with_both:,} products with an image and words."
+            f"The recipe learns from {p.num_classes:,} classes of two or more products and from "
+            f"{profile.num_with_both:,} products with an image and words; the report says what it decided."
         )
-    if p.learns_from_groups:
-        yield "\n[training.labels.group]   # variants of one product: no category teaches as much"
-    elif profile.category is not None:
+    if profile.category is not None:
         yield from _comment("The category is product_type, as by default; training.labels names others.")
     yield from _split(p)
 

@@ -141,6 +141,7 @@ def _training(encoder: Manifest) -> dict[str, Any]:
         "reason": info.get("reason"),
         **{key: fit.get(key) for key in copied},
         "stopped_early": bool(fit.get("stopped_early")),
+        "decisions": info.get("decisions") or [],
         "validation": {
             "metric": info.get("config", {}).get("validation", {}).get("metric"),
             "label": info.get("validation_label"),

@@ -121,7 +121,7 @@ def make_loader(job: FitJob) -> BatchLoader:
     size = config.image_size or preprocess.image_size
     side = round(size * config.cache_scale)
     features = None
-    if job.encoder.config.image.frozen and config.frozen_features and items.sha256:
+    if job.encoder.config.image.is_frozen and config.frozen_features and items.sha256:
         features = image_features(job.encoder, items.sha256, job.images, store=job.store)
     fits = cache_bytes(len(items.sha256), side) <= config.cache_max_gb * 1e9
     cache = job.folder if config.cache_decoded and fits and features is None else None
@@ -142,7 +142,7 @@ def make_loader(job: FitJob) -> BatchLoader:
 def _text_source(job: FitJob) -> TextSource:
     """Return tokens, or the features of a frozen text tower, computed once for all attempts."""
     texts, features = job.items.texts, None
-    if job.encoder.config.text.frozen and texts:
+    if job.encoder.config.text.is_frozen and texts:
         features = text_features(job.encoder, texts, store=job.store)
     return TextSource(tokenize=job.encoder.tokenize, texts=texts, features=features)
 
@@ -161,6 +161,7 @@ def make_plan(job: FitJob, module: FineTuning, loader: BatchLoader, clock: Clock
     A few batches are tried on a copy of the module, so the run begins as if they had not been.
     """
     config = job.config
+    assert config.max_epochs is not None, "the recipe leaves nothing open"
     if config.budget_minutes is None:
         return StepPlan(batches=config.max_epochs * len(loader))
     trial = copy.deepcopy(module).to("cuda" if torch.cuda.is_available() else "cpu")
@@ -205,7 +206,7 @@ def make_module(job: FitJob) -> FineTuning:
     terms = objectives.build(config.terms, context)
     base = None
     if any(term.needs_base for term in terms):
-        shared = {id(encoder.text_tower): encoder.text_tower} if encoder.config.text.frozen else {}
+        shared = {id(encoder.text_tower): encoder.text_tower} if encoder.config.text.is_frozen else {}
         base = copy.deepcopy(encoder, shared).requires_grad_(False)
     eval_modules = eval_modules_of(encoder, frozen, batch_norm=config.batch_norm)
     module = FineTuning(

@@ -7,6 +7,7 @@ import hashlib
 import logging
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -43,7 +44,8 @@ def make_base(
     nights nor starting from the champion would mean anything.
     """
     image, text = config.encoder.image, config.encoder.text
-    fitted = [n for n, tower in (("image", image), ("text", text)) if tower.projection.init == "pca"]
+    towers: tuple[Literal["image", "text"], ...] = ("image", "text")
+    fitted = [name for name in towers if config.encoder.pca_whitening(name) is not None]
     files = [Path(config.resolve(path)) for path in (image.weights, text.weights) if path]
     parts = {
         "role": "base",
@@ -90,16 +92,16 @@ def _fit_projections(
     encoder: ProductEncoder, items: TrainingItems, snapshot: Snapshot, store: FeatureStore
 ) -> None:
     """Fit the PCA projections on a sample of the training products."""
-    image, text = encoder.config.image.projection, encoder.config.text.projection
+    image, text = encoder.config.pca_whitening("image"), encoder.config.pca_whitening("text")
     rng = np.random.default_rng(0)
-    if image.init == "pca" and len(items.sha256) > 1:
+    if image is not None and len(items.sha256) > 1:
         sample = [items.sha256[i] for i in _sample(rng, len(items.sha256))]
         features = image_features(encoder, sample, snapshot.images(), store=store)
-        fit_pca(encoder.image_projection, features, whiten=image.whiten)
-    if text.init == "pca" and len(items.texts) > 1:
+        fit_pca(encoder.image_projection, features, whiten=image)
+    if text is not None and len(items.texts) > 1:
         texts = [items.texts[i] for i in _sample(rng, len(items.texts))]
         features = text_features(encoder, texts, store=store)
-        fit_pca(encoder.text_projection, features, whiten=text.whiten)
+        fit_pca(encoder.text_projection, features, whiten=text)
 
 
 def _sample(rng: np.random.Generator, size: int) -> list[int]:

@@ -26,7 +26,7 @@ def reason_not_to_train(
             "every part of the encoder is frozen; "
             "set trained = true for a projection or frozen = false for a tower."
         )
-    if not any(_has_positives(term, items, supervision, trained) for term in config.terms):
+    if not any(has_positives(term, items, supervision, trained) for term in config.terms):
         return (
             "no objective has a positive to learn from: no label class and no judged pair holds two training "
             "products, and no product has both an image and a text. Name a label column in training.labels, "
@@ -35,9 +35,10 @@ def reason_not_to_train(
     return None
 
 
-def _has_positives(
+def has_positives(
     term: ObjectiveConfig, items: TrainingItems, supervision: Supervision, trained: Int
 ) -> bool:
+    """Return whether a term of the loss finds two training products, or images, to bring together."""
     if term.kind in ("distill", "l2sp"):
         return False
     has_image, has_text = items.num_images[trained] > 0, items.text_codes[trained] >= 0

@@ -26,6 +26,7 @@ from recsys.training.initial_encoder import KIND, choose_initial, make_base
 from recsys.training.model_card import model_card
 from recsys.training.objectives import check_kind
 from recsys.training.preflight import reason_not_to_train
+from recsys.training.recipe import decide
 from recsys.training.splits import make_splits
 from recsys.training.supervision import Supervision
 from recsys.training.validation import Validator, choose_tasks
@@ -37,7 +38,7 @@ from recsys.workspace.splits import TRAIN, read_splits
 
 logger = logging.getLogger(__name__)
 
-_VERSION = 2
+_VERSION = 3
 _SPEED_SETTINGS = {"num_workers", "cache_decoded", "cache_max_gb", "checkpoint_minutes"}
 """Settings that change how fast an encoder is trained and not which."""
 
@@ -64,8 +65,9 @@ def run(
     split, and training may begin with it. Of the judgements ``judgements_ref``, those of two training
     products are learnt from. ``inputs`` name ``snapshot``, ``splits``, ``base``, ``initial``, and
     ``judgements`` if there are any; ``info`` holds ``trained``, ``counts``, ``fit`` (steps, epochs, history,
-    speed), ``config`` and ``duration_s``. Where there is nothing to learn from, the challenger is the
-    initial encoder, ``trained`` is false and ``reason`` says why.
+    speed), ``config`` (nothing left open), ``decisions`` (of the recipe) and ``duration_s``. Where there is
+    nothing to learn from, the challenger is the initial encoder, ``trained`` is false and ``reason`` says
+    why.
     """
     started = time.monotonic()
     for term in config.training.terms:
@@ -73,8 +75,6 @@ def run(
     digests = [digest(Path(config.resolve(s.path)), "training.pairs.path") for s in config.training.pairs]
     judgements_ref = judgements.nonempty(workspace, judgements_ref)
     judged = judgements.read_judgements(workspace, judgements_ref)
-    if judged:
-        config = config.model_copy(update={"training": supervision.with_judgements(config.training)})
     snapshot = Snapshot.open(workspace, snapshot_ref)
     same = [(pair.left_id, pair.right_id) for pair in judged if pair.duplicate]
     splits_manifest = make_splits(config, workspace, snapshot_ref, champion_ref, same)
@@ -111,9 +111,15 @@ def run(
         encoder = ProductEncoder.load(workspace.path(initial))
         known = supervision.build(snapshot.table(), splits, config.training, config.resolve, judged)
         data = TrainingData(ids, splits, known, items())
+        trained = np.flatnonzero(np.array(splits) == TRAIN)
+        training, decisions = decide(config.training, encoder, data.items, known, trained)
+        if judged:
+            training = supervision.with_judgements(training)
+        config = config.model_copy(update={"training": training})
         store = FeatureStore(workspace)
         info = _train(config, snapshot, encoder, data, workspace.scratch(KIND, id), store)
-        info |= {"role": "challenger", "config": parts["config"], "dim": encoder.dim}
+        info |= {"role": "challenger", "dim": encoder.dim, "decisions": [d._asdict() for d in decisions]}
+        info["config"] = training.model_dump(mode="json", exclude=_SPEED_SETTINGS)
         info["duration_s"] = round(time.monotonic() - started, 1)
         with workspace.create(KIND, id, inputs=inputs) as draft:
             encoder.save(draft.path)

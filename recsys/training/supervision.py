@@ -188,15 +188,16 @@ def count_judgements(
 def with_judgements(config: TrainingConfig) -> TrainingConfig:
     """Return ``config`` with a term that learns from judged pairs, and the others not working against it.
 
-    The default objectives have no such term, and by their labels most products that people judge are
+    The recipe's objectives have no such term, and by their labels most products that people judge are
     similar: they share a category. Terms that read judged pairs themselves stay as they are.
     """
+    objectives = config.objectives or ()
     terms = [
         term.model_copy(update={"params": {"judged": True} | term.params})
         if term.kind == "metric" and term.label != LINKS
         else term
-        for term in config.objectives
+        for term in objectives
     ]
-    if not any(term.kind == "pairs" or term.label == LINKS for term in config.objectives):
+    if not any(term.kind == "pairs" or term.label == LINKS for term in objectives):
         terms.append(ObjectiveConfig(kind="pairs", weight=_PAIRS_WEIGHT))
     return config.model_copy(update={"objectives": tuple(terms)})

@@ -71,8 +71,10 @@ def parameter_groups(
 def eval_modules_of(encoder: ProductEncoder, frozen: list[nn.Module], *, batch_norm: str) -> list[nn.Module]:
     """Return the modules that stay in eval mode while the rest is trained: no dropout, no new statistics."""
     found = [module for part in frozen for module in part.modules()]
-    if batch_norm == "freeze":
-        found += [module for module in encoder.modules() if isinstance(module, _BatchNorm)]
+    image, text = encoder.config.image.is_pretrained, encoder.config.text.is_pretrained
+    for tower, pretrained in ((encoder.image_tower, image), (encoder.text_tower, text)):
+        if batch_norm == "freeze" or (batch_norm == "auto" and pretrained):
+            found += [module for module in tower.modules() if isinstance(module, _BatchNorm)]
     return found
 
 

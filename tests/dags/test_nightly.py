@@ -61,7 +61,7 @@ max_epochs = 2
 validation_share = 0.2
 holdout_share = 0.3
 [evaluation]
-wise_ft_alphas = [0.5]
+wise_ft_alphas = [0.5, 1]
 """
 
 Harness = Callable[..., dict[str, Any]]

@@ -45,7 +45,7 @@ def settings(**evaluation: Any) -> Config:
                 "image": {"kind": "small", "image_size": SIZE},
                 "text_parts": ["{title}", "{material}"],
             },
-            "evaluation": {"wise_ft_alphas": [0.5], "gate": gate, **evaluation},
+            "evaluation": {"wise_ft_alphas": [0.5, 1], "gate": gate, **evaluation},
             "embedding": {"num_workers": 0},
         }
     )

@@ -101,10 +101,10 @@ def test_an_interpolation_is_saved_once_and_is_the_model_between(workspace: Work
 def test_no_encoder_is_a_candidate_twice(workspace: Workspace, good: Path) -> None:
     night = Night(workspace, good)
     challenger = workspace.get(night.tuned)
-    names = [c.name for c in candidates_of(challenger, night.base, [0.25, 0.5])]
+    names = [c.name for c in candidates_of(challenger, night.base, [0.25, 0.5, 1])]
     assert names == ["champion", "wise-0.25", "wise-0.5", "tuned"]
     half = candidates_of(challenger, None, [0.5])[1].ref
-    assert [c.name for c in candidates_of(challenger, half, [0.5])] == ["champion", "base", "tuned"]
+    assert [c.name for c in candidates_of(challenger, half, [0.5, 1])] == ["champion", "base", "tuned"]
     with pytest.raises(ArtifactError, match="does not name the base"):
         candidates_of(workspace.get(night.base), None, [0.5])
 

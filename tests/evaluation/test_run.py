@@ -38,7 +38,7 @@ class Night:
         self, champion: str | None = None, judgements: str | None = None, **evaluation: Any
     ) -> tuple[Manifest, dict[str, Any]]:
         """Evaluate; return the artifact and its record."""
-        config = shop.settings(**{"wise_ft_alphas": [], **evaluation})
+        config = shop.settings(**{"wise_ft_alphas": [1], **evaluation})
         manifest = stage.run(config, self.workspace, self.snapshot, self.tuned, champion, judgements)
         return manifest, read_evaluation(self.workspace, manifest)
 
@@ -104,7 +104,7 @@ def test_first_night_a_bad_fine_tuning_leaves_the_base_in_service(workspace: Wor
 def test_an_encoder_that_gives_no_numbers_is_a_refusal_in_words(workspace: Workspace, good: Path) -> None:
     night = Night(workspace, good, base=shop.blind, tuned=shop.broken)
     champion = night.champion(shop.blind)
-    manifest, record = night.run(champion, wise_ft_alphas=[0.5])
+    manifest, record = night.run(champion, wise_ft_alphas=[0.5, 1])
     assert manifest.info["chosen"] == champion
     assert "vectors that are not numbers" in record["reasons"][0]
     failed = {c["name"] for c in record["candidates"] if "not numbers" in (c["error"] or "")}

@@ -43,8 +43,8 @@ def settings(text_model: Path, *, encoder: dict[str, Any] | None = None, **train
     """A configuration with an encoder that trains in a second."""
     small = {
         "dim": 16,
-        "image": {"kind": "small", "image_size": SIZE},
-        "text": {"name": str(text_model)},
+        "image": {"kind": "small", "image_size": SIZE, "projection": {"init": "orthogonal"}},
+        "text": {"name": str(text_model), "projection": {"init": "orthogonal"}},
         "text_parts": ["{title}"],
     }
     quick = {
@@ -53,6 +53,7 @@ def settings(text_model: Path, *, encoder: dict[str, Any] | None = None, **train
         "num_workers": 0,
         "sampler": {"batch_size": 16, "items_per_class": 2},
         "split": {"validation_share": 0.2, "holdout_share": 0.2, "phash_distance": -1},
+        "objectives": [{"kind": "clip"}, {"kind": "metric", "loss": {"name": "SupConLoss"}}],
     }
     return Config.model_validate({"encoder": small | (encoder or {}), "training": quick | training})
 

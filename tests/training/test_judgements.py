@@ -192,10 +192,11 @@ def test_the_encoder_learns_from_judgements(shop: Shop) -> None:
     assert taught > without + 0.05
 
 
-def test_the_default_objectives_get_a_term_on_pairs_and_others_stay() -> None:
-    default = with_judgements(TrainingConfig())
-    assert [t.kind for t in default.objectives] == ["clip", "metric", "pairs"]
-    assert default.objectives[1].params == {"judged": True}
+def test_objectives_without_a_term_on_pairs_get_one_and_others_stay() -> None:
+    terms = [{"kind": "clip"}, {"kind": "metric", "loss": {"name": "SupConLoss"}}]
+    found = with_judgements(TrainingConfig.model_validate({"objectives": terms})).terms
+    assert [t.kind for t in found] == ["clip", "metric", "pairs"]
+    assert found[1].params == {"judged": True}
     own = TrainingConfig.model_validate(
         {
             "objectives": [

@@ -1,0 +1,95 @@
+"""The recipe: what the config leaves open of a training, decided from what is seen of the catalog.
+
+It is one recipe for every catalog. docs/recipe.md has the measurements behind each choice.
+"""
+
+from typing import NamedTuple
+
+from recsys.config.encoder import ImageTowerConfig, TextTowerConfig
+from recsys.config.supervision import LabelConfig
+from recsys.config.training import BUILT_IN_LABELS, NamedConfig, ObjectiveConfig, TrainingConfig
+from recsys.encoder.model import ProductEncoder
+from recsys.training.data import TrainingItems
+from recsys.training.preflight import has_positives
+from recsys.training.supervision import LINKS, Int, Supervision
+
+_EPOCHS, _VALIDATIONS = 40, 10
+_MIN_STEPS, _MAX_STEPS, _MAX_STEPS_OF_TOWERS = 100, 2000, 500
+_LOSS = NamedConfig(name="SupConLoss", params={"temperature": 0.1})
+_WORDS_WEIGHT = 0.25
+
+
+class Decision(NamedTuple):
+    """One setting that the recipe chose."""
+
+    setting: str
+    value: str
+    because: str
+
+
+def decide(
+    config: TrainingConfig,
+    encoder: ProductEncoder,
+    items: TrainingItems,
+    supervision: Supervision,
+    trained: Int,
+) -> tuple[TrainingConfig, list[Decision]]:
+    """Return the config with nothing left open, and what was decided.
+
+    ``trained`` are the rows of the snapshot that are trained on. What the config sets stays as it is.
+    """
+    update: dict[str, object] = {}
+    decisions = []
+    if config.objectives is None:
+        terms, decision = _objectives(config, items, supervision, trained)
+        update["objectives"] = terms
+        decisions.append(decision)
+        if "group" not in config.labels and any(term.label == "group" for term in terms):
+            update["labels"] = config.labels | {"group": LabelConfig()}
+    if config.max_epochs is None:
+        steps, decision = _steps(config, encoder, items, trained)
+        epochs = min(_VALIDATIONS, steps)
+        update |= {"max_epochs": epochs, "epoch_steps": -(-steps // epochs)}
+        decisions.append(decision)
+    towers: dict[str, ImageTowerConfig | TextTowerConfig] = {
+        "image": encoder.config.image, "text": encoder.config.text,
+    }  # fmt: skip
+    for name, tower in towers.items():
+        if tower.frozen is None:
+            why = "its weights are pretrained." if tower.is_pretrained else "its weights start at random."
+            decisions.append(Decision(f"encoder.{name}.frozen", str(tower.is_frozen).lower(), why))
+    return config.model_copy(update=update), decisions
+
+
+def _objectives(
+    config: TrainingConfig, items: TrainingItems, supervision: Supervision, trained: Int
+) -> tuple[tuple[ObjectiveConfig, ...], Decision]:
+    """Return one term per label level and kind of vector that has positives, one for links, one for words."""
+    levels = [name for name in config.labels if name not in BUILT_IN_LABELS]
+    wanted = [
+        ObjectiveConfig(kind="metric", vector=vector, label=level, loss=_LOSS)
+        for level in (*levels, "group", *([LINKS] if config.links or config.pairs else ()))
+        for vector in ("image", "text")
+    ]
+    wanted.append(ObjectiveConfig(kind="clip", weight=_WORDS_WEIGHT))
+    terms = tuple(term for term in wanted if has_positives(term, items, supervision, trained))
+    named = [f"{term.vector}s of one {term.label}" if term.loss else "words and images" for term in terms]
+    return terms, Decision(
+        "training.objectives",
+        ", ".join(named) or "none",
+        "each has training products to bring together.",
+    )
+
+
+def _steps(
+    config: TrainingConfig, encoder: ProductEncoder, items: TrainingItems, trained: Int
+) -> tuple[int, Decision]:
+    """Return how many steps the training takes."""
+    count = int(items.num_images[trained].clip(min=1).sum())
+    wanted = -(-_EPOCHS * count // config.sampler.batch_size)
+    is_trained = not (encoder.config.image.is_frozen and encoder.config.text.is_frozen)
+    most = _MAX_STEPS_OF_TOWERS if is_trained else _MAX_STEPS
+    steps = min(max(wanted, _MIN_STEPS), most)
+    bound = "" if steps == wanted else f", within {_MIN_STEPS} and {most:,}"
+    why = f"{_EPOCHS} times through {count:,} images and texts in batches of {config.sampler.batch_size}"
+    return steps, Decision("training steps", f"{steps:,}", f"{why}{bound}.")

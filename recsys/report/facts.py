@@ -232,8 +232,7 @@ def _provenance(workspace: Workspace, run: RunArtifacts, before: str | None) -> 
     refs |= {role: ref for role, ref in others.items() if ref}
     found = []
     for role, ref in refs.items():
-        kind, _, id = ref.partition("/")
-        artifact = workspace.find(kind, id) if id else None
+        artifact = workspace.find_ref(ref)
         found.append({"what": role, "ref": ref, "created_at": artifact.created_at if artifact else None})
     return found
 

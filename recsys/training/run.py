@@ -26,6 +26,7 @@ from recsys.training.initial_encoder import KIND, choose_initial, make_base
 from recsys.training.model_card import model_card
 from recsys.training.objectives import check_kind
 from recsys.training.preflight import reason_not_to_train
+from recsys.training.recipe import CODE, UNRELATED, make_recipe
 from recsys.training.splits import make_splits
 from recsys.training.supervision import Supervision
 from recsys.training.validation import Validator, choose_tasks
@@ -36,10 +37,6 @@ from recsys.workspace.snapshot import Snapshot
 from recsys.workspace.splits import TRAIN, read_splits
 
 logger = logging.getLogger(__name__)
-
-_VERSION = 2
-_SPEED_SETTINGS = {"num_workers", "cache_decoded", "cache_max_gb", "checkpoint_minutes"}
-"""Settings that change how fast an encoder is trained and not which."""
 
 
 class TrainingData(NamedTuple):
@@ -64,12 +61,13 @@ def run(
     split, and training may begin with it. Of the judgements ``judgements_ref``, those of two training
     products are learnt from. ``inputs`` name ``snapshot``, ``splits``, ``base``, ``initial``, and
     ``judgements`` if there are any; ``info`` holds ``trained``, ``counts``, ``fit`` (steps, epochs, history,
-    speed), ``config`` and ``duration_s``. Where there is nothing to learn from, the challenger is the
-    initial encoder, ``trained`` is false and ``reason`` says why.
+    speed), ``config``, ``recipe`` and ``duration_s``. Where there is nothing to learn from, the challenger is
+    the initial encoder, ``trained`` is false and ``reason`` says why.
     """
     started = time.monotonic()
     for term in config.training.terms:
         check_kind(term)
+    recipe = make_recipe(config)
     digests = [digest(Path(config.resolve(s.path)), "training.pairs.path") for s in config.training.pairs]
     judgements_ref = judgements.nonempty(workspace, judgements_ref)
     judged = judgements.read_judgements(workspace, judgements_ref)
@@ -96,9 +94,9 @@ def run(
     inputs |= {"judgements": judgements_ref} if judgements_ref else {}
     parts = {
         "role": "challenger",
-        "version": _VERSION,
+        "version": CODE,
         "inputs": inputs,
-        "config": config.training.model_dump(mode="json", exclude=_SPEED_SETTINGS),
+        "config": config.training.model_dump(mode="json", exclude=UNRELATED),
         "pairs": digests,
         "seed": config.seed,
     }
@@ -117,7 +115,7 @@ def run(
         info["duration_s"] = round(time.monotonic() - started, 1)
         with workspace.create(KIND, id, inputs=inputs) as draft:
             encoder.save(draft.path)
-            draft.info |= info
+            draft.info |= info | {"recipe": recipe}
             (draft.path / "README.md").write_text(model_card(config, info, inputs), encoding="utf-8")
         workspace.drop_scratch(KIND, id)
     return draft.committed()

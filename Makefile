@@ -19,7 +19,7 @@ $(STAMP): requirements.lock pyproject.toml
 	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
-demo: $(STAMP)   ## one night on a sample catalog, in Airflow; again for the next night
+demo: $(STAMP)   ## one night on a sample catalog, in Airflow; again for the next night; FORCE=1 trains anyway
 	@PATH="$(CURDIR)/$(BIN):$$PATH" bash infra/airflow/demo.sh
 
 serve: $(STAMP)  ## the page and the HTTP API over the demo's index; PORT=8001 for another port

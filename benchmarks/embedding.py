@@ -28,8 +28,8 @@ from recsys.config import Config
 from recsys.config.embedding import EmbeddingConfig
 from recsys.config.encoder import EncoderConfig, ImageTowerConfig
 from recsys.embedding import run
-from recsys.encoder.inference import available_cores
 from recsys.encoder.model import ProductEncoder, build
+from recsys.machine import available_cores
 from recsys.workspace import Workspace
 from recsys.workspace.snapshot import Snapshot
 

@@ -35,11 +35,13 @@ PURE = {"retries": 2, "retry_delay": timedelta(seconds=30)}
 logger = logging.getLogger("similarity")
 
 
-def step(*, rule: dict[str, Any], timeout: timedelta, **settings: Any) -> Callable[[Callable[..., Any]], Any]:
+def step(
+    *, rule: dict[str, Any], timeout: timedelta, decorator: Any = task, **settings: Any
+) -> Callable[[Callable[..., Any]], Any]:
     """Make a task of a function, with its retry rule and timeout. An error that no retry helps is final."""
 
     def decorate(function: Callable[..., Any]) -> Any:
-        @task(execution_timeout=timeout, **rule, **settings)  # type: ignore[untyped-decorator]
+        @decorator(execution_timeout=timeout, **rule, **settings)  # type: ignore[untyped-decorator]
         @functools.wraps(function)
         def run(*args: Any, **kwargs: Any) -> Any:
             from recsys.errors import RecsysError

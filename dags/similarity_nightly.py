@@ -1,5 +1,8 @@
 """similarity_nightly: ingest, judgements → train → evaluate and gate → embed shards → publish → report.
 
+A night that brought too little to learn from (`training.retrain`) skips `train` and `evaluate`: the encoder
+in service embeds what is new and is published. The parameter `force_training` trains all the same.
+
 Every task calls one stage of ``recsys`` and returns the ref of the artifact it made; only refs travel
 through XCom. Each stage finds finished work by its id, so a retried or cleared task repeats nothing.
 """
@@ -7,7 +10,7 @@ through XCom. Each stage finds finished work by its id, so a retried or cleared 
 from datetime import datetime, timedelta
 from typing import Any
 
-from airflow.sdk import dag
+from airflow.sdk import Param, dag, task
 from similarity_defaults import (
     CATALOG,
     ENCODER,
@@ -17,6 +20,7 @@ from similarity_defaults import (
     PURE,
     WORKER,
     WRITER_POOL,
+    logger,
     pipeline,
     step,
 )
@@ -28,6 +32,9 @@ from similarity_defaults import (
     catchup=False,
     max_active_runs=1,
     tags=["recsys"],
+    params={
+        "force_training": Param(False, type="boolean", description="Train even if there is nothing to learn.")
+    },
     doc_md=__doc__,
 )  # type: ignore[untyped-decorator]
 def similarity_nightly() -> None:
@@ -51,6 +58,26 @@ def similarity_nightly() -> None:
 
         return str(stage.run(*pipeline()).ref)
 
+    @step(rule=PURE, timeout=timedelta(minutes=30))
+    def plan_training(
+        snapshot: str, champion: str | None, feedback: str, run_id: Any = None, params: Any = None
+    ) -> dict[str, Any]:
+        from recsys import nightly
+
+        refs = {"snapshot": snapshot, "champion": champion, "judgements": feedback}
+        manifest = nightly.plan_training(*pipeline(), refs, run_id=run_id, force=params["force_training"])
+        logger.info("recsys | %s", manifest.info["sentence"])
+        return {"plan": manifest.ref, "train": manifest.info["train"]}
+
+    @step(
+        rule=PURE,
+        timeout=timedelta(minutes=5),
+        decorator=task.short_circuit,
+        ignore_downstream_trigger_rules=False,
+    )
+    def has_reason(train: bool) -> bool:
+        return train
+
     @step(rule=WORKER, timeout=timedelta(hours=8), queue=GPU_QUEUE)
     def train(snapshot: str, champion: str | None, feedback: str) -> str:
         from recsys.training import run as stage
@@ -58,11 +85,18 @@ def similarity_nightly() -> None:
         return str(stage.run(*pipeline(), snapshot, champion, feedback).ref)
 
     @step(rule=WORKER, timeout=timedelta(hours=2), queue=GPU_QUEUE, outlets=[ENCODER])
-    def evaluate(snapshot: str, challenger: str, champion: str | None, feedback: str) -> dict[str, str]:
+    def evaluate(snapshot: str, challenger: str, champion: str | None, feedback: str) -> str:
         from recsys.evaluation import run as stage
 
-        manifest = stage.run(*pipeline(), snapshot, challenger, champion, feedback)
-        return {"evaluation": manifest.ref, "encoder": manifest.info["chosen"]}
+        return str(stage.run(*pipeline(), snapshot, challenger, champion, feedback).ref)
+
+    @step(rule=PURE, timeout=timedelta(minutes=5), trigger_rule="none_failed")  # skipped: the champion stays
+    def choose(plan: str, evaluation: str | None) -> dict[str, str]:
+        workspace = pipeline()[1]
+        made = workspace.get(plan)
+        found = workspace.get(evaluation if made.info["train"] else made.inputs["evaluation"])
+        challenger, encoder = found.inputs["challenger"], found.info["chosen"]
+        return {"challenger": challenger, "evaluation": found.ref, "encoder": encoder}
 
     @step(rule=PURE, timeout=timedelta(minutes=30))
     def plan(snapshot: str, encoder: str) -> list[dict[str, Any]]:
@@ -95,12 +129,16 @@ def similarity_nightly() -> None:
         return str(nightly.write_report(*pipeline(), run_id, refs).ref)
 
     champion, snapshot, feedback = begin(), ingest(), judgements()
+    training = plan_training(snapshot, champion, feedback)
+    reason = has_reason(training["train"])
     challenger = train(snapshot, champion, feedback)
-    evaluation = evaluate(snapshot, challenger, champion, feedback)
-    shards = embed.expand(shard=plan(snapshot, evaluation["encoder"]))
-    embeddings = collect(snapshot, evaluation["encoder"], shards)
+    reason >> challenger
+    chosen = choose(training["plan"], evaluate(snapshot, challenger, champion, feedback))
+    shards = embed.expand(shard=plan(snapshot, chosen["encoder"]))
+    embeddings = collect(snapshot, chosen["encoder"], shards)
     publication = publish(snapshot, embeddings)
-    report({"snapshot": snapshot, "challenger": challenger, "evaluation": evaluation["evaluation"],
+    report({"snapshot": snapshot, "plan": training["plan"],
+            "challenger": chosen["challenger"], "evaluation": chosen["evaluation"],
             "embeddings": embeddings, "publication": publication})  # fmt: skip
 
 

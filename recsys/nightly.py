@@ -38,6 +38,58 @@ def champion_at_start(config: Config, workspace: Workspace, run_id: str) -> str 
     return record["champion"] or None
 
 
+def plan_training(
+    config: Config,
+    workspace: Workspace,
+    refs: Mapping[str, str | None],
+    *,
+    run_id: str | None = None,
+    force: bool = False,
+) -> Manifest:
+    """Decide whether to train on ``refs`` (``snapshot``, ``champion``, ``judgements``); return the plan.
+
+    What run ``run_id`` made itself does not count: a task that is cleared after tonight's evaluation decides
+    as it did before.
+    """
+    from recsys.training.plan import plan
+    from recsys.workspace import judgements
+
+    began = (workspace.read_pointer(_record_name(run_id)) or {}).get("started_at") if run_id else None
+    made = {
+        "evaluation": [m for m in workspace.list("evaluations") if m.info["chosen"] == refs["champion"]],
+        "embeddings": [
+            m for m in workspace.list("embedding-sets") if m.inputs["encoder"] == refs["champion"]
+        ],
+    }
+    before = {
+        role: [m.ref for m in found if not began or m.created_at < began] for role, found in made.items()
+    }
+    newest = {role: found[-1] for role, found in before.items() if found}
+    judged = judgements.nonempty(workspace, refs["judgements"])
+    inputs = {**refs, "judgements": judged, **newest}
+    return plan(config, workspace, {role: ref for role, ref in inputs.items() if ref}, force=force)
+
+
+def latest_plan(workspace: Workspace, snapshot: str) -> Manifest | None:
+    """Return the newest training plan of ``snapshot``, or ``None``."""
+    plans = [m for m in workspace.list("training-plans") if m.inputs["snapshot"] == snapshot]
+    return plans[-1] if plans else None
+
+
+def latest_evaluation(workspace: Workspace, snapshot: str) -> Manifest:
+    """Return the evaluation that says which encoder serves ``snapshot``.
+
+    It is the newest of ``snapshot``, or, if it was decided since that there is nothing to learn from it, the
+    one that chose the encoder in service. Raises :class:`InputError` if there is neither.
+    """
+    plan = latest_plan(workspace, snapshot)
+    if plan is None or plan.info["train"]:
+        return latest(workspace, "evaluations", made_by="evaluate", snapshot=snapshot)
+    since = [m for m in workspace.list("evaluations") if m.created_at > plan.created_at]
+    tonight = [m for m in since if m.inputs["snapshot"] == snapshot]
+    return tonight[-1] if tonight else workspace.get(plan.inputs["evaluation"])
+
+
 def publish_once(
     config: Config, workspace: Workspace, run_id: str, snapshot: str, embeddings: str
 ) -> Manifest:
@@ -59,12 +111,20 @@ def publish_once(
 
 
 def write_report(config: Config, workspace: Workspace, run_id: str, refs: Mapping[str, str]) -> Manifest:
-    """Write the report of run ``run_id``; ``refs`` names its artifacts by the values of :data:`STAGES`."""
+    """Write the report of run ``run_id``.
+
+    ``refs`` names its artifacts by the values of :data:`STAGES`, and its training ``plan`` if there is one.
+    Where that says not to train, challenger and evaluation are those that the encoder in service comes from.
+    """
     from recsys import report
 
     record = workspace.read_pointer(_record_name(run_id)) or {}
+    plan = workspace.get(refs["plan"]) if "plan" in refs else None
+    earlier = ("train", "evaluate") if plan and not plan.info["train"] else ()
     timings: dict[str, Any] = {
-        stage: workspace.get(refs[role]).info.get("duration_s") for stage, role in STAGES.items()
+        stage: workspace.get(refs[role]).info.get("duration_s")
+        for stage, role in STAGES.items()
+        if stage not in earlier
     }
     if record.get("started_at"):
         elapsed = datetime.now(UTC) - datetime.fromisoformat(record["started_at"])
@@ -78,6 +138,7 @@ def write_report(config: Config, workspace: Workspace, run_id: str, refs: Mappin
         evaluation_ref=refs["evaluation"],
         embedding_set_ref=refs["embeddings"],
         publication_ref=refs["publication"],
+        plan_ref=refs.get("plan"),
         timings=timings,
     )
 

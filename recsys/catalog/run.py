@@ -176,8 +176,7 @@ class _Ingest:
 
     def _products_of(self, ref: str | None) -> Path | None:
         """Return the products of the snapshot in service, if it still exists."""
-        kind, _, id = (ref or "").partition("/")
-        manifest = self._workspace.find(kind, id) if id else None
+        manifest = self._workspace.find_ref(ref) if ref else None
         return self._workspace.path(manifest) / PRODUCTS_FILE if manifest else None
 
     def _check_guards(self, counts: dict[str, Any], diff: dict[str, int], rejected: Path) -> None:
@@ -199,8 +198,8 @@ class _Ingest:
     def _existing(self, id: str) -> Manifest | None:
         """Return the snapshot of this id; one that has lost image shards is removed, to be made again."""
         manifest = self._workspace.find(KIND, id)
-        refs = [ref.partition("/") for ref in manifest.info["image_shards"]] if manifest else []
-        if manifest and any(self._workspace.find(kind, shard) is None for kind, _, shard in refs):
+        refs = manifest.info["image_shards"] if manifest else []
+        if manifest and any(self._workspace.find_ref(ref) is None for ref in refs):
             logger.warning("%s refers to image shards that are gone and is made again", manifest.ref)
             self._workspace.delete(manifest)
             return None

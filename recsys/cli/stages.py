@@ -43,20 +43,34 @@ def judgements(config: "Config", workspace: "Workspace", as_json: bool) -> None:
 @click.command()
 @snapshot_option
 @judgements_option
+@click.option("--force", is_flag=True, help="Train even if there is nothing new to learn from.")
 @json_option
 @with_workspace
 def train(
-    config: "Config", workspace: "Workspace", snapshot: str | None, judgements: str | None, as_json: bool
+    config: "Config",
+    workspace: "Workspace",
+    snapshot: str | None,
+    judgements: str | None,
+    force: bool,
+    as_json: bool,
 ) -> None:
-    """Fine-tune a challenger encoder on a snapshot."""
+    """Fine-tune a challenger encoder on a snapshot, if there is a reason to."""
     from recsys import index, nightly
-    from recsys.training import run
     from recsys.workspace.judgements import latest
 
     champion = index.live_encoder(config, workspace)
     snapshot = snapshot or nightly.latest_snapshot(workspace)
-    manifest = run.run(config, workspace, snapshot, champion, judgements or latest(workspace))
-    _show(manifest, as_json, f"trained a challenger in {manifest.info['duration_s']:.0f} s")
+    judgements = judgements or latest(workspace)
+    refs = {"snapshot": snapshot, "champion": champion, "judgements": judgements}
+    plan = nightly.plan_training(config, workspace, refs, force=force)
+    sentence = plan.info["sentence"]
+    if not plan.info["train"]:
+        _show(plan, as_json, f"{sentence}\n  {champion} stays; `recsys train --force` trains anyway")
+        return
+    from recsys.training import run
+
+    manifest = run.run(config, workspace, snapshot, champion, judgements)
+    _show(manifest, as_json, f"{sentence}\ntrained a challenger in {manifest.info['duration_s']:.0f} s")
 
 
 @click.command()
@@ -81,8 +95,13 @@ def evaluate(
     from recsys.workspace.judgements import latest
 
     snapshot = snapshot or nightly.latest_snapshot(workspace)
-    encoder = encoder or nightly.latest_challenger(workspace, snapshot).ref
     champion = champion or index.live_encoder(config, workspace)
+    plan = None if encoder else nightly.latest_plan(workspace, snapshot)
+    if plan is not None and not plan.info["train"] and plan.inputs["champion"] == champion:
+        earlier = workspace.get(plan.inputs["evaluation"])
+        _show(earlier, as_json, f"nothing was trained on {snapshot} to evaluate; {champion} stays")
+        return
+    encoder = encoder or nightly.latest_challenger(workspace, snapshot).ref
     manifest = run.run(config, workspace, snapshot, encoder, champion, judgements or latest(workspace))
     decision = f"{manifest.info['decision']}: {manifest.info['chosen']}"
     _show(manifest, as_json, "\n  ".join([decision, *manifest.info["reasons"]]))
@@ -102,8 +121,7 @@ def embed(
 
     snapshot = snapshot or nightly.latest_snapshot(workspace)
     if encoder is None:
-        evaluation = nightly.latest(workspace, "evaluations", made_by="evaluate", snapshot=snapshot)
-        encoder = str(evaluation.info["chosen"])
+        encoder = str(nightly.latest_evaluation(workspace, snapshot).info["chosen"])
     manifest = run.run(config, workspace, snapshot, encoder)
     _show(manifest, as_json, f"embedded {manifest.info['embedded']}, reused {manifest.info['reused']}")
 
@@ -134,7 +152,7 @@ def report(config: "Config", workspace: "Workspace", snapshot: str | None, as_js
 
     snapshot = snapshot or nightly.latest_snapshot(workspace)
     publication = nightly.latest(workspace, "publications", made_by="publish", snapshot=snapshot)
-    evaluation = nightly.latest(workspace, "evaluations", made_by="evaluate", snapshot=snapshot)
+    evaluation = nightly.latest_evaluation(workspace, snapshot)
     refs = {
         "snapshot": snapshot,
         "challenger": evaluation.inputs["challenger"],
@@ -142,6 +160,9 @@ def report(config: "Config", workspace: "Workspace", snapshot: str | None, as_js
         "embeddings": nightly.latest(workspace, "embedding-sets", made_by="embed", snapshot=snapshot).ref,
         "publication": publication.ref,
     }
+    plan = nightly.latest_plan(workspace, snapshot)
+    if plan is not None and (plan.info["train"] or plan.inputs["evaluation"] == evaluation.ref):
+        refs["plan"] = plan.ref
     manifest = nightly.write_report(config, workspace, f"by hand: {publication.id}", refs)
     _show(manifest, as_json, manifest.info["page"])
 

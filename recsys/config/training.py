@@ -1,4 +1,4 @@
-"""Settings of the training stage: objectives, optimiser, validation, budget.
+"""Settings of the training stage: objectives, optimiser, validation, budget, when a night trains.
 
 What is learnt from, and how batches are drawn, is in recsys/config/supervision.py.
 
@@ -171,6 +171,27 @@ class ValidationConfig(Section):
     """Which epoch's weights are kept."""
 
 
+class RetrainConfig(Section):
+    """When a night trains. Any one of these is reason enough; so are a changed setting of the encoder or of
+    training, and that no encoder is in service. Each counts from the last training that was evaluated while
+    today's encoder was in service or took over, whether or not the gate took what it made."""
+
+    always: bool = False
+    """Train every night, whatever came in."""
+    changed_share: float = Field(default=0.05, gt=0, le=1)
+    """Share of the products to learn from that are new, or changed in what training reads: text, images,
+    labels, item group. New products count before a role is drawn for them. 0.02 to 0.2 is sensible."""
+    new_judgements: int = Field(default=20, ge=1)
+    """Pairs of products that are judged for the first time, or otherwise than before."""
+    max_age_days: float = Field(default=30, gt=0, allow_inf_nan=False)
+    """Days from the last training to tonight's catalog."""
+    drift_share: float = Field(default=0.25, gt=0.05, le=1)
+    """Share of the new products that are unlike all that was trained on: further from the nearest such
+    product than 95% of the products held out then are, by the vectors of the encoder in service. 0.05 is
+    chance. Vectors are not made for this: tonight's new products count from the next night on, and nothing
+    is concluded from fewer than 30."""
+
+
 class TrainingConfig(Section):
     """How the encoder is fine-tuned."""
 
@@ -227,6 +248,7 @@ class TrainingConfig(Section):
     """Terms of the loss, summed by weight. Unset: the recipe decides (docs/recipe.md)."""
     optimizer: OptimizerConfig = OptimizerConfig()
     validation: ValidationConfig = ValidationConfig()
+    retrain: RetrainConfig = RetrainConfig()
 
     @property
     def terms(self) -> tuple[ObjectiveConfig, ...]:

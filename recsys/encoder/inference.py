@@ -18,7 +18,6 @@ missing modality replaced by the other.
 """
 
 import hashlib
-import os
 import threading
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -38,6 +37,7 @@ from recsys.encoder.memory import keep_freed_memory
 from recsys.encoder.model import ProductEncoder
 from recsys.encoder.template import Content
 from recsys.encoder.towers.base import Tokens
+from recsys.machine import available_cores
 from recsys.workspace.embeddings import Vectors
 from recsys.workspace.features import FeatureStore
 
@@ -426,8 +426,3 @@ def _text_key(text: str) -> bytes:
 def _text(content: Content) -> str | None:
     """Return the text to encode: the content's; an empty one for a content that has nothing at all."""
     return "" if content.text is None and not content.images else content.text
-
-
-def available_cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

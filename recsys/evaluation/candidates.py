@@ -122,7 +122,7 @@ def reason_to_change(
     config: Config, workspace: Workspace, snapshot_ref: str, champion_ref: str | None, candidate: Candidate
 ) -> str | None:
     """Return why a tie would be enough to replace the champion by ``candidate``, or ``None``."""
-    if champion_ref is None or workspace.find(*champion_ref.split("/", 1)) is None:
+    if champion_ref is None or workspace.find_ref(champion_ref) is None:
         return None
     champion = workspace.get(champion_ref)
     model = workspace.get(candidate.ends[1] if candidate.ends else candidate.ref)

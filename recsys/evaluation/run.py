@@ -113,7 +113,7 @@ def _anchor(
 ) -> dict[str, Any] | None:
     """Return what losses add up against, ``ref`` and ``since``; ``None``: the champion itself."""
     anchor: dict[str, Any] | None = previous.info["anchor"] if previous else None
-    if anchor is None or workspace.find(*anchor["ref"].split("/", 1)) is None:
+    if anchor is None or workspace.find_ref(anchor["ref"]) is None:
         return None
     is_recent = night - datetime.fromisoformat(anchor["since"]) <= timedelta(days=days)
     return anchor if is_recent else None

@@ -37,7 +37,7 @@ def status(config: Config, workspace: Workspace) -> dict[str, Any]:
     }
     if live is None:
         return answer
-    snapshot = workspace.find("snapshots", live.metadata.snapshot.partition("/")[2])
+    snapshot = workspace.find_ref(live.metadata.snapshot)
     return answer | {
         "collection": live.name,
         "encoder": live.metadata.encoder,

@@ -5,7 +5,6 @@
     column_guess  which feed column fills which product column: by its name, otherwise by its values
     links         what is behind a sample of the image links
     profile       what the products are like: groups, labels, words, images, duplicates, a split
-    machine       cores, memory, GPU
     backbone      which timm model a file of weights belongs to
     toml          the text that is written
 

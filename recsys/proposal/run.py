@@ -8,10 +8,10 @@ import urllib.parse
 from dataclasses import dataclass
 from pathlib import Path
 
+from recsys import machine
 from recsys.config import EncoderConfig
 from recsys.config.evaluation import GateConfig
 from recsys.config.supervision import SplitConfig
-from recsys.proposal import machine
 from recsys.proposal.backbone import Backbone, find_backbone
 from recsys.proposal.column_guess import ColumnGuess, SourceColumn, guess_columns, source_columns
 from recsys.proposal.profile import CatalogProfile, CatalogSplit, profile_products
@@ -127,7 +127,7 @@ def propose(
         image_base=_relative(base, folder) if base else None,
         backbone=found,
         weights=_relative(str(weights), folder) if weights else None,
-        num_cores=machine.num_cores(),
+        num_cores=machine.available_cores(),
         memory_gib=machine.memory_gib(),
         gpus=machine.gpu_names(),
     )

@@ -1,14 +1,16 @@
 """Everything the report says, as one JSON value: ``report.json``.
 
-    {"version", "run_id", "name", "headline": [sentences], "catalog", "training", "evaluation",
+    {"version", "run_id", "name", "headline": [sentences], "catalog", "plan", "training", "evaluation",
      "embedding", "publication", "timings": [{"stage", "title", "seconds"}],
      "examples": [{"id", "neighbours"}], "products": {id: card},
      "provenance": [{"what", "ref", "created_at"}], "next": [{"command", "does"}],
      "map": {"ids", "categories", "points", "of"} or null,
      "overlap": null, {"missing": sentence}, or {"embeddings", "k", "value", "low", "high", ...}}
 
-``evaluation`` is ``evaluation.json`` (:mod:`recsys.workspace.evaluations`). ``overlap`` is how neighbours
-change (:func:`recsys.report.overlap.compare`) where another encoder takes over from the champion, else null.
+``evaluation`` is ``evaluation.json`` (:mod:`recsys.workspace.evaluations`), without candidates and tasks
+where nothing was trained tonight: what earlier nights found is in their reports. ``plan`` is the training
+plan's ``train``, ``sentence``, ``reasons`` and ``findings``, or null. ``overlap`` is how neighbours change
+(:func:`recsys.report.overlap.compare`) where another encoder takes over from the champion, else null.
 """
 
 import shlex
@@ -47,6 +49,8 @@ class RunArtifacts:
     evaluation: Manifest
     embeddings: Manifest
     publication: Manifest
+    plan: Manifest | None = None
+    """The training plan."""
     timings: Mapping[str, float | None]
     """Stage → seconds."""
 
@@ -54,20 +58,27 @@ class RunArtifacts:
     def inputs(self) -> dict[str, str]:
         """Return role → ref."""
         roles = ("snapshot", "challenger", "evaluation", "embeddings", "publication")
-        return {role: getattr(self, role).ref for role in roles}
+        plan = {"training plan": self.plan.ref} if self.plan else {}
+        return {role: getattr(self, role).ref for role in roles} | plan
+
+    @property
+    def trained(self) -> bool:
+        """Whether challenger and evaluation are tonight's."""
+        return self.plan is None or bool(self.plan.info["train"])
 
 
 def gather(config: Config, workspace: Workspace, run: RunArtifacts, cards: ProductCards) -> dict[str, Any]:
     """Return the facts; ``cards`` then holds every product that they name."""
     snapshot = Snapshot(workspace, run.snapshot)
-    evaluation = read_evaluation(workspace, run.evaluation)
+    evaluation = read_evaluation(workspace, run.evaluation) if run.trained else _unchanged(config, run)
     embeddings = EmbeddingSet(workspace, run.embeddings.ref)
     facts: dict[str, Any] = {
         "version": VERSION,
         "run_id": run.run_id,
         "name": config.name,
         "catalog": _catalog(snapshot),
-        "training": _training(run.challenger),
+        "plan": run.plan and run.plan.info,
+        "training": _training(run.challenger.info if run.trained else {}),
         "evaluation": evaluation,
         "embedding": {k: run.embeddings.info.get(k) for k in ("embedded", "reused", "counts", "duration_s")},
         "publication": _PUBLICATION | run.publication.info,
@@ -126,9 +137,19 @@ def _catalog(snapshot: Snapshot) -> dict[str, Any]:
     }
 
 
-def _training(encoder: Manifest) -> dict[str, Any]:
+def _unchanged(config: Config, run: RunArtifacts) -> dict[str, Any]:
+    """Return the ``evaluation.json`` of a night without an evaluation: the champion stays."""
+    return {
+        "snapshot": run.snapshot.ref, "splits": None, "confidence": config.evaluation.gate.confidence,
+        "image_weight": config.evaluation.image_weight, "reference": "champion", "challenger": None,
+        "decision": "keep", "chosen": {"name": "champion", "ref": run.evaluation.info["chosen"]},
+        "reasons": [run.plan.info["sentence"]] if run.plan else [], "notes": [], "gate": None,
+        "candidates": [], "tasks": [], "examples": [],
+    }  # fmt: skip
+
+
+def _training(info: Mapping[str, Any]) -> dict[str, Any]:
     """Return how the challenger was trained: loss curves, counts, or why it was not."""
-    info = encoder.info
     fit = info.get("fit") or {}
     history = fit.get("history") or []
     losses = [
@@ -233,8 +254,7 @@ def _provenance(workspace: Workspace, run: RunArtifacts, before: str | None) -> 
     refs |= {role: ref for role, ref in others.items() if ref}
     found = []
     for role, ref in refs.items():
-        kind, _, id = ref.partition("/")
-        artifact = workspace.find(kind, id) if id else None
+        artifact = workspace.find_ref(ref)
         found.append({"what": role, "ref": ref, "created_at": artifact.created_at if artifact else None})
     return found
 
@@ -261,10 +281,13 @@ def _headline(facts: Mapping[str, Any]) -> list[str]:
     rejected = catalog["num_rejected"]["product"]
     came = formatting.count(catalog["num_products"], "product") + " came in"
     came += f" and {formatting.count(rejected, 'row')} had to be turned away." if rejected else "."
-    return [_decision(facts["evaluation"]), came, _index(facts["embedding"], facts["publication"])]
+    return [_decision(facts), came, _index(facts["embedding"], facts["publication"])]
 
 
-def _decision(evaluation: Mapping[str, Any]) -> str:
+def _decision(facts: Mapping[str, Any]) -> str:
+    evaluation, plan = facts["evaluation"], facts["plan"]
+    if plan and not plan["train"]:
+        return "Nothing to learn from tonight: the champion stays."
     chosen = title(evaluation, (evaluation["chosen"] or {}).get("name"))
     if evaluation["reference"] != "champion":
         return f"There was no champion yet: “{chosen}” is the first encoder in service."

@@ -35,12 +35,15 @@ def build(
     evaluation_ref: str,
     embedding_set_ref: str,
     publication_ref: str,
+    plan_ref: str | None = None,
     timings: Mapping[str, float | None],
 ) -> Manifest:
     """Write the report of a run and return its manifest.
 
-    ``encoder_ref`` is the challenger that was trained; ``timings`` is stage → seconds. The id comes from
-    the run and the artifacts it ended with: building it again returns what is there. ``info`` has
+    ``encoder_ref`` is the challenger that was trained; ``timings`` is stage → seconds. Where the training
+    plan ``plan_ref`` says not to train, challenger and evaluation are those of an earlier night.
+    The id comes from the run and the artifacts it ended with: building it again returns what is there.
+    ``info`` has
     ``run_id``, ``headline``, ``decision``, ``reasons``, ``chosen``, ``counts``, ``alias``, ``collection``,
     ``examples``, ``next``, ``page`` (where the page lies) and ``duration_s``.
     """
@@ -54,6 +57,7 @@ def build(
         evaluation=evaluation,
         embeddings=embeddings,
         publication=publication,
+        plan=workspace.get(plan_ref) if plan_ref else None,
         timings=timings,
     )
     id = content_id({"version": _VERSION, "run": run_id, "inputs": run.inputs})

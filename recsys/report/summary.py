@@ -15,6 +15,7 @@ def text(facts: Mapping[str, Any], page: str) -> str:
     parts = [
         _heading(facts),
         _section("What came in", _catalog(facts["catalog"])),
+        _section("Training", _wrapped(facts["plan"]["sentence"]) if facts["plan"] else []),
         _section("Encoders", _encoders(facts["evaluation"]) + _wrapped(facts["training"]["judgements"])),
         _section("The gate", _gate(facts["evaluation"])),
         _section("What changes for shoppers", _wrapped(overlap_sentence(facts["overlap"]))),
@@ -70,6 +71,8 @@ def _encoders(evaluation: Mapping[str, Any]) -> list[str]:
 
 
 def _gate(evaluation: Mapping[str, Any]) -> list[str]:
+    if not evaluation["candidates"]:
+        return []
     chosen = title(evaluation, (evaluation["chosen"] or {}).get("name"))
     decision = evaluation["decision"]
     first = [f"Decision: {decision} – “{chosen}” serves from now on"] if decision else []

@@ -76,11 +76,11 @@ def _base_of(workspace: Workspace, encoder_ref: str | None) -> Manifest | None:
     """Return the base that an encoder was trained from, itself where it is one; ``None`` if it is gone."""
     if encoder_ref is None:
         return None
-    encoder = workspace.find(*encoder_ref.split("/", 1))
+    encoder = workspace.find_ref(encoder_ref)
     if encoder is None or encoder.info.get("role") == "base":
         return encoder
     ref = encoder.inputs.get("base")
-    return workspace.find(*ref.split("/", 1)) if ref is not None else None
+    return workspace.find_ref(ref) if ref is not None else None
 
 
 def _digest(path: Path) -> str:

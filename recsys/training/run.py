@@ -27,6 +27,7 @@ from recsys.training.model_card import model_card
 from recsys.training.objectives import check_kind
 from recsys.training.preflight import reason_not_to_train
 from recsys.training.recipe import decide
+from recsys.training.settings import CODE, UNRELATED, settings_of
 from recsys.training.splits import make_splits
 from recsys.training.supervision import Supervision
 from recsys.training.validation import Validator, choose_tasks
@@ -37,10 +38,6 @@ from recsys.workspace.snapshot import Snapshot
 from recsys.workspace.splits import TRAIN, read_splits
 
 logger = logging.getLogger(__name__)
-
-_VERSION = 3
-_SPEED_SETTINGS = {"num_workers", "cache_decoded", "cache_max_gb", "checkpoint_minutes"}
-"""Settings that change how fast an encoder is trained and not which."""
 
 
 class TrainingData(NamedTuple):
@@ -65,13 +62,14 @@ def run(
     split, and training may begin with it. Of the judgements ``judgements_ref``, those of two training
     products are learnt from. ``inputs`` name ``snapshot``, ``splits``, ``base``, ``initial``, and
     ``judgements`` if there are any; ``info`` holds ``trained``, ``counts``, ``fit`` (steps, epochs, history,
-    speed), ``config`` (nothing left open), ``decisions`` (of the recipe) and ``duration_s``. Where there is
-    nothing to learn from, the challenger is the initial encoder, ``trained`` is false and ``reason`` says
-    why.
+    speed), ``config`` (nothing left open), ``decisions`` (of the recipe), ``settings`` (those that were
+    given) and ``duration_s``. Where there is nothing to learn from, the challenger is the initial encoder,
+    ``trained`` is false and ``reason`` says why.
     """
     started = time.monotonic()
     for term in config.training.terms:
         check_kind(term)
+    settings = settings_of(config)
     digests = [digest(Path(config.resolve(s.path)), "training.pairs.path") for s in config.training.pairs]
     judgements_ref = judgements.nonempty(workspace, judgements_ref)
     judged = judgements.read_judgements(workspace, judgements_ref)
@@ -96,9 +94,9 @@ def run(
     inputs |= {"judgements": judgements_ref} if judgements_ref else {}
     parts = {
         "role": "challenger",
-        "version": _VERSION,
+        "version": CODE,
         "inputs": inputs,
-        "config": config.training.model_dump(mode="json", exclude=_SPEED_SETTINGS),
+        "config": config.training.model_dump(mode="json", exclude=UNRELATED),
         "pairs": digests,
         "seed": config.seed,
     }
@@ -119,11 +117,11 @@ def run(
         store = FeatureStore(workspace)
         info = _train(config, snapshot, encoder, data, workspace.scratch(KIND, id), store)
         info |= {"role": "challenger", "dim": encoder.dim, "decisions": [d._asdict() for d in decisions]}
-        info["config"] = training.model_dump(mode="json", exclude=_SPEED_SETTINGS)
+        info["config"] = training.model_dump(mode="json", exclude=UNRELATED)
         info["duration_s"] = round(time.monotonic() - started, 1)
         with workspace.create(KIND, id, inputs=inputs) as draft:
             encoder.save(draft.path)
-            draft.info |= info
+            draft.info |= info | {"settings": settings}
             (draft.path / "README.md").write_text(model_card(config, info, inputs), encoding="utf-8")
         workspace.drop_scratch(KIND, id)
     return draft.committed()

@@ -115,7 +115,7 @@ def make_splits(
 def _split_of(workspace: Workspace, encoder_ref: str | None) -> Manifest | None:
     """Return the split that an encoder was trained under, if there is one and it is kept."""
     ref = workspace.get(encoder_ref).inputs.get("splits") if encoder_ref is not None else None
-    return workspace.find(*ref.split("/", 1)) if ref is not None else None
+    return workspace.find_ref(ref) if ref is not None else None
 
 
 def _known_roles(
@@ -139,7 +139,7 @@ def _known_roles(
             known = roles
         missing = missing - roles.keys()
         ref = manifest.inputs.get("previous")
-        manifest = workspace.find(*ref.split("/", 1)) if ref is not None else None
+        manifest = workspace.find_ref(ref) if ref is not None else None
     return known | dict.fromkeys(trained, TRAIN), trained
 
 

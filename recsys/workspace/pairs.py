@@ -70,10 +70,11 @@ def _number(weight: str | None) -> float:
 
 
 def digest(path: Path, setting: str) -> str:
-    """Return the SHA-256 of a file of pairs; raises :class:`InputError` that names the ``setting``."""
+    """Return the SHA-256 of a file that ``setting`` names; raises :class:`InputError` where it is missing."""
     if not path.is_file():
-        raise InputError(f"There is no file of judged pairs at {path}.", fix=f"Correct {setting}.")
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+        raise InputError(f"There is no file at {path}.", fix=f"Correct {setting}.")
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _read_table(path: Path) -> pa.Table:

@@ -108,10 +108,14 @@ class Workspace:
         record = self._read_json(f"{kind}/{id}/{MANIFEST}")
         return Manifest(**record) if record else None
 
+    def find_ref(self, ref: str) -> Manifest | None:
+        """Return the manifest that ``ref`` (``kind/id``) names, or ``None``."""
+        kind, _, id = ref.partition("/")
+        return self.find(kind, id) if id else None
+
     def get(self, ref: str) -> Manifest:
         """Return the manifest that ``ref`` (``kind/id``) names; raises :class:`ArtifactError`."""
-        kind, _, id = ref.partition("/")
-        manifest = self.find(kind, id) if id else None
+        manifest = self.find_ref(ref)
         if manifest is None:
             raise ArtifactError(
                 f"There is no committed artifact {ref!r} in {self.root}.",

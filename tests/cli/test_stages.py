@@ -1,6 +1,7 @@
 """The verbs that make something: what they print, as text and as JSON, and why they refuse."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import click.testing
 import pytest
 
 from recsys import config
+from recsys.cli import main
 from recsys.workspace import Workspace, open_workspace
 from tests.cli.conftest import NIGHT, Cli
 
@@ -48,6 +50,48 @@ def test_a_stage_prints_its_manifest_as_json(cli: Cli, workspace: Workspace, ver
     manifest = workspace.get(made["ref"])
     assert made["inputs"] == manifest.inputs
     assert manifest.info.keys() <= made.keys()
+
+
+@pytest.mark.usefixtures("night")
+def test_a_night_with_little_to_learn_from_trains_and_evaluates_nothing(shop: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "shop"
+    shutil.copytree(shop.parent, folder)
+    with (folder / "feed.csv").open("a") as feed:
+        feed.write("p99,red thing 3 1,red,Acme,red-3,1.jpg\n")
+    tonight = open_workspace(config.load(folder / "shop.toml"))
+
+    def run(*arguments: str) -> click.testing.Result:
+        result = click.testing.CliRunner().invoke(main, ["--config", str(folder / "shop.toml"), *arguments])
+        assert result.exit_code == 0, result.stderr
+        return result
+
+    made = {kind: len(tonight.list(kind)) for kind in ("encoders", "evaluations", "splits")}
+    run("ingest")
+    champion = json.loads(run("status", "--json").stdout)["encoder"]
+    said = run("train").stdout
+    assert said.startswith("Nothing to learn from tonight: 1 of ")
+    assert f"{champion} stays; `recsys train --force` trains anyway" in said
+    assert json.loads(run("train", "--json").stdout)["train"] is False
+    assert f"to evaluate; {champion} stays" in run("evaluate").stdout
+    assert json.loads(run("evaluate", "--json").stdout)["chosen"] == champion
+    assert "embedded 1, reused 80" in run("embed").stdout
+    assert "incremental: alias products" in run("publish").stdout
+    assert json.loads(run("status", "--json").stdout)["num_products"] == 81
+    page = Path(run("report").stdout.split()[0]).read_text()
+    assert "Nothing to learn from tonight: 1 of " in page
+    assert "Nothing to learn from tonight: the champion stays." in run("summary").stdout
+    assert made == {kind: len(tonight.list(kind)) for kind in made}  # the holdout was not asked
+
+    forced = run("train", "--force").stdout
+    assert forced.startswith("Training tonight: it was asked for.\ntrained a challenger in")
+    challenger = forced.split()[-1]
+    assert json.loads(run("evaluate", "--json").stdout)["inputs"]["challenger"] == challenger
+    run("embed")
+    run("publish")
+    page = Path(run("report").stdout.split()[0]).read_text()
+    assert "Training tonight: it was asked for." in page
+    assert "Nothing to learn" not in page
+    assert run("train").stdout.startswith("Nothing to learn from tonight: 0 of ")
 
 
 def test_another_encoder_is_published_and_rolled_back(
@@ -92,8 +136,6 @@ def test_status_and_summary_speak_of_the_night(night: dict[str, click.testing.Re
 def test_a_verb_before_its_time_says_what_is_missing_and_what_to_do(
     tmp_path: Path, verb: str, says: str
 ) -> None:
-    from recsys.cli import main
-
     path = tmp_path / "empty.toml"
     path.write_text('[catalog]\nfeed = "feed.csv"\n[workspace]\nroot = "workspace"\n')
     result = click.testing.CliRunner().invoke(main, ["--config", str(path), *verb.split()])

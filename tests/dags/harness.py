@@ -6,6 +6,8 @@
     python -m tests.dags.harness parse          parse the DAG file and say what that imported
     python -m tests.dags.harness settings       the Qdrant server that tasks talk to
 
+TEST_NIGHT names the run, TEST_CONF is its conf as JSON.
+
 Airflow's own ``dag.test`` starts a run anew each time, so it cannot show what clearing one task does; the
 loop here is its loop, around a run that stays. Prints one JSON object on the last line.
 """
@@ -144,9 +146,10 @@ def night(fail_each: bool) -> dict[str, Any]:
     if fail_each:
         faults.armed = set(dag.task_ids)
     scheduled = DagSerialization.deserialize_dag(DagSerialization.serialize_dag(dag))
-    now = timezone.utcnow()
+    now, run_id = timezone.utcnow(), f"manual__{os.environ.get('TEST_NIGHT', 'the-night')}"
+    conf = json.loads(os.environ.get("TEST_CONF", "{}"))
     run: DagRun = scheduled.create_dagrun(
-        run_id="manual__the-night", logical_date=now, data_interval=(now, now), run_after=now, conf=None,
+        run_id=run_id, logical_date=now, data_interval=(now, now), run_after=now, conf=conf,
         run_type=DagRunType.MANUAL, state=DagRunState.RUNNING, triggered_by=DagRunTriggeredByType.TEST,
         triggering_user_name="test", start_date=now, session=session,
     )  # fmt: skip
@@ -154,7 +157,7 @@ def night(fail_each: bool) -> dict[str, Any]:
     deadline = time.monotonic() + 540
     while time.monotonic() < deadline:
         session.close()  # tasks and clears use the session of the thread as well: look at the run anew
-        run = session.scalars(select(DagRun).where(DagRun.run_id == "manual__the-night")).one()
+        run = session.scalars(select(DagRun).where(DagRun.run_id == run_id)).one()
         run.dag = scheduled
         ready, _ = run.update_state(session=session)
         for instance in ready:
@@ -166,7 +169,7 @@ def night(fail_each: bool) -> dict[str, Any]:
         ]:
             _run_task(ti=instance, task=dag.task_dict[instance.task_id])
         session.close()
-        run = session.scalars(select(DagRun).where(DagRun.run_id == "manual__the-night")).one()
+        run = session.scalars(select(DagRun).where(DagRun.run_id == run_id)).one()
         if run.state == DagRunState.FAILED and fail_each:
             scheduled.clear(
                 run_id=run.run_id, only_failed=True, dag_run_state=DagRunState.RUNNING, session=session
@@ -174,8 +177,14 @@ def night(fail_each: bool) -> dict[str, Any]:
             session.commit()
         elif run.state != DagRunState.RUNNING:
             break
-    tasks = Counter(instance.task_id for instance in run.get_task_instances(session=session))
-    return {"state": str(run.state), "failed": faults.failed, "begun": begun, "tasks": tasks}
+    instances = run.get_task_instances(session=session)
+    tasks = Counter(instance.task_id for instance in instances)
+    skipped = sorted(
+        instance.task_id for instance in instances if instance.state == TaskInstanceState.SKIPPED
+    )
+    return {
+        "state": str(run.state), "failed": faults.failed, "begun": begun, "tasks": tasks, "skipped": skipped,
+    }  # fmt: skip
 
 
 if __name__ == "__main__":

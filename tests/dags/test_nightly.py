@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import itertools
+import shutil
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -19,8 +20,11 @@ TASKS = [
     "begin",
     "ingest",
     "judgements",
+    "plan_training",
+    "has_reason",
     "train",
     "evaluate",
+    "choose",
     "plan",
     "embed",
     "collect",
@@ -30,6 +34,7 @@ TASKS = [
 KINDS = (
     "snapshots",
     "judgements",
+    "training-plans",
     "images",
     "splits",
     "encoders",
@@ -142,6 +147,44 @@ def test_a_run_that_fails_at_each_task_in_turn_and_is_cleared_gives_the_same(
     assert max(Counter(ran["begun"]).values()) == 1
     assert artifacts(path) == artifacts(clean[0])
     assert weights(path) == weights(clean[0])
+
+
+@pytest.mark.slow
+def test_a_night_with_nothing_to_learn_from_publishes_the_champions_vectors_and_asks_no_holdout(
+    clean: tuple[Path, dict[str, Any]], harness: Harness, tmp_path: Path
+) -> None:
+    folder = tmp_path / "shop"
+    shutil.copytree(clean[0].parent, folder)
+    path = folder / clean[0].name
+    path.write_text(CONFIG + "[training.retrain]\nchanged_share = 0.2\n")  # of few products one is a lot
+    sample.run(folder / "catalog", num_products=70, seed=1, night=2, image_size=96)
+    before, champion = artifacts(path), index.status(config.load(path), open_workspace(config.load(path)))
+    ran = harness("fail-each", RECSYS_CONFIG=str(path), TEST_NIGHT="the-next")
+    assert ran["state"] == "success", ran["log"][-5000:]
+    assert ran["skipped"] == ["evaluate", "train"]
+    assert sorted(ran["failed"]) == sorted(set(TASKS) - {"train", "evaluate"})
+    assert "recsys | Nothing to learn from tonight: " in ran["log"]
+    after, loaded = artifacts(path), config.load(path)
+    assert {kind: after[kind] for kind in ("encoders", "evaluations", "splits")} == {
+        kind: before[kind] for kind in ("encoders", "evaluations", "splits")
+    }
+    assert max(Counter(ran["begun"]).values()) == 1
+    workspace = open_workspace(loaded)
+    snapshot = workspace.read_pointer("catalog")["snapshot"]
+    assert len(after["snapshots"]) == 2
+    live = index.status(loaded, workspace)
+    assert (live["snapshot"], live["encoder"]) == (snapshot, champion["encoder"])
+    assert live["num_products"] == workspace.get(snapshot).info["counts"]["products"]
+    report = workspace.path(workspace.list("reports")[-1]) / "report.html"
+    assert "Nothing to learn from tonight: the champion stays." in report.read_text()
+
+    forced = harness(
+        "clean", RECSYS_CONFIG=str(path), TEST_NIGHT="forced", TEST_CONF='{"force_training": true}'
+    )
+    assert forced["state"] == "success", forced["log"][-5000:]
+    assert "train" not in forced["skipped"]
+    assert "recsys | Training tonight: it was asked for." in forced["log"]
+    assert len(artifacts(path)["evaluations"]) == 2
 
 
 def weights(path: Path) -> dict[str, bytes]:

@@ -23,8 +23,11 @@ def test_the_tasks_are_wired_as_designed(parsed: dict[str, Any]) -> None:
         "begin",
         "ingest",
         "judgements",
+        "plan_training",
+        "has_reason",
         "train",
         "evaluate",
+        "choose",
         "plan",
         "embed",
         "collect",
@@ -39,8 +42,11 @@ def test_the_tasks_are_wired_as_designed(parsed: dict[str, Any]) -> None:
         "publish": ["index"],
     }
     assert all(task["timeout"] and task["retries"] >= 1 for task in tasks.values())
-    assert tasks["train"]["after"] == ["begin", "ingest", "judgements"]
+    assert tasks["plan_training"]["after"] == ["begin", "ingest", "judgements"]
+    assert tasks["has_reason"]["after"] == ["plan_training"]
+    assert tasks["train"]["after"] == ["begin", "has_reason", "ingest", "judgements"]
     assert tasks["evaluate"]["after"] == ["begin", "ingest", "judgements", "train"]
+    assert tasks["choose"]["after"] == ["evaluate", "plan_training"]
     assert tasks["publish"]["after"] == ["collect", "ingest"]
 
 

@@ -356,6 +356,7 @@ class Nights:
         challenger: dict[str, Any] | None = None,
         publication: dict[str, Any] | None = None,
         before: list[dict[str, Any]] | None = None,
+        plan: dict[str, Any] | None = None,
     ) -> dict[str, Any]:
         """Commit the artifacts of a night and return the arguments that name them.
 
@@ -383,12 +384,18 @@ class Nights:
         judged = draft.committed()
         with self.workspace.create("publications", key) as draft:
             draft.info |= PUBLICATION if publication is None else publication
+        plan_ref = None
+        if plan is not None:
+            with self.workspace.create("training-plans", f"{key}-{plan['train']}") as planned:
+                planned.info |= plan
+            plan_ref = planned.committed().ref
         return {
             "snapshot_ref": catalog.ref,
             "encoder_ref": encoder.ref,
             "evaluation_ref": judged.ref,
             "embedding_set_ref": vectors.ref,
             "publication_ref": draft.committed().ref,
+            "plan_ref": plan_ref,
             "timings": {
                 "ingest": 3.0,
                 "train": 61.0,

@@ -196,6 +196,36 @@ def test_a_night_on_which_nothing_was_trained_and_nothing_changed(nights: Nights
     assert "Nothing had to change" in summary
 
 
+LITTLE = "Nothing to learn from tonight: 3 of 60 products (5.0%) are new or changed, less than 9%."
+
+
+def test_a_night_with_nothing_to_learn_from_shows_no_other_nights_figures(nights: Nights) -> None:
+    page, facts, summary, html = report(nights, plan={"train": False, "sentence": LITTLE, "reasons": []})
+    sections = [s["id"] for s in page.all("section")]
+    assert sections == ["similar", "catalog", "training", "map", "index", "timings", "provenance"]
+    linked = [a["href"] or "" for a in page.all("a")]
+    assert [link for link in linked if link.startswith("#")] == [f"#{section}" for section in sections]
+    assert "Nothing to learn from tonight: the champion stays." in page.text
+    assert LITTLE in page.text
+    assert 'class="warning"' not in html
+    assert "Fine-tuned tonight" not in page.text
+    assert "A new encoder takes over" not in page.text + summary
+    assert " ".join(summary.split()).count(LITTLE) == 1
+    assert "The gate" not in summary
+    evaluation = facts["evaluation"]
+    assert (evaluation["decision"], evaluation["chosen"]["ref"]) == ("keep", "encoders/tuned")
+    assert facts["training"]["losses"] == {}
+    assert any(row["what"] == "training plan" for row in facts["provenance"])
+
+
+def test_a_night_that_trained_says_why(nights: Nights) -> None:
+    why = "Training tonight: 9 of 60 products to learn from (15.0%) are new or changed, at least 5%."
+    page, _, summary, _ = report(nights, plan={"train": True, "sentence": why, "reasons": [why]})
+    assert why in page.text
+    assert "A new encoder takes over: “Fine-tuned tonight”." in page.text
+    assert why in " ".join(summary.split())
+
+
 @pytest.mark.parametrize("count", [1, 5])
 def test_a_tiny_catalog_has_no_map_and_still_a_report(nights: Nights, count: int) -> None:
     page, facts, _, _ = report(nights, rows=products(count), evaluation=first_night)

@@ -227,7 +227,7 @@ def test_a_catalog_without_images_trains_on_pairs(
             ConfigError,
             "no loss named 'SupKon'",
         ),
-        ({"pairs": [{"path": "nowhere.csv"}]}, InputError, "no file of judged pairs"),
+        ({"pairs": [{"path": "nowhere.csv"}]}, InputError, "no file at"),
         ({"labels": {"style": {"columns": ["style"]}}}, ConfigError, "labels.style.columns names 'style'"),
         ({"optimizer": {"freeze": ["image_tower.head"]}}, ConfigError, "freeze names 'image_tower.head'"),
     ],

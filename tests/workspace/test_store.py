@@ -61,6 +61,8 @@ def test_what_was_committed_is_found_and_read_also_on_another_machine(
         expected = (ref, {"feed": "feeds/f1"}, {"rows": 3}, {"deep/file.txt": 5})
         assert (manifest.ref, manifest.inputs, manifest.info, manifest.files) == expected
         assert (reader.path(reader.get(ref)) / "deep" / "file.txt").read_text() == "hello"
+        assert reader.find_ref(ref) == manifest
+        assert [reader.find_ref(other) for other in ("things/a2", "nothing/a1", "things", "")] == [None] * 4
 
 
 def test_an_exception_leaves_nothing(store: Workspace) -> None:

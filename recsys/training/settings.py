@@ -1,0 +1,41 @@
+"""What an encoder is made with, catalog and judgements apart, and what of it differs between two nights."""
+
+from pathlib import Path
+from typing import Any
+
+from recsys.config import Config
+from recsys.workspace.pairs import digest
+
+CODE = 3
+"""Of training: raised when the same inputs would give another encoder."""
+UNRELATED = {"num_workers", "cache_decoded", "cache_max_gb", "checkpoint_minutes", "retrain"}
+"""Training settings that change when and how fast an encoder is trained, and not which."""
+
+
+def settings_of(config: Config) -> dict[str, Any]:
+    """Return the settings of encoder and training, and the digests of the files they name, as JSON values.
+
+    Raises :class:`InputError` that names the setting of a file that is missing.
+    """
+    named = [(source.path, "training.pairs.path") for source in config.training.pairs]
+    for tower, weights in (("image", config.encoder.image.weights), ("text", config.encoder.text.weights)):
+        named += [(weights, f"encoder.{tower}.weights")] if weights else []
+    files = {f"the file {path}": digest(Path(config.resolve(path)), setting) for path, setting in named}
+    return {
+        "the code of training": CODE,
+        "seed": config.seed,
+        "encoder": config.encoder.model_dump(mode="json"),
+        "training": config.training.model_dump(mode="json", exclude=UNRELATED),
+        **files,
+    }
+
+
+def differences(one: Any, other: Any, name: str = "") -> list[str]:
+    """Return the dotted names of what differs between two settings, ascending."""
+    if not (isinstance(one, dict) and isinstance(other, dict)):
+        return [] if one == other else [name]
+    found = [
+        differences(one.get(key), other.get(key), f"{name}.{key}" if name else key)
+        for key in sorted(one.keys() | other.keys())
+    ]
+    return [name for names in found for name in names]

@@ -5,8 +5,9 @@
     done
     python -m benchmarks.catalogs [--names NAME ...]
 
-Encoders are those of the workspaces: the untouched base, and what the gate chose. Both are scored here, on
-the same queries, beside the cheap tricks; nothing is typed in.
+Encoders are those of the workspaces: the base, and what the gate chose; beside them the untouched backbone,
+whose features no projection changes. All are scored here, on the same queries, beside the cheap tricks;
+nothing is typed in.
 """
 
 import shutil
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.harness import benchmark, latest
+from benchmarks.untouched import untouched
 from recsys import config
 from recsys.evaluation.candidates import BASE, Candidate
 from recsys.evaluation.evaluator import Evaluator
@@ -25,7 +27,7 @@ from recsys.workspace.splits import TEST
 CATALOGS = (
     "grocery", "grocery-openset", "fashion", "fashion-openset", "luma", "product_matching_text",
 )  # fmt: skip
-CHOSEN = "chosen"
+CHOSEN, UNTOUCHED = "chosen", "untouched"
 
 
 def read_catalog(name: str) -> dict[str, Any]:
@@ -36,7 +38,8 @@ def read_catalog(name: str) -> dict[str, Any]:
     challenger = workspace.get(night.inputs["challenger"])
     inputs = {role: night.inputs[role] for role in ("snapshot", "splits")}
     candidates = [
-        Candidate(name=BASE, title="Untouched", ref=night.inputs["base"]),
+        Candidate(name=UNTOUCHED, title="Untouched backbone", ref=untouched(settings, workspace).ref),
+        Candidate(name=BASE, title="Zero-shot base", ref=night.inputs["base"]),
         Candidate(name=CHOSEN, title="Chosen by the gate", ref=night.info["chosen"]),
     ]
     folder = Path(tempfile.mkdtemp())
@@ -53,13 +56,14 @@ def read_catalog(name: str) -> dict[str, Any]:
         "chosen": night.info["chosen"],
         "reasons": night.info["reasons"],
         "training_s": round(challenger.info["duration_s"]),
+        "decided": {c["setting"]: c["value"] for c in challenger.info["decisions"]},
         "evaluation": night.ref,
         "tasks": tasks,
     }
 
 
 def summary(result: TaskResult, cheap: dict[str, MetricValues], settings: config.Config) -> dict[str, Any]:
-    """Return the main metric of base, chosen and cheap tricks, and the paired differences to the base."""
+    """Return the main metric of every encoder and cheap trick, and what the chosen one differs by."""
     main, gate = result.task.config.main, settings.evaluation.gate
     scores: dict[str, MetricValues] = {
         name: {main: values[main]} for name, values in (result.values | cheap).items()

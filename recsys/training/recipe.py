@@ -19,8 +19,8 @@ _LOSS = NamedConfig(name="SupConLoss", params={"temperature": 0.1})
 _WORDS_WEIGHT = 0.25
 
 
-class Decision(NamedTuple):
-    """One setting that the recipe chose."""
+class Choice(NamedTuple):
+    """One setting that the recipe chose, and why."""
 
     setting: str
     value: str
@@ -33,7 +33,7 @@ def decide(
     items: TrainingItems,
     supervision: Supervision,
     trained: Int,
-) -> tuple[TrainingConfig, list[Decision]]:
+) -> tuple[TrainingConfig, list[Choice]]:
     """Return the config with nothing left open, and what was decided.
 
     ``trained`` are the rows of the snapshot that are trained on. What the config sets stays as it is.
@@ -57,13 +57,13 @@ def decide(
     for name, tower in towers.items():
         if tower.frozen is None:
             why = "its weights are pretrained." if tower.is_pretrained else "its weights start at random."
-            decisions.append(Decision(f"encoder.{name}.frozen", str(tower.is_frozen).lower(), why))
+            decisions.append(Choice(f"encoder.{name}.frozen", str(tower.is_frozen).lower(), why))
     return config.model_copy(update=update), decisions
 
 
 def _objectives(
     config: TrainingConfig, items: TrainingItems, supervision: Supervision, trained: Int
-) -> tuple[tuple[ObjectiveConfig, ...], Decision]:
+) -> tuple[tuple[ObjectiveConfig, ...], Choice]:
     """Return one term per label level and kind of vector that has positives, one for links, one for words."""
     levels = [name for name in config.labels if name not in BUILT_IN_LABELS]
     wanted = [
@@ -74,7 +74,7 @@ def _objectives(
     wanted.append(ObjectiveConfig(kind="clip", weight=_WORDS_WEIGHT))
     terms = tuple(term for term in wanted if has_positives(term, items, supervision, trained))
     named = [f"{term.vector}s of one {term.label}" if term.loss else "words and images" for term in terms]
-    return terms, Decision(
+    return terms, Choice(
         "training.objectives",
         ", ".join(named) or "none",
         "each has training products to bring together.",
@@ -83,7 +83,7 @@ def _objectives(
 
 def _steps(
     config: TrainingConfig, encoder: ProductEncoder, items: TrainingItems, trained: Int
-) -> tuple[int, Decision]:
+) -> tuple[int, Choice]:
     """Return how many steps the training takes."""
     count = int(items.num_images[trained].clip(min=1).sum())
     wanted = -(-_EPOCHS * count // config.sampler.batch_size)
@@ -92,4 +92,4 @@ def _steps(
     steps = min(max(wanted, _MIN_STEPS), most)
     bound = "" if steps == wanted else f", within {_MIN_STEPS} and {most:,}"
     why = f"{_EPOCHS} times through {count:,} images and texts in batches of {config.sampler.batch_size}"
-    return steps, Decision("training steps", f"{steps:,}", f"{why}{bound}.")
+    return steps, Choice("training steps", f"{steps:,}", f"{why}{bound}.")

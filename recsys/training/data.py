@@ -95,7 +95,7 @@ class TextSource:
     def __call__(self, codes: Int) -> dict[str, Any]:
         """Return ``text_features`` or ``tokens`` of the texts ``codes`` ``[T]``."""
         if self.features is not None:
-            return {"text_features": torch.from_numpy(self.features[codes])}
+            return {"text_features": _rows(self.features, codes)}
         return {"tokens": self.tokenize([self.texts[code] for code in codes]) if len(codes) else {}}
 
 
@@ -111,11 +111,16 @@ class ImageSource:
     def __call__(self, chosen: Int, rngs: Sequence[Callable[[], np.random.Generator]]) -> dict[str, Tensor]:
         """Return ``image_features`` or ``pixels`` of ``chosen`` ``[V]``, each with its own random numbers."""
         if self.features is not None:
-            return {"image_features": torch.from_numpy(self.features[chosen])}
-        out = np.empty((len(chosen), self.size, self.size, 3), np.uint8)
+            return {"image_features": _rows(self.features, chosen)}
+        pixels = torch.empty((len(chosen), self.size, self.size, 3), dtype=torch.uint8)
         for i, image in enumerate(chosen.tolist()):
-            out[i] = augment(self.cache[image], self.size, self.augment, rngs[i]())
-        return {"pixels": torch.from_numpy(out).permute(0, 3, 1, 2)}  # channels last in memory
+            pixels[i] = torch.from_numpy(augment(self.cache[image], self.size, self.augment, rngs[i]()))
+        return {"pixels": pixels.permute(0, 3, 1, 2)}  # channels last in memory
+
+
+def _rows(features: NDArray[np.float32], at: Int) -> Tensor:
+    """Return some rows in memory of torch's own: the alignment of numpy's would decide last bits."""
+    return torch.from_numpy(features)[torch.from_numpy(at)]
 
 
 class BatchDataset(Dataset[Batch]):

@@ -23,7 +23,7 @@ from recsys.workspace.splits import HOLDOUT, VALIDATION
 
 logger = logging.getLogger(__name__)
 
-_CODE = 4
+_CODE = 5
 """Part of the id: raise it when the same inputs would give another record."""
 
 
@@ -57,8 +57,9 @@ def run(
     inputs |= {"previous": previous.ref} if previous else {}
     night = datetime.fromisoformat(workspace.get(snapshot_ref).created_at)
     anchor = _anchor(workspace, previous, night, config.evaluation.gate.anchor_days)
-    towers = (config.encoder.image, config.encoder.text)
-    random = any(not (tower.is_pretrained or tower.is_frozen) for tower in towers)
+    counts = challenger.info.get("counts", {})
+    towers = ((config.encoder.image, "training_images"), (config.encoder.text, "training_texts"))
+    random = any(not (t.is_pretrained or t.is_frozen) and counts.get(read, 1) for t, read in towers)
     alphas = (1.0,) if random else config.evaluation.wise_ft_alphas  # there is nothing to go back to
     candidates = candidates_of(challenger, champion_ref, alphas, anchor["ref"] if anchor else None)
     id = _id(config, inputs)

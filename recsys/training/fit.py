@@ -1,12 +1,13 @@
 """Trains an encoder to the end of its run, from wherever an earlier attempt got: loader, module, trainer."""
 
+import contextlib
 import copy
 import dataclasses
 import logging
 import sys
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -92,7 +93,7 @@ def fit(job: FitJob) -> dict[str, Any]:
             )
         )
     trainer = make_trainer(config, callbacks, job.folder, steps)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _sums_in_order():
         warnings.filterwarnings("ignore", module="lightning.*")
         trainer.fit(module, loader, ckpt_path=checkpoint.path, weights_only=True)
     module.encoder.load_state_dict(validation.best_weights(), strict=False)
@@ -109,6 +110,20 @@ def fit(job: FitJob) -> dict[str, Any]:
         "device": str(trainer.strategy.root_device),
         "stopped_early": checkpoint.stopped,
     }
+
+
+@contextlib.contextmanager
+def _sums_in_order() -> Iterator[None]:
+    """On a CPU, add gradients up in one order: else threads race, and last bits differ from run to run."""
+    before = torch.are_deterministic_algorithms_enabled()
+    filled = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
+    torch.use_deterministic_algorithms(before or not torch.cuda.is_available(), warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # it takes time
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
+        torch.utils.deterministic.fill_uninitialized_memory = filled  # type: ignore[attr-defined]
 
 
 def make_loader(job: FitJob) -> BatchLoader:

@@ -44,7 +44,7 @@ class FineTuning(L.LightningModule):
         self.progress: Progress
         self._pretrained = pretrained
         self._eval_modules = [*eval_modules, *(base.modules() if base is not None else ())]
-        towers = {"text": encoder.config.text.frozen, "image": encoder.config.image.frozen}
+        towers = {"text": encoder.config.text.is_frozen, "image": encoder.config.image.is_frozen}
         self._not_saved = ("base.", *(f"encoder.{name}_tower." for name, frozen in towers.items() if frozen))
         self.num_images = 0
         """Images trained on."""

@@ -87,7 +87,8 @@ def _steps(
     """Return how many steps the training takes."""
     count = int(items.num_images[trained].clip(min=1).sum())
     wanted = -(-_EPOCHS * count // config.sampler.batch_size)
-    is_trained = not (encoder.config.image.is_frozen and encoder.config.text.is_frozen)
+    image, text = encoder.config.image, encoder.config.text
+    is_trained = (items.sha256 and not image.is_frozen) or (items.texts and not text.is_frozen)
     most = _MAX_STEPS_OF_TOWERS if is_trained else _MAX_STEPS
     steps = min(max(wanted, _MIN_STEPS), most)
     bound = "" if steps == wanted else f", within {_MIN_STEPS} and {most:,}"

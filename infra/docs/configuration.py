@@ -35,7 +35,7 @@ def markdown() -> str:
 
 def _section(name: str, prefix: str, sections: dict[str, Any]) -> Iterator[str]:
     """Yield the lines of the section whose class is ``name``, and of those inside it."""
-    fields = {section.__name__: section for section in Section.__subclasses__()}[name].model_fields
+    fields = {section.__name__: section for section in _sections(Section)}[name].model_fields
     rows, inner = [], []
     for key, schema in sections[name]["properties"].items():
         for ref in dict.fromkeys(re.findall(r"#/\$defs/(\w+)", json.dumps(schema))):
@@ -50,6 +50,13 @@ def _section(name: str, prefix: str, sections: dict[str, Any]) -> Iterator[str]:
         yield ""
     for ref, path in inner:
         yield from _section(ref, path, sections)
+
+
+def _sections(section: type[Section]) -> Iterator[type[Section]]:
+    """Yield the sections that ``section`` is the base of, and those that they are."""
+    for inner in section.__subclasses__():
+        yield inner
+        yield from _sections(inner)
 
 
 def _type(schema: dict[str, Any]) -> str:

@@ -1,4 +1,6 @@
-"""What every section of the configuration shares: frozen, no unknown keys."""
+"""What every section of the configuration shares: frozen, no unknown keys; and how two differ."""
+
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
@@ -14,3 +16,14 @@ class Section(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+def differences(one: Any, other: Any, name: str = "") -> list[str]:
+    """Return the dotted names of what differs between two dumped sections, ascending."""
+    if not (isinstance(one, dict) and isinstance(other, dict)):
+        return [] if one == other else [name]
+    found = [
+        differences(one.get(key), other.get(key), f"{name}.{key}" if name else key)
+        for key in sorted(one.keys() | other.keys())
+    ]
+    return [name for names in found for name in names]

@@ -38,7 +38,24 @@ class ProjectionConfig(Section):
         return self
 
 
-class ImageTowerConfig(Section):
+class TowerConfig(Section):
+    """What both towers have."""
+
+    frozen: bool | None = None
+    """Whether training leaves this tower as it is. Unset: a pretrained one stays, a random one is trained."""
+
+    @property
+    def is_pretrained(self) -> bool:
+        """Whether the tower's weights are pretrained rather than random."""
+        raise NotImplementedError
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether training leaves this tower as it is."""
+        return self.is_pretrained if self.frozen is None else self.frozen
+
+
+class ImageTowerConfig(TowerConfig):
     """The tower that reads images."""
 
     kind: Literal["open_clip", "timm", "small"] = "small"
@@ -64,8 +81,6 @@ class ImageTowerConfig(Section):
     """Standard deviation of the RGB input in [0, 1]; unset takes the model's own."""
     resize_mode: Literal["crop", "squash", "pad"] = "pad"
     """How an image becomes square: ``crop`` the middle, ``squash`` both sides, or ``pad`` with white."""
-    frozen: bool | None = None
-    """Whether training leaves this tower as it is. Unset: a pretrained one stays, a random one is trained."""
     projection: ProjectionConfig = ProjectionConfig()
     """From the tower's features to the shared space."""
 
@@ -73,11 +88,6 @@ class ImageTowerConfig(Section):
     def is_pretrained(self) -> bool:
         """Whether the tower's weights are pretrained rather than random."""
         return bool(self.pretrained or self.weights or ":" in self.name)
-
-    @property
-    def is_frozen(self) -> bool:
-        """Whether training leaves this tower as it is."""
-        return self.is_pretrained if self.frozen is None else self.frozen
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
@@ -94,7 +104,7 @@ class ImageTowerConfig(Section):
         return self
 
 
-class TextTowerConfig(Section):
+class TextTowerConfig(TowerConfig):
     """The tower that reads text."""
 
     kind: Literal["open_clip", "sentence_transformers"] = "sentence_transformers"
@@ -109,8 +119,6 @@ class TextTowerConfig(Section):
     """Path of local ``open_clip`` weights."""
     options: dict[str, Any] = Field(default={})
     """Entries of the ``open_clip`` model's configuration to change."""
-    frozen: bool | None = None
-    """Whether training leaves this tower as it is. Unset: a pretrained one stays, a random one is trained."""
     max_tokens: int = Field(default=64, ge=4, le=8192)
     """Longest text that is read, in tokens; the rest is cut. ``open_clip`` reads what it was made for."""
     projection: ProjectionConfig = ProjectionConfig()
@@ -122,11 +130,6 @@ class TextTowerConfig(Section):
         return self.kind == "sentence_transformers" or bool(
             self.pretrained or self.weights or ":" in self.name
         )
-
-    @property
-    def is_frozen(self) -> bool:
-        """Whether training leaves this tower as it is."""
-        return self.is_pretrained if self.frozen is None else self.frozen
 
     @model_validator(mode="after")
     def _complete(self) -> Self:

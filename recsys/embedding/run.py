@@ -13,7 +13,7 @@ finished work is found and skipped. Only ``embed_shard`` needs torch.
 import hashlib
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from functools import lru_cache
 from pathlib import Path
@@ -22,8 +22,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.feather as feather
-import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 from recsys.config import Config
 from recsys.config.encoder import EncoderConfig
@@ -113,7 +111,7 @@ def embed_shard(config: Config, workspace: Workspace, shard: dict[str, Any]) -> 
     planned = table.slice(shard["start"], shard["stop"] - shard["start"])
     encoder = _load_encoder(str(workspace.path(workspace.get(plan.inputs["encoder"]))))
     snapshot = Snapshot.open(workspace, plan.inputs["snapshot"])
-    rows = rows_at(snapshot, planned.column("position").to_numpy(), encoder.content.columns)
+    rows = snapshot.rows_at(planned.column("position").to_numpy(), encoder.content.columns)
     options = config.embedding.model_copy(update={"precision": shard["precision"]})
     store = FeatureStore(workspace)
     chunks = embed_products(encoder, rows, snapshot.images(), options, store=store)
@@ -142,21 +140,6 @@ def _load_encoder(folder: str) -> "ProductEncoder":
     from recsys.encoder.model import ProductEncoder
 
     return ProductEncoder.load(Path(folder))
-
-
-def rows_at(
-    snapshot: Snapshot, positions: NDArray[np.int64], columns: Sequence[str]
-) -> Iterator[dict[str, Any]]:
-    """Yield the rows at ascending ``positions``; row groups without any of them are not read."""
-    with pq.ParquetFile(snapshot.products_path, memory_map=True) as file:
-        sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
-        starts = np.cumsum([0, *sizes])
-        for group in range(file.num_row_groups):
-            low, high = np.searchsorted(positions, starts[group : group + 2])
-            if low < high:
-                rows = file.read_row_group(group, columns=list(columns))
-                for batch in rows.take(positions[low:high] - starts[group]).to_batches(max_chunksize=1024):
-                    yield from batch.to_pylist()
 
 
 def collect(

@@ -25,7 +25,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import compress, islice
+from itertools import islice
 from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
@@ -50,7 +50,6 @@ _RECENT_CHUNKS = 16
 _CPU_IMAGES, _CPU_TEXTS = 8, 32
 """Batch sizes on a CPU. The activations of 32 images at 224 pixels are blocks that a thread's heap does not
 hold: the kernel zeroes their pages again in every layer, which takes as long as the arithmetic."""
-_IMAGE, _TEXT = 0, 1
 _READ_AHEAD = 4
 """Batches that are decoded, or tokenised, ahead of a GPU."""
 
@@ -243,15 +242,10 @@ class Stream:
         self._image_batch = options.batch_size or (256 if cuda else _CPU_IMAGES)
         self._text_batch = options.batch_size or (256 if cuda else _CPU_TEXTS)
         self._num_workers = available_cores() if options.num_workers is None else options.num_workers
-        precision = precision_of(options)
-        self._half = precision == "bf16"
+        self._precision = precision_of(options)
+        self._half = self._precision == "bf16"
         self._store = store
-        self._towers: list[str] = []  # the names of image and text tower in the store
-        if store is not None:
-            self._towers = [f"{d}-{precision}" for d in (encoder.image_digest(), encoder.text_digest())]
-            frozen = encoder.config.image.is_frozen, encoder.config.text.is_frozen
-            for tower in compress(self._towers, frozen):
-                store.keep(tower)
+        self._towers: dict[str, str] = {}  # image and text tower, by their names in the store
         self._copies: Any = torch.cuda.Stream(self._device) if cuda else None  # type: ignore[no-untyped-call]
         self._tokenizing = threading.Lock()
 
@@ -295,7 +289,7 @@ class Stream:
             chunk = Chunk(some)
             sha256s = dict.fromkeys(sha256 for content in some for sha256 in content.images)
             chunk.images = {sha256: recent[sha256] for sha256 in sha256s if sha256 in recent}
-            chunk.images |= self._known(_IMAGE, {s: s for s in sha256s if s not in recent})
+            chunk.images |= self._known("image", {s: s for s in sha256s if s not in recent})
             new_images = [sha256 for sha256 in sha256s if sha256 not in chunk.images]
             for start in range(0, len(new_images), self._image_batch):
                 batch = Batch(sha256s=new_images[start : start + self._image_batch])
@@ -306,7 +300,7 @@ class Stream:
                 del recent[sha256]
 
             texts = dict.fromkeys(text for content in some if (text := _text(content)) is not None)
-            chunk.texts = self._known(_TEXT, {text: _text_key(text) for text in texts})
+            chunk.texts = self._known("text", {text: _text_key(text) for text in texts})
             new_texts = sorted((t for t in texts if t not in chunk.texts), key=len, reverse=True)
             for start in range(0, len(new_texts), self._text_batch):
                 batch = Batch(texts=new_texts[start : start + self._text_batch])
@@ -320,11 +314,24 @@ class Stream:
         chunk.text_features = _gather(chunk.texts.values(), self._encoder.text_tower.dim)
         return chunk
 
-    def _known(self, which: int, keys: Mapping[T, bytes]) -> dict[T, Place]:
+    def _tower(self, which: Literal["image", "text"], store: FeatureStore) -> str:
+        """Return the name of a tower in the store, which keeps a frozen one's features from now on.
+
+        It takes a hash of all weights: a stream of texts alone does not need that of the image tower.
+        """
+        if which not in self._towers:
+            encoder, image = self._encoder, which == "image"
+            digest = encoder.image_digest() if image else encoder.text_digest()
+            self._towers[which] = name = f"{digest}-{self._precision}"
+            if (encoder.config.image if image else encoder.config.text).is_frozen:
+                store.keep(name)
+        return self._towers[which]
+
+    def _known(self, which: Literal["image", "text"], keys: Mapping[T, bytes]) -> dict[T, Place]:
         """Return where the features of images or texts are that the store has."""
         if self._store is None or not keys:
             return {}
-        found = self._store.find(self._towers[which], keys.values())
+        found = self._store.find(self._tower(which, self._store), keys.values())
         if not found:
             return {}
         batch = Batch(features=torch.from_numpy(np.stack(list(found.values()))).to(self._device))
@@ -333,11 +340,12 @@ class Stream:
 
     def _keep(self, batch: Batch) -> None:
         """Give a batch's features to the store, if it keeps those of the tower."""
-        which = _IMAGE if batch.sha256s else _TEXT
-        if self._store is not None and self._towers[which] in self._store:
+        if self._store is None:
+            return
+        tower = self._tower("image" if batch.sha256s else "text", self._store)
+        if tower in self._store:
             keys = batch.sha256s or [_text_key(text) for text in batch.texts]
-            features = zip(keys, batch.features.cpu().numpy(), strict=True)
-            self._store.add(self._towers[which], dict(features))
+            self._store.add(tower, dict(zip(keys, batch.features.cpu().numpy(), strict=True)))
 
     # -- three ways to run: each returns a function that starts a batch, and how many run ahead ---
 

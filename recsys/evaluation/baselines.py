@@ -24,7 +24,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from recsys.config import EncoderConfig
 from recsys.config.evaluation import TaskConfig
 from recsys.encoder.template import ContentReader, names_label
-from recsys.evaluation.products import Positions, Products, pool_rows
+from recsys.evaluation.products import Positions, Products
 from recsys.evaluation.scores import MetricValues, PoolVectors, score_queries
 from recsys.evaluation.tasks import PreparedTask
 from recsys.workspace.embeddings import Vectors
@@ -42,7 +42,7 @@ class Baselines:
         self._pool = pool
         self._texts: list[str] = []
         histograms = np.zeros((len(pool), _BINS**3), np.float32)
-        for i, row in enumerate(pool_rows(snapshot, pool, ("id", *reader.columns))):
+        for i, row in enumerate(snapshot.rows_at(pool, ("id", *reader.columns))):
             content = reader.read(row)
             if content.images:
                 histograms[i] = histogram(store.jpeg(content.images[0]))

@@ -14,18 +14,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.lib.format import open_memmap
 
 from recsys.config import Config
+from recsys.config.base import differences
 from recsys.config.embedding import EmbeddingConfig
 from recsys.encoder.description import read_description
 from recsys.encoder.inference import embed_products
 from recsys.encoder.model import ProductEncoder, interpolate
 from recsys.errors import ArtifactError
-from recsys.evaluation.products import Positions, pool_rows
+from recsys.evaluation.products import Positions
 from recsys.progress import track
 from recsys.workspace import Manifest, Workspace, content_id
 from recsys.workspace.embeddings import Vectors
@@ -127,7 +127,7 @@ def reason_to_change(
     champion = workspace.get(champion_ref)
     model = workspace.get(candidate.ends[1] if candidate.ends else candidate.ref)
     settings = [read_description(workspace.path(m))["config"] for m in (champion, model)]
-    different = _differences(*settings)
+    different = differences(*settings)
     if different:
         return f"the encoder's settings changed ({', '.join(different[:3])})."
     days = config.evaluation.gate.refresh_after_days
@@ -138,18 +138,6 @@ def reason_to_change(
         if age > days:
             return f"the champion was trained {age:.0f} days before this catalog, more than {days:g}."
     return None
-
-
-def _differences(one: dict[str, Any], other: dict[str, Any], prefix: str = "") -> list[str]:
-    """Return the dotted names of settings that differ."""
-    found = []
-    for key in sorted(one.keys() | other.keys()):
-        a, b = one.get(key), other.get(key)
-        if isinstance(a, dict) and isinstance(b, dict):
-            found += _differences(a, b, f"{prefix}{key}.")
-        elif a != b:
-            found.append(f"{prefix}{key}")
-    return found
 
 
 class Embedder:
@@ -196,7 +184,7 @@ class Embedder:
             for name in Vectors._fields
         ]
         rows = track(
-            pool_rows(self._snapshot, self._pool, tuple(dict.fromkeys(("id", *encoder.content.columns)))),
+            self._snapshot.rows_at(self._pool, ("id", *encoder.content.columns)),
             label=f"embedding with {candidate.name}", total=size, unit="products",
         )  # fmt: skip
         start = 0

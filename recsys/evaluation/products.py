@@ -4,7 +4,7 @@ N = products of the snapshot, ascending by id; positions are 0-based in that ord
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -96,16 +96,6 @@ class Products:
             accepted = {value} if isinstance(value, str) else set(value)
             inside &= np.fromiter((v in accepted for v in self.values(name)), np.bool_, len(self))
         return inside
-
-
-def pool_rows(snapshot: Snapshot, pool: Positions, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """Yield the rows of ``pool`` in order; memory is one batch."""
-    start = 0
-    for batch in snapshot.batches(columns):
-        low, high = np.searchsorted(pool, [start, start + len(batch)])
-        if high > low:
-            yield from batch.take(pool[low:high] - start).to_pylist()
-        start += len(batch)
 
 
 def sample(ids: Sequence[str], size: int) -> Positions:

@@ -4,7 +4,7 @@
     changes          how many products are new, or changed in what training reads
     drift            how many new products are unlike all that was trained on
     recipe           what the config leaves open, decided from the catalog
-    settings         what an encoder is made with, and what of it changed
+    settings         what an encoder is made with
     run              the stage: a snapshot in, a challenger out
     splits           who is trained on, who validates, who is held out
     near_duplicates  near-duplicate images, which join products into components

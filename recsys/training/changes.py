@@ -54,11 +54,7 @@ def _learnt(config: Config, snapshot: Snapshot, positions: NDArray[np.int64]) ->
     labels += [links.column for links in config.training.links]
     attributes = [attribute_of(name) for name in labels]
     columns = [n if a is None else "attributes" for n, a in zip(labels, attributes, strict=True)]
-    start = 0
-    for batch in snapshot.batches(tuple(dict.fromkeys(("item_group_id", *reader.columns, *columns)))):
-        low, high = np.searchsorted(positions, (start, start + len(batch)))
-        for row in batch.take(pa.array(positions[low:high] - start)).to_pylist():
-            own = dict(row.get("attributes") or ())
-            values = [row[n] if a is None else own.get(a) for n, a in zip(labels, attributes, strict=True)]
-            yield (reader.read(row).key, row["item_group_id"], *values)
-        start += len(batch)
+    for row in snapshot.rows_at(positions, ("item_group_id", *reader.columns, *columns)):
+        own = dict(row.get("attributes") or ())
+        values = [row[n] if a is None else own.get(a) for n, a in zip(labels, attributes, strict=True)]
+        yield (reader.read(row).key, row["item_group_id"], *values)

@@ -3,7 +3,6 @@
 The base is an artifact of its own, because evaluation compares it too.
 """
 
-import hashlib
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +18,7 @@ from recsys.encoder.projection import fit_pca
 from recsys.training.data import TrainingItems
 from recsys.workspace import Manifest, Workspace, content_id
 from recsys.workspace.features import FeatureStore
+from recsys.workspace.pairs import digest
 from recsys.workspace.snapshot import Snapshot
 
 logger = logging.getLogger(__name__)
@@ -46,12 +46,12 @@ def make_base(
     image, text = config.encoder.image, config.encoder.text
     towers: tuple[Literal["image", "text"], ...] = ("image", "text")
     fitted = [name for name in towers if config.encoder.pca_whitening(name) is not None]
-    files = [Path(config.resolve(path)) for path in (image.weights, text.weights) if path]
+    files = (("image", image.weights), ("text", text.weights))
     parts = {
         "role": "base",
         "version": _VERSION,
         "config": config.encoder.model_dump(mode="json"),
-        "weights": [_digest(path) for path in files],
+        "weights": [digest(Path(config.resolve(w)), f"encoder.{name}.weights") for name, w in files if w],
         "seed": config.seed,
     }
     settings = content_id(parts)
@@ -81,11 +81,6 @@ def _base_of(workspace: Workspace, encoder_ref: str | None) -> Manifest | None:
         return encoder
     ref = encoder.inputs.get("base")
     return workspace.find_ref(ref) if ref is not None else None
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _fit_projections(

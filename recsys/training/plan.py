@@ -14,10 +14,11 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from recsys.config import Config
+from recsys.config.base import differences
 from recsys.errors import ArtifactError
 from recsys.training.changes import count_changed
 from recsys.training.drift import count_unlike
-from recsys.training.settings import differences, settings_of
+from recsys.training.settings import settings_of
 from recsys.workspace import Manifest, Workspace, content_id
 from recsys.workspace.embeddings import EmbeddingSet
 from recsys.workspace.judgements import read_judgements

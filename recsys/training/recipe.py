@@ -5,7 +5,7 @@ It is one recipe for every catalog. docs/recipe.md has the measurements behind e
 
 from typing import NamedTuple
 
-from recsys.config.encoder import ImageTowerConfig, TextTowerConfig
+from recsys.config.encoder import TowerConfig
 from recsys.config.supervision import LabelConfig
 from recsys.config.training import BUILT_IN_LABELS, NamedConfig, ObjectiveConfig, TrainingConfig
 from recsys.encoder.model import ProductEncoder
@@ -51,10 +51,10 @@ def decide(
         epochs = min(_VALIDATIONS, steps)
         update |= {"max_epochs": epochs, "epoch_steps": -(-steps // epochs)}
         decisions.append(decision)
-    towers: dict[str, ImageTowerConfig | TextTowerConfig] = {
-        "image": encoder.config.image, "text": encoder.config.text,
-    }  # fmt: skip
-    for name, tower in towers.items():
+    towers: tuple[tuple[str, TowerConfig], ...] = (
+        ("image", encoder.config.image), ("text", encoder.config.text),
+    )  # fmt: skip
+    for name, tower in towers:
         if tower.frozen is None:
             why = "its weights are pretrained." if tower.is_pretrained else "its weights start at random."
             decisions.append(Choice(f"encoder.{name}.frozen", str(tower.is_frozen).lower(), why))

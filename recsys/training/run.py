@@ -27,13 +27,12 @@ from recsys.training.model_card import model_card
 from recsys.training.objectives import check_kind
 from recsys.training.preflight import reason_not_to_train
 from recsys.training.recipe import decide
-from recsys.training.settings import CODE, UNRELATED, settings_of
+from recsys.training.settings import UNRELATED, settings_of
 from recsys.training.splits import make_splits
-from recsys.training.supervision import Supervision
+from recsys.training.supervision import Int, Supervision
 from recsys.training.validation import Validator, choose_tasks
 from recsys.workspace import Manifest, Workspace, content_id, judgements
 from recsys.workspace.features import FeatureStore
-from recsys.workspace.pairs import digest
 from recsys.workspace.snapshot import Snapshot
 from recsys.workspace.splits import TRAIN, read_splits
 
@@ -45,6 +44,7 @@ class TrainingData(NamedTuple):
 
     ids: list[str]  # [N]
     splits: list[str]  # [N]
+    trained: Int  # rows that are trained on
     supervision: Supervision
     items: TrainingItems
 
@@ -70,7 +70,6 @@ def run(
     for term in config.training.terms:
         check_kind(term)
     settings = settings_of(config)
-    digests = [digest(Path(config.resolve(s.path)), "training.pairs.path") for s in config.training.pairs]
     judgements_ref = judgements.nonempty(workspace, judgements_ref)
     judged = judgements.read_judgements(workspace, judgements_ref)
     snapshot = Snapshot.open(workspace, snapshot_ref)
@@ -92,15 +91,7 @@ def run(
         "initial": initial.ref,
     }
     inputs |= {"judgements": judgements_ref} if judgements_ref else {}
-    parts = {
-        "role": "challenger",
-        "version": CODE,
-        "inputs": inputs,
-        "config": config.training.model_dump(mode="json", exclude=UNRELATED),
-        "pairs": digests,
-        "seed": config.seed,
-    }
-    id = content_id(parts)
+    id = content_id({"role": "challenger", "inputs": inputs, "settings": settings})
     with workspace.lock(f"training-{id}"):
         found = workspace.find(KIND, id)
         if found is not None:
@@ -108,8 +99,8 @@ def run(
             return found
         encoder = ProductEncoder.load(workspace.path(initial))
         known = supervision.build(snapshot.table(), splits, config.training, config.resolve, judged)
-        data = TrainingData(ids, splits, known, items())
         trained = np.flatnonzero(np.array(splits) == TRAIN)
+        data = TrainingData(ids, splits, trained, known, items())
         training, decisions = decide(config.training, encoder, data.items, known, trained)
         if judged:
             training = supervision.with_judgements(training)
@@ -136,7 +127,6 @@ def _train(
     store: FeatureStore,
 ) -> dict[str, Any]:
     """Fine-tune ``encoder`` in place, resuming in ``folder``, and return the record."""
-    trained = np.flatnonzero(np.array(data.splits) == TRAIN)
     info: dict[str, Any] = {
         "counts": {
             "splits": dict(sorted(Counter(data.splits).items())),
@@ -145,7 +135,7 @@ def _train(
             "training_texts": len(data.items.texts),
         }
     }
-    reason = reason_not_to_train(config.training, encoder, data.items, data.supervision, trained)
+    reason = reason_not_to_train(config.training, encoder, data.items, data.supervision, data.trained)
     if reason is not None:
         logger.warning("nothing is trained: %s", reason)
         return info | {"trained": False, "reason": reason, "fit": None, "validation_label": None}
@@ -161,7 +151,7 @@ def _train(
         items=data.items,
         images=snapshot.images(),
         supervision=data.supervision,
-        trained=trained,
+        trained=data.trained,
         validator=validator,
         folder=folder,
         seed=config.seed,

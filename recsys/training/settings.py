@@ -1,4 +1,4 @@
-"""What an encoder is made with, catalog and judgements apart, and what of it differs between two nights."""
+"""What an encoder is made with, catalog and judgements apart."""
 
 from pathlib import Path
 from typing import Any
@@ -28,14 +28,3 @@ def settings_of(config: Config) -> dict[str, Any]:
         "training": config.training.model_dump(mode="json", exclude=UNRELATED),
         **files,
     }
-
-
-def differences(one: Any, other: Any, name: str = "") -> list[str]:
-    """Return the dotted names of what differs between two settings, ascending."""
-    if not (isinstance(one, dict) and isinstance(other, dict)):
-        return [] if one == other else [name]
-    found = [
-        differences(one.get(key), other.get(key), f"{name}.{key}" if name else key)
-        for key in sorted(one.keys() | other.keys())
-    ]
-    return [name for names in found for name in names]

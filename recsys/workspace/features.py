@@ -89,11 +89,12 @@ class FeatureStore:
         if not new:
             return
         id = f"{tower}-{hashlib.sha256(b''.join(new)).hexdigest()[:16]}"
-        if self._workspace.find(KIND, id) is None:
+        manifest = self._workspace.find(KIND, id)
+        if manifest is None:
             with self._workspace.create(KIND, id) as draft:
                 np.save(draft.path / KEYS_FILE, np.array(list(new), "S32"))
                 np.save(draft.path / FEATURES_FILE, np.stack(list(new.values())))
                 draft.info = {"rows": len(new)}
-        self._open(tower).append(self._read(self._workspace.get(f"{KIND}/{id}")))
-        new.clear()
+            manifest = draft.committed()
+        self._open(tower).append(self._read(manifest))
         self._new[tower] = {}

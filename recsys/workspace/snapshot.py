@@ -7,9 +7,12 @@ image-store shards it refers to, ``info["counts"]`` what came in.
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from recsys.workspace.image_store import ImageStore
 from recsys.workspace.store import Manifest, Workspace
@@ -54,6 +57,19 @@ class Snapshot:
     def table(self, columns: Sequence[str] | None = None) -> pa.Table:
         """Read products (or some columns of them) into memory."""
         return pq.read_table(self.products_path, columns=list(columns) if columns is not None else None)
+
+    def rows_at(self, positions: NDArray[np.int64], columns: Sequence[str]) -> Iterator[dict[str, Any]]:
+        """Yield the rows at ascending ``positions``; row groups without any of them are not read."""
+        with pq.ParquetFile(self.products_path, memory_map=True) as file:
+            sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
+            starts = np.cumsum([0, *sizes])
+            for group in range(file.num_row_groups):
+                low, high = np.searchsorted(positions, starts[group : group + 2])
+                if low < high:
+                    rows = file.read_row_group(group, columns=list(dict.fromkeys(columns)))
+                    found = rows.take(positions[low:high] - starts[group])
+                    for batch in found.to_batches(max_chunksize=1024):
+                        yield from batch.to_pylist()
 
     def rejected(self) -> pa.Table:
         """Read what was rejected, in feed order."""

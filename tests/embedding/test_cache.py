@@ -5,7 +5,6 @@ from hypothesis import strategies as st
 
 from recsys.config.encoder import EncoderConfig
 from recsys.embedding.cache import Cache, content_keys
-from recsys.embedding.run import rows_at
 from recsys.encoder.template import ContentReader
 from recsys.workspace import Workspace
 from recsys.workspace.embeddings import SHARD_FILE, SHARD_KIND, ShardWriter, Vectors
@@ -67,7 +66,7 @@ def snapshot(tmp_path_factory: pytest.TempPathFactory) -> Snapshot:
 @settings(deadline=None, max_examples=30)
 def test_rows_at_positions_wherever_row_groups_end(snapshot: Snapshot, positions: set[int]) -> None:
     wanted = np.array(sorted(positions), np.int64)
-    found = rows_at(snapshot, wanted, ["id", "title"])
+    found = snapshot.rows_at(wanted, ["id", "title"])
     assert list(found) == [{"id": f"p{i:02d}", "title": f"title {i % 30}"} for i in wanted]
 
 

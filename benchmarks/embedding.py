@@ -58,7 +58,7 @@ def prepare(encoder: ProductEncoder, snapshot: Snapshot, *, batch_size: int = BA
     batches: Batches = []
     for some in _batched(hashes, batch_size):
         pixels = torch.stack([torch.from_numpy(encoder.preprocess.pixels(store.jpeg(sha))) for sha in some])
-        batches.append((encoder.image_features, pixels.permute(0, 3, 1, 2)))
+        batches.append((encoder.encode_image, pixels.permute(0, 3, 1, 2)))
     batches += [(encoder.text_features, encoder.tokenize(list(some))) for some in _batched(texts, batch_size)]
     return batches
 

@@ -42,7 +42,8 @@ class TowerConfig(Section):
     """What both towers have."""
 
     frozen: bool | None = None
-    """Whether training leaves this tower as it is. Unset: a pretrained one stays, a random one is trained."""
+    """Whether training leaves this tower as it is. Unset: a pretrained one stays, the late stages of an image
+    tower aside, and a random one is trained."""
 
     @property
     def is_pretrained(self) -> bool:
@@ -51,7 +52,7 @@ class TowerConfig(Section):
 
     @property
     def is_frozen(self) -> bool:
-        """Whether training leaves this tower as it is."""
+        """Whether training leaves this tower as it is, the late stages of an image tower aside."""
         return self.is_pretrained if self.frozen is None else self.frozen
 
 
@@ -79,6 +80,10 @@ class ImageTowerConfig(TowerConfig):
     """Mean of the RGB input in [0, 1]; unset takes the model's own."""
     std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] | None = None
     """Standard deviation of the RGB input in [0, 1]; unset takes the model's own."""
+    late_stages: int | None = Field(default=None, ge=0, le=8)
+    """How many of the last stages of a pretrained tower are trained on what the earlier ones say of an image,
+    which is computed once; 0: none. Unset: 1 where ``frozen`` is unset too and the architecture allows it
+    (``timm``'s EfficientNet, MobileNet, ResNet and ConvNeXt)."""
     resize_mode: Literal["crop", "squash", "pad"] = "pad"
     """How an image becomes square: ``crop`` the middle, ``squash`` both sides, or ``pad`` with white."""
     projection: ProjectionConfig = ProjectionConfig()
@@ -89,8 +94,20 @@ class ImageTowerConfig(TowerConfig):
         """Whether the tower's weights are pretrained rather than random."""
         return bool(self.pretrained or self.weights or ":" in self.name)
 
+    @property
+    def num_late_stages(self) -> int:
+        """How many of the last stages are trained, if the architecture allows it."""
+        if not self.is_frozen:
+            return 0
+        return int(self.frozen is None) if self.late_stages is None else self.late_stages
+
     @model_validator(mode="after")
     def _complete(self) -> Self:
+        if self.late_stages and (self.kind != "timm" or not self.is_frozen):
+            raise ValueError(
+                'late_stages is for a tower of kind = "timm" that is pretrained or frozen: the others are '
+                "trained whole, or not at all"
+            )
         if self.kind != "small" and not self.name:
             raise ValueError(
                 f'kind = "{self.kind}" needs a name: "ViT-B-32" (open_clip), "mobilenetv2_100" (timm), ...'

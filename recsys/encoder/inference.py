@@ -10,11 +10,12 @@ that little is padded. Batches run some way ahead of the reader:
 - On a GPU worker threads decode ahead into pinned memory, and batches are copied on a stream of their own
   beside the computing.
 
-The features of a finished chunk are projected into the shared space, the images of a product averaged, and a
-missing modality replaced by the other.
+What a batch gives of an image is what the tower's early stages say. The late stages and the projection into
+the shared space follow when a chunk is finished; then the images of a product are averaged, and a missing
+modality is replaced by the other.
 
     N = rows, U = different images, T = different texts, B = batch, D = dimensions of the shared space,
-    F = features of a tower
+    F = features of a tower, E = values of the image tower's early step
 """
 
 import hashlib
@@ -52,6 +53,8 @@ _CPU_IMAGES, _CPU_TEXTS = 8, 32
 hold: the kernel zeroes their pages again in every layer, which takes as long as the arithmetic."""
 _READ_AHEAD = 4
 """Batches that are decoded, or tokenised, ahead of a GPU."""
+_LATE_IMAGES = 32
+"""Images that go through the late stages at once on a CPU: their maps are small."""
 
 
 _NOT_YET = torch.empty(0, 0)
@@ -108,9 +111,24 @@ def image_features(
     store: FeatureStore | None = None,
 ) -> Float32:
     """Return the image tower's features ``[N, F]`` of some images, before the projection."""
+    empty = np.empty((0, encoder.image_tower.dim), np.float32)
+    early = early_features(encoder, sha256s, images, options, store=store)
+    parts = [_in_slices(encoder, encoder.image_features, torch.from_numpy(part)) for part in early]
+    return np.concatenate([empty, *parts])
+
+
+def early_features(
+    encoder: ProductEncoder,
+    sha256s: Iterable[bytes],
+    images: Images,
+    options: EmbeddingConfig | None = None,
+    *,
+    store: FeatureStore | None = None,
+) -> Iterator[NDArray[Any]]:
+    """Yield what the image tower's early stages say of some images, in order, ``[N, E]`` in all."""
     chunks = Stream(encoder, images, options, store).run(Content(None, (sha256,)) for sha256 in sha256s)
-    parts = [chunk.image_features.cpu().numpy()[chunk.image_rows()] for chunk in chunks]
-    return np.concatenate([np.empty((0, encoder.image_tower.dim), np.float32), *parts])
+    for chunk in chunks:
+        yield chunk.early_images.cpu().numpy()[chunk.image_rows()]
 
 
 def text_features(
@@ -130,7 +148,7 @@ def text_features(
 def _project(encoder: ProductEncoder, chunk: "Chunk") -> Vectors:
     """Return both vectors of each content of a chunk whose features are there."""
     device = encoder.mean.device
-    images = encoder.project_image(chunk.image_features.to(device)).cpu().numpy()
+    images = _in_slices(encoder, encoder.project_image, chunk.early_images)
     projected = encoder.project_text(chunk.text_features.to(device)).cpu().numpy()
     rows = chunk.text_rows()
     texts = np.zeros((len(rows), encoder.dim), np.float32)
@@ -138,6 +156,25 @@ def _project(encoder: ProductEncoder, chunk: "Chunk") -> Vectors:
     counts = np.array([len(content.images) for content in chunk.contents], np.int64)
     has_text = np.array([content.text is not None for content in chunk.contents], np.bool_)
     return fuse(mean_images(images[chunk.image_rows()], counts), texts, counts > 0, has_text)
+
+
+def _in_slices(
+    encoder: ProductEncoder, late: Callable[[torch.Tensor], torch.Tensor], early: torch.Tensor
+) -> Float32:
+    """Return ``late`` of early features ``[U, E]``; late stages take a slice per core on a CPU."""
+    device = encoder.mean.device
+
+    def run(part: torch.Tensor) -> Float32:
+        with torch.inference_mode():  # of this thread
+            values: Float32 = late(part.to(device)).cpu().numpy()
+        return values
+
+    if not encoder.image_tower.late_stages or not len(early):
+        return run(early)
+    if device.type != "cpu":
+        return np.concatenate([run(part) for part in torch.split(early, 16 * _LATE_IMAGES)])
+    with ThreadPoolExecutor(available_cores(), initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        return np.concatenate(list(pool.map(run, torch.split(early, _LATE_IMAGES))))
 
 
 def mean_images(images: Float32, counts: Int64) -> Float32:
@@ -179,11 +216,11 @@ class Batch:
 
     sha256s: Sequence[bytes] = ()
     texts: Sequence[str] = ()
-    features: torch.Tensor = _NOT_YET  # [B, F] float32, on the encoder's device, once it is encoded
+    features: torch.Tensor = _NOT_YET  # [B, E] or [B, F], on the encoder's device, once it is encoded
 
 
 Place = tuple[Batch, int]  # where the features of an image or a text are: a batch and the row in it
-Encoded = Callable[[], torch.Tensor]  # waits for a batch's features [B, F]
+Encoded = Callable[[], torch.Tensor]  # waits for a batch's features
 Start = Callable[[Batch], Encoded]  # starts to encode a batch
 
 
@@ -194,11 +231,11 @@ class Chunk:
     contents: list[Content]
     images: dict[bytes, Place] = field(default_factory=dict)
     texts: dict[str, Place] = field(default_factory=dict)
-    image_features: torch.Tensor = _NOT_YET  # [U, F] in the order of `images`, once every batch is encoded
+    early_images: torch.Tensor = _NOT_YET  # [U, E] in the order of `images`, once every batch is encoded
     text_features: torch.Tensor = _NOT_YET  # [T, F] in the order of `texts`
 
     def image_rows(self) -> Int64:
-        """Return the row of ``image_features`` of each content's images, one content after the other."""
+        """Return the row of ``early_images`` of each content's images, one content after the other."""
         row = {sha256: i for i, sha256 in enumerate(self.images)}
         return np.array([row[s] for content in self.contents for s in content.images], np.int64)
 
@@ -310,7 +347,7 @@ class Stream:
 
     def _finish(self, chunk: Chunk) -> Chunk:
         """Gather the features of a chunk whose batches are encoded."""
-        chunk.image_features = _gather(chunk.images.values(), self._encoder.image_tower.dim)
+        chunk.early_images = _gather(chunk.images.values(), self._encoder.image_tower.early_dim)
         chunk.text_features = _gather(chunk.texts.values(), self._encoder.text_tower.dim)
         return chunk
 
@@ -401,7 +438,7 @@ class Stream:
 
     @torch.inference_mode()
     def _forward(self, batch: Batch, inputs: Tokens) -> torch.Tensor:
-        """Return the features ``[B, F]``; on CUDA the inputs are copied beside the computing."""
+        """Return features ``[B, E]`` or ``[B, F]``; on CUDA the inputs are copied beside the computing."""
         if self._copies is None:
             inputs = {name: tensor.to(self._device) for name, tensor in inputs.items()}
         else:
@@ -413,7 +450,7 @@ class Stream:
                 tensor.record_stream(compute)
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._half):
             if batch.sha256s:
-                return self._encoder.image_features(inputs["pixels"])
+                return self._encoder.early_image(inputs["pixels"])
             return self._encoder.text_features(inputs)
 
 

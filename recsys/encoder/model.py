@@ -1,6 +1,7 @@
 """The product encoder: build it, encode with it, save it, load it back bit for bit, interpolate two.
 
-    B = batch, S = side of the image, D = dimensions of the shared space, F = features of a tower
+    B = batch, S = side of the image, D = dimensions of the shared space, F = features of a tower,
+    E = values of the image tower's early step
 
 A saved encoder is a folder that needs nothing else:
 
@@ -66,6 +67,8 @@ class ProductEncoder(nn.Module):
         self.content = ContentReader(config)
         self._text_origin: tuple[Path, str] | None = None
         image_tower.requires_grad_(not config.image.is_frozen)
+        for module in image_tower.late_modules():
+            module.requires_grad_(True)
         text_tower.requires_grad_(not config.text.is_frozen)
         self.to(memory_format=torch.channels_last)
         self.eval()
@@ -74,26 +77,32 @@ class ProductEncoder(nn.Module):
 
     def encode_image(self, pixels: torch.Tensor) -> torch.Tensor:
         """Map pixels ``[B, 3, S, S]`` (uint8, or float in [0, 1]) to unit vectors ``[B, D]``, float32."""
-        return self.project_image(self.image_features(pixels))
+        return self.project_image(self.early_image(pixels))
 
     def encode_text(self, tokens: Tokens) -> torch.Tensor:
         """Map what :meth:`tokenize` returned, on the model's device, to unit vectors ``[B, D]``, float32."""
         return self.project_text(self.text_features(tokens))
 
-    def image_features(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Return the image tower's features ``[B, F]`` of pixels as in :meth:`encode_image`, unit norm.
+    def early_image(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Return what the tower's early stages say ``[B, E]`` of pixels as in :meth:`encode_image`."""
+        scaled = pixels.float() / 255 if pixels.dtype == torch.uint8 else pixels
+        early = self.image_tower.early((scaled - self.mean) / self.std)
+        return early if early.dtype == torch.float16 else early.float()
+
+    def image_features(self, early: torch.Tensor) -> torch.Tensor:
+        """Return the image tower's features ``[B, F]`` of what :meth:`early_image` returned, unit norm.
 
         Unit norm, so that a projection starts, and learns, at one scale whatever the tower's is.
         """
-        scaled = pixels.float() / 255 if pixels.dtype == torch.uint8 else pixels
-        return _unit(self.image_tower((scaled - self.mean) / self.std))
+        return _unit(self.image_tower.late(early))
 
     def text_features(self, tokens: Tokens) -> torch.Tensor:
         """Return the text tower's features ``[B, F]``, unit norm."""
         return _unit(self.text_tower(tokens))
 
-    def project_image(self, features: torch.Tensor) -> torch.Tensor:
-        """Map image features ``[B, F]`` to unit vectors ``[B, D]``."""
+    def project_image(self, early: torch.Tensor) -> torch.Tensor:
+        """Map what :meth:`early_image` returned ``[B, E]`` to unit vectors ``[B, D]``."""
+        features = self.image_features(early)
         return _unit(self.image_projection(features.to(self.image_projection.weight.dtype)))
 
     def project_text(self, features: torch.Tensor) -> torch.Tensor:
@@ -138,10 +147,12 @@ class ProductEncoder(nn.Module):
         return self
 
     def image_digest(self) -> str:
-        """Return a hash (16 hex characters) of what decides an image's features."""
+        """Return a hash (16 hex characters) of what decides what :meth:`early_image` says of an image."""
         pixels = [self.preprocess.image_size, self.preprocess.resize_mode]
         colours = [self.mean.flatten().tolist(), self.std.flatten().tolist()]
-        tower = [state_digest(self.image_tower), self.image_tower.describe()]
+        late = self.image_tower.late_modules()
+        described = {k: v for k, v in self.image_tower.describe().items() if k not in ("mean", "std")}
+        tower = [state_digest(self.image_tower, without=late), described]
         return content_id({"tower": tower, "colours": colours, "pixels": pixels})
 
     def text_digest(self) -> str:

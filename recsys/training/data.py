@@ -30,7 +30,7 @@ from recsys.workspace.snapshot import Snapshot
 from recsys.workspace.splits import TRAIN
 
 Batch = dict[str, Any]
-"""``pixels`` [V, 3, S, S] uint8 or ``image_features`` [V, F], ``image_rows`` [V], ``text_rows`` [T],
+"""``pixels`` [V, 3, S, S] uint8 or ``early_images`` [V, E], ``image_rows`` [V], ``text_rows`` [T],
 ``tokens`` (dict of [T, L]) or ``text_features`` [T, F], ``products`` [B], ``components`` [B],
 ``text_codes`` [B], ``labels`` (level -> [B]), ``judged`` [B, B], ``number`` (int)."""
 
@@ -101,24 +101,24 @@ class TextSource:
 
 @dataclass(frozen=True, kw_only=True)
 class ImageSource:
-    """The images of a batch, as augmented pixels or as features of a frozen tower."""
+    """The images of a batch, as augmented pixels or as what a frozen tower's early stages say."""
 
     cache: ImageCache
     size: int
     augment: AugmentConfig
-    features: NDArray[np.float32] | None = None  # [len(cache), F]
+    features: NDArray[Any] | None = None  # [len(cache), E], may be memory-mapped
 
     def __call__(self, chosen: Int, rngs: Sequence[Callable[[], np.random.Generator]]) -> dict[str, Tensor]:
-        """Return ``image_features`` or ``pixels`` of ``chosen`` ``[V]``, each with its own random numbers."""
+        """Return ``early_images`` or ``pixels`` of ``chosen`` ``[V]``, each with its own random numbers."""
         if self.features is not None:
-            return {"image_features": _rows(self.features, chosen)}
+            return {"early_images": _rows(self.features, chosen)}
         pixels = torch.empty((len(chosen), self.size, self.size, 3), dtype=torch.uint8)
         for i, image in enumerate(chosen.tolist()):
             pixels[i] = torch.from_numpy(augment(self.cache[image], self.size, self.augment, rngs[i]()))
         return {"pixels": pixels.permute(0, 3, 1, 2)}  # channels last in memory
 
 
-def _rows(features: NDArray[np.float32], at: Int) -> Tensor:
+def _rows(features: NDArray[Any], at: Int) -> Tensor:
     """Return some rows in memory of torch's own: the alignment of numpy's would decide last bits."""
     return torch.from_numpy(features)[torch.from_numpy(at)]
 

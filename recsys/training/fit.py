@@ -17,9 +17,11 @@ import numpy as np
 import torch
 from lightning.fabric.utilities import move_data_to_device
 from lightning.pytorch.callbacks import EarlyStopping, RichProgressBar
+from numpy.lib.format import open_memmap
+from numpy.typing import NDArray
 
 from recsys.config.training import TrainingConfig
-from recsys.encoder.inference import image_features, text_features
+from recsys.encoder.inference import early_features, text_features
 from recsys.encoder.memory import keep_freed_memory
 from recsys.encoder.model import ProductEncoder
 from recsys.encoder.preprocess import Preprocess
@@ -137,7 +139,7 @@ def make_loader(job: FitJob) -> BatchLoader:
     side = round(size * config.cache_scale)
     features = None
     if job.encoder.config.image.is_frozen and config.frozen_features and items.sha256:
-        features = image_features(job.encoder, items.sha256, job.images, store=job.store)
+        features = _early_features(job, items.sha256)
     fits = cache_bytes(len(items.sha256), side) <= config.cache_max_gb * 1e9
     cache = job.folder if config.cache_decoded and fits and features is None else None
     square = Preprocess(side, preprocess.resize_mode)
@@ -152,6 +154,19 @@ def make_loader(job: FitJob) -> BatchLoader:
     gpu = torch.cuda.is_available()
     workers = 0 if features is not None else _num_workers(config, image_cache, gpu)
     return BatchLoader(dataset, epoch_batches, num_workers=workers, pin_memory=gpu)
+
+
+def _early_features(job: FitJob, sha256s: list[bytes]) -> NDArray[Any]:
+    """Return what the image tower's early stages say of some images ``[N, E]``, memory-mapped."""
+    features, start = None, 0
+    for part in early_features(job.encoder, sha256s, job.images, store=job.store):
+        if features is None:
+            shape = (len(sha256s), part.shape[1])
+            features = open_memmap(job.folder / "early_features.npy", "w+", part.dtype, shape)
+        features[start : start + len(part)] = part
+        start += len(part)
+    assert features is not None
+    return features
 
 
 def _text_source(job: FitJob) -> TextSource:

@@ -16,12 +16,15 @@ def model_card(config: Config, info: dict[str, Any], inputs: dict[str, str]) -> 
     validation = config.training.validation
     vectors = "each way to ask" if validation.vector == "auto" else f"the {validation.vector} vector"
     scores = [e for e in fit.get("epochs", []) if e["metric"] is not None]
+    trained = ""
+    if image.is_frozen:
+        trained = " (late stages trained)" if info["late_stages"] else " (not trained)"
     lines = [
         f"# Product encoder of {config.name}",
         "",
         "## Model",
         "",
-        f"- image tower: {image.kind} {image.name}".rstrip() + (" (not trained)" if image.is_frozen else ""),
+        f"- image tower: {image.kind} {image.name}".rstrip() + trained,
         f"- text tower: {text.kind} {text.name}" + (" (not trained)" if text.is_frozen else ""),
         f"- shared space: {config.encoder.dim} dimensions, unit norm; a product is [image, text] / sqrt(2)",
         f"- begins with: {inputs['initial']}",

@@ -19,7 +19,7 @@ from recsys.encoder.model import ProductEncoder
 from recsys.training.data import Batch
 from recsys.training.objectives.base import EncodedBatch, Objective
 from recsys.training.schedule import Progress, lr_factor
-from recsys.training.weights import parameter_groups
+from recsys.training.weights import parameter_groups, trainable_weights
 
 _MAX_SCALE = 100.0
 """CLIP's bound of the inverse temperature (Radford et al. 2021, section 2.5)."""
@@ -46,6 +46,7 @@ class FineTuning(L.LightningModule):
         self._eval_modules = [*eval_modules, *(base.modules() if base is not None else ())]
         towers = {"text": encoder.config.text.is_frozen, "image": encoder.config.image.is_frozen}
         self._not_saved = ("base.", *(f"encoder.{name}_tower." for name, frozen in towers.items() if frozen))
+        self._late = {f"encoder.{name}" for name in trainable_weights(encoder)}
         self.num_images = 0
         """Images trained on."""
         self.history: list[dict[str, float]] = []
@@ -136,9 +137,9 @@ class FineTuning(L.LightningModule):
         return self
 
     def state_dict(self, *args: Any, **kwargs: Any) -> Any:
-        """Return what training changes: without the base and frozen towers, which are made before it."""
+        """Return what training changes: without the base and frozen towers, late stages aside."""
         state = super().state_dict(*args, **kwargs)
-        for name in [n for n in state if n.startswith(self._not_saved)]:
+        for name in [n for n in state if n.startswith(self._not_saved) and n not in self._late]:
             del state[name]
         return state
 
@@ -164,8 +165,8 @@ def encode(encoder: ProductEncoder, batch: Batch) -> tuple[Tensor, Tensor, Tenso
     """
     image, text = None, None
     if len(batch["image_rows"]):
-        features = batch.get("image_features")
-        image = encoder.encode_image(batch["pixels"]) if features is None else encoder.project_image(features)
+        early = batch.get("early_images")
+        image = encoder.encode_image(batch["pixels"]) if early is None else encoder.project_image(early)
     if len(batch["text_rows"]):
         features = batch.get("text_features")
         text = encoder.encode_text(batch["tokens"]) if features is None else encoder.project_text(features)

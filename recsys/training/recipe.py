@@ -14,7 +14,7 @@ from recsys.training.preflight import has_positives
 from recsys.training.supervision import LINKS, Int, Supervision
 
 _EPOCHS, _VALIDATIONS = 40, 10
-_MIN_STEPS, _MAX_STEPS, _MAX_STEPS_OF_TOWERS = 100, 2000, 500
+_MIN_STEPS, _MAX_STEPS, _MAX_STEPS_OF_TOWERS = 100, 2000, 300
 _LOSS = NamedConfig(name="SupConLoss", params={"temperature": 0.1})
 _WORDS_WEIGHT = 0.25
 
@@ -58,6 +58,10 @@ def decide(
         if tower.frozen is None:
             why = "its weights are pretrained." if tower.is_pretrained else "its weights start at random."
             decisions.append(Choice(f"encoder.{name}.frozen", str(tower.is_frozen).lower(), why))
+    late = encoder.image_tower.late_stages
+    if late and items.sha256 and encoder.config.image.late_stages is None:
+        why = "it learns from what the earlier stages say, which is computed once."
+        decisions.append(Choice("encoder.image.late_stages", str(late), why))
     return config.model_copy(update=update), decisions
 
 
@@ -88,7 +92,8 @@ def _steps(
     count = int(items.num_images[trained].clip(min=1).sum())
     wanted = -(-_EPOCHS * count // config.sampler.batch_size)
     image, text = encoder.config.image, encoder.config.text
-    is_trained = (items.sha256 and not image.is_frozen) or (items.texts and not text.is_frozen)
+    is_image_trained = encoder.image_tower.late_stages or not image.is_frozen
+    is_trained = (items.sha256 and is_image_trained) or (items.texts and not text.is_frozen)
     most = _MAX_STEPS_OF_TOWERS if is_trained else _MAX_STEPS
     steps = min(max(wanted, _MIN_STEPS), most)
     bound = "" if steps == wanted else f", within {_MIN_STEPS} and {most:,}"

@@ -107,7 +107,8 @@ def run(
         config = config.model_copy(update={"training": training})
         store = FeatureStore(workspace)
         info = _train(config, snapshot, encoder, data, workspace.scratch(KIND, id), store)
-        info |= {"role": "challenger", "dim": encoder.dim, "decisions": [d._asdict() for d in decisions]}
+        info |= {"role": "challenger", "dim": encoder.dim, "late_stages": encoder.image_tower.late_stages}
+        info |= {"decisions": [d._asdict() for d in decisions]}
         info["config"] = training.model_dump(mode="json", exclude=UNRELATED)
         info["duration_s"] = round(time.monotonic() - started, 1)
         with workspace.create(KIND, id, inputs=inputs) as draft:

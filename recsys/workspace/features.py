@@ -4,39 +4,42 @@ An artifact of kind ``features`` holds some features of one tower; its id begins
 that no other tower's are read.
 
     keys.npy      [N] S32, ascending: sha256 of an image's source, or of a text
-    features.npy  [N, F] float32
+    features.npy  [N, F] float32, or float16 where they are maps of an image tower's early stages
 
-    N = images or texts, F = features of the tower
+    N = images or texts, F = values per image or text
 """
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recsys.workspace.store import Manifest, Workspace
 
-Float32 = NDArray[np.float32]
+Features = NDArray[np.floating[Any]]
 
 KIND = "features"
 KEYS_FILE, FEATURES_FILE = "keys.npy", "features.npy"
-_ROWS = 8192
+_ROWS, _BYTES = 8192, 128 << 20
 
 
 class _Part(NamedTuple):
     keys: NDArray[np.bytes_]
-    features: Float32  # memory-mapped
+    features: Features  # memory-mapped
 
 
 class FeatureStore:
-    """Features by tower and key; for one thread. What is added is written at 8,192 rows, and by ``flush``."""
+    """Features by tower and key; for one thread.
+
+    What is added is written at 8,192 rows or 128 MB, and by ``flush``.
+    """
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
         self._parts: dict[str, list[_Part]] = {}
-        self._new: dict[str, dict[bytes, Float32]] = {}
+        self._new: dict[str, dict[bytes, Features]] = {}
 
     def keep(self, tower: str) -> None:
         """Take the features of ``tower`` from now on."""
@@ -47,7 +50,7 @@ class FeatureStore:
         """Return whether features of ``tower`` are kept."""
         return bool(self._open(tower)) or tower in self._new
 
-    def find(self, tower: str, keys: Iterable[bytes]) -> dict[bytes, Float32]:
+    def find(self, tower: str, keys: Iterable[bytes]) -> dict[bytes, Features]:
         """Return key → features ``[F]`` of those of ``keys`` (32 bytes each) that are here."""
         wanted = list(keys)
         new = self._new.get(tower, {})
@@ -60,13 +63,13 @@ class FeatureStore:
             found |= {wanted[hit]: row for hit, row in zip(hits.tolist(), rows, strict=True)}
         return found
 
-    def add(self, tower: str, features: Mapping[bytes, Float32]) -> None:
+    def add(self, tower: str, features: Mapping[bytes, Features]) -> None:
         """Keep key → features ``[F]`` of a tower that is in here; raises :class:`KeyError` for another."""
         if tower not in self:
             raise KeyError(f"features of the tower {tower} are not kept; call keep first")
         new = self._new.setdefault(tower, {})
         new.update(features)
-        if len(new) >= _ROWS:
+        if len(new) >= min(_ROWS, _BYTES // next(iter(features.values())).nbytes if features else _ROWS):
             self._write(tower)
 
     def flush(self) -> None:

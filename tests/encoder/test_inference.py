@@ -143,8 +143,8 @@ def test_batches_are_full_whatever_the_images_per_product(
     built: ProductEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes: list[int] = []
-    features = built.image_features
-    monkeypatch.setattr(built, "image_features", lambda pixels: sizes.append(len(pixels)) or features(pixels))
+    early = built.early_image
+    monkeypatch.setattr(built, "early_image", lambda pixels: sizes.append(len(pixels)) or early(pixels))
     embed_all(built, rows(), Store(), EmbeddingConfig(batch_size=8, num_workers=0))
     assert sizes == [8, 8, 4]  # 20 different images
 
@@ -211,7 +211,8 @@ def test_features_and_texts_come_in_the_order_of_the_input_repeats_included(buil
     hashes = [sha(i) for i in (3, 1, 3, 2)]
     features = image_features(built, hashes, Store(), EmbeddingConfig(chunk_size=3))
     with torch.inference_mode():
-        expected = built.image_features(torch.stack([built.preprocess(IMAGES[h]) for h in hashes])).numpy()
+        early = built.early_image(torch.stack([built.preprocess(IMAGES[h]) for h in hashes]))
+        expected = built.image_features(early).numpy()
     np.testing.assert_allclose(features, expected, atol=1e-4)
     texts = ["blue", "a much longer text", "blue", ""]
     found = text_features(built, texts, EmbeddingConfig(chunk_size=3))

@@ -71,7 +71,8 @@ def test_every_level_and_vector_that_has_something_to_bring_together_is_learnt_f
 def test_steps_follow_the_size_of_the_catalog(workspace: Workspace, text_model: Path) -> None:
     found, choices = decided(workspace, text_model, rows(4), sampler={"batch_size": 4, "items_per_class": 2})
     num_images = sum(len(row["images"]) for i, (row, _) in enumerate(rows(4)) if i % 4)
-    assert (found.max_epochs or 0) * (found.epoch_steps or 0) == pytest.approx(40 * num_images / 4, abs=10)
+    steps = min(40 * num_images / 4, 300)  # a random tower is trained
+    assert (found.max_epochs or 0) * (found.epoch_steps or 0) == pytest.approx(steps, abs=10)
     assert choices["training steps"].because.startswith("40 times through")
     assert choices["encoder.image.frozen"].value == "false"  # random weights
     assert choices["encoder.text.frozen"].value == "true"

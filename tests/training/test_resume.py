@@ -48,8 +48,14 @@ def stripped(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{k: v for k, v in entry.items() if k != "seconds"} for entry in entries]
 
 
-def test_a_killed_run_ends_with_the_same_weights(tmp_path: Path, text_model: Path) -> None:
-    config = settings(text_model, **EVERYTHING)
+@pytest.mark.parametrize("image", [
+    {"kind": "small", "image_size": 32},
+    {"kind": "timm", "name": "resnet10t", "image_size": 32, "frozen": True, "late_stages": 1},
+])  # fmt: skip
+def test_a_killed_run_ends_with_the_same_weights(
+    tmp_path: Path, text_model: Path, image: dict[str, Any]
+) -> None:
+    config = settings(text_model, encoder={"image": image}, **EVERYTHING)
     (tmp_path / "config.json").write_text(config.model_dump_json())
     whole = Workspace(tmp_path / "whole")
     unbroken = run(config, whole, store(whole, rows(6)))

@@ -162,6 +162,21 @@ def test_a_frozen_image_tower_sees_an_image_once_and_its_projection_is_trained(
     assert again.info["fit"]["epochs"][0]["metric"] == pytest.approx(score, abs=1e-6)
 
 
+def test_late_stages_are_trained_on_what_the_early_ones_said_once(
+    workspace: Workspace, text_model: Path, images_read: list[bytes]
+) -> None:
+    image = {"kind": "timm", "name": "resnet10t", "image_size": 32, "frozen": True, "late_stages": 1}
+    config = settings(text_model, encoder={"image": image}, optimizer={"backbone_lr": 0.01})
+    manifest = run(config, workspace, store(workspace, rows(6)))
+    assert max(images_read.count(sha256) for sha256 in images_read) == 1
+    tuned, base = states(workspace, manifest.ref, manifest.inputs["base"])
+    changed = {n for n in tuned if n.startswith("image_tower") and not torch.equal(tuned[n], base[n])}
+    assert {n.split(".")[2] for n in changed} == {"layer4"}
+    assert not any("running" in n for n in changed)
+    history = [entry["metric"] for entry in manifest.info["fit"]["epochs"]]
+    assert history[-1] != history[0]  # validation sees what is trained
+
+
 def test_bf16_autocast_leaves_losses_and_weights_in_float32(workspace: Workspace, text_model: Path) -> None:
     manifest = run(settings(text_model, precision="bf16"), workspace, store(workspace, rows(4)))
     assert all(np.isfinite(e["loss"]) for e in manifest.info["fit"]["history"])

@@ -1,11 +1,11 @@
 """What a tower is, and how weights from outside get into one.
 
-B = batch, F = features of a tower, L = tokens
+B = batch, F = features of a tower, E = values of an image tower's early step, L = tokens
 """
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,15 +34,33 @@ class Tower(nn.Module, ABC):
 
 
 class ImageTower(Tower):
-    """Normalised pixels ``[B, 3, S, S]`` to features ``[B, F]``."""
+    """Normalised pixels ``[B, 3, S, S]`` to features ``[B, F]``, in two steps.
+
+    What the early stages say of an image is computed once ever, where the tower is frozen; the late stages
+    may be trained all the same. Without any, the early step is the whole tower.
+    """
 
     image_size: int  # S, pixels
     mean: tuple[float, ...]  # of the RGB input in [0, 1]
     std: tuple[float, ...]
+    early_dim: int  # E, values that the early step gives for an image
+    late_stages: int = 0
 
     @abstractmethod
+    def early(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Return what the early stages say ``[B, E]``: float16 maps, or without late stages features."""
+
+    def late(self, early: torch.Tensor) -> torch.Tensor:
+        """Return features ``[B, F]``, not normalised, of what :meth:`early` returned."""
+        return early.float()
+
+    def late_modules(self) -> list[nn.Module]:
+        """Return the modules of the late stages."""
+        return []
+
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         """Return features ``[B, F]``, not normalised."""
+        return self.late(self.early(pixels))
 
 
 class TextTower(Tower):
@@ -57,10 +75,16 @@ class TextTower(Tower):
         """Return features ``[B, F]``, not normalised."""
 
 
-def state_digest(module: nn.Module) -> str:
-    """Return a hash (32 hex characters) of every parameter and buffer of ``module``, names included."""
+def state_digest(module: nn.Module, *, without: Iterable[nn.Module] = ()) -> str:
+    """Return a hash (32 hex characters) of every parameter and buffer of ``module``, names included.
+
+    Those of the modules ``without`` are left out.
+    """
     digest = hashlib.sha256()
+    left_out = {tensor.data_ptr() for part in without for tensor in part.state_dict().values()}
     for name, tensor in sorted(module.state_dict().items()):
+        if tensor.data_ptr() in left_out:
+            continue
         digest.update(f"{name}:{tensor.dtype}:{tuple(tensor.shape)};".encode())
         digest.update(memoryview(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()))
     return digest.hexdigest()[:32]

@@ -104,9 +104,9 @@ class OpenClipImageTower(ImageTower):
         size = preprocess["size"]
         self.image_size = int(size if isinstance(size, int) else size[0])
         self.mean, self.std = tuple(preprocess["mean"]), tuple(preprocess["std"])
-        self.dim = int(clip.config["model_cfg"]["embed_dim"])
+        self.dim = self.early_dim = int(clip.config["model_cfg"]["embed_dim"])
 
-    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+    def early(self, pixels: torch.Tensor) -> torch.Tensor:
         """Return features ``[B, F]``."""
         features = self.model(pixels)
         first: torch.Tensor = features[0] if isinstance(features, tuple) else features

@@ -92,8 +92,9 @@ class SmallTower(ImageTower):
         super().__init__()
         self.model = SmallCNN()
         self.dim, self.image_size, self.mean, self.std = SmallCNN.dim, image_size, _HALF, _HALF
+        self.early_dim = self.dim
 
-    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+    def early(self, pixels: torch.Tensor) -> torch.Tensor:
         """Return features ``[B, 256]``."""
         features: torch.Tensor = self.model(pixels)
         return features

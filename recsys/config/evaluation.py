@@ -123,7 +123,8 @@ class GateConfig(Section):
     the difference is larger, that is the limit. So words cannot pay for images beyond it."""
     margin: float = Field(default=0.035, ge=0, le=0.5)
     """Loss tolerated within one category of a task, absolute: 0.03 to 0.1 is sensible. Where the estimate is
-    a loss, one beyond this must be ruled out with 80% certainty."""
+    a loss, one beyond this must be ruled out with 80% certainty; categories of fewer than 15 independent
+    groups count as one together, and each alone only where its loss is certain or it falls to nothing."""
     anchor_days: float = Field(default=30, gt=0)
     """Losses of tasks and categories add up over this many days: the challenger is also compared with the
     encoder in service then, unless a later one lost nothing against it."""

@@ -8,7 +8,10 @@ out of the base, the fine-tuned encoder and the interpolations between them (WiS
     overall    the gain over the encoder in service must be certain
     task       no gating task may lose more than ``tolerance``, or than one standard error if that is larger
     category   no category whose estimate is a loss may have lost more than ``margin``, with 80% certainty;
-               the estimate is drawn towards the others as far as chance explains (empirical Bayes)
+               the estimate is drawn towards the others, but towards no gain, as far as chance explains
+               (empirical Bayes); categories of fewer than 15 independent groups count as one together
+    fallen     no category of any size may have lost more than ``margin`` for certain, or fallen to nothing,
+               where chance shows one in one comparison of twenty (Bonferroni, over all that are asked)
 
 Tasks and categories are also compared with the untouched base, and with the *anchor*, the encoder that small
 losses add up against. So nothing pays for anything else beyond the limits, tonight or over a month.
@@ -22,25 +25,34 @@ Whatever is missing, too small or not a number keeps the encoder in service and 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm
+from scipy.stats import binom, norm
 
 from recsys.config import Config
 from recsys.config.evaluation import GateConfig
 from recsys.evaluation.candidates import ANCHOR, BASE, CHAMPION, TUNED, Candidate
 from recsys.evaluation.scores import PerQueryScores, TaskResult
 from recsys.metrics.bootstrap import Interval
-from recsys.metrics.clusters import Estimate, clustered_mean, shrunken_means
+from recsys.metrics.clusters import Estimate, clustered_mean, component_means, group_means, shrunken
 
 Float64 = NDArray[np.float64]
+Ints = NDArray[np.integer[Any]]
 
 _SHOWN = float(norm.ppf(0.95))
 _FOUR_IN_FIVE = float(norm.ppf(0.8))
 _POINT = 0.01
+_ALONE = 15
+"""From so many independent groups on, a category's loss must be ruled out for it alone. With fewer, chance
+alone shows one; with more, one that grows night by night is seen too late. Both by simulation."""
+_CERTAIN, _FALLEN = 3, 2
+"""From so many on, a category's loss can be certain; its fall to nothing is no single odd product."""
+_NOTHING = 0.1
+"""What keeps at most this share of its score has fallen to nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +60,8 @@ class Check:
     """One comparison of the challenger with another candidate."""
 
     name: str
-    kind: Literal["overall", "task", "category"]
+    kind: Literal["overall", "task", "category", "fallen"]
+    """``fallen``: a category of any size whose loss is certain, or that fell to nothing; never passed."""
     against: str
     """The other candidate: ``champion``, ``base`` or ``anchor``."""
     task: str | None = None
@@ -334,10 +347,10 @@ def compare(
             f"gain from {detectable:.3f} on."
         )
         return GateResult(accepted=False, reasons=[tie], checks=checks, power=power)
-    num_categories = sum(c.kind == "category" for c in checks)
+    has_categories = any(c.kind == "category" for c in checks)
     no_loss = (
-        f"No gating task{f' and none of {num_categories} categories' if num_categories else ''} "
-        f"shows a loss beyond its limit, against {' or '.join([reference, *others])}."
+        f"No gating task{' and no category' if has_categories else ''} shows a loss beyond its limit, "
+        f"against {' or '.join([reference, *others])}."
     )
     return GateResult(accepted=True, reasons=[why, no_loss], checks=checks, power=power)
 
@@ -396,29 +409,124 @@ def _tasks(tasks: Sequence[PerQueryScores], challenger: str, other: str, config:
     return found
 
 
+@dataclass(frozen=True)
+class _Breakdown:
+    """One task's queries that have a category, under the challenger and another candidate; G = categories."""
+
+    task: str
+    against: str
+    names: Sequence[str]
+    """``[G]``."""
+    codes: Ints
+    """Position in :attr:`names` of each query's category ``[Q]``."""
+    components: Ints
+    """Component of each query ``[Q]``."""
+    before: Float64
+    """Score of each query ``[Q]`` under the other candidate."""
+    after: Float64
+    """The same under the challenger."""
+
+    @cached_property
+    def sizes(self) -> Ints:
+        """How many independent groups each category has, ``[G]``."""
+        _, _, category = component_means(self.after, self.components, self.codes)
+        return np.bincount(category, minlength=len(self.names))
+
+    @cached_property
+    def gains(self) -> list[Estimate]:
+        """Mean gain of each category, ``[G]``."""
+        return group_means(self.after - self.before, self.components, self.codes, len(self.names))
+
+    def merged(self) -> "_Breakdown":
+        """Return the categories that count alone, and the others as one, or not at all where they are few."""
+        small = self.sizes < _ALONE
+        is_small = small[self.codes]
+        enough = len(np.unique(self.components[is_small])) >= _ALONE
+        rows = ~is_small | enough
+        names = [*self.names, f"{small.sum()} small categories together"]
+        known, codes = np.unique(np.where(is_small, len(small), self.codes)[rows], return_inverse=True)
+        return replace(
+            self, names=[names[k] for k in known], codes=codes, components=self.components[rows],
+            before=self.before[rows], after=self.after[rows],
+        )  # fmt: skip
+
+    def check(
+        self, kind: Literal["category", "fallen"], category: int, gain: Estimate, config: GateConfig
+    ) -> Check:
+        """Return what is found of one category, by its position; ``fallen`` is never passed."""
+        difference, limit = gain.interval(_FOUR_IN_FIVE), -config.margin
+        return Check(
+            name=self.names[category], kind=kind, against=self.against, task=self.task,
+            num_products=int((self.codes == category).sum()), num_components=int(self.sizes[category]),
+            difference=difference, limit=limit,
+            passed=kind == "category" and (difference.value >= 0 or difference.low >= limit),
+        )  # fmt: skip
+
+
 def _categories(
     tasks: Sequence[PerQueryScores], challenger: str, other: str, config: GateConfig
 ) -> list[Check]:
-    """Return one check per task and category, by its estimate drawn towards those of the others."""
-    found = []
-    for t in tasks:
-        inside = np.array([name is not None for name in t.categories], np.bool_)
-        if not inside.any():
-            continue
-        names, groups = np.unique(np.array(t.categories, object)[inside].astype(str), return_inverse=True)
-        gain, components = _gain(t, challenger, other)[inside], np.asarray(t.components)[inside]
-        for group, estimate in enumerate(shrunken_means(gain, components, groups, len(names))):
-            rows = groups == group
-            difference = estimate.interval(_FOUR_IN_FIVE)
-            found.append(
-                Check(
-                    name=str(names[group]), kind="category", against=other, task=t.task,
-                    num_products=int(rows.sum()), num_components=len(np.unique(components[rows])),
-                    difference=difference, limit=-config.margin,
-                    passed=difference.value >= 0 or difference.low >= -config.margin,
-                )
-            )  # fmt: skip
-    return found
+    """Return one check per task and category, of the small ones together, and one per fallen one."""
+    found = [_breakdown(t, challenger, other) for t in tasks if any(c is not None for c in t.categories)]
+    num_asked = sum(int((b.sizes >= _FALLEN).sum()) for b in found)
+    checks: list[Check] = []
+    for breakdown in found:
+        losses = _closed_categories(breakdown, config)
+        refused = [c.name for c in losses if not c.passed]
+        fallen = _fallen_categories(breakdown, num_asked, config)
+        checks += [*losses, *(c for c in fallen if c.name not in refused)]
+    return checks
+
+
+def _breakdown(task: PerQueryScores, challenger: str, other: str) -> _Breakdown:
+    inside = np.array([name is not None for name in task.categories], np.bool_)
+    labels = np.array(task.categories, object)[inside].astype(str)
+    names, codes = np.unique(labels, return_inverse=True)
+    return _Breakdown(
+        task=task.task,
+        against=other,
+        names=names.tolist(),
+        codes=codes,
+        components=np.asarray(task.components)[inside],
+        before=np.asarray(task.values[other], np.float64)[inside],
+        after=np.asarray(task.values[challenger], np.float64)[inside],
+    )
+
+
+def _closed_categories(breakdown: _Breakdown, config: GateConfig) -> list[Check]:
+    """Return one check per category that counts alone, and one of the others as one, if they are enough."""
+    asked = breakdown.merged()
+    gains = shrunken(asked.gains, at_most=0.0) if asked.names else []  # no gain of others hides a loss
+    return [asked.check("category", category, gain, config) for category, gain in enumerate(gains)]
+
+
+def _fallen_categories(breakdown: _Breakdown, num_asked: int, config: GateConfig) -> list[Check]:
+    """Return one check per category whose loss is certain, or that fell to nothing, of ``num_asked``."""
+    chance = (1 - config.confidence) / max(num_asked, 1)
+    width, falls = float(norm.ppf(1 - chance)), _chance_of_falls(breakdown)
+    return [
+        breakdown.check("fallen", category, gain, config)
+        for category, (gain, size) in enumerate(zip(breakdown.gains, breakdown.sizes, strict=True))
+        if (size >= _CERTAIN and gain.value + width * gain.error < -config.margin)
+        or (falls[category] <= chance and gain.value < -config.margin)
+    ]
+
+
+def _chance_of_falls(breakdown: _Breakdown) -> Float64:
+    """Return how likely as many of a category's groups fall to nothing as did, at the others' rate, ``[G]``.
+
+    1 for a category of which fewer than two fell.
+    """
+    of = (breakdown.components, breakdown.codes)
+    before, _, category = component_means(breakdown.before, *of)
+    after, _, _ = component_means(breakdown.after, *of)
+    scored = before > 0
+    fell = scored & (after <= _NOTHING * before)
+    num_scored = np.bincount(category, scored, len(breakdown.names))
+    num_fell = np.bincount(category, fell, len(breakdown.names))
+    rate = (num_fell.sum() - num_fell + 1) / (num_scored.sum() - num_scored + 1)
+    chance: Float64 = np.where(num_fell < _FALLEN, 1.0, binom.sf(num_fell - 1, num_scored, rate))
+    return chance
 
 
 def _gain_on_judgements(
@@ -434,8 +542,9 @@ def _gain_on_judgements(
 
 def _refusal(check: Check) -> str:
     where = f"in task {check.task}" if check.kind == "task" else f"in category {check.name} ({check.task})"
+    lost = "lost for certain or fell to nothing" if check.kind == "fallen" else "lost"
     return (
-        f"The challenger lost {where} against {check.against}: the difference is "
+        f"The challenger {lost} {where} against {check.against}: the difference is "
         f"{_in_words(check.difference)} on {check.num_products:,} products, beyond the limit of "
         f"{check.limit:+.3f}."
     )

@@ -23,7 +23,7 @@ from recsys.workspace.splits import HOLDOUT, VALIDATION
 
 logger = logging.getLogger(__name__)
 
-_CODE = 5
+_CODE = 6
 """Part of the id: raise it when the same inputs would give another record."""
 
 

@@ -48,32 +48,48 @@ def clustered_mean(values: Sequence[Float64], components: Sequence[Ints], weight
     return Estimate(float(np.average([sample.mean() for sample in values], weights=weights)), float(error))
 
 
-def shrunken_means(values: Float64, components: Ints, groups: Ints, num_groups: int) -> list[Estimate]:
-    """Return each group's mean, drawn towards the mean of all groups as far as chance explains its distance.
+def component_means(values: Float64, components: Ints, groups: Ints) -> tuple[Float64, Ints, Ints]:
+    """Return the mean of each component within each group, how many queries it has there, and the group.
 
-    Empirical Bayes with normal errors: the spread between groups is DerSimonian and Laird's (1986), the
-    error within groups is pooled, each component's queries being one observation. ``values``,
-    ``components`` and ``groups`` are ``[Q]``; groups are numbered from 0, each has a query.
+    ``values``, ``components`` and ``groups`` are ``[Q]``; a component may be in several groups.
     """
-    pairs, at = np.unique(np.stack([groups, components]), axis=1, return_inverse=True)
-    sizes = np.bincount(at.ravel())
-    own = np.bincount(at.ravel(), values) / sizes  # of each component within its group
-    group = pairs[0]
+    known, codes = np.unique(components, return_inverse=True)
+    pairs, at = np.unique(groups * len(known) + codes, return_inverse=True)
+    sizes = np.bincount(at)
+    return np.bincount(at, values) / sizes, sizes, pairs // len(known)
+
+
+def group_means(values: Float64, components: Ints, groups: Ints, num_groups: int) -> list[Estimate]:
+    """Return each group's mean; the spread within groups is pooled, a component being one observation.
+
+    ``values``, ``components`` and ``groups`` are ``[Q]``; groups are numbered from 0, each has a query.
+    """
+    own, sizes, group = component_means(values, components, groups)
     counts = np.bincount(group, sizes, num_groups)
     means = np.bincount(group, own * sizes, num_groups) / counts
     freedom = len(group) - num_groups
     centre = means[group] if freedom > 0 else np.full(len(group), own.mean())
     spread = ((own - centre) ** 2).sum() / max(freedom if freedom > 0 else len(group) - 1, 1)
     noise = np.maximum(spread * np.bincount(group, sizes**2, num_groups) / counts**2, 1e-12)
-    if num_groups == 1:
-        return [Estimate(float(means[0]), float(np.sqrt(noise[0])))]
+    return [Estimate(float(m), float(e)) for m, e in zip(means, np.sqrt(noise), strict=True)]
+
+
+def shrunken(means: Sequence[Estimate], *, at_most: float = np.inf) -> list[Estimate]:
+    """Return the means of groups, drawn towards that of all as far as chance explains their distance.
+
+    Empirical Bayes with normal errors; the spread between groups is DerSimonian and Laird's (1986). Where
+    the mean of all is above ``at_most``, they are drawn towards that instead.
+    """
+    if len(means) == 1:
+        return list(means)
+    value, noise = np.array([m.value for m in means]), np.array([m.error for m in means]) ** 2
     precision = 1 / noise
-    middle = np.average(means, weights=precision)
-    excess = (precision * (means - middle) ** 2).sum() - (num_groups - 1)
+    middle = np.average(value, weights=precision)
+    excess = (precision * (value - middle) ** 2).sum() - (len(means) - 1)
     between = max(0.0, excess / (precision.sum() - (precision**2).sum() / precision.sum()))
     total = 1 / (noise + between)
-    middle, middle_variance = np.average(means, weights=total), 1 / total.sum()
+    middle, middle_variance = np.average(value, weights=total), 1 / total.sum()
     kept = between * total
-    value = kept * means + (1 - kept) * middle
+    drawn = kept * value + (1 - kept) * min(middle, at_most)
     variance = kept * noise + (1 - kept) ** 2 * middle_variance
-    return [Estimate(float(v), float(e)) for v, e in zip(value, np.sqrt(variance), strict=True)]
+    return [Estimate(float(v), float(e)) for v, e in zip(drawn, np.sqrt(variance), strict=True)]

@@ -363,7 +363,7 @@ def check_title(evaluation: Mapping[str, Any], check: Mapping[str, Any]) -> str:
     titles = {task["name"]: task["title"] for task in evaluation["tasks"]}
     task = str(titles.get(check["task"], check["task"]))
     name = formatting.last_step(check["name"])
-    found = {"overall": "All tasks together", "task": task, "category": f"{name}: {task}"}[check["kind"]]
+    found = {"overall": "All tasks together", "task": task}.get(check["kind"], f"{name}: {task}")
     if check["against"] == evaluation["reference"]:
         return found
     return f"{found} (against: {title(evaluation, check['against'])})"
@@ -376,6 +376,7 @@ def check_sentence(evaluation: Mapping[str, Any], check: Mapping[str, Any]) -> s
         "overall": "the interval must lie above",
         "task": "the difference must be at least",
         "category": "drawn towards the other categories, it must be a gain or the interval lie above",
+        "fallen": "at any size it may not lose for certain, or fall to nothing, beyond",
     }
     return (
         f"{check_title(evaluation, check)}: the challenger differs by {signed(check['difference'])} "

@@ -20,11 +20,13 @@ ends of a bootstrap interval.
         "power": {"num_products": 812, "num_components": 400,   null where nothing was compared
                   "detectable": 0.021,            the gain that is promoted four times in five
                   "components_for_a_point": 1764},  to show 0.01 as often
-        "checks": [{"name": "overall", "kind": "overall" | "task" | "category", "task": "variants" or null,
+        "checks": [{"name": "overall", "kind": "overall" | "task" | "category" | "fallen",
+                    "task": "variants" or null,
                     "against": "champion" | "base" | "anchor", "num_products": 812, "num_components": 400,
                     "difference": 0.02, "low": 0.01, "high": 0.03, "limit": -0.005, "passed": true}],
       },                                          overall: low above the limit; task: difference at least
                                                   the limit; category: a gain, or low at least it
+                                                  (small ones count together); fallen: never passed
       "candidates": [{                            champion, base, anchor (if any), wise-<alpha> …, tuned
         "name": "tuned", "title": "Fine-tuned tonight", "ref": "encoders/…", "alpha": null,
         "error": null or "why it could not be evaluated",
@@ -40,7 +42,7 @@ ends of a bootstrap interval.
         "differences": {"tuned": {"map@r": {"difference": 0.02, "low": 0.01, "high": 0.03}, …}, …},
                                                   to the reference, which has no entry itself
         "label_in_text": 0.8 or null,             share of the queries whose text names their label
-        "only_guards": true,                      so often that a gain says nothing; a loss still counts
+        "only_guards": true,                      so often that a gain says nothing; a loss counts if it gates
         "baselines": {"bag_of_words": {"value": 0.6, "low": …, "high": …}, "pixels": …, "image_alone": …,
                       "text_alone": …},           main metric of cheap tricks, those that fit the task
         "categories": [{"name": "Shoes", "num_queries": 40, "scores": {"tuned": 0.44, …}}]}],

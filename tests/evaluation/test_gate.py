@@ -108,6 +108,60 @@ def test_a_task_whose_text_names_its_label_guards_and_does_not_promote() -> None
     assert "task category" in compared(lost, scores(0.05)).reasons[0]
 
 
+def with_categories(task: PerQueryScores, sizes: dict[str, int]) -> PerQueryScores:
+    """The first queries are of the first category, and so on; the last category has the rest."""
+    names = [name for name, size in sizes.items() for _ in range(size)]
+    last = next(reversed(sizes))
+    return replace(task, categories=[*names, *[last] * (len(task.products) - len(names))])
+
+
+def test_small_categories_count_as_one_and_large_ones_alone() -> None:
+    small = {f"small {i}": 6 for i in range(10)}
+    task = with_categories(scores(0.05), {**small, "large": 40, "largest": 0})
+    found = [c for c in compared(task).checks if c.kind == "category"]
+    assert {c.name: (c.num_products, c.num_components) for c in found} == {
+        "10 small categories together": (60, 30), "large": (40, 20), "largest": (100, 50),
+    }  # fmt: skip
+    few = with_categories(scores(0.05), {"small": 12, "large": 0})
+    assert [c.name for c in compared(few).checks if c.kind == "category"] == ["large"]
+
+
+def test_small_categories_that_all_lose_a_little_are_seen_together() -> None:
+    task = with_categories(scores(0.15, seed=1), {f"small {i}": 6 for i in range(10)} | {"large": 0})
+    lost = np.where(np.arange(200) < 60, -0.22, 0.0)
+    task = replace(task, values=task.values | {"tuned": task.values["tuned"] + lost})
+    found = compared(task)
+    assert not found.accepted
+    assert "10 small categories together" in found.reasons[0]
+    assert not any(c.kind == "fallen" for c in found.checks)
+
+
+def test_one_odd_product_is_not_a_category_that_fell() -> None:
+    task = with_categories(scores(0.15), {"odd": 2, "fallen": 4, "large": 0})
+    values = task.values["tuned"].copy()
+
+    def after(rows: slice) -> GateResult:
+        values[rows] = 0.0
+        return compared(replace(task, values=task.values | {"tuned": values}))
+
+    assert after(slice(0, 2)).accepted  # two variants of one product
+    found = after(slice(2, 6))
+    assert not found.accepted
+    assert "fell to nothing in category fallen" in found.reasons[0]
+
+
+def test_what_others_gain_does_not_hide_the_loss_of_a_category() -> None:
+    def estimate(gain: float) -> float:
+        task = with_categories(scores(0.0), {f"large {i}": 40 for i in range(4)} | {"lost": 0})
+        change = np.where(np.arange(200) < 160, gain, -0.05)
+        task = replace(task, values=task.values | {"tuned": task.values["champion"] + change})
+        noise = np.random.default_rng(1).normal(0, 0.1, 200)
+        task = replace(task, values=task.values | {"tuned": task.values["tuned"] + noise})
+        return next(c.difference.value for c in compared(task).checks if c.name == "lost")
+
+    assert estimate(0.3) < 0
+
+
 @pytest.mark.parametrize(
     ("broken", "said"),
     [

@@ -17,20 +17,29 @@ Scores = dict[str, NDArray[np.float64]]
 TASKS = ("variants", "variants_image", "category_image", "words")
 SIZES = {"demo": (1_200, 8), "middle": (5_000, 20), "large": (50_000, 40)}
 """Products of the catalog, a tenth of them held out, and categories, of which few are large."""
+MANY = (95, 300)
+"""Categories of a catalog that is broken down by type: most have a product or two."""
 GATE = GateConfig()
 
 
 class Holdout:
     """The held-out products of a shop, two of each component, and encoders that score on them."""
 
-    def __init__(self, size: str, seed: int) -> None:
-        num_products, self.num_categories = SIZES[size]
+    def __init__(self, size: str, seed: int, num_categories: int | None = None) -> None:
+        num_products, usual = SIZES[size]
+        self.num_categories = num_categories or usual
         self._rng = np.random.default_rng(seed)
         self._num = num_products // 10
         share = 1 / np.arange(1, self.num_categories + 1)
         self.category = self._rng.choice(self.num_categories, self._num, p=share / share.sum())
         self._component = np.arange(self._num) // 2
         self.base = {task: self._rng.uniform(0.2, 0.8, self._num) for task in TASKS}
+
+    def with_category(self, products: NDArray[np.int64]) -> int:
+        """Make one more category, of these products; return its number."""
+        self.category[products] = self.num_categories
+        self.num_categories += 1
+        return self.num_categories - 1
 
     def encoder(self, of: Scores, gain: float | NDArray[np.float64], noise: float = 0.15) -> Scores:
         """Return one that is better than ``of`` by ``gain``, overall or by category, up to chance."""
@@ -60,11 +69,14 @@ class Holdout:
 
 
 @pytest.mark.parametrize("size", ["demo", "middle"])
-def test_chance_promotes_in_few_of_two_hundred_nights_and_costs_nothing(size: str) -> None:
+@pytest.mark.parametrize("num_categories", [None, 95])
+def test_chance_promotes_in_few_of_two_hundred_nights_and_costs_nothing(
+    size: str, num_categories: int | None
+) -> None:
     """The champion is as good as the base; every challenger is a little better or worse in truth."""
     rng = np.random.default_rng(0)
-    for seed in range(3):
-        shop = Holdout(size, seed)
+    for seed in range(3 if num_categories is None else 1):
+        shop = Holdout(size, seed, num_categories)
         champion, level, promoted = shop.encoder(shop.base, 0.0), 0.0, 0
         for night in range(200):
             own = rng.normal(0, 0.005)
@@ -79,11 +91,13 @@ def test_chance_promotes_in_few_of_two_hundred_nights_and_costs_nothing(size: st
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("times_asked", [0, 199])
-def test_twice_the_detectable_difference_is_promoted_four_times_in_five(size: str, times_asked: int) -> None:
+@pytest.mark.parametrize(("times_asked", "num_categories"), [(0, None), (199, None), (0, 95), (0, 300)])
+def test_twice_the_detectable_difference_is_promoted_four_times_in_five(
+    size: str, times_asked: int, num_categories: int | None
+) -> None:
     accepted = 0
     for seed in range(40):
-        shop = Holdout(size, seed)
+        shop = Holdout(size, seed, num_categories)
         equal = shop.compare(champion=shop.base, tuned=shop.encoder(shop.base, 0.0), times_asked=times_asked)
         assert equal.power is not None
         better = shop.encoder(shop.base, 2 * equal.power.detectable)
@@ -91,33 +105,66 @@ def test_twice_the_detectable_difference_is_promoted_four_times_in_five(size: st
     assert accepted >= 32
 
 
+def cost_of_nights(shop: Holdout, category: int, a_night: float, *, nights: int) -> float:
+    """Return what the category has lost in truth, when every night it loses and all others gain a little."""
+    change = np.where(np.arange(shop.num_categories) == category, -a_night, 0.02)
+    champion, anchor, cost = shop.base, None, 0.0
+    for night in range(nights):
+        encoders = {CHAMPION: champion, BASE: shop.base, TUNED: shop.encoder(champion, change, 0.08)}
+        encoders |= {} if anchor is None else {ANCHOR: anchor}
+        others = [name for name in (BASE, ANCHOR) if name in encoders]
+        result = shop.compare(**encoders, others=others, times_asked=night)
+        if result.accepted:
+            anchor = None if result.no_loss_to_anchor else anchor or champion
+            champion, cost = encoders[TUNED], cost + a_night
+    return cost
+
+
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("a_night", [0.01, 0.045])
 def test_a_slow_loss_in_a_large_category_stops_before_it_costs_much(size: str, a_night: float) -> None:
     """Every night all categories gain a little, and the largest loses."""
-    costs = []
-    for seed in range(6):
-        shop = Holdout(size, seed)
-        change = np.where(np.arange(shop.num_categories) == 0, -a_night, 0.02)
-        champion, anchor, cost = shop.base, None, 0.0
-        for night in range(30):
-            encoders = {CHAMPION: champion, BASE: shop.base, TUNED: shop.encoder(champion, change, 0.08)}
-            encoders |= {} if anchor is None else {ANCHOR: anchor}
-            others = [name for name in (BASE, ANCHOR) if name in encoders]
-            result = shop.compare(**encoders, others=others, times_asked=night)
-            if result.accepted:
-                anchor = None if result.no_loss_to_anchor else anchor or champion
-                champion, cost = encoders[TUNED], cost + a_night
-        costs.append(cost)
+    costs = [cost_of_nights(Holdout(size, seed), 0, a_night, nights=30) for seed in range(6)]
     assert np.mean(costs) <= 0.05
 
 
-@pytest.mark.parametrize("num_products", [3, 12, 99])
-def test_a_category_that_falls_to_nothing_is_seen_at_any_size(num_products: int) -> None:
-    shop = Holdout("middle", 0)
-    shop.category[shop.category == 19] = 0
-    shop.category[:num_products] = 19
-    change = np.where(np.arange(20) == 19, -1.0, 0.05)
+@pytest.mark.parametrize("num_categories", MANY)
+@pytest.mark.parametrize("num_products", [30, 100])
+@pytest.mark.parametrize("a_night", [0.01, 0.045])
+def test_a_slow_loss_in_a_middling_category_among_many_stops_before_it_costs_much(
+    num_categories: int, num_products: int, a_night: float
+) -> None:
+    costs = []
+    for seed in range(6):
+        shop = Holdout("middle", seed, num_categories)
+        last = shop.with_category(np.arange(num_products))
+        costs.append(cost_of_nights(shop, last, a_night, nights=12))
+    assert np.mean(costs) <= 0.05
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("num_categories", [None, *MANY])
+@pytest.mark.parametrize("num_products", [3, 4, 12, 99])
+def test_a_category_that_falls_to_nothing_is_seen_at_any_size(
+    size: str, num_categories: int | None, num_products: int
+) -> None:
+    shop = Holdout(size, 0, num_categories)
+    last = shop.with_category(np.arange(num_products))
+    change = np.full(last + 1, 0.05)
+    change[last] = -1.0
     result = shop.compare(champion=shop.base, tuned=shop.encoder(shop.base, change, 0.08))
     assert not result.accepted
-    assert "type 19" in result.reasons[0]
+    assert f"type {last}" in result.reasons[0]
+
+
+@pytest.mark.parametrize("size", ["demo", "middle"])
+@pytest.mark.parametrize("num_categories", MANY)
+def test_chance_seldom_lets_a_small_category_fall(size: str, num_categories: int) -> None:
+    """Of equal challengers against champion and base, in four tasks of many categories."""
+    alarms = 0
+    for seed in range(40):
+        shop = Holdout(size, seed, num_categories)
+        equal = shop.encoder(shop.base, 0.0), shop.encoder(shop.base, 0.0)
+        result = shop.compare(champion=equal[0], tuned=equal[1], base=shop.base, others=[BASE])
+        alarms += any(c.kind == "fallen" for c in result.checks)
+    assert alarms <= 4

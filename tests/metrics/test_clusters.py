@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from recsys.metrics.clusters import clustered_mean, shrunken_means
+from recsys.metrics.clusters import Estimate, clustered_mean, component_means, group_means, shrunken
 
 
 def test_the_error_is_that_of_repeated_samples_of_components() -> None:
@@ -41,6 +41,19 @@ def groups_of(sizes: list[int], means: list[float], seed: int = 0) -> tuple[np.n
     return np.random.default_rng(seed).normal(0, 0.2, len(groups)) + np.array(means)[groups], groups
 
 
+def shrunken_means(
+    values: np.ndarray, components: np.ndarray, groups: np.ndarray, num_groups: int
+) -> list[Estimate]:
+    return shrunken(group_means(values, components, groups, num_groups))
+
+
+def test_a_component_counts_once_in_each_group_it_is_in() -> None:
+    means, sizes, groups = component_means(
+        np.array([1.0, 3.0, 5.0, 7.0]), np.array([9, 9, 9, 4]), np.array([0, 0, 1, 1])
+    )
+    assert (means.tolist(), sizes.tolist(), groups.tolist()) == ([2.0, 7.0, 5.0], [2, 1, 1], [0, 1, 1])
+
+
 def test_chance_alone_draws_every_group_to_the_common_mean() -> None:
     sizes, raw, drawn = [3, 5, 10, 40, 200], [], []
     for seed in range(50):
@@ -58,6 +71,14 @@ def test_a_group_that_truly_differs_keeps_its_distance_the_more_the_larger() -> 
     assert found[18].value < -0.3
     assert found[19].value < -0.5
     assert found[19].error < found[18].error
+
+
+def test_groups_are_drawn_no_higher_than_asked() -> None:
+    values, groups = groups_of([20] * 5, [0.2] * 5)
+    means = group_means(values, np.arange(100), groups, 5)
+    free, bounded = shrunken(means), shrunken(means, at_most=0.0)
+    assert all(b.value < f.value and b.error == f.error for b, f in zip(bounded, free, strict=True))
+    assert shrunken(means, at_most=1.0) == free
 
 
 def test_a_single_group_is_its_own_mean_and_components_count_once() -> None:

@@ -77,6 +77,9 @@ def test_a_promoting_night_is_told_in_every_section(nights: Nights) -> None:
         "0.660 (0.630 to 0.690)",
         "The challenger gains 0.050 overall.",
         "not passed",
+        "Socks: A product finds its variants: the challenger differs by −0.400",
+        "at any size it may not lose for certain, or fall to nothing, beyond",
+        "names what is asked for: a loss counts here, a gain does not.",
         "Product number 1",
         "products__a__b",
         "1 min 1 s",
@@ -98,6 +101,15 @@ def test_a_promoting_night_is_told_in_every_section(nights: Nights) -> None:
         "recsys similar",
     ):
         assert words in summary, words
+
+
+def test_of_a_task_that_does_not_gate_no_loss_is_said_to_count(nights: Nights) -> None:
+    def shown_only(record: dict[str, Any]) -> None:
+        record["tasks"][0]["gate"] = False
+
+    page, _, _, _ = report(nights, evaluation=shown_only)
+    assert "names what is asked for." in page.text
+    assert "a loss counts here" not in page.text
 
 
 def test_nothing_is_fetched_and_no_script_but_ours_may_run(nights: Nights) -> None:

@@ -1,4 +1,4 @@
-"""similarity_nightly: ingest, judgements → train → evaluate and gate → embed shards → publish → report.
+"""similarity_nightly: ingest, judgements → train → evaluate and gate → embed → publish → report → scrub.
 
 A night that brought too little to learn from (`training.retrain`) skips `train` and `evaluate`: the encoder
 in service embeds what is new and is published. The parameter `force_training` trains all the same.
@@ -128,6 +128,12 @@ def similarity_nightly() -> None:
 
         return str(nightly.write_report(*pipeline(), run_id, refs).ref)
 
+    @step(rule=PURE, timeout=timedelta(hours=4))
+    def scrub() -> int:
+        from recsys import nightly
+
+        return int(nightly.scrub(*pipeline()))
+
     champion, snapshot, feedback = begin(), ingest(), judgements()
     training = plan_training(snapshot, champion, feedback)
     reason = has_reason(training["train"])
@@ -137,9 +143,10 @@ def similarity_nightly() -> None:
     shards = embed.expand(shard=plan(snapshot, chosen["encoder"]))
     embeddings = collect(snapshot, chosen["encoder"], shards)
     publication = publish(snapshot, embeddings)
-    report({"snapshot": snapshot, "plan": training["plan"],
-            "challenger": chosen["challenger"], "evaluation": chosen["evaluation"],
-            "embeddings": embeddings, "publication": publication})  # fmt: skip
+    reported = report({"snapshot": snapshot, "plan": training["plan"],
+                       "challenger": chosen["challenger"], "evaluation": chosen["evaluation"],
+                       "embeddings": embeddings, "publication": publication})  # fmt: skip
+    reported >> scrub()
 
 
 similarity_nightly()

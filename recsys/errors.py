@@ -6,6 +6,7 @@
     │   └── NotFoundError   nothing has the id that was asked for
     ├── GuardError       a guard stopped the run before harm; the message says how to override it
     ├── ArtifactError    an artifact is missing, incomplete or not what its manifest says
+    │   └── DamagedError    its bytes, or a pointer's, are not those that were written
     ├── AuditError       a built collection failed its audit; the alias was left where it was
     └── TransientError   the outside world failed in a way that a retry can help (network, locks)
 
@@ -49,6 +50,10 @@ class GuardError(RecsysError):
 
 class ArtifactError(RecsysError):
     """An artifact is missing, incomplete or not what its manifest says."""
+
+
+class DamagedError(ArtifactError):
+    """The bytes of an artifact or a pointer are not those that were written."""
 
 
 class AuditError(RecsysError):

@@ -3,13 +3,16 @@
 The DAG and the command line both use it, so that ``recsys train`` continues what ``recsys ingest`` did.
 """
 
+import logging
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from recsys.config import Config
-from recsys.errors import InputError
+from recsys.errors import DamagedError, InputError
 from recsys.workspace import Manifest, Workspace, content_id
+
+logger = logging.getLogger(__name__)
 
 STAGES = {
     "ingest": "snapshot",
@@ -141,6 +144,23 @@ def write_report(config: Config, workspace: Workspace, run_id: str, refs: Mappin
         plan_ref=refs.get("plan"),
         timings=timings,
     )
+
+
+def scrub(config: Config, workspace: Workspace) -> int:
+    """Read again what was not read for ``workspace.scrub_days``; return the number of artifacts.
+
+    Raises :class:`DamagedError` that names what is damaged: an alarm, after the night's work is done.
+    """
+    from recsys.workspace.scrub import scrub
+
+    found = scrub(workspace, older_than_s=config.workspace.scrub_days * 86_400)
+    logger.info("scrub: %d artifacts, %d bytes", found.num_read, found.size_bytes)
+    if found.damaged:
+        raise DamagedError(
+            "\n  ".join([f"{len(found.damaged)} artifact(s) are damaged:", *found.damaged.values()]),
+            fix="Run `recsys scrub --delete` and the night again: it makes anew what is missing.",
+        )
+    return found.num_read
 
 
 def latest(workspace: Workspace, kind: str, *, made_by: str, **inputs: str) -> Manifest:

@@ -3,11 +3,13 @@
 import pytest
 
 from recsys import index, nightly
-from recsys.config import Config
-from recsys.errors import InputError
+from recsys.config import Config, WorkspaceConfig
+from recsys.errors import DamagedError, InputError
 from recsys.workspace import Workspace
 from tests.training.nights import CHAMPION, Nights, judgements, products, redate
 from tests.training.shop import store
+from tests.workspace.test_checksums import flip
+from tests.workspace.test_store import commit
 
 RUN = "scheduled__tonight"
 
@@ -80,3 +82,13 @@ def test_a_forced_plan_asks_for_an_evaluation(nights: Nights) -> None:
     forced = nightly.plan_training(nights.config, workspace, refs(snapshot), force=True)
     assert forced.info["train"]
     assert nightly.latest_plan(workspace, snapshot) == forced
+
+
+def test_the_scrub_of_a_night_alarms_by_name(workspace: Workspace) -> None:
+    config = Config(workspace=WorkspaceConfig(scrub_days=0))
+    refs = [commit(workspace, id) for id in ("a1", "a2")]
+    assert nightly.scrub(config, workspace) == 2
+    flip(workspace.local / refs[0] / "deep" / "file.txt")
+    for settings in (config, Config()):  # every night, though all was read within the week
+        with pytest.raises(DamagedError, match=rf"{refs[0]} is damaged: deep/file.txt .*\n.*scrub --delete"):
+            nightly.scrub(settings, workspace)

@@ -22,7 +22,7 @@ from recsys.catalog.rows import RowMapper
 from recsys.catalog.snapshot_writer import SnapshotWriter
 from recsys.catalog.staging import Staging
 from recsys.config import Config
-from recsys.errors import GuardError, TransientError
+from recsys.errors import DamagedError, GuardError, TransientError
 from recsys.progress import track
 from recsys.workspace import Manifest, Workspace, content_id
 from recsys.workspace.normalise import Normalisation
@@ -140,8 +140,7 @@ class _Ingest:
         writer = SnapshotWriter(staging, max_images=self._catalog.images.max_per_product)
         digest, written = writer.write(products, rejected)
         staging.commit()
-        previous = (self._workspace.read_pointer(POINTER) or {}).get("snapshot")
-        diff = diff_products(self._products_of(previous), products)
+        diff = diff_products(self._in_service(), products)
         reasons = staging.reasons()
         num_rejected = {scope: sum(counts.values()) for scope, counts in reasons.items()}
         counts: dict[str, Any] = {
@@ -174,10 +173,27 @@ class _Ingest:
         logger.info("%s: %s", manifest.ref, counts)
         return replace(manifest, info=info | {"image_shards": manifest.info["image_shards"]})
 
-    def _products_of(self, ref: str | None) -> Path | None:
-        """Return the products of the snapshot in service, if it still exists."""
-        manifest = self._workspace.find_ref(ref) if ref else None
-        return self._workspace.path(manifest) / PRODUCTS_FILE if manifest else None
+    def _in_service(self) -> Path | None:
+        """Return the products of the snapshot in service, or of the one before where it is damaged.
+
+        ``None`` if there was none, or it is gone; raises :class:`DamagedError` if none can be read: without
+        one the guards would not see how much of the catalog is gone.
+        """
+        pointer = self._workspace.read_pointer(POINTER) or {}
+        damage: DamagedError | None = None
+        for ref in filter(None, (pointer.get("snapshot"), pointer.get("previous"))):
+            try:
+                manifest = self._workspace.find_ref(ref)
+                if manifest is not None:
+                    return self._workspace.path(manifest) / PRODUCTS_FILE
+            except DamagedError as error:
+                logger.warning("compared with the snapshot before it: %s", error)
+                damage = damage or error
+            else:
+                break
+        if damage is not None:
+            raise damage
+        return None
 
     def _check_guards(self, counts: dict[str, Any], diff: dict[str, int], rejected: Path) -> None:
         """Check the guards; a run that is stopped leaves what it rejected where a person can look at it."""
@@ -196,14 +212,21 @@ class _Ingest:
             raise GuardError(error.message, fix=f"{error.fix} Each rejection is in {kept}.") from None
 
     def _existing(self, id: str) -> Manifest | None:
-        """Return the snapshot of this id; one that has lost image shards is removed, to be made again."""
-        manifest = self._workspace.find(KIND, id)
-        refs = manifest.info["image_shards"] if manifest else []
-        if manifest and any(self._workspace.find_ref(ref) is None for ref in refs):
+        """Return the snapshot of this id; a damaged one, or one that has lost image shards, is removed, to be
+        made again.
+        """
+        try:
+            manifest = self._workspace.find(KIND, id)
+            if manifest is None:
+                return None
+            self._workspace.path(manifest)
+            if all(self._workspace.find_ref(ref) for ref in manifest.info["image_shards"]):
+                return manifest
             logger.warning("%s refers to image shards that are gone and is made again", manifest.ref)
-            self._workspace.delete(manifest)
-            return None
-        return manifest
+        except DamagedError as error:
+            logger.warning("made again: %s", error)
+        self._workspace.delete_ref(f"{KIND}/{id}")
+        return None
 
     def _point_to(self, manifest: Manifest, info: dict[str, Any]) -> None:
         record = self._workspace.read_pointer(POINTER) or {}

@@ -179,7 +179,28 @@ def rollback(config: "Config", workspace: "Workspace", target: str | None, as_js
     show({"collection": live}, as_json=as_json, text=f"the alias points at {live}")
 
 
-VERBS = (ingest, judgements, train, evaluate, embed, publish, report, rollback)
+@click.command()
+@click.option(
+    "--days", type=click.FloatRange(min=0), default=0.0, help="Only what was not read in so many days."
+)
+@click.option("--delete", is_flag=True, help="Remove what is damaged, so that it is made again.")
+@json_option
+@with_workspace
+def scrub(_config: "Config", workspace: "Workspace", days: float, delete: bool, as_json: bool) -> None:
+    """Read every artifact again and compare it with its checksums."""
+    from recsys.workspace.scrub import scrub
+
+    found = scrub(workspace, older_than_s=days * 86_400)
+    for ref in found.damaged if delete else ():
+        workspace.delete_ref(ref)
+    text = f"read {found.num_read} artifacts, {found.size_bytes / 1e6:.1f} MB; {len(found.damaged)} damaged"
+    lines = [text, *found.damaged.values(), *(["deleted"] if delete and found.damaged else [])]
+    show(vars(found) | {"deleted": delete}, as_json=as_json, text="\n  ".join(lines))
+    if found.damaged and not delete:
+        raise click.exceptions.Exit(1)
+
+
+VERBS = (ingest, judgements, train, evaluate, embed, publish, report, rollback, scrub)
 
 
 def _show(manifest: "Manifest", as_json: bool, text: str) -> None:

@@ -52,6 +52,9 @@ class WorkspaceConfig(Section):
     """A local folder, or a URL such as ``s3://bucket/prefix``."""
     cache: str | None = None
     """Local folder for copies of remote artifacts; needed only when ``root`` is a URL."""
+    scrub_days: float = Field(default=7.0, ge=0)
+    """The night reads an artifact again, to compare it with its checksums, when it was not read for so many
+    days; 7 reads about a seventh of the workspace each night, at some 500 MB/s per core."""
 
 
 class Config(Section):

@@ -27,7 +27,7 @@ class Cache:
 
     def __init__(self, workspace: Workspace, encoder_ref: str) -> None:
         """Read the keys of the encoder's shards; nothing of another encoder's is opened."""
-        self.shards: list[Manifest] = workspace.list(SHARD_KIND, prefix=shard_prefix(encoder_ref))
+        self.shards: list[Manifest] = workspace.list_intact(SHARD_KIND, prefix=shard_prefix(encoder_ref))
         parts = [Shard(workspace.path(shard) / SHARD_FILE).keys().view("S16") for shard in self.shards]
         keys = np.concatenate([np.empty(0, "S16"), *parts])
         order = np.argsort(keys, kind="stable")  # of a key that is there twice, the oldest shard's is first

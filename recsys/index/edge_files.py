@@ -9,7 +9,6 @@ next generation when the record names it; the one before stays for readers that 
 """
 
 import contextlib
-import json
 import os
 import re
 import shutil
@@ -17,8 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from recsys.errors import ArtifactError
+from recsys.errors import ArtifactError, DamagedError
 from recsys.index.base import Metadata
+from recsys.workspace.checksums import RecordError, seal, unseal
 from recsys.workspace.store import fsync, write_atomic
 
 _SHARED = {"matrix.dat", "quantized.data", "links_compressed.bin", "links.bin", "graph.bin"}
@@ -61,16 +61,16 @@ class EdgeFiles:
         return self.root / "collections" / name / generation
 
     def read_alias(self, alias: str) -> str | None:
-        """Return the collection an alias names."""
+        """Return the collection an alias names, or ``None``; raises :class:`DamagedError`."""
         record = _read(self.root / "aliases" / f"{alias}.json")
         return str(record["collection"]) if record else None
 
     def write_alias(self, alias: str, name: str) -> None:
         """Point an alias at a collection, in one step."""
-        write_atomic(self.root / "aliases" / f"{alias}.json", json.dumps({"collection": name}))
+        write_atomic(self.root / "aliases" / f"{alias}.json", seal({"collection": name}))
 
     def read_entry(self, name: str) -> Entry | None:
-        """Return a collection's record, or ``None``."""
+        """Return a collection's record, or ``None``; raises :class:`DamagedError`."""
         record = _read(self.entry_path(name))
         if record is None:
             return None
@@ -79,7 +79,7 @@ class EdgeFiles:
     def write_entry(self, name: str, entry: Entry) -> None:
         """Replace a collection's record, in one step."""
         record = {**vars(entry), "metadata": entry.metadata.to_json()}
-        write_atomic(self.entry_path(name), json.dumps(record, indent=1))
+        write_atomic(self.entry_path(name), seal(record))
 
     def names(self) -> list[str]:
         """Return the names of all collections, in order."""
@@ -187,6 +187,12 @@ def _state(path: Path) -> FileState:
 
 def _read(path: Path) -> dict[str, Any] | None:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))  # type: ignore[no-any-return]
+        return unseal(path.read_bytes())
     except FileNotFoundError:
         return None
+    except RecordError as error:
+        raise DamagedError(
+            f"{path} is damaged: it {error}.",
+            fix="Delete that file, then run `recsys publish`: it completes the collection, or builds it "
+            "again, and points the alias at it.",
+        ) from None

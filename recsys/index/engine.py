@@ -6,6 +6,7 @@ builds a new collection or changes an existing one. :func:`open_index` chooses t
 share is here, what differs in :mod:`recsys.index.edge` and :mod:`recsys.index.server`.
 """
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
@@ -14,7 +15,7 @@ from typing import Any, Self, TypeVar
 
 from recsys.config import Config
 from recsys.config.index import IndexConfig
-from recsys.errors import ArtifactError
+from recsys.errors import ArtifactError, DamagedError
 from recsys.index.base import (
     BUILDING,
     READY,
@@ -35,6 +36,8 @@ _PAGE = 1000
 _WRITER_TIMEOUT_S = 600.0
 
 T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
 
 
 def open_index(config: Config, workspace: Workspace) -> "VectorIndex":
@@ -61,9 +64,20 @@ class VectorIndex(ABC):
         """The name that readers use."""
 
     def collections(self) -> list[CollectionInfo]:
-        """Return this alias's collections, the live one first, then the last published first."""
+        """Return this alias's collections, the live one first, then the last published first.
+
+        One whose record is damaged is left out, with a warning, unless it is the live one.
+        """
         live = self._live_name()
-        found = [self._info(n, live=n == live) for n in self._names() if n.startswith(f"{self.alias}__")]
+        found = []
+        for name in self._names():
+            if name.startswith(f"{self.alias}__"):
+                try:
+                    found.append(self._info(name, live=name == live))
+                except DamagedError as error:
+                    if name == live:
+                        raise
+                    logger.warning("left out: %s", error)
         return sorted(
             (c for c in found if c is not None),
             key=lambda c: (c.live, c.metadata.published_at, c.metadata.created_at),

@@ -1,6 +1,8 @@
 """Artifacts and their formats: the only thing that stages share.
 
     store        a workspace: immutable artifacts, committed atomically, found by id; mutable pointers
+    checksums    SHA-256 of files and records: how damage is seen
+    scrub        reads every artifact again, for damage that no use of it has met
     product      the product schema: column names and types of a catalog snapshot
     columns      how a setting names a column or a custom attribute
     snapshot     reader of a catalog snapshot

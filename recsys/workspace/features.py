@@ -79,7 +79,7 @@ class FeatureStore:
 
     def _open(self, tower: str) -> list[_Part]:
         if tower not in self._parts:
-            found = self._workspace.list(KIND, prefix=f"{tower}-")
+            found = self._workspace.list_intact(KIND, prefix=f"{tower}-")
             self._parts[tower] = [self._read(manifest) for manifest in found]
         return self._parts[tower]
 

@@ -8,6 +8,10 @@
 
 ``root`` is a local folder or any fsspec URL (``s3://...``). Artifacts are written in a local folder
 first: locally they are renamed into place in one step, remotely uploaded with the manifest last.
+
+A manifest holds the SHA-256 of every file and, like a pointer, of itself. A file is read for it when it is
+written, when it comes from a remote store, and when it is opened and its size or time is not what it was.
+What changes under the same size and time, as on a failing disk, is for :meth:`Workspace.scrub` to find.
 """
 
 import contextlib
@@ -21,18 +25,21 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import fsspec
 from filelock import FileLock
 from fsspec.implementations.local import LocalFileSystem
 
-from recsys.errors import ArtifactError, ConfigError
+from recsys.errors import ArtifactError, ConfigError, DamagedError
+from recsys.workspace import checksums
 
 logger = logging.getLogger(__name__)
 
 MANIFEST = "manifest.json"
 _TEMPORARY = ".tmp"
+_NO_KINDS = {_TEMPORARY, "pointers", "scratch", "state", "locks", "index"}
+"""Folders of a workspace that hold no artifacts."""
 
 
 def content_id(parts: Mapping[str, Any]) -> str:
@@ -59,11 +66,16 @@ class Manifest:
     """Relative path → size in bytes."""
     info: dict[str, Any] = field(default_factory=dict)
     """What the stage records of it: counts, metrics, durations. JSON values."""
+    checksums: dict[str, str] = field(default_factory=dict)
+    """Relative path → SHA-256; empty in what an earlier release wrote, which is opened unchecked."""
 
     @property
     def ref(self) -> str:
         """``kind/id``: how artifacts name each other, and what travels through XCom."""
         return f"{self.kind}/{self.id}"
+
+
+Manifests = list[Manifest]  # by this name in Workspace, where `list` is a method
 
 
 @dataclass(kw_only=True)
@@ -104,9 +116,20 @@ class Workspace:
     # -- reading ---------------------------------------------------------------------------------
 
     def find(self, kind: str, id: str) -> Manifest | None:
-        """Return the manifest of a committed artifact, or ``None``."""
-        record = self._read_json(f"{kind}/{id}/{MANIFEST}")
-        return Manifest(**record) if record else None
+        """Return the manifest of a committed artifact, or ``None``; raises :class:`DamagedError`."""
+        try:
+            record = self._read_record(f"{kind}/{id}/{MANIFEST}")
+            if record is None:
+                return None
+            manifest = Manifest(**record)
+        except (checksums.RecordError, TypeError) as error:
+            what = (
+                str(error) if isinstance(error, checksums.RecordError) else "has other fields than a manifest"
+            )
+            raise _damaged(f"{kind}/{id}", f"its manifest {what}") from None
+        if manifest.ref != f"{kind}/{id}":
+            raise _damaged(f"{kind}/{id}", f"its manifest is that of {manifest.ref}")
+        return manifest
 
     def find_ref(self, ref: str) -> Manifest | None:
         """Return the manifest that ``ref`` (``kind/id``) names, or ``None``."""
@@ -123,29 +146,103 @@ class Workspace:
             )
         return manifest
 
-    def list(self, kind: str, *, prefix: str = "") -> list[Manifest]:
-        """Return every committed artifact of ``kind`` whose id begins with ``prefix``, oldest first."""
-        try:
-            folders = self._fs.ls(f"{self._path}/{kind}", detail=False, refresh=True)
-        except FileNotFoundError:
-            return []
-        ids = (str(folder).rstrip("/").rsplit("/", 1)[-1] for folder in folders)
-        found = (self.find(kind, id) for id in ids if id.startswith(prefix))
+    def list(self, kind: str, *, prefix: str = "") -> Manifests:
+        """Return every committed artifact of ``kind`` whose id begins with ``prefix``, oldest first.
+
+        One whose manifest is damaged is left out, with a warning.
+        """
+        found = []
+        for id in self._folders(f"{self._path}/{kind}"):
+            if id.startswith(prefix):
+                try:
+                    found.append(self.find(kind, id))
+                except DamagedError as error:
+                    logger.warning("left out: %s", error)
         return sorted((m for m in found if m is not None), key=lambda m: (m.created_at, m.id))
 
+    def list_intact(self, kind: str, *, prefix: str = "") -> Manifests:
+        """Return what :meth:`list` does, and delete what is damaged on this machine: for caches.
+
+        The stage that looks into the cache makes it again, as if it had never been there.
+        """
+        found = []
+        for manifest in self.list(kind, prefix=prefix):
+            damage = self._damage(manifest) if self.is_local else None
+            if damage is None:
+                found.append(manifest)
+            else:
+                logger.warning("%s is damaged and is made again: %s", manifest.ref, damage)
+                self.delete(manifest)
+        return found
+
     def path(self, manifest: Manifest) -> Path:
-        """Return a local folder that holds the artifact's files, fetching them first when remote."""
-        folder = self.local / manifest.kind / manifest.id
-        if self.is_local:
-            return folder
-        if not (folder / MANIFEST).exists():
-            partial = self._temporary(manifest.kind)
-            partial.mkdir(parents=True)
+        """Return a local folder that holds the artifact's files, fetching them first when remote.
+
+        Raises :class:`DamagedError` if they are not the files that were committed.
+        """
+        folder = self._folder(manifest)
+        if self.is_local or (folder / MANIFEST).exists():
+            damage = self._damage(manifest)
+            if damage is None:
+                return folder
+            if self.is_local:
+                raise _damaged(manifest.ref, damage)
+            logger.warning("the copy of %s is damaged and is fetched again: %s", manifest.ref, damage)
+            shutil.rmtree(folder, ignore_errors=True)
+        partial = self._temporary(manifest.kind)
+        partial.mkdir(parents=True)
+        try:
             for name in [*manifest.files, MANIFEST]:
                 (partial / name).parent.mkdir(parents=True, exist_ok=True)
                 self._fs.get_file(f"{self._path}/{manifest.ref}/{name}", str(partial / name))
+            if damage := checksums.damage_in(partial, manifest.files, manifest.checksums):
+                raise _damaged(manifest.ref, damage)
             _move(partial, folder)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+        self._mark(manifest)
         return folder
+
+    def refs(self) -> Iterator[str]:
+        """Yield the ref of every artifact of every kind, and of folders that may be one, in order."""
+        for kind in sorted(set(self._folders(self._path)) - _NO_KINDS):
+            yield from (f"{kind}/{id}" for id in sorted(self._folders(f"{self._path}/{kind}")))
+
+    def open(self, manifest: Manifest, name: str) -> BinaryIO:
+        """Open one file of an artifact where it is kept, without a check and without a copy."""
+        file: BinaryIO = self._fs.open(f"{self._path}/{manifest.ref}/{name}", "rb")
+        return file
+
+    def _folders(self, path: str) -> Iterator[str]:
+        try:
+            found = self._fs.ls(path, detail=True, refresh=True)
+        except FileNotFoundError:
+            return
+        yield from (f["name"].rstrip("/").rsplit("/", 1)[-1] for f in found if f["type"] == "directory")
+
+    def _folder(self, manifest: Manifest) -> Path:
+        return self.local / manifest.kind / manifest.id
+
+    # -- checking --------------------------------------------------------------------------------
+
+    def _damage(self, manifest: Manifest) -> str | None:
+        """Return what is wrong with an artifact's files on this machine, or ``None``."""
+        folder = self._folder(manifest)
+        with contextlib.suppress(OSError):
+            if self._marker(manifest).read_text() == checksums.state_of(folder, manifest.checksums):
+                return None
+        damage = checksums.damage_in(folder, manifest.files, manifest.checksums)
+        if damage is None:
+            self._mark(manifest)
+        return damage
+
+    def _mark(self, manifest: Manifest) -> None:
+        """Note the state in which an artifact's files were found whole, so that they are not read again."""
+        with contextlib.suppress(OSError):  # a workspace that is mounted to be read only
+            self._marker(manifest).write_text(checksums.state_of(self._folder(manifest), manifest.checksums))
+
+    def _marker(self, manifest: Manifest) -> Path:
+        return self.state(f"verified/{manifest.ref}")
 
     # -- writing ---------------------------------------------------------------------------------
 
@@ -175,15 +272,15 @@ class Workspace:
             inputs=draft.inputs,
             files=files,
             info=draft.info,
+            checksums={name: checksums.sha256(draft.path / name) for name in files},
         )
         for name in files:
             fsync(draft.path / name)
-        write_atomic(
-            draft.path / MANIFEST, json.dumps(asdict(manifest), indent=1, ensure_ascii=False, sort_keys=True)
-        )
+        write_atomic(draft.path / MANIFEST, checksums.seal(asdict(manifest)))
         if self.is_local:
             if not _move(draft.path, self.local / kind / id):
                 return self.get(f"{kind}/{id}")
+            self._mark(manifest)
         else:
             if existing := self.find(kind, id):
                 return existing
@@ -194,12 +291,18 @@ class Workspace:
 
     def delete(self, manifest: Manifest) -> None:
         """Remove an artifact, its manifest first, so that a kill in between leaves nothing half-there."""
-        remote = f"{self._path}/{manifest.ref}"
+        self.delete_ref(manifest.ref)
+
+    def delete_ref(self, ref: str) -> None:
+        """Remove what ``ref`` names, also where its manifest cannot be read."""
+        remote = f"{self._path}/{ref}"
         with contextlib.suppress(FileNotFoundError):
             self._fs.rm_file(f"{remote}/{MANIFEST}")
         with contextlib.suppress(FileNotFoundError):
             self._fs.rm(remote, recursive=True)
-        shutil.rmtree(self.local / manifest.kind / manifest.id, ignore_errors=True)
+        shutil.rmtree(self.local / ref, ignore_errors=True)
+        for marker in ("verified", "scrubbed"):
+            self.state(f"{marker}/{ref}").unlink(missing_ok=True)
 
     def scratch(self, kind: str, id: str) -> Path:
         """Return a local folder for resumable work on an artifact; it survives kills, and so retries."""
@@ -220,19 +323,25 @@ class Workspace:
     # -- pointers --------------------------------------------------------------------------------
 
     def read_pointer(self, name: str) -> dict[str, Any] | None:
-        """Return a pointer's record, or ``None`` if it was never written."""
-        return self._read_json(f"pointers/{name}.json")
-
-    def _read_json(self, path: str) -> dict[str, Any] | None:
+        """Return a pointer's record, or ``None`` if it was never written; raises :class:`DamagedError`."""
+        path = f"pointers/{name}.json"
         try:
-            record: dict[str, Any] = json.loads(self._fs.cat_file(f"{self._path}/{path}"))
+            return self._read_record(path)
+        except checksums.RecordError as error:
+            raise DamagedError(
+                f"{path} in {self.root} is damaged: it {error}.",
+                fix="Delete that file and run the night again, which writes it anew.",
+            ) from None
+
+    def _read_record(self, path: str) -> dict[str, Any] | None:
+        try:
+            return checksums.unseal(self._fs.cat_file(f"{self._path}/{path}"))
         except FileNotFoundError:
             return None
-        return record
 
     def write_pointer(self, name: str, record: Mapping[str, Any]) -> None:
         """Replace a pointer's record in one step: a reader sees the old one or the new one."""
-        text = json.dumps(dict(record), indent=1, ensure_ascii=False, sort_keys=True)
+        text = checksums.seal(record)
         if self.is_local:
             write_atomic(self.local / "pointers" / f"{name}.json", text)
         else:
@@ -246,6 +355,14 @@ class Workspace:
 
     def _temporary(self, kind: str) -> Path:
         return self.local / _TEMPORARY / f"{kind.replace('/', '-')}-{uuid.uuid4().hex}"
+
+
+def _damaged(ref: str, what: str) -> DamagedError:
+    return DamagedError(
+        f"{ref} is damaged: {what}.",
+        fix="Run `recsys scrub --delete`, which removes what is damaged, then the night again: it makes anew "
+        "what is missing.",
+    )
 
 
 def write_atomic(path: Path, text: str) -> None:

@@ -7,6 +7,7 @@ from recsys.catalog.ingest_images import OpenShard
 from recsys.workspace import Workspace
 from recsys.workspace.normalise import Normalisation, normalise
 from tests.catalog.made_images import jpeg
+from tests.workspace.test_checksums import flip
 
 SETTINGS = Normalisation()
 IMAGES = [normalise(jpeg(seed=i), SETTINGS) for i in range(4)]
@@ -19,7 +20,7 @@ def state(workspace: Workspace) -> ImageState:
 
 def _reopened(state: ImageState, workspace: Workspace, *, lost: bool = False) -> ImageState:
     state.close()
-    for path in (workspace.local / "state").iterdir() if lost else ():
+    for path in (workspace.local / "state").glob("*.sqlite*") if lost else ():
         path.unlink()
     return ImageState(workspace, SETTINGS)
 
@@ -50,6 +51,14 @@ def test_shards_that_others_wrote_are_found_and_lost_ones_forgotten(
     assert not left.is_stored(IMAGES[0].sha256)
     assert left.link("b") is None  # its image is gone, so the link must be asked again
     assert left.is_stored(IMAGES[2].sha256)
+
+
+def test_the_images_of_a_damaged_shard_are_not_stored(workspace: Workspace, state: ImageState) -> None:
+    damaged, good = _store(workspace, state, 0), _store(workspace, state, 1)
+    flip(workspace.local / damaged / "images.arrow")
+    state = _reopened(state, workspace)
+    assert [state.is_stored(image.sha256) for image in IMAGES[:2]] == [False, True]
+    assert [manifest.ref for manifest in workspace.list("images")] == [good]
 
 
 def test_a_shard_written_twice_is_one(workspace: Workspace, state: ImageState) -> None:

@@ -15,11 +15,12 @@ from PIL import Image
 
 from recsys.catalog.run import run
 from recsys.config import CatalogConfig, Config
-from recsys.errors import GuardError, InputError
+from recsys.errors import DamagedError, GuardError, InputError
 from recsys.workspace import Manifest, Workspace
 from recsys.workspace.snapshot import Snapshot
 from tests.catalog.made_images import encode, jpeg, write
 from tests.catalog.web import Request, Response, Web
+from tests.workspace.test_checksums import flip
 
 Row = dict[str, Any]
 
@@ -271,7 +272,7 @@ def test_a_lost_cache_stores_nothing_twice_and_lost_shards_are_made_again(
 ) -> None:
     feed = _feed(shop, _rows())
     first = run(_config(feed), workspace)
-    for path in (workspace.local / "state").iterdir():
+    for path in (workspace.local / "state").glob("*.sqlite*"):
         path.write_bytes(b"not a database" * 1000)
     assert run(_config(feed), workspace).ref == first.ref
     assert sum(m.info["num_images"] for m in workspace.list("images")) == 10
@@ -280,6 +281,26 @@ def test_a_lost_cache_stores_nothing_twice_and_lost_shards_are_made_again(
     assert third.ref == first.ref
     store = Snapshot.open(workspace, third.ref).images()
     assert all(row["images"][0] in store for row in _products(workspace, third).values())
+
+
+def test_a_damaged_snapshot_is_made_again_or_passed_over(
+    shop: Path, workspace: Workspace, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = run(_config(_feed(shop, _rows())), workspace)
+    second = run(_config(_feed(shop, _rows(9))), workspace)
+    flip(workspace.local / second.ref / "products.parquet")
+    again = run(_config(_feed(shop, _rows(9))), workspace)
+    assert (again.ref, len(_products(workspace, again))) == (second.ref, 9)
+    assert f"made again: {second.ref} is damaged: products.parquet" in caplog.text
+
+    flip(workspace.local / second.ref / "products.parquet")
+    third = run(_config(_feed(shop, _rows(8))), workspace)  # compared with the night before the damaged one
+    assert third.info["diff"]["gone"] == 2
+    (workspace.local / third.ref / "manifest.json").write_text("{")
+    (workspace.local / second.ref / "manifest.json").write_text("{")
+    with pytest.raises(DamagedError, match=third.ref):  # nothing would tell how much of the catalog is gone
+        run(_config(_feed(shop, _rows(7))), workspace)
+    assert workspace.get(first.ref)
 
 
 def test_another_size_makes_other_images_and_another_snapshot(shop: Path, workspace: Workspace) -> None:

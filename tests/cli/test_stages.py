@@ -12,6 +12,8 @@ from recsys import config
 from recsys.cli import main
 from recsys.workspace import Workspace, open_workspace
 from tests.cli.conftest import NIGHT, Cli
+from tests.workspace.test_checksums import flip
+from tests.workspace.test_store import commit
 
 SAYS = {
     "ingest": "80 products",
@@ -142,3 +144,22 @@ def test_a_verb_before_its_time_says_what_is_missing_and_what_to_do(
     assert (result.exit_code, result.stdout) == (1, "")
     assert says in result.stderr
     assert "\n  to fix: " in result.stderr
+
+
+def test_scrub_names_what_is_damaged_and_deletes_it_when_told(tmp_path: Path) -> None:
+    store = Workspace(tmp_path)
+    refs = [commit(store, id) for id in ("a1", "a2")]
+    flip(tmp_path / refs[0] / "deep" / "file.txt")
+
+    def scrub(*arguments: str) -> click.testing.Result:
+        environment = {"RECSYS_WORKSPACE": str(tmp_path)}
+        return click.testing.CliRunner(env=environment).invoke(main, ["scrub", *arguments])
+
+    found = scrub()
+    assert (found.exit_code, found.stdout.split("\n")[0]) == (1, "read 2 artifacts, 0.0 MB; 1 damaged")
+    assert f"{refs[0]} is damaged: deep/file.txt" in found.stdout
+    assert store.find_ref(refs[0])
+    assert list(printed(scrub("--delete", "--json"))["damaged"]) == [refs[0]]
+    assert [manifest.ref for manifest in store.list("things")] == [refs[1]]
+    assert printed(scrub("--json"))["damaged"] == {}
+    assert printed(scrub("--days", "1", "--json"))["num_read"] == 0

@@ -30,6 +30,7 @@ TASKS = [
     "collect",
     "publish",
     "report",
+    "scrub",
 ]
 KINDS = (
     "snapshots",

@@ -33,6 +33,7 @@ def test_the_tasks_are_wired_as_designed(parsed: dict[str, Any]) -> None:
         "collect",
         "publish",
         "report",
+        "scrub",
     ]
     assert {name for name, task in tasks.items() if task["queue"] == "gpu"} == {"train", "evaluate", "embed"}
     assert {name for name, task in tasks.items() if task["pool"] == "index_writer"} == {"publish"}
@@ -48,6 +49,7 @@ def test_the_tasks_are_wired_as_designed(parsed: dict[str, Any]) -> None:
     assert tasks["evaluate"]["after"] == ["begin", "ingest", "judgements", "train"]
     assert tasks["choose"]["after"] == ["evaluate", "plan_training"]
     assert tasks["publish"]["after"] == ["collect", "ingest"]
+    assert tasks["scrub"]["after"] == ["report"]  # damage alarms, after the night's work is done
 
 
 def test_the_connection_qdrant_default_holds_the_servers_address_and_key(

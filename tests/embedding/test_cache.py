@@ -10,6 +10,7 @@ from recsys.workspace import Workspace
 from recsys.workspace.embeddings import SHARD_FILE, SHARD_KIND, ShardWriter, Vectors
 from recsys.workspace.snapshot import Snapshot
 from tests.embedding.catalogs import product, store_snapshot
+from tests.workspace.test_checksums import flip
 
 
 def store_shard(workspace: Workspace, id: str, keys: list[bytes]) -> None:
@@ -44,6 +45,16 @@ def test_every_key_is_found_where_it_is(
         assert found == any(k in keys for keys in shards)
         if found:
             assert shards[shard][row] == k
+
+
+def test_a_damaged_shard_holds_nothing(workspace: Workspace) -> None:
+    for name, byte in (("e-a", b"a"), ("e-b", b"b")):
+        store_shard(workspace, name, [byte * 16])
+    flip(workspace.local / SHARD_KIND / "e-a" / SHARD_FILE)
+    found, _, _ = Cache(workspace, "encoders/e").locate(np.array([b"a" * 16, b"b" * 16], "S16"))
+    assert found.tolist() == [False, True]
+    store_shard(workspace, "e-a", [b"a" * 16])
+    assert Cache(workspace, "encoders/e").locate(np.array([b"a" * 16], "S16"))[0].all()
 
 
 def test_of_a_key_twice_the_oldest_shard_counts(workspace: Workspace) -> None:

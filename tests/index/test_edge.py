@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from recsys.config import Config, IndexConfig
-from recsys.errors import ArtifactError, TransientError
+from recsys.errors import ArtifactError, DamagedError, TransientError
 from recsys.index import open_index
 from recsys.index.base import Point
 from recsys.index.edge import EdgeIndex
@@ -20,6 +20,7 @@ from recsys.index.run import run
 from recsys.workspace import Workspace
 from tests.index.catalogs import make_points, products, publish_inputs, similar
 from tests.index.test_contract import META, name_of, publish
+from tests.workspace.test_checksums import flip, truncate
 
 
 @pytest.fixture
@@ -140,6 +141,33 @@ def test_a_generation_that_cannot_be_read_is_an_error_that_names_it(index: EdgeI
     (index.files.folder(name, "g000001") / "edge_config.json").write_text("{")
     with pytest.raises(ArtifactError, match="g000001 cannot be opened"):
         index.open()
+
+
+@pytest.mark.parametrize("damage", [truncate, flip])
+def test_a_damaged_record_is_named_and_publishing_mends_it(
+    config: Config, workspace: Workspace, damage: Callable[[Path], None]
+) -> None:
+    refs = publish_inputs(workspace, products(20))
+    name = run(config, workspace, *refs).info["collection"]
+    root = workspace.local / "index"
+    for path in (root / "aliases" / f"{config.index.alias}.json", root / "collections" / f"{name}.json"):
+        damage(path)
+        with closing(open_index(config, workspace)) as index:
+            with pytest.raises(DamagedError, match=rf"{path.name} is damaged.*\n.*recsys publish"):
+                index.open()
+            path.unlink()
+        assert run(config, workspace, *refs).info["collection"] == name
+        with closing(open_index(config, workspace)) as index:
+            assert index.open().count() == 20
+
+
+def test_a_damaged_record_of_an_earlier_collection_blocks_nothing(
+    index: EdgeIndex, caplog: pytest.LogCaptureFixture
+) -> None:
+    earlier, live = (publish(index, make_points(5), number=number) for number in (1, 2))
+    truncate(index.files.entry_path(earlier))
+    assert [c.name for c in index.collections()] == [live]
+    assert f"{earlier}.json is damaged" in caplog.text
 
 
 def test_a_build_whose_files_were_damaged_starts_again(index: EdgeIndex) -> None:

@@ -150,9 +150,9 @@ def test_a_lost_image_shard_costs_images_not_the_report(tmp_path: Path) -> None:
     rows = products(5)
     rows[0]["images"] = [b"\0" * 31 + b"\1"]
     catalog = snapshot(workspace, rows[1:], [])
-    rows_path = workspace.path(catalog) / "products.parquet"
-    pq.write_table(pa.Table.from_pylist(rows, schema=PRODUCTS), rows_path)
-    cards = ProductCards(Snapshot(workspace, catalog))
+    opened = Snapshot(workspace, catalog)
+    pq.write_table(pa.Table.from_pylist(rows, schema=PRODUCTS), opened.products_path)
+    cards = ProductCards(opened)
     cards.fetch(["P0000", "P0001"])
     assert cards.thumbnail("P0000") is None
     assert cards.thumbnail("P0001") is not None

@@ -12,6 +12,7 @@ import pyarrow as pa
 from recsys.config import Config
 from recsys.training.settings import settings_of
 from recsys.workspace import Manifest, Workspace
+from recsys.workspace.checksums import SEAL, seal
 from recsys.workspace.embeddings import (
     SET_FILE,
     SET_KIND,
@@ -136,5 +137,5 @@ def redate(workspace: Workspace, ref: str, days: float) -> Manifest:
     path = Path(workspace.root) / ref / "manifest.json"
     record = json.loads(path.read_text())
     at = datetime.fromisoformat(record["created_at"]) + timedelta(days=days)
-    path.write_text(json.dumps(record | {"created_at": at.isoformat()}))
+    path.write_text(seal({k: v for k, v in record.items() if k != SEAL} | {"created_at": at.isoformat()}))
     return workspace.get(ref)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from recsys.workspace import Workspace
 from recsys.workspace import features as module
 from recsys.workspace.features import KIND, FeatureStore
+from tests.workspace.test_checksums import flip
 
 
 def key(i: int) -> bytes:
@@ -53,6 +54,17 @@ def test_what_is_added_is_written_before_it_fills_the_memory(
     store.flush()
     assert [manifest.info["rows"] for manifest in workspace.list(KIND)] == [10, 10, 5]
     assert len(store.find("a", [key(i) for i in range(25)])) == 25
+
+
+def test_damaged_features_are_computed_again(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    store = FeatureStore(workspace)
+    store.keep("a")
+    store.add("a", {key(1): value(1)})
+    store.flush()
+    [manifest] = workspace.list(KIND)
+    flip(tmp_path / manifest.ref / "features.npy")
+    assert FeatureStore(workspace).find("a", [key(1)]) == {}
 
 
 def test_features_of_a_tower_that_is_not_kept_are_refused(tmp_path: Path) -> None:

@@ -2,14 +2,11 @@
 
 import json
 import multiprocessing
-import os
 import signal
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
 from pathlib import Path
-from unittest import mock
 
 import pytest
 from hypothesis import given
@@ -17,30 +14,6 @@ from hypothesis import strategies as st
 
 from recsys.errors import ArtifactError
 from recsys.workspace import Workspace, content_id
-
-
-@pytest.fixture(scope="module")
-def s3_url() -> Iterator[str]:
-    """A bucket on a real S3 protocol server."""
-    import boto3
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    endpoint = "http://{}:{}".format(*server.get_host_and_port())
-    names = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
-    with mock.patch.dict(os.environ, names, AWS_ENDPOINT_URL=endpoint):
-        boto3.client("s3", endpoint_url=endpoint).create_bucket(Bucket="bucket")
-        yield "s3://bucket/some/prefix"
-    server.stop()
-
-
-@pytest.fixture(params=["local", "s3"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Workspace:
-    if request.param == "local":
-        return Workspace(tmp_path / "ws")
-    url = f"{request.getfixturevalue('s3_url')}/{tmp_path.name}"
-    return Workspace(url, cache=tmp_path / "cache")
 
 
 def commit(store: Workspace, id: str = "a1", text: str = "hello") -> str:

@@ -112,16 +112,15 @@ def write_inputs(
         draft.info["image_shards"] = []
     snapshot = draft.committed().ref
     count, keys = len(image), [v.tobytes()[:16] for v in image]
-    with workspace.create(SHARD_KIND, f"v-{tag}") as draft:
+    inputs = {"snapshot": snapshot, "encoder": "encoders/bench"}
+    with workspace.create(SHARD_KIND, f"v-{tag}", inputs=inputs) as draft:
         writer = ShardWriter(draft.path / SHARD_FILE, image.shape[1])
         for start in range(0, count, 4096):
             part = slice(start, start + 4096)
             present = np.ones(len(image[part]), np.bool_)
             writer.write(keys[part], Vectors(image[part], text[part], present, present))
         writer.close()
-    with workspace.create(
-        SET_KIND, f"e-{tag}", inputs={"snapshot": snapshot, "encoder": "encoders/bench"}
-    ) as out:
+    with workspace.create(SET_KIND, f"e-{tag}", inputs=inputs) as out:
         out.info |= {"dim": image.shape[1], "shards": [draft.committed().ref]}
         rows = pa.table(
             [

@@ -6,11 +6,14 @@ The DAG and the command line both use it, so that ``recsys train`` continues wha
 import logging
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from recsys.config import Config
-from recsys.errors import DamagedError, InputError
+from recsys.errors import ArtifactError, DamagedError, InputError
 from recsys.workspace import Manifest, Workspace, content_id
+
+if TYPE_CHECKING:
+    from recsys.workspace.embeddings import Vectors
 
 logger = logging.getLogger(__name__)
 
@@ -65,12 +68,25 @@ def plan_training(
         ],
     }
     before = {
-        role: [m.ref for m in found if not began or m.created_at < began] for role, found in made.items()
+        role: (m.ref for m in reversed(found) if not began or m.created_at < began)
+        for role, found in made.items()
     }
-    newest = {role: found[-1] for role, found in before.items() if found}
+    before["embeddings"] = (ref for ref in before["embeddings"] if _is_whole(workspace, ref))
+    newest = {role: ref for role, found in before.items() if (ref := next(found, None))}
     judged = judgements.nonempty(workspace, refs["judgements"])
     inputs = {**refs, "judgements": judged, **newest}
     return plan(config, workspace, {role: ref for role, ref in inputs.items() if ref}, force=force)
+
+
+def _is_whole(workspace: Workspace, embeddings: str) -> bool:
+    from recsys.workspace.embeddings import EmbeddingSet
+
+    try:
+        EmbeddingSet(workspace, embeddings)
+    except ArtifactError as error:  # tonight embeds it again; the plan does without it
+        logger.warning("left out: %s", error)
+        return False
+    return True
 
 
 def latest_plan(workspace: Workspace, snapshot: str) -> Manifest | None:
@@ -93,6 +109,18 @@ def latest_evaluation(workspace: Workspace, snapshot: str) -> Manifest:
     return tonight[-1] if tonight else workspace.get(plan.inputs["evaluation"])
 
 
+def publish(config: Config, workspace: Workspace, snapshot: str, embeddings: str) -> Manifest:
+    """Publish an embedding set whose audit encodes a sample of products anew; see :mod:`recsys.index.run`."""
+    from recsys.index import run
+
+    def encode(*sample: Any) -> "Vectors":
+        from recsys.embedding.reencode import reencode  # torch, which a night without changes does not need
+
+        return reencode(config, workspace, *sample)
+
+    return run.run(config, workspace, snapshot, embeddings, encode=encode)
+
+
 def publish_once(
     config: Config, workspace: Workspace, run_id: str, snapshot: str, embeddings: str
 ) -> Manifest:
@@ -101,13 +129,11 @@ def publish_once(
     Without that record a task cleared after its publication would find nothing to do, and the report would
     say that nothing happened tonight.
     """
-    from recsys.index import run
-
     record = workspace.read_pointer(_record_name(run_id)) or {"run_id": run_id}
     published: dict[str, str] = record.get("publications", {})
     if embeddings in published:
         return workspace.get(published[embeddings])
-    manifest = run.run(config, workspace, snapshot, embeddings)
+    manifest = publish(config, workspace, snapshot, embeddings)
     published[embeddings] = manifest.ref
     workspace.write_pointer(_record_name(run_id), {**record, "publications": published})
     return manifest

@@ -133,11 +133,10 @@ def embed(
 def publish(config: "Config", workspace: "Workspace", snapshot: str | None, as_json: bool) -> None:
     """Publish the latest embeddings of a snapshot and switch the alias."""
     from recsys import nightly
-    from recsys.index import run
 
     snapshot = snapshot or nightly.latest_snapshot(workspace)
     embeddings = nightly.latest(workspace, "embedding-sets", made_by="embed", snapshot=snapshot)
-    manifest = run.run(config, workspace, snapshot, embeddings.ref)
+    manifest = nightly.publish(config, workspace, snapshot, embeddings.ref)
     info = manifest.info
     _show(manifest, as_json, f"{info['action']}: alias {info['alias']} → {info['collection']}")
 

@@ -59,6 +59,10 @@ class IndexConfig(Section):
 
     audit_sample: int = Field(default=64, ge=1, le=10_000)
     """Products whose vectors, payloads and neighbours are checked before a collection is published."""
+    reencode_sample: int = Field(default=919, ge=1, le=100_000)
+    """Products that are encoded anew from their images and texts, others each night, and compared with the
+    index; one that differs is enough to refuse. 919 find 0.5% wrong vectors with a probability of 99%
+    (ln 0.01 / ln 0.995); 459 find 1%."""
     recall_k: int = Field(default=10, ge=1, le=100)
     """Neighbours per audit query."""
     min_recall: float = Field(default=0.95, ge=0, le=1)

@@ -154,7 +154,10 @@ def collect(
     id = content_id({"version": VERSION, "snapshot": snapshot_ref, "encoder": encoder_ref})
     existing = workspace.find(SET_KIND, id)
     if existing is not None:
-        return existing
+        if all(map(workspace.find_ref, existing.info["shards"])):
+            return existing
+        logger.warning("%s refers to shards that are gone and is made again", existing.ref)
+        workspace.delete(existing)
     started = time.monotonic()
     snapshot = Snapshot.open(workspace, snapshot_ref)
     keys = content_keys(snapshot, ContentReader(_encoder_config(workspace, encoder_ref)))

@@ -248,11 +248,12 @@ class Chunk:
 def precision_of(options: EmbeddingConfig) -> Literal["fp32", "bf16"]:
     """Return what the towers compute in on this machine."""
     if options.precision == "auto":
-        return "bf16" if _on_cuda(options) else "fp32"
+        return "bf16" if on_cuda(options) else "fp32"
     return options.precision
 
 
-def _on_cuda(options: EmbeddingConfig) -> bool:
+def on_cuda(options: EmbeddingConfig) -> bool:
+    """Return whether the towers run on a CUDA device of this machine."""
     return options.device == "cuda" or (options.device == "auto" and torch.cuda.is_available())
 
 
@@ -271,7 +272,7 @@ class Stream:
         ``images`` may be ``None`` where no content has any, ``store`` where nothing is kept.
         """
         options = options or EmbeddingConfig()
-        cuda = _on_cuda(options)
+        cuda = on_cuda(options)
         self._device = torch.device("cuda" if cuda else "cpu" if options.device == "auto" else options.device)
         self._encoder = encoder.to(self._device).eval()
         self._images = images

@@ -17,7 +17,7 @@ from typing import Any
 from recsys.config import Config
 from recsys.config.index import IndexConfig
 from recsys.errors import ArtifactError
-from recsys.index.audit import Audit, audit_build, audit_changes
+from recsys.index.audit import Audit, Encode, audit_build, audit_changes
 from recsys.index.base import FAILED, READY, SCHEMA_VERSION, CollectionInfo, Metadata, Point
 from recsys.index.diff import Changes, diff
 from recsys.index.engine import Collection, VectorIndex, Writer, batches, open_index
@@ -35,9 +35,18 @@ KIND = "publications"
 CODE_VERSION = 1
 
 
-def run(config: Config, workspace: Workspace, snapshot_ref: str, embedding_set_ref: str) -> Manifest:
+def run(
+    config: Config,
+    workspace: Workspace,
+    snapshot_ref: str,
+    embedding_set_ref: str,
+    *,
+    encode: Encode | None = None,
+) -> Manifest:
     """Publish an embedding set and return the manifest of the publication.
 
+    ``encode`` encodes a sample of products anew for the audit; without it, as where vectors come from no
+    encoder, the audit only proves that the collection is what the embedding set says.
     A build catches up with what a refresh published meanwhile, if that was embedded under its encoder.
     ``info`` says what was done: ``action`` (``build``, ``incremental``, ``payload`` or ``nothing``),
     ``counts``, ``audit``, ``alias``, ``collection``, ``previous``, ``timings`` and ``duration_s``. Raises
@@ -47,7 +56,7 @@ def run(config: Config, workspace: Workspace, snapshot_ref: str, embedding_set_r
     with workspace.lock(LOCK), closing(open_index(config, workspace)) as index:
         source = Source(workspace, snapshot_ref, embedding_set_ref)
         journal = Journal.open(config, workspace, source, index.live())
-        publisher = Publisher(config, workspace, index, journal)
+        publisher = Publisher(config, workspace, index, journal, encode)
         info = journal.result or publisher.publish(source)
         info["collected"] = publisher.drop_old_collections()
         info["duration_s"] = round(time.monotonic() - started, 3)
@@ -57,8 +66,16 @@ def run(config: Config, workspace: Workspace, snapshot_ref: str, embedding_set_r
 class Publisher:
     """Publishes one source. Every step finds and skips what is done already."""
 
-    def __init__(self, config: Config, workspace: Workspace, index: VectorIndex, journal: "Journal") -> None:
+    def __init__(
+        self,
+        config: Config,
+        workspace: Workspace,
+        index: VectorIndex,
+        journal: "Journal",
+        encode: Encode | None,
+    ) -> None:
         self._config = config
+        self._encode = encode
         self._workspace = workspace
         self._index = index
         self._journal = journal
@@ -124,7 +141,9 @@ class Publisher:
 
     def _audit(self, name: str, collection: Collection, source: Source) -> Audit:
         with self._timed("audit_s"):
-            audit = audit_build(collection, source, self._config.index, seed=self._config.seed)
+            audit = audit_build(
+                collection, source, self._config.index, seed=self._config.seed, encode=self._encode
+            )
         logger.info("%s: audit %s, recall %s", name, audit.checks, audit.recall)
         if set(audit.checks.values()) != {"ok"}:
             self._index.describe(name, replace(collection.metadata, state=FAILED))
@@ -193,7 +212,9 @@ class Publisher:
             writer.set_payloads(source.payloads(changes.payload))
             writer.delete(changes.gone)
             writer.index()
-            audit = audit_changes(writer, source, changes, self._config.index, seed=self._config.seed)
+            audit = audit_changes(
+                writer, source, changes, self._config.index, seed=self._config.seed, encode=self._encode
+            )
             audit.require(collection.name)
             if info is not None:
                 info["audit"] = asdict(audit)

@@ -43,7 +43,7 @@ class Source:
         self.embedding_set_ref = embedding_set_ref
         self._snapshot = Snapshot.open(workspace, snapshot_ref)
         self.embeddings = EmbeddingSet(workspace, embedding_set_ref)
-        self.encoder_ref = self.embeddings.manifest.inputs["encoder"]
+        self.encoder_ref = self.embeddings.encoder_ref
         self.dim = self.embeddings.dim
         if len(self.embeddings) != self._snapshot.num_products:
             raise self._mismatch()

@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from recsys.errors import ArtifactError
 from recsys.workspace.store import Workspace
 
 SHARD_KIND = "embeddings"
@@ -161,14 +162,27 @@ class EmbeddingSet:
     """The vectors of every product of one snapshot under one encoder, memory-mapped."""
 
     def __init__(self, workspace: Workspace, ref: str) -> None:
-        """Open the set that ``ref`` (``embedding-sets/<id>``) names."""
+        """Open the set that ``ref`` (``embedding-sets/<id>``) names.
+
+        Raises :class:`ArtifactError` for a shard of another encoder, or of other dimensions, than the set's.
+        """
         self.manifest = workspace.get(ref)
-        self._shards = [
-            Shard(workspace.path(workspace.get(s)) / SHARD_FILE) for s in self.manifest.info["shards"]
-        ]
+        self.encoder_ref = self.manifest.inputs["encoder"]
+        self.dim = int(self.manifest.info["dim"])
+        shards = [workspace.get(shard) for shard in self.manifest.info["shards"]]
+        self._shards = [Shard(workspace.path(shard) / SHARD_FILE) for shard in shards]
+        for made, shard in zip(shards, self._shards, strict=True):
+            found = (made.inputs.get("encoder"), shard.dim)
+            if found != (self.encoder_ref, self.dim):
+                raise ArtifactError(
+                    f"{made.ref} has {shard.dim} dimensions of {made.inputs.get('encoder')}, but {ref} is of "
+                    f"{self.encoder_ref} with {self.dim}: vectors of two encoders cannot be compared.",
+                    fix=f"Delete {ref} from the workspace and run `recsys embed` again.",
+                )
+        self.precision = "bf16" if any(s.info.get("precision") == "bf16" for s in shards) else "fp32"
+        """What the towers computed in."""
         path = workspace.path(self.manifest) / SET_FILE
         self._rows: pa.Table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
-        self.dim = int(self.manifest.info["dim"])
 
     def __len__(self) -> int:
         return int(self._rows.num_rows)
@@ -186,6 +200,11 @@ class EmbeddingSet:
         """Stream the set ascending by id; memory is one batch."""
         for start in range(0, len(self), batch_size):
             yield self._read(self._rows.slice(start, batch_size))
+
+    def shard_refs(self, positions: NDArray[np.integer[Any]]) -> list[str]:
+        """Return the ref of the shard of each of the products at these positions."""
+        refs = self.manifest.info["shards"]
+        return [refs[s] for s in self._rows.column("shard").take(pa.array(positions)).to_pylist()]
 
     def select(self, positions: NDArray[np.integer[Any]]) -> EmbeddingBatch:
         """Return the products at these positions (0-based, in id order), in the order given."""

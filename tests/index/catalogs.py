@@ -164,13 +164,13 @@ def embed(
     if manifest is not None:
         return manifest.ref
     keys = [_digest((encoder, p.look, p.has_image, p.has_text)) for p in catalog]
-    with workspace.create(SHARD_KIND, id) as draft:
+    inputs = {"snapshot": snapshot, "encoder": f"encoders/{encoder}"}
+    with workspace.create(SHARD_KIND, id, inputs=inputs) as draft:
         writer = ShardWriter(draft.path / SHARD_FILE, dim)
         if catalog:
             writer.write(keys, vectors(catalog, encoder, dim))
         writer.close()
     shard = draft.committed().ref
-    inputs = {"snapshot": snapshot, "encoder": f"encoders/{encoder}"}
     with workspace.create(SET_KIND, id, inputs=inputs) as draft:
         draft.info |= {"dim": dim, "shards": [shard]}
         table = pa.table(

@@ -115,7 +115,7 @@ class Nights:
         values = np.array([vectors[id] for id in ids], np.float32)
         values /= np.linalg.norm(values, axis=1, keepdims=True)
         keys, there = [id.encode().ljust(16) for id in ids], np.ones(len(ids), np.bool_)
-        with self.workspace.create(SHARD_KIND, name) as shard:
+        with self.workspace.create(SHARD_KIND, name, inputs={"encoder": encoder}) as shard:
             writer = ShardWriter(shard.path / SHARD_FILE, DIM)
             writer.write(keys, Vectors(values, values, there, there))
             writer.close()

@@ -96,8 +96,7 @@ class ObjectiveConfig(Section):
     """One term of the loss. recsys/training/objectives says which kinds there are and what each reads."""
 
     kind: str
-    """``clip``, ``siglip``, ``metric``, ``pairs``, ``distill`` or ``l2sp``. ``siglip`` needs
-    ``encoder.logit_bias``."""
+    """``clip``, ``siglip``, ``metric`` or ``pairs``. ``siglip`` needs ``encoder.logit_bias``."""
     weight: float = Field(default=1.0, gt=0)
     """Factor of this term in the sum."""
     vector: Vector = "product"
@@ -122,11 +121,6 @@ class OptimizerConfig(Section):
 
     backbone_lr: float = Field(default=1e-4, ge=0)
     """Peak learning rate of pretrained layers; 0 leaves them as they are."""
-    freeze: tuple[str, ...] = ()
-    """Modules and weights of the encoder that are not trained, by their names, such as
-    ``image_tower.model.blocks.0``: early layers learn little and cost much."""
-    frozen_bf16: bool = False
-    """Run those modules in bf16 on a CPU that has instructions for it: half the time, a little less exact."""
     head_lr: float = Field(default=1e-3, ge=0)
     """Peak learning rate of projections, of the temperature, and of anything trained from scratch."""
     proxy_lr: float = Field(default=1e-2, ge=0)
@@ -143,9 +137,6 @@ class OptimizerConfig(Section):
     """Gradients are scaled down to this norm; 0 leaves them."""
     accumulate: int = Field(default=1, ge=1)
     """Batches whose gradients are summed before a step. It does not add negatives."""
-    ema_decay: float = Field(default=0.0, ge=0, lt=1)
-    """Decay of the moving average of the weights that is validated and kept; 0: none. 0.99 to 0.9995;
-    early on min(decay, (1 + step) / (10 + step)) applies."""
 
 
 class ValidationConfig(Section):

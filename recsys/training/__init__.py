@@ -19,7 +19,7 @@
     memory           keeps freed memory in the process
     module           the Lightning module
     objectives/      terms of the loss
-    weights          which weights are trained, at which rate; their moving average
+    weights          which weights are trained, at which rate
     schedule         learning rate over steps and wall clock
     validation       the score that chooses the best epoch
     resume           checkpoints that survive kills, the best weights, when a run stops

@@ -36,11 +36,8 @@ from recsys.training.schedule import Clock, Progress, StepPlan
 from recsys.training.supervision import Int, Supervision
 from recsys.training.validation import Validator
 from recsys.training.weights import (
-    EmaWeights,
     eval_modules_of,
-    freeze,
     pretrained_names,
-    run_in_bf16,
     trainable_weights,
 )
 from recsys.workspace.features import FeatureStore
@@ -81,12 +78,9 @@ def fit(job: FitJob) -> dict[str, Any]:
     steps = sum(-(-size // config.optimizer.accumulate) for size in [*[len(loader)] * epochs, rest])
     budget_s = None if config.budget_minutes is None else 60 * config.budget_minutes
     module.progress = progress = Progress(steps, clock, budget_s)
-    average = EmaWeights(config.optimizer.ema_decay) if config.optimizer.ema_decay else None
-    validation = ValidateEachEpoch(job.validator, job.folder, config, progress, average)
+    validation = ValidateEachEpoch(job.validator, job.folder, config, progress)
     checkpoint = ResumeCheckpoint(job.folder, loader, validation, config, progress)
     callbacks: list[L.Callback] = [validation, checkpoint]
-    if average is not None:
-        callbacks.insert(0, average)  # a checkpoint holds the average that includes its last step
     if config.validation.patience and job.validator is not None:
         patience, min_delta = config.validation.patience, config.validation.min_delta
         callbacks.append(
@@ -219,9 +213,6 @@ def make_plan(job: FitJob, module: FineTuning, loader: BatchLoader, clock: Clock
 def make_module(job: FitJob) -> FineTuning:
     """Return the module, its terms built and checked."""
     config, encoder = job.config, job.encoder
-    frozen = freeze(encoder, config.optimizer.freeze)
-    if config.optimizer.frozen_bf16 and not torch.cuda.is_available():
-        run_in_bf16(frozen)
     if not config.channels_last:
         encoder.to(memory_format=torch.contiguous_format)
     pretrained = pretrained_names(encoder)
@@ -230,18 +221,13 @@ def make_module(job: FitJob) -> FineTuning:
         dim=encoder.dim,
         classes={name: level[level >= 0].tolist() for name, level in codes.items()},
         trained=trainable_weights(encoder),
-        pretrained=pretrained,
     )
     torch.manual_seed(job.seed)  # proxies start at random
     terms = objectives.build(config.terms, context)
-    base = None
-    if any(term.needs_base for term in terms):
-        shared = {id(encoder.text_tower): encoder.text_tower} if encoder.config.text.is_frozen else {}
-        base = copy.deepcopy(encoder, shared).requires_grad_(False)
-    eval_modules = eval_modules_of(encoder, frozen, batch_norm=config.batch_norm)
+    eval_modules = eval_modules_of(encoder, batch_norm=config.batch_norm)
     module = FineTuning(
         encoder, terms, config,
-        pretrained=pretrained, eval_modules=eval_modules, base=base, seed=job.seed,
+        pretrained=pretrained, eval_modules=eval_modules, seed=job.seed,
     )  # fmt: skip
     return module.train()
 

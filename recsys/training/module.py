@@ -32,20 +32,20 @@ class FineTuning(L.LightningModule):
 
     def __init__(
         self, encoder: ProductEncoder, objectives: nn.ModuleList, config: TrainingConfig, *,
-        pretrained: frozenset[str], eval_modules: list[nn.Module], base: ProductEncoder | None, seed: int,
+        pretrained: frozenset[str], eval_modules: list[nn.Module], seed: int,
     ) -> None:  # fmt: skip
         """``eval_modules`` stay in eval mode; ``base`` is for terms that compare with it.
 
         :attr:`progress` must be set before training.
         """
         super().__init__()
-        self.encoder, self.objectives, self.base = encoder, objectives, base
+        self.encoder, self.objectives = encoder, objectives
         self._config, self._seed = config, seed
         self.progress: Progress
         self._pretrained = pretrained
-        self._eval_modules = [*eval_modules, *(base.modules() if base is not None else ())]
+        self._eval_modules = eval_modules
         towers = {"text": encoder.config.text.is_frozen, "image": encoder.config.image.is_frozen}
-        self._not_saved = ("base.", *(f"encoder.{name}_tower." for name, frozen in towers.items() if frozen))
+        self._not_saved = tuple(f"encoder.{name}_tower." for name, frozen in towers.items() if frozen)
         self._late = {f"encoder.{name}" for name in trainable_weights(encoder)}
         self.num_images = 0
         """Images trained on."""
@@ -93,17 +93,12 @@ class FineTuning(L.LightningModule):
     def encode_batch(self, batch: Batch) -> EncodedBatch:
         """Encode a batch, by the base too where a term needs it."""
         image, text, has_image, has_text = encode(self.encoder, batch)
-        base_image, base_text = None, None
-        if self.base is not None:
-            with torch.no_grad():
-                base_image, base_text, *_ = encode(self.base, batch)
         bias = self.encoder.logit_bias
         same = {name: batch[name] for name in ("products", "components", "text_codes", "labels", "judged")}
         return EncodedBatch(
             image=image, text=text, has_image=has_image, has_text=has_text, **same,
             logit_scale=self.encoder.logit_scale.float().exp(),
             logit_bias=None if bias is None else bias.float(),
-            base_image=base_image, base_text=base_text,
         )  # fmt: skip
 
     def configure_gradient_clipping(self, optimizer: Any, *arguments: Any, **named: Any) -> None:

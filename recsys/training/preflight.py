@@ -39,8 +39,6 @@ def has_positives(
     term: ObjectiveConfig, items: TrainingItems, supervision: Supervision, trained: Int
 ) -> bool:
     """Return whether a term of the loss finds two training products, or images, to bring together."""
-    if term.kind in ("distill", "l2sp"):
-        return False
     has_image, has_text = items.num_images[trained] > 0, items.text_codes[trained] >= 0
     if term.kind in ("clip", "siglip"):
         return len(np.unique(items.components[trained[has_image & has_text]])) > 1

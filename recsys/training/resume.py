@@ -27,7 +27,6 @@ from recsys.training.data import BatchLoader
 from recsys.training.module import FineTuning
 from recsys.training.schedule import Progress
 from recsys.training.validation import Validator
-from recsys.training.weights import EmaWeights
 
 logger = logging.getLogger(__name__)
 
@@ -38,12 +37,10 @@ class ValidateEachEpoch(L.Callback):
     """Validates after every epoch, keeps the best weights, logs :data:`METRIC` for early stopping."""
 
     def __init__(
-        self, validator: Validator | None, folder: Path, config: TrainingConfig, progress: Progress,
-        average: EmaWeights | None,
+        self, validator: Validator | None, folder: Path, config: TrainingConfig, progress: Progress
     ) -> None:  # fmt: skip
-        """``average`` is what is validated and kept, where there is one."""
         self._validator, self._folder, self._config = validator, folder, config
-        self._progress, self._average = progress, average
+        self._progress = progress
         self.epochs: list[dict[str, Any]] = []
         """Epoch 0 is the encoder that training began with."""
         self.best: dict[str, Any] | None = None
@@ -55,8 +52,6 @@ class ValidateEachEpoch(L.Callback):
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Validate the epoch; keep its weights if they are the best so far."""
-        if self._average is not None:
-            self._average.on_validation_epoch_start(trainer, pl_module)
         epoch = trainer.current_epoch + 1
         metric = self._validate(trainer, epoch)
         if metric is not None:
@@ -72,8 +67,6 @@ class ValidateEachEpoch(L.Callback):
             save_file(weights, self._folder / f"{name}.partial")
             (self._folder / f"{name}.partial").replace(self._folder / name)
             self.best = {"epoch": epoch, "metric": -1.0 if metric is None else metric, "file": name}
-        if self._average is not None:
-            self._average.on_validation_epoch_end(trainer, pl_module)
 
     def _validate(self, trainer: L.Trainer, epoch: int) -> float | None:
         """Score the encoder."""

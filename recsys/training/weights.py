@@ -1,32 +1,12 @@
-"""Which weights are trained and at which rate, which modules stay in eval mode, the moving average."""
+"""Which weights are trained, at which rate, and which modules stay in eval mode."""
 
 from typing import Any
 
-import torch
-from lightning.pytorch.callbacks import WeightAveraging
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from recsys.config.training import OptimizerConfig
 from recsys.encoder.model import ProductEncoder
-from recsys.errors import ConfigError
-
-
-def freeze(encoder: ProductEncoder, names: tuple[str, ...]) -> list[nn.Module]:
-    """Stop the modules and weights ``names`` from being trained; return the modules.
-
-    Raises :class:`ConfigError` for a name that the encoder does not have.
-    """
-    parts: dict[str, Any] = dict(encoder.named_modules()) | dict(encoder.named_parameters())
-    for name in names:
-        if name not in parts:
-            known = [part for part in parts if part and part.count(".") < 4]
-            raise ConfigError(
-                f"optimizer.freeze names {name!r}, and the encoder has no module or weight of that name.",
-                fix=f"Use names such as {', '.join(known[:20])}.",
-            )
-        parts[name].requires_grad_(False)
-    return [parts[name] for name in names if isinstance(parts[name], nn.Module)]
 
 
 def pretrained_names(encoder: ProductEncoder) -> frozenset[str]:
@@ -68,49 +48,11 @@ def parameter_groups(
     ]
 
 
-def eval_modules_of(encoder: ProductEncoder, frozen: list[nn.Module], *, batch_norm: str) -> list[nn.Module]:
+def eval_modules_of(encoder: ProductEncoder, *, batch_norm: str) -> list[nn.Module]:
     """Return the modules that stay in eval mode while the rest is trained: no dropout, no new statistics."""
-    found = [module for part in frozen for module in part.modules()]
+    found: list[nn.Module] = []
     image, text = encoder.config.image.is_pretrained, encoder.config.text.is_pretrained
     for tower, pretrained in ((encoder.image_tower, image), (encoder.text_tower, text)):
         if batch_norm == "freeze" or (batch_norm == "auto" and pretrained):
             found += [module for module in tower.modules() if isinstance(module, _BatchNorm)]
     return found
-
-
-def run_in_bf16(modules: list[nn.Module]) -> None:
-    """Make frozen modules compute in bf16 on the CPU while the encoder is trained; they return float32."""
-    for module in modules:
-        module.forward = _Bf16(module.forward)
-
-
-class _Bf16:
-    def __init__(self, forward: Any) -> None:
-        self._forward = forward
-
-    def __call__(self, *inputs: Any) -> Any:
-        if inputs and inputs[0].device.type == "cpu":
-            with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-                return self._forward(*inputs).float()
-        return self._forward(*inputs)
-
-
-class EmaWeights(WeightAveraging):
-    """Lightning's average of the weights, with an exponential moving average that follows faster early on.
-
-    The decay at step t is min(decay, (1 + t) / (10 + t)), so that a short run is not held at its beginning.
-    Integer buffers are copied: :class:`~lightning.pytorch.callbacks.EMAWeightAveraging` would average and
-    truncate them.
-    """
-
-    def __init__(self, decay: float) -> None:
-        def average(averaged: Any, current: Any, num_averaged: Tensor) -> None:
-            """Update the tensors of one dtype in place."""
-            step = int(num_averaged) + 1
-            if averaged[0].is_floating_point():
-                torch._foreach_lerp_(averaged, current, 1 - min(decay, (1 + step) / (10 + step)))
-            else:
-                torch._foreach_copy_(averaged, current)
-
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        super().__init__(device=device, use_buffers=True, multi_avg_fn=average)

@@ -40,7 +40,6 @@ CONTEXT = ObjectiveContext(
     dim=8,
     classes={"category": [2, 5, 7], "product": [0, 1, 2, 3, 4, 5]},
     trained={"logit_bias": nn.Parameter(torch.tensor(-10.0))},
-    pretrained=frozenset(),
 )
 
 
@@ -519,34 +518,6 @@ def test_judged_pairs_count_by_their_weight() -> None:
     assert value is not None
     assert value.item() == pytest.approx(expected, rel=1e-5)
     assert term(kind="pairs")(views()) is None
-
-
-def test_distillation_is_zero_at_the_start_and_pulls_back() -> None:
-    v = views()
-    made = term(kind="distill", vector="image")
-    assert made.needs_base
-    same = views(base_image=v.image.detach(), base_text=v.text.detach())
-    assert made(same).item() == pytest.approx(0, abs=1e-6)
-    apart = views(base_image=v.text.detach(), base_text=v.text.detach())
-    (gradient,) = torch.autograd.grad(made(apart), [apart.image])
-    stepped = nn.functional.normalize(apart.image - 0.1 * gradient, dim=1)
-    assert ((stepped * v.text).sum(1) > (apart.image * v.text).sum(1)).all()
-
-
-def test_l2sp_is_half_the_squared_distance_of_pretrained_weights() -> None:
-    old, new = nn.Parameter(torch.ones(2, 2)), nn.Parameter(torch.ones(3))
-    context = ObjectiveContext(
-        dim=8, classes={}, trained={"a": old, "b": new}, pretrained=frozenset({"a", "frozen"})
-    )
-    (made,) = build([ObjectiveConfig(kind="l2sp")], context)
-    with torch.no_grad():
-        old += 2
-        new += 5
-    value = made(views())
-    assert value.item() == pytest.approx(0.5 * 4 * 4)
-    value.backward()
-    assert torch.equal(old.grad, torch.full((2, 2), 2.0))
-    assert not list(made.parameters())
 
 
 def test_a_loss_is_added_by_one_class() -> None:

@@ -23,7 +23,7 @@ EVERYTHING: dict[str, Any] = {
     "checkpoint_minutes": 1e-6,
     "sampler": {"batch_size": 12, "items_per_class": 2, "random_share": 0.3},
     "augment": {"grayscale": 0.3, "blur": 0.3, "rotate_degrees": 10, "erase": 0.3, "hue": 0.1},
-    "optimizer": {"accumulate": 2, "ema_decay": 0.9, "head_lr": 0.01},
+    "optimizer": {"accumulate": 2, "head_lr": 0.01},
     "objectives": [
         {"kind": "clip"},
         {"kind": "metric", "label": "category", "vector": "image", "loss": {"name": "ProxyAnchorLoss"}},
@@ -33,7 +33,6 @@ EVERYTHING: dict[str, Any] = {
             "loss": {"name": "TripletMarginLoss"},
             "miner": {"name": "DistanceWeightedMiner"},
         },
-        {"kind": "distill", "weight": 0.1},
     ],
     "validation": {"patience": 5},
 }

@@ -25,7 +25,7 @@ import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -49,19 +49,11 @@ class EncodedBatch:
     judged: Tensor  # [B, B] signed weight of what was judged of two products, 0 where nothing was
     logit_scale: Tensor  # scalar, factor of cosines between image and text
     logit_bias: Tensor | None = None  # scalar, added to them in the sigmoid loss
-    base_image: Tensor | None = None  # [B, D] as `image`, of the encoder that training began with
-    base_text: Tensor | None = None
 
     def vectors(self, which: str) -> tuple[Tensor, Tensor]:
         """Return the vectors ``[B, D]`` (``product``: ``[B, 2 * D]``) and which rows have them ``[B]``."""
         has = {"image": self.has_image, "text": self.has_text, "product": self.has_image | self.has_text}
         return _select(which, self.image, self.text), has[which]
-
-    def base_vectors(self, which: str) -> Tensor:
-        """Return what :meth:`vectors` gives, under the encoder that training began with."""
-        assert self.base_image is not None, "the term declares needs_base"
-        assert self.base_text is not None, "the term declares needs_base"
-        return _select(which, self.base_image, self.base_text)
 
 
 def _select(which: str, image: Tensor, text: Tensor) -> Tensor:
@@ -78,14 +70,10 @@ class ObjectiveContext:
     dim: int  # D
     classes: Mapping[str, Sequence[int]]  # label level -> codes among the training products, ascending
     trained: Mapping[str, nn.Parameter]  # name -> weight of the encoder, those that are trained
-    pretrained: frozenset[str]  # names of the weights that are pretrained rather than random
 
 
 class Objective(nn.Module):
     """One term of the loss."""
-
-    needs_base: ClassVar[bool] = False
-    """Whether the term reads ``base_image`` and ``base_text``."""
 
     def __init__(self, config: ObjectiveConfig) -> None:
         super().__init__()

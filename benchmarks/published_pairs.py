@@ -6,7 +6,8 @@ Abt-Buy, Amazon-Google and Walmart-Amazon come with labelled pairs of listings o
 test split of the pairs. Here every listing of a published test pair is of the final test, with all that it is
 matched with; what is left is ingested, trained on and decided on in a workspace of its own, otherwise with
 ``conf/product_matching_text.toml`` as it stands. So the encoders learn from fewer matches than those of the
-literature, which train on other pairs of the test listings.
+literature, which train on other pairs of the test listings. ``trained`` is the candidate furthest from the
+base, ``chosen`` what the gate let serve.
 
     roc_auc   of the cosine of two texts, over the labelled test pairs
     hit_at_1  every test listing that has a match searches all listings of the other shop
@@ -16,6 +17,7 @@ literature, which train on other pairs of the test listings.
 
 import shutil
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +34,7 @@ from recsys import config
 from recsys.catalog.run import run as ingest
 from recsys.encoder.template import ContentReader
 from recsys.evaluation.baselines import bags_of_words
-from recsys.evaluation.candidates import BASE, Candidate, Embedder
+from recsys.evaluation.candidates import BASE, Candidate, Embedder, candidates_of
 from recsys.evaluation.products import Products
 from recsys.evaluation.run import run as evaluate
 from recsys.metrics.bootstrap import interval
@@ -42,7 +44,7 @@ from recsys.workspace.snapshot import Snapshot
 from recsys.workspace.splits import TEST
 
 CONFIG = "conf/product_matching_text.toml"
-CHOSEN, UNTOUCHED, BAG_OF_WORDS = "chosen", "untouched", "bag_of_words"
+CHOSEN, TRAINED, UNTOUCHED, BAG_OF_WORDS = "chosen", "trained", "untouched", "bag_of_words"
 RESAMPLES, CONFIDENCE = 2_000, 0.95
 
 Float64 = NDArray[np.float64]
@@ -101,10 +103,13 @@ def text_vectors(
     """Return encoder → unit text vectors ``[N, D]`` of all listings; the bag of words is sparse."""
     catalog = Snapshot.open(workspace, snapshot.ref)
     everything = np.arange(catalog.table(("id",)).num_rows)
+    challenger = workspace.get(night.inputs["challenger"])
+    furthest = candidates_of(challenger, None, settings.evaluation.wise_ft_alphas)[-1]
     candidates = [
         Candidate(name=UNTOUCHED, title="Untouched backbone", ref=untouched(settings, workspace).ref),
         Candidate(name=BASE, title="Zero-shot base", ref=night.inputs["base"]),
         Candidate(name=CHOSEN, title="Chosen by the gate", ref=night.info["chosen"]),
+        replace(furthest, name=TRAINED),  # whether or not the gate let it serve
     ]
     reader = ContentReader(settings.encoder)
     rows = catalog.rows_at(everything, ("id", *reader.columns))
@@ -165,11 +170,12 @@ def score(
 
 
 def with_differences(values: dict[str, Float64]) -> dict[str, Any]:
-    """Return the interval of each encoder's values ``[1 + S]``, and of the chosen one less each other.
+    """Return the interval of each encoder's values ``[1 + S]``, and of the two of ours less each other.
 
     The first value is that of the sample, the others those of its resamples.
     """
-    differences = {f"{CHOSEN} - {n}": values[CHOSEN] - v for n, v in values.items() if n != CHOSEN}
+    ours = [name for name in (CHOSEN, TRAINED) if name in values]
+    differences = {f"{a} - {b}": values[a] - values[b] for a in ours for b in values if a != b}
     return {
         name: interval(float(v[0]), v[1:], CONFIDENCE)._asdict() for name, v in (values | differences).items()
     }

@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from recsys.catalog.readers import UnreadableValue
 from recsys.catalog.values import ValueProblemError, parse_text
 from recsys.config import CatalogConfig
 from recsys.config.catalog import FEED_COLUMNS, ColumnSource
@@ -86,13 +87,15 @@ def _take(source: ColumnSource, values: Mapping[str, Any]) -> Any:
     return next((values[c] for c in source.columns if not _is_empty(values.get(c))), None)
 
 
-def split_values(value: Any, separators: str) -> list[str]:
+def split_values(value: Any, separators: str) -> list[Any]:
     """Return the values of a field: a list's items, or text split at the first separator that occurs.
 
     A comma splits links only if another link starts after it: commas are common inside URLs.
     """
     if isinstance(value, list | tuple):
         return [part for item in value for part in split_values(item, "")]
+    if isinstance(value, UnreadableValue):
+        return [value]
     text = "" if _is_empty(value) else str(value).strip()
     separator = next((s for s in separators if s in text), None)
     if separator is None:

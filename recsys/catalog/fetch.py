@@ -5,10 +5,12 @@ import random
 import threading
 import time
 import urllib.parse
+import zlib
 from collections import Counter
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http.cookiejar import DefaultCookiePolicy
+from typing import Any
 
 import httpx
 
@@ -22,6 +24,10 @@ logger = logging.getLogger(__name__)
 
 _RETRIED = (408, 425, 429, 500, 502, 503, 504)
 _DEADLINE_TIMEOUTS = 3
+_DIGITS = 18
+"""Read of a Content-Length; more would be no size."""
+_WBITS = {"": None, "identity": None, "gzip": 31, "x-gzip": 31, "deflate": 15}
+"""Content encoding → zlib's name for it."""
 
 
 class _RetryError(Exception):
@@ -37,11 +43,11 @@ class Fetcher:
 
     def __init__(self, config: ImagesConfig) -> None:
         self._config = config
-        backend = GuardedBackend(
+        self._backend = GuardedBackend(
             allow_private=config.allow_private_addresses, private_hosts=config.private_hosts
         )
         self._client = httpx.Client(
-            transport=GuardedTransport(backend, max_connections=config.concurrency),
+            transport=GuardedTransport(self._backend, max_connections=config.concurrency),
             timeout=config.timeout_s,
             trust_env=False,
             follow_redirects=False,
@@ -79,7 +85,7 @@ class Fetcher:
         for attempt in range(self._config.retries + 1):
             try:
                 fetched = self._attempt(url, known)
-            except (_RetryError, httpx.RequestError) as error:
+            except (_RetryError, httpx.RequestError, zlib.error) as error:
                 if attempt == self._config.retries or self._stop.is_set():
                     self._count(host, failed=True)
                     raise ImageError(
@@ -93,8 +99,9 @@ class Fetcher:
 
     def _attempt(self, url: str, known: LinkState) -> tuple[bytes | None, LinkState]:
         headers = {"If-None-Match": known.etag, "If-Modified-Since": known.last_modified}
-        conditional = {name: value for name, value in headers.items() if value}
+        conditional = {name.encode(): _to_bytes(value) for name, value in headers.items() if value}
         deadline = time.monotonic() + _DEADLINE_TIMEOUTS * self._config.timeout_s
+        self._backend.deadline.at = deadline
         for _ in range(self._config.max_redirects + 1):
             try:
                 with self._client.stream("GET", url, headers=conditional) as response:
@@ -132,15 +139,18 @@ class Fetcher:
             raise ImageError("image_http_error", f"{url} answered {status}.")
         limit = self._config.max_bytes
         length = response.headers.get("Content-Length", "")
-        check_size(int(length) if length.isdigit() else 0, limit)
+        check_size(int(length[:_DIGITS]) if length.isascii() and length.isdigit() else 0, limit)
+        decoder = _decoder(response, url)
         data = bytearray()
-        for chunk in response.iter_bytes():
-            data += chunk
+        for chunk in response.iter_raw():
+            data += decoder.decompress(chunk, limit - len(data) + 1) if decoder else chunk
             check_size(len(data), limit)
             if time.monotonic() > deadline:
                 raise _RetryError("the download took too long")
-        etag, modified = response.headers.get("ETag"), response.headers.get("Last-Modified")
-        return bytes(data), LinkState(etag=etag, last_modified=modified)
+        if decoder and not decoder.eof:
+            raise _RetryError("its compression ends early")
+        sent = {name.lower(): value.decode("latin-1") for name, value in response.headers.raw}
+        return bytes(data), LinkState(etag=sent.get(b"etag"), last_modified=sent.get(b"last-modified"))
 
     def _wait(self, attempt: int, least_s: float) -> None:
         backoff = self._config.backoff_s * 2**attempt * random.uniform(0.5, 1.5)
@@ -153,6 +163,25 @@ class Fetcher:
                 logger.warning(
                     "%s failed %d times in a row; no more requests to it", host, self._failures[host]
                 )
+
+
+def _to_bytes(value: str) -> bytes:
+    """Return a validator as the server sent it: header values are bytes, kept as Latin-1."""
+    return value.encode("latin-1", errors="replace")
+
+
+def _decoder(response: httpx.Response, url: str) -> Any:
+    """Return what undoes the one compression that a server may use though none was asked for, or ``None``.
+
+    httpx would undo any number of them, each without a bound.
+    """
+    encoding = response.headers.get("Content-Encoding", "").strip().lower()
+    if encoding not in _WBITS:
+        raise ImageError(
+            "image_http_error", f"{url} answered with the content encoding {encoding[:60]!r}, unasked."
+        )
+    wbits = _WBITS[encoding]
+    return None if wbits is None else zlib.decompressobj(wbits)
 
 
 def _retry_after_s(value: str) -> float:

@@ -134,6 +134,10 @@ class ImageIngest:
             if error.reason == UNAVAILABLE and known.sha256:
                 return _Checked(link, target.address, known, "kept")
             return _rejected(checked, error)
+        except Exception as error:  # others write the links: no image of them ends a night
+            logger.warning("%s cannot be checked", link, exc_info=True)
+            problem = ImageError("image_unreadable", f"The image cannot be checked: {error!r:.200}.")
+            return _rejected(checked, problem)
 
     # -- in the calling thread ---------------------------------------------------------------------
 

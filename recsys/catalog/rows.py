@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,7 +21,10 @@ from recsys.catalog.values import (
     plain_text,
 )  # fmt: skip
 from recsys.config import CatalogConfig
+from recsys.errors import RecsysError
 from recsys.workspace.product import PAYLOAD_COLUMNS, TEXT_COLUMNS
+
+logger = logging.getLogger(__name__)
 
 _PARSERS: dict[str, Callable[[Any], Any]] = {
     "link": parse_text, "mpn": parse_text, "item_group_id": parse_text, "gtin": parse_gtin,
@@ -77,6 +81,11 @@ class RowMapper:
             return self._map(record)
         except RecursionError:
             return _refused(record, None, "bad_row", "The row is nested too deeply.")
+        except RecsysError:  # the feed as a whole is wrong
+            raise
+        except Exception as error:
+            logger.warning("row %d cannot be read", record.row, exc_info=True)
+            return _refused(record, None, "bad_row", f"The row cannot be read: {error!r:.200}.")
 
     def _map(self, record: FeedRecord) -> tuple[ProductRow | None, list[Rejection]]:
         if record.error:

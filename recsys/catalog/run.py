@@ -34,7 +34,7 @@ POINTER = "catalog"
 """Names the snapshot in service, the one before it, and what the last ingest did:
 ``{"snapshot", "previous", "ingested_at", "counts", "diff", "duration_s"}``."""
 
-CODE_VERSION = 2
+CODE_VERSION = 3
 """Raise it when the same feed would give another snapshot."""
 
 _FETCH_SETTINGS = {
@@ -116,7 +116,9 @@ class _Ingest:
         staging.clear_rows()
         mapper = RowMapper(self._catalog)
         rows = (mapper.map(record) for record in read_feed(path, self._catalog, folder))
-        num_rows = staging.add_rows(track(rows, label="feed", unit="rows"))
+        num_rows = staging.add_rows(
+            track(rows, label="feed", unit="rows"), max_images=self._catalog.images.max_per_product
+        )
         if unseen := mapper.columns.unseen():
             logger.warning("the configuration names columns the feed does not have: %s", ", ".join(unseen))
         staging.set_meta("unseen_columns", unseen)
@@ -151,7 +153,7 @@ class _Ingest:
             "reasons": reasons,
             "image_work": image_work,
         }
-        self._check_guards(counts, diff, rejected)
+        self._check_guards(counts, diff, rejected, staging)
         info: dict[str, Any] = {
             "counts": counts,
             "image_shards": shards,
@@ -195,7 +197,9 @@ class _Ingest:
             raise damage
         return None
 
-    def _check_guards(self, counts: dict[str, Any], diff: dict[str, int], rejected: Path) -> None:
+    def _check_guards(
+        self, counts: dict[str, Any], diff: dict[str, int], rejected: Path, staging: Staging
+    ) -> None:
         """Check the guards; a run that is stopped leaves what it rejected where a person can look at it."""
         try:
             guards.check_feed(
@@ -207,6 +211,8 @@ class _Ingest:
             )
             guards.check_gone(self._catalog.guards, diff)
         except GuardError as error:
+            staging.forget_rejected()
+            staging.commit()
             kept = self._workspace.state("rejected.parquet")
             shutil.copyfile(rejected, kept)
             raise GuardError(error.message, fix=f"{error.fix} Each rejection is in {kept}.") from None

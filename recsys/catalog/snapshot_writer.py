@@ -54,20 +54,20 @@ class SnapshotWriter:
     def _accepted_images(
         self, product: ProductRow, images: list[StagedImage]
     ) -> tuple[list[bytes], list[Rejection]]:
-        """Return the distinct images of a product in feed order, and what is wrong with the others."""
+        """Return the distinct images among a product's first links, and what is wrong with the others."""
         accepted: list[bytes] = []
         rejections = []
-        for image in images:
-            if image.sha256 is None:
-                reason = image.reason or "image_not_found"
-                message = image.message or "It was not fetched."
-            elif image.sha256 in accepted:
-                reason, message = "duplicate_image", "The product has this very image already."
-            elif len(accepted) >= self._max_images:
+        for position, image in enumerate(images):
+            if position >= self._max_images:  # not fetched for this product
                 reason = "too_many_images"
                 message = (
                     f"The product has more than {self._max_images} images (catalog.images.max_per_product)."
                 )
+            elif image.sha256 is None:
+                reason = image.reason or "image_not_found"
+                message = image.message or "It was not fetched."
+            elif image.sha256 in accepted:
+                reason, message = "duplicate_image", "The product has this very image already."
             else:
                 accepted.append(image.sha256)
                 continue

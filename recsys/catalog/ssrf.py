@@ -6,8 +6,13 @@ redirects go through here again. TLS still verifies the certificate against the 
 """
 
 import ipaddress
+import math
 import socket
+import ssl
+import threading
+import time
 from collections.abc import Iterable
+from typing import Any
 
 import httpcore
 import httpx
@@ -32,6 +37,40 @@ def is_public(text: str) -> bool:
     )
 
 
+class _TimedStream(httpcore.NetworkStream):
+    """A connection whose reads end at the reading thread's deadline, however slowly bytes trickle in."""
+
+    def __init__(self, stream: httpcore.NetworkStream, deadline: "Deadline") -> None:
+        self._stream, self._deadline = stream, deadline
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        left_s = self._deadline.at - time.monotonic()
+        if left_s <= 0:
+            raise httpcore.ReadTimeout("the answer took too long")
+        return self._stream.read(max_bytes, left_s if timeout is None else min(timeout, left_s))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._stream.write(buffer, timeout)
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.NetworkStream:
+        return _TimedStream(self._stream.start_tls(ssl_context, server_hostname, timeout), self._deadline)
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
+
+
+class Deadline(threading.local):
+    """When a thread's request must be answered; every thread has its own."""
+
+    at = math.inf
+    """On :func:`time.monotonic`'s clock."""
+
+
 class GuardedBackend(httpcore.NetworkBackend):
     """Resolves, checks and connects in one step."""
 
@@ -40,6 +79,7 @@ class GuardedBackend(httpcore.NetworkBackend):
         self._allow_private = allow_private
         self._private_hosts = frozenset(host.lower().rstrip(".") for host in private_hosts)
         self._backend = httpcore.SyncBackend()
+        self.deadline = Deadline()
 
     def connect_tcp(
         self,
@@ -53,7 +93,8 @@ class GuardedBackend(httpcore.NetworkBackend):
         last: Exception | None = None
         for address in self._addresses(host, port):
             try:
-                return self._backend.connect_tcp(address, port, timeout, local_address, socket_options)
+                stream = self._backend.connect_tcp(address, port, timeout, local_address, socket_options)
+                return _TimedStream(stream, self.deadline)
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 last = error
         raise last or httpcore.ConnectError(f"{host} has no address")

@@ -21,7 +21,7 @@ DROP TABLE IF EXISTS links;
 DROP TABLE IF EXISTS uses;
 DROP TABLE IF EXISTS rejections;
 CREATE TABLE products(id TEXT PRIMARY KEY, row INTEGER, data TEXT) WITHOUT ROWID;
-CREATE TABLE links(number INTEGER PRIMARY KEY, link TEXT UNIQUE);
+CREATE TABLE links(number INTEGER PRIMARY KEY, link TEXT UNIQUE, wanted INTEGER DEFAULT 0);
 CREATE TABLE uses(
     id TEXT, position INTEGER, link_number INTEGER, column_name TEXT, PRIMARY KEY(id, position)
 ) WITHOUT ROWID;
@@ -80,18 +80,21 @@ class Staging:
         """Forget all rows; outcomes of links are kept."""
         self._connection.executescript(_ROW_TABLES)
 
-    def add_rows(self, rows: Iterable[tuple[ProductRow | None, list[Rejection]]]) -> int:
-        """Write rows as they come; of several with one id the first stays. Returns their number."""
+    def add_rows(self, rows: Iterable[tuple[ProductRow | None, list[Rejection]]], *, max_images: int) -> int:
+        """Write rows as they come; of several with one id the first stays. Returns their number.
+
+        Links beyond a product's first ``max_images`` are not among those to check.
+        """
         count = 0
         for count, (product, rejections) in enumerate(rows, start=1):
-            if product is not None and (duplicate := self._add_product(product)):
+            if product is not None and (duplicate := self._add_product(product, max_images)):
                 rejections = [*rejections, duplicate]
             self.reject(rejections)
             if count % _COMMIT_ROWS == 0:
                 self.commit()
         return count
 
-    def _add_product(self, product: ProductRow) -> Rejection | None:
+    def _add_product(self, product: ProductRow, max_images: int) -> Rejection | None:
         execute = self._connection.execute
         row = (product.id, product.row, json.dumps([product.values, product.attributes], ensure_ascii=False))
         if not execute("INSERT OR IGNORE INTO products VALUES (?, ?, ?)", row).rowcount:
@@ -100,6 +103,8 @@ class Staging:
             return Rejection(product.row, product.id, "id", product.id, "duplicate_id", message, "product")
         for position, (column, link) in enumerate(product.images):
             execute("INSERT OR IGNORE INTO links(link) VALUES (?)", (link,))
+            if position < max_images:
+                execute("UPDATE links SET wanted = 1 WHERE link = ?", (link,))
             number = execute("SELECT number FROM links WHERE link = ?", (link,)).fetchone()[0]
             execute("INSERT INTO uses VALUES (?, ?, ?, ?)", (product.id, position, number, column))
         return None
@@ -113,14 +118,15 @@ class Staging:
 
     def num_links_without_outcome(self) -> int:
         """Return how many links have no outcome yet."""
-        query = "SELECT count(*) FROM links LEFT JOIN outcomes USING (link) WHERE outcomes.link IS NULL"
+        query = "SELECT count(*) FROM links LEFT JOIN outcomes USING (link) "
+        query += "WHERE wanted AND outcomes.link IS NULL"
         return int(self._connection.execute(query).fetchone()[0])
 
     def links_without_outcome(self) -> Iterator[str]:
         """Yield them in feed order; outcomes may be written meanwhile."""
         query = (
             "SELECT number, link FROM links LEFT JOIN outcomes USING (link) "
-            "WHERE number > ? AND outcomes.link IS NULL ORDER BY number LIMIT 500"
+            "WHERE number > ? AND wanted AND outcomes.link IS NULL ORDER BY number LIMIT 500"
         )
         number = 0
         while rows := self._connection.execute(query, (number,)).fetchall():
@@ -137,6 +143,10 @@ class Staging:
     def forget_outcomes(self, *, reason: str | None = None) -> None:
         """Forget the outcomes of ``reason``, or all of them, so that those links are checked again."""
         self._connection.execute("DELETE FROM outcomes WHERE ?1 IS NULL OR reason = ?1", (reason,))
+
+    def forget_rejected(self) -> None:
+        """Forget every outcome that is a reason: after a guard stopped a run, the next one looks again."""
+        self._connection.execute("DELETE FROM outcomes WHERE reason IS NOT NULL")
 
     def stored_images(self) -> Iterator[bytes]:
         """Yield the sha256 of every image that some product uses, each once, ascending."""

@@ -13,6 +13,7 @@ from selectolax.lexbor import LexborHTMLParser
 from stdnum import ean
 from stdnum.exceptions import InvalidChecksum, ValidationError
 
+from recsys.catalog.readers import UnreadableValue
 from recsys.workspace.product import MAX_ID_LENGTH
 
 AVAILABILITY = {
@@ -54,6 +55,8 @@ def parse_text(value: Any) -> str | None:
     """Return a value as one line of text, or ``None`` if it is empty."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
+    if isinstance(value, UnreadableValue):
+        raise ValueProblemError("unreadable_value", f"holds a {value.problem}")
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
         value = int(value)
     if isinstance(value, bool):

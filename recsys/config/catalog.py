@@ -55,7 +55,7 @@ class ImagesConfig(Section):
     max_bytes: int = Field(default=20_000_000, ge=10_000)
     """A larger file is rejected; a download stops there."""
     max_per_product: int = Field(default=10, ge=1, le=1000)
-    """Images taken of one product; further ones are rejected and reported."""
+    """Image links taken of one product, the first ones; further ones are reported and never fetched."""
     shard_size: int = Field(default=4096, ge=1)
     """Images per image-store shard: a kill can cost this much work."""
     concurrency: int = Field(default=16, ge=1, le=256)

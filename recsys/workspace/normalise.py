@@ -119,7 +119,7 @@ def open_image(source: bytes, settings: Normalisation) -> ImageFile.ImageFile:
         header = Image.open(io.BytesIO(source), formats=FORMATS)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageError("image_oversized", f"The image is too large to decode: {error}") from None
-    except (OSError, ValueError, SyntaxError, EOFError) as error:
+    except Exception as error:  # noqa: BLE001 (decoders raise anything on damaged bytes)
         raise _unreadable(source, error) from None
     width, height = header.size
     if width * height > settings.max_pixels:
@@ -179,7 +179,9 @@ def decode(source: bytes, header: ImageFile.ImageFile, max_side: int) -> Pixels:
         image.getexif()[ExifTags.Base.Orientation] = orientation
         ImageOps.exif_transpose(image, in_place=True)
         return np.asarray(image)
-    except (OSError, ValueError, SyntaxError, EOFError, IndexError, MemoryError) as error:
+    except ImageError:
+        raise
+    except Exception as error:  # noqa: BLE001 (decoders raise anything on damaged bytes)
         raise _unreadable(source, error) from None
 
 
@@ -227,8 +229,12 @@ def _decode_with_pillow(image: Image.Image, size: tuple[int, int]) -> Image.Imag
     """Decode the first frame into RGB, RGBA or CMYK of ``size``."""
     image.load()
     if image.mode.startswith("I;16") or image.mode == "I":
-        deep = np.asarray(image).astype(np.int64).clip(0, 65535)
-        image = Image.fromarray((deep >> 8 if deep.max(initial=0) > 255 else deep).astype(np.uint8))
+        deep = np.asarray(image)
+        if image.mode == "I":
+            deep = deep.clip(0, 65535).astype(np.uint16)
+        is_deep = deep.max(initial=0) > 255
+        image = Image.fromarray((deep >> 8 if is_deep else deep).astype(np.uint8))
+        image = image.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)  # one channel, not yet three
     elif image.mode in ("P", "LA", "PA", "La") or "transparency" in image.info:
         image = image.convert("RGBA")
     if image.mode not in ("RGB", "RGBA", "CMYK"):

@@ -2,8 +2,10 @@
 
 import contextlib
 import gzip
+import socket
 import threading
 import time
+import tracemalloc
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -147,3 +149,53 @@ def test_a_server_that_drips_is_cut_off(web: Web, fetchers: Any) -> None:
 @pytest.mark.parametrize("url", ["http://exa mple/a", "http://x.example:99999/a", "http://./a"])
 def test_addresses_that_are_none(url: str, fetchers: Any) -> None:
     assert _reason(fetchers(retries=0), url) in ("bad_link", "image_unavailable")
+
+
+@pytest.mark.parametrize("encoding", ["gzip, gzip", "br", "gzip;q=1"])
+def test_an_encoding_that_cannot_be_bounded_is_refused(encoding: str, web: Web, fetchers: Any) -> None:
+    bomb = gzip.compress(gzip.compress(bytes(50_000_000)))
+    web.pages["/a"] = Response(bomb, headers={"Content-Encoding": encoding})
+    assert _reason(fetchers(), f"{web.url}/a") == "image_http_error"
+
+
+def test_a_compressed_answer_is_bounded_while_it_is_unpacked(web: Web, fetchers: Any) -> None:
+    web.pages["/a"] = Response(gzip.compress(bytes(50_000_000)), headers=GZIP)
+    fetcher = fetchers(max_bytes=1_000_000)
+    tracemalloc.start()
+    try:
+        assert _reason(fetcher, f"{web.url}/a") == "image_oversized"
+        assert tracemalloc.get_traced_memory()[1] < 5_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_validators_are_bytes(web: Web, fetchers: Any) -> None:
+    web.pages["/a"] = Response(b"bytes", headers={"ETag": '"\xe9t\xe9"'})
+    fetcher = fetchers()
+    data, known = fetcher.fetch(f"{web.url}/a", LinkState())
+    assert (data, known.etag) == (b"bytes", '"\xe9t\xe9"')
+    assert fetcher.fetch(f"{web.url}/a", known) == (None, known)
+
+
+def test_a_length_of_many_digits_is_no_length(web: Web, fetchers: Any) -> None:
+    web.pages["/a"] = Response(b"bytes", headers={"Content-Length": "9" * 5000})
+    assert _reason(fetchers(retries=0), f"{web.url}/a") in ("image_oversized", "image_unavailable")
+
+
+def test_headers_that_trickle_end_at_the_deadline(fetchers: Any) -> None:
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def trickle() -> None:
+        connection, _ = server.accept()
+        with connection, contextlib.suppress(OSError):
+            connection.sendall(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+            while True:
+                connection.sendall(b"x")
+                time.sleep(0.05)
+
+    threading.Thread(target=trickle, daemon=True).start()
+    started = time.monotonic()
+    url = f"http://127.0.0.1:{server.getsockname()[1]}/a"
+    assert _reason(fetchers(timeout_s=0.3, retries=0), url) == "image_unavailable"
+    assert 0.5 < time.monotonic() - started < 5
+    server.close()

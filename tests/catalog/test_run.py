@@ -13,6 +13,8 @@ import pytest
 import simplejpeg
 from PIL import Image
 
+from recsys.catalog import ingest_images
+from recsys.catalog import rows as rows_module
 from recsys.catalog.run import run
 from recsys.config import CatalogConfig, Config
 from recsys.errors import DamagedError, GuardError, InputError
@@ -374,3 +376,79 @@ def test_an_empty_feed_and_one_of_the_wrong_columns(
 def test_an_empty_catalog_may_be_allowed(shop: Path, workspace: Workspace) -> None:
     manifest = run(_config(_feed(shop, []), guards={"allow_empty": True}), workspace)
     assert manifest.info["counts"]["products"] == 0
+
+
+def test_no_more_images_are_fetched_than_are_taken(web: Web, shop: Path, workspace: Workspace) -> None:
+    for i in range(6):
+        web.pages[f"/{i}.jpg"] = Response(jpeg(seed=i))
+    links = [f"{web.url}/{i}.jpg" for i in (0, 1, 2, 3, 4)]
+    rows = [
+        {"id": "many", "title": "Many", "additional_image_link": links},
+        {"id": "one", "title": "One", "image_link": links[4]},
+    ]
+    config = _config(_feed(shop, rows), images={"max_per_product": 2}, guards={"allow_rejected_images": True})
+    manifest = run(config, workspace)
+    assert sorted(request.path for request in web.requests) == ["/0.jpg", "/1.jpg", "/4.jpg"]
+    assert _rejected(workspace, manifest) == [("many", "image", "too_many_images")] * 3
+    assert [len(row["images"]) for row in _products(workspace, manifest).values()] == [2, 1]
+
+
+def test_after_a_guard_the_next_attempt_looks_again(shop: Path, workspace: Workspace) -> None:
+    config = _config(_feed(shop, _rows()))
+    (shop / "images").rename(shop / "away")
+    with pytest.raises(GuardError, match="image"):
+        run(config, workspace)
+    (shop / "away").rename(shop / "images")
+    assert run(config, workspace).info["counts"]["images"] == 10
+
+
+def test_no_row_and_no_image_ends_a_night(
+    shop: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever a library raises of what others wrote."""
+    real = rows_module.plain_text
+
+    def plain_text(text: str) -> str:
+        return real(text) if text != "Mug 3" else 1 / 0  # type: ignore[return-value]
+
+    monkeypatch.setattr(rows_module, "plain_text", plain_text)
+    monkeypatch.setattr(
+        ingest_images, "read_file", lambda path, _: [][1] if "5.jpg" in path else Path(path).read_bytes()
+    )
+    manifest = run(_config(_feed(shop, _rows())), workspace)
+    assert set(_rejected(workspace, manifest)) == {
+        (None, "product", "bad_row"),
+        ("p5", "image", "image_unreadable"),
+    }
+
+
+HOSTILE = [
+    '{"id": "a", "title": "<b>Sale</b> <![ 50 % off"}',
+    '{"id": "a", "title": "t", "price": ' + "9" * 401 + "}",
+    '{"id": "a", "title": "t", "price": 1e400}',
+    '{"id": "a", "title": ' + "[" * 900 + "1" + "]" * 900 + "}",
+    '{"id": "a", "title": "t", "description": ' + json.dumps('<a ="' * 10_000 + ">") + "}",
+]
+
+
+@pytest.mark.parametrize("line", HOSTILE, ids=["markup", "digits", "exponent", "nested", "tags"])
+def test_a_hostile_row_costs_itself_at_most(shop: Path, workspace: Workspace, line: str) -> None:
+    feed = shop / "feed.jsonl"
+    feed.write_text("".join(json.dumps(row) + "\n" for row in _rows()) + line + "\n")
+    manifest = run(_config(feed), workspace)
+    assert {f"p{i}" for i in range(10)} <= set(_products(workspace, manifest))
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("feed.jsonl", '{"id": "a", "title": "A"}\n{"id": "b", "ti'),
+        ("feed.csv", "id,title,brand\na,A,X\nb,B"),
+    ],
+)
+def test_a_feed_that_ends_in_the_middle_of_a_row_is_cut_off(
+    tmp_path: Path, workspace: Workspace, name: str, text: str
+) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(InputError, match="ends in the middle of row 2"):
+        run(_config(tmp_path / name), workspace)

@@ -3,6 +3,8 @@
 import contextlib
 import hashlib
 import io
+import random
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -248,3 +250,44 @@ def test_the_perceptual_hash_survives_resizing_and_encoding(seed: int) -> None:
     ]
     assert distances[0] <= 6
     assert distances[1] > 10
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # of Pillow, about the damage
+@pytest.mark.parametrize("format", ["AVIF", "TIFF", "PNG", "WEBP", "GIF", "BMP", "JPEG"])
+def test_damaged_bytes_are_a_reason_and_nothing_else(format: str) -> None:
+    """AVIF's decoder raised RuntimeError; image search answered 500."""
+    pixels = np.random.default_rng(0).integers(0, 255, (32, 40, 3), np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).resize((80, 64)).save(buffer, format)
+    whole, rng = buffer.getvalue(), random.Random(0)
+    reasons = set()
+    for _ in range(300):
+        damaged = bytearray(whole[: rng.randrange(len(whole))] if rng.random() < 0.2 else whole)
+        for _ in range(rng.choice([1, 2, 8])):
+            if damaged:
+                damaged[rng.randrange(min(len(damaged), 400))] = rng.randrange(256)
+        try:
+            normalise(bytes(damaged), Normalisation())
+        except ImageError as error:
+            reasons.add(error.reason)
+    assert reasons <= {
+        "image_unreadable",
+        "image_truncated",
+        "image_oversized",
+        "image_too_small",
+        "image_empty",
+    }
+    assert reasons
+
+
+def test_a_deep_image_is_decoded_in_its_own_width() -> None:
+    side = 2000
+    buffer = io.BytesIO()
+    Image.fromarray(np.full((side, side), 0x4321, np.uint16)).save(buffer, "PNG")
+    tracemalloc.start()
+    try:
+        made = normalise(buffer.getvalue(), Normalisation())
+        assert tracemalloc.get_traced_memory()[1] < 6 * side * side  # bytes; it was 26 per pixel
+    finally:
+        tracemalloc.stop()
+    assert abs(int(np.asarray(Image.open(io.BytesIO(made.jpeg)))[0, 0, 0]) - 0x43) <= 1

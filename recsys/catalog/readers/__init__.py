@@ -15,13 +15,21 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
+class UnreadableValue:
+    """A value that its format cannot give, in a record whose others it can."""
+
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
 class FeedRecord:
     """One record of a feed, as its format gave it."""
 
     row: int
     """1-based, header not counted."""
     values: Mapping[str, Any]
-    """Source column → text, number, boolean, time, list or mapping; empty if the record is broken."""
+    """Source column → text, number, boolean, time, list or mapping, or :class:`UnreadableValue`; empty if the
+    record is broken."""
     error: str | None = None
     """Why the record cannot be read; the others of the feed can."""
     withheld: str | None = None

@@ -44,9 +44,8 @@ def read_delimited(
         return
     separator = delimiter or max(_DELIMITERS, key=first.count)
     csv.field_size_limit(max_row_chars)
-    rows = csv.reader(
-        _bound_quotes(chain([first], iterator), max_row_chars), delimiter=separator, strict=True
-    )
+    ending = _Ending(chain([first], iterator))
+    rows = csv.reader(_bound_quotes(iter(ending), max_row_chars), delimiter=separator, strict=True)
     number = 0
     try:
         header = [name.strip() for name in next(rows, [])]
@@ -57,6 +56,8 @@ def read_delimited(
             )
         for number, row in enumerate((row for row in rows if any(row)), start=1):
             error = None
+            if len(row) < len(header) and ending.is_cut:
+                raise _cut_off(number)
             if len(row) != len(header):
                 error = (
                     f"The row has {len(row)} fields and the header {len(header)}: a quote or separator is "
@@ -68,6 +69,25 @@ def read_delimited(
             f"The feed is not valid CSV from row {number + 1} on: {error}.",
             fix="Correct the quotes there, or name the right catalog.format and catalog.delimiter.",
         ) from None
+
+
+class _Ending:
+    """Passes lines on, and knows whether the last one passed has no line end, as the feed's last may."""
+
+    def __init__(self, lines: Iterable[str]) -> None:
+        self._lines, self.is_cut = lines, False
+
+    def __iter__(self) -> Iterator[str]:
+        for line in self._lines:
+            self.is_cut = not line.endswith(("\n", "\r"))
+            yield line
+
+
+def _cut_off(number: int) -> InputError:
+    return InputError(
+        f"The feed ends in the middle of row {number}: it has no line end and lacks values.",
+        fix="Export or copy the feed again, whole.",
+    )
 
 
 def _bound_quotes(lines: Iterator[str], limit: int) -> Iterator[str]:
@@ -98,6 +118,8 @@ def read_jsonl(lines: Iterable[str]) -> Iterator[FeedRecord]:
         try:
             value = json.loads(line)
         except (ValueError, RecursionError) as problem:
+            if line.lstrip().startswith("{") and not line.endswith("\n") and not line.rstrip().endswith("}"):
+                raise _cut_off(number) from None
             error = f"The line is not valid JSON: {problem}."
         else:
             if isinstance(value, dict):

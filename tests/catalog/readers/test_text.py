@@ -52,7 +52,7 @@ def test_csv_reads_what_csv_wrote(rows: list[tuple[str, str]], delimiter: str) -
 def test_every_record_comes_once_and_broken_ones_say_so(
     text: str, records: list[tuple[int, Any, bool]]
 ) -> None:
-    read = read_jsonl(text.splitlines()) if text.startswith("{") else _csv(text)
+    read = read_jsonl(text.splitlines(keepends=True)) if text.startswith("{") else _csv(text)
     assert [(r.row, r.values.get("id"), bool(r.error)) for r in read] == records
 
 

@@ -69,8 +69,8 @@ def _encode_images(
     while some := list(islice(sha256s, _BATCH)):
         pixels = torch.stack([encoder.preprocess(images.jpeg(sha256)) for sha256 in some])
         with _towers(encoder, precision):
-            features = encoder.image_features(pixels.to(encoder.mean.device))
-        parts.append(encoder.project_image(features).cpu().numpy())
+            early = encoder.early_image(pixels.to(encoder.mean.device))
+        parts.append(encoder.project_image(early).cpu().numpy())
     return np.concatenate(parts)
 
 

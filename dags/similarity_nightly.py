@@ -92,11 +92,13 @@ def similarity_nightly() -> None:
 
     @step(rule=PURE, timeout=timedelta(minutes=5), trigger_rule="none_failed")  # skipped: the champion stays
     def choose(plan: str, evaluation: str | None) -> dict[str, str]:
-        workspace = pipeline()[1]
+        from recsys import nightly
+
+        config, workspace = pipeline()
         made = workspace.get(plan)
         found = workspace.get(evaluation if made.info["train"] else made.inputs["evaluation"])
-        challenger, encoder = found.inputs["challenger"], found.info["chosen"]
-        return {"challenger": challenger, "evaluation": found.ref, "encoder": encoder}
+        encoder = nightly.encoder_to_serve(config, workspace, found)
+        return {"challenger": found.inputs["challenger"], "evaluation": found.ref, "encoder": encoder}
 
     @step(rule=PURE, timeout=timedelta(minutes=30))
     def plan(snapshot: str, encoder: str) -> list[dict[str, Any]]:

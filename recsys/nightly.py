@@ -109,6 +109,19 @@ def latest_evaluation(workspace: Workspace, snapshot: str) -> Manifest:
     return tonight[-1] if tonight else workspace.get(plan.inputs["evaluation"])
 
 
+def encoder_to_serve(config: Config, workspace: Workspace, evaluation: Manifest) -> str:
+    """Return the encoder that ``evaluation`` chose; where that is on hold, the one in service."""
+    from recsys import index
+    from recsys.index.holds import holds
+
+    chosen = str(evaluation.info["chosen"])
+    if chosen not in holds(workspace):
+        return chosen
+    champion = index.live_encoder(config, workspace)
+    logger.warning("%s is on hold: %s goes on serving", chosen, champion)
+    return champion or chosen
+
+
 def publish(config: Config, workspace: Workspace, snapshot: str, embeddings: str) -> Manifest:
     """Publish an embedding set whose audit encodes a sample of products anew; see :mod:`recsys.index.run`."""
     from recsys.index import run

@@ -5,6 +5,7 @@ import pytest
 from recsys import index, nightly
 from recsys.config import Config, WorkspaceConfig
 from recsys.errors import DamagedError, InputError
+from recsys.index.holds import lift_hold, put_on_hold
 from recsys.workspace import Workspace
 from tests.training.nights import CHAMPION, Nights, judgements, products, redate
 from tests.training.shop import store
@@ -92,3 +93,12 @@ def test_the_scrub_of_a_night_alarms_by_name(workspace: Workspace) -> None:
     for settings in (config, Config()):  # every night, though all was read within the week
         with pytest.raises(DamagedError, match=rf"{refs[0]} is damaged: deep/file.txt .*\n.*scrub --delete"):
             nightly.scrub(settings, workspace)
+
+
+def test_an_encoder_on_hold_is_not_chosen_until_the_hold_is_lifted(nights: Nights) -> None:
+    workspace = nights.workspace
+    evaluation = workspace.get(nights.evaluate("tonight", "encoders/rejected", chosen="encoders/rejected"))
+    put_on_hold(workspace, "encoders/rejected", "by hand")
+    assert nightly.encoder_to_serve(nights.config, workspace, evaluation) == CHAMPION
+    lift_hold(workspace, "encoders/rejected")
+    assert nightly.encoder_to_serve(nights.config, workspace, evaluation) == "encoders/rejected"

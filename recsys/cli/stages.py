@@ -121,7 +121,8 @@ def embed(
 
     snapshot = snapshot or nightly.latest_snapshot(workspace)
     if encoder is None:
-        encoder = str(nightly.latest_evaluation(workspace, snapshot).info["chosen"])
+        evaluation = nightly.latest_evaluation(workspace, snapshot)
+        encoder = nightly.encoder_to_serve(config, workspace, evaluation)
     manifest = run.run(config, workspace, snapshot, encoder)
     _show(manifest, as_json, f"embedded {manifest.info['embedded']}, reused {manifest.info['reused']}")
 
@@ -171,11 +172,26 @@ def report(config: "Config", workspace: "Workspace", snapshot: str | None, as_js
 @json_option
 @with_workspace
 def rollback(config: "Config", workspace: "Workspace", target: str | None, as_json: bool) -> None:
-    """Point the alias back at an earlier collection."""
+    """Point the alias back at an earlier collection; the encoder it leaves is put on hold."""
     from recsys import index
 
     live = index.rollback(config, workspace, to=target)
     show({"collection": live}, as_json=as_json, text=f"the alias points at {live}")
+
+
+@click.command()
+@click.option("--lift", metavar="REF", help="Let this encoder serve again.")
+@json_option
+@with_workspace
+def holds(_config: "Config", workspace: "Workspace", lift: str | None, as_json: bool) -> None:
+    """List the encoders that were rolled back from: none is published until its hold is lifted."""
+    from recsys.index.holds import holds, lift_hold
+
+    if lift:
+        lift_hold(workspace, lift)
+    held = holds(workspace)
+    lines = [f"{ref} since {hold['since']}: {hold['reason']}" for ref, hold in held.items()]
+    show(held, as_json=as_json, text="\n".join(lines) or "no encoder is on hold")
 
 
 @click.command()
@@ -199,7 +215,7 @@ def scrub(_config: "Config", workspace: "Workspace", days: float, delete: bool, 
         raise click.exceptions.Exit(1)
 
 
-VERBS = (ingest, judgements, train, evaluate, embed, publish, report, rollback, scrub)
+VERBS = (ingest, judgements, train, evaluate, embed, publish, report, rollback, holds, scrub)
 
 
 def _show(manifest: "Manifest", as_json: bool, text: str) -> None:

@@ -5,6 +5,7 @@
     diff        what differs from what is published
     audit       proof that a collection is what it should be
     service     what is in service; rollback
+    holds       encoders that were rolled back from and do not serve until the hold is lifted
     engine      the index, whichever engine it runs on; edge and server are the two engines
     translate   our filters and queries as Qdrant's models
     points      point ids and payloads, as docs/index-contract.md promises them

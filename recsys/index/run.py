@@ -16,11 +16,12 @@ from typing import Any
 
 from recsys.config import Config
 from recsys.config.index import IndexConfig
-from recsys.errors import ArtifactError
+from recsys.errors import ArtifactError, GuardError
 from recsys.index.audit import Audit, Encode, audit_build, audit_changes
 from recsys.index.base import FAILED, READY, SCHEMA_VERSION, CollectionInfo, Metadata, Point
 from recsys.index.diff import Changes, diff
 from recsys.index.engine import Collection, VectorIndex, Writer, batches, open_index
+from recsys.index.holds import holds
 from recsys.index.points import indexed_columns
 from recsys.index.service import LOCK, now
 from recsys.index.source import Row, Source
@@ -56,11 +57,21 @@ def run(
     with workspace.lock(LOCK), closing(open_index(config, workspace)) as index:
         source = Source(workspace, snapshot_ref, embedding_set_ref)
         journal = Journal.open(config, workspace, source, index.live())
+        _require_no_hold(workspace, source.encoder_ref)
         publisher = Publisher(config, workspace, index, journal, encode)
         info = journal.result or publisher.publish(source)
         info["collected"] = publisher.drop_old_collections()
         info["duration_s"] = round(time.monotonic() - started, 3)
         return journal.commit(info)
+
+
+def _require_no_hold(workspace: Workspace, encoder_ref: str) -> None:
+    hold = holds(workspace).get(encoder_ref)
+    if hold is not None:
+        raise GuardError(
+            f"{encoder_ref} is on hold since {hold['since']} ({hold['reason']}) and is not published.",
+            fix=f"Publish under another encoder, or lift the hold: recsys holds --lift {encoder_ref}",
+        )
 
 
 class Publisher:

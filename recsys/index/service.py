@@ -9,6 +9,7 @@ from recsys.config import Config
 from recsys.errors import InputError
 from recsys.index.base import READY, CollectionInfo
 from recsys.index.engine import VectorIndex, open_index
+from recsys.index.holds import holds, lift_hold, put_on_hold
 from recsys.workspace import Workspace
 
 LOCK = "index-publish"
@@ -57,10 +58,16 @@ def status(config: Config, workspace: Workspace) -> dict[str, Any]:
 def rollback(config: Config, workspace: Workspace, to: str | None = None) -> str:
     """Point the alias at an earlier collection and return its name; its encoder is champion again.
 
-    ``to`` names the collection; by default it is the one published before the live one.
+    ``to`` names the collection; by default it is the one published before the live one. The encoder that
+    served until now is put on hold (:mod:`recsys.index.holds`); one that is chosen here is on hold no more.
     """
     with workspace.lock(LOCK), closing(open_index(config, workspace)) as index:
         target = _target(index, to)
+        live, chosen = index.live(), target.metadata.encoder
+        if live is not None and live.metadata.encoder != chosen:
+            put_on_hold(workspace, live.metadata.encoder, f"rolled back to {target.name}")
+        if chosen in holds(workspace):
+            lift_hold(workspace, chosen)
         index.describe(target.name, replace(target.metadata, published_at=now()))
         index.switch(target.name)
     return target.name

@@ -10,6 +10,7 @@ import pytest
 
 from recsys import config
 from recsys.cli import main
+from recsys.index.holds import put_on_hold
 from recsys.workspace import Workspace, open_workspace
 from tests.cli.conftest import NIGHT, Cli
 from tests.workspace.test_checksums import flip
@@ -163,3 +164,16 @@ def test_scrub_names_what_is_damaged_and_deletes_it_when_told(tmp_path: Path) ->
     assert [manifest.ref for manifest in store.list("things")] == [refs[1]]
     assert printed(scrub("--json"))["damaged"] == {}
     assert printed(scrub("--days", "1", "--json"))["num_read"] == 0
+
+
+def test_holds_are_listed_and_lifted(tmp_path: Path) -> None:
+    put_on_hold(Workspace(tmp_path), "encoders/e2", "rolled back")
+
+    def holds(*arguments: str) -> click.testing.Result:
+        environment = {"RECSYS_WORKSPACE": str(tmp_path)}
+        return click.testing.CliRunner(env=environment).invoke(main, ["holds", *arguments])
+
+    assert holds().stdout.startswith("encoders/e2 since ")
+    assert printed(holds("--lift", "encoders/e2", "--json")) == {}
+    assert holds().stdout == "no encoder is on hold\n"
+    assert "not on hold" in holds("--lift", "encoders/e2").stderr

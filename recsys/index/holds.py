@@ -1,0 +1,35 @@
+"""Encoders that a person has rolled back from: they do not serve again until the hold is lifted."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from recsys.errors import InputError
+from recsys.workspace import Workspace
+
+POINTER = "holds"
+"""``{"encoders": {ref: {"since", "reason"}}}``."""
+
+
+def holds(workspace: Workspace) -> dict[str, dict[str, Any]]:
+    """Return the encoders on hold, each with the time since when (UTC, ISO 8601) and the reason."""
+    return dict((workspace.read_pointer(POINTER) or {}).get("encoders", {}))
+
+
+def put_on_hold(workspace: Workspace, encoder: str, reason: str) -> None:
+    """Hold an encoder; one that is on hold already stays as it is. Call it under the publication's lock."""
+    since = datetime.now(UTC).isoformat(timespec="seconds")
+    workspace.write_pointer(
+        POINTER, {"encoders": {encoder: {"since": since, "reason": reason}} | holds(workspace)}
+    )
+
+
+def lift_hold(workspace: Workspace, encoder: str) -> None:
+    """Let an encoder serve again; raises :class:`InputError` if it is not on hold."""
+    held = holds(workspace)
+    if encoder not in held:
+        raise InputError(
+            f"{encoder!r} is not on hold.",
+            fix=f"On hold: {', '.join(held)}." if held else "No encoder is on hold.",
+        )
+    del held[encoder]
+    workspace.write_pointer(POINTER, {"encoders": held})

@@ -4,9 +4,12 @@ The first image of a product is mostly a packshot: a light cove, a view from sli
 are taken anywhere.
 """
 
+from collections.abc import Mapping
+from functools import lru_cache
 from random import Random
 
-from examples.sample_shop.materials import linear, materials
+from examples.sample_shop.materials import Material, linear, materials
+from examples.sample_shop.mesh import Surface
 from examples.sample_shop.products import CATEGORIES, Product, rng
 from examples.sample_shop.render import Background, Image, Scene, render
 from examples.sample_shop.shapes import SHAPES
@@ -41,18 +44,32 @@ def num_photos(seed: int, owner: int) -> int:
 
 def photograph(seed: int, product: Product, index: int, revision: int, size: int) -> Image:
     """Return image ``index`` (0 the first) ``[size, size, 3]``, RGB; a new revision is a new take."""
-    design = product.design
-    category = CATEGORIES[design.category]
-    surfaces = SHAPES[design.category](rng(*design.form), design.kind)
-    present = {surface.slot for surface in surfaces}
-    covers = {slot: material for slot, material in materials(product).items() if slot in present}
     draw = rng(seed, "scene", product.owner, index, revision)
     packshot = index == 0 and draw.random() < 0.8
+    return take(product, materials(product), compose(draw, product, packshot=packshot), size)
+
+
+def take(product: Product, covers: Mapping[str, Material], scene: Scene, size: int) -> Image:
+    """Return the image ``[size, size, 3]``, RGB, of the product in these materials, in this scene."""
+    surfaces = _surfaces(product.design.category, product.design.kind, product.design.form)
+    present = {surface.slot for surface in surfaces}
+    return render(surfaces, {slot: m for slot, m in covers.items() if slot in present}, scene, size)
+
+
+@lru_cache(maxsize=8)  # the images of a design are taken one after the other
+def _surfaces(category: str, kind: str, form: tuple[str | int, ...]) -> list[Surface]:
+    return SHAPES[category](rng(*form), kind)
+
+
+def compose(draw: Random, product: Product, *, packshot: bool) -> Scene:
+    """Return a scene for the product: a packshot, or an image taken anywhere."""
+    design = product.design
+    category = CATEGORIES[design.category]
     (x, y, z), key, ambient, tint, softness = draw.choice(_LIGHTS[:2] if packshot else _LIGHTS)
     spread, above, (low, high) = 1.0 if packshot else 1.25, 0 if packshot else 8, category["view"]["pitch"]
     middle = sum(category["view"]["yaw"]) / 2
     across, up, down = (0.02, 0.01, 0.03) if packshot else (0.08, 0.05, 0.07)
-    scene = Scene(
+    return Scene(
         stage=category["kinds"][design.kind].get("stage", category.get("stage", "floor")),
         yaw=middle + spread * (draw.uniform(*category["view"]["yaw"]) - middle),
         pitch=draw.uniform(low, high + above),
@@ -65,7 +82,6 @@ def photograph(seed: int, product: Product, index: int, revision: int, size: int
         tint=tint,
         background=_cove(draw, softness) if packshot or draw.random() < 0.25 else _room(draw, softness),
     )
-    return render(surfaces, covers, scene, size)
 
 
 def _cove(draw: Random, softness: float) -> Background:

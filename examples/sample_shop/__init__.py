@@ -11,4 +11,6 @@ mesh       primitives, and the triangle mesh they make
 materials  colours, finishes, patterns
 render     camera, shading, background, shadows, on OpenCV's rasteriser
 shop.toml  what there is: categories, brands, colours, words
+
+pretraining, a package of its own, trains the image tower that the demo begins with on shops of other seeds.
 """

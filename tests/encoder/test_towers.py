@@ -1,5 +1,7 @@
 """Towers of every kind, with the real libraries and small or real weights; no network."""
 
+import copy
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,7 @@ import open_clip
 import pytest
 import timm
 import torch
+from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.modules import Dense, Transformer
@@ -21,7 +24,7 @@ from recsys.encoder.model import ProductEncoder, build
 from recsys.encoder.towers import sentence_tower
 from recsys.encoder.towers.bert import BertTower, read_settings
 from recsys.encoder.towers.sentence_tower import SentenceTower
-from recsys.encoder.towers.small_tower import GeM, SmallCNN
+from recsys.encoder.towers.small_tower import SAMPLE_WEIGHTS, GeM, SmallCNN
 from recsys.encoder.towers.timm_tower import TimmTower
 from recsys.errors import ConfigError
 from tests.encoder.test_model import TEXTS, outputs, same_in_a_fresh_process
@@ -82,6 +85,57 @@ def test_generalised_mean_lies_between_mean_and_maximum() -> None:
     torch.testing.assert_close(pooled, features.pow(3).mean((2, 3)).pow(1 / 3))
     assert (mean < pooled).all()
     assert (pooled < largest).all()
+
+
+# -- the sample tower --------------------------------------------------------------------------------
+
+SAMPLE = EncoderConfig(image=ImageTowerConfig(pretrained="sample"))
+
+
+@pytest.fixture(scope="module")
+def sample() -> ProductEncoder:
+    return build(SAMPLE, seed=0)
+
+
+def test_the_sample_tower_is_pretrained_frozen_and_in_the_space_of_its_text_tower(
+    sample: ProductEncoder, tmp_path: Path
+) -> None:
+    assert SAMPLE.image.is_pretrained
+    assert SAMPLE.is_paired
+    assert not any(p.requires_grad for p in sample.image_tower.parameters())
+    assert SAMPLE.pca_whitening("image") is SAMPLE.pca_whitening("text") is None
+    pixels = torch.randint(0, 256, (2, 3, 112, 112), dtype=torch.uint8)
+    with torch.inference_mode():
+        features = sample.image_features(sample.early_image(pixels))
+        torch.testing.assert_close(sample.encode_image(pixels), features)
+    assert build(SAMPLE, seed=1).image_digest() == sample.image_digest()  # nothing of it is chance
+    loaded = saved_and_loaded(sample, tmp_path)
+    assert loaded.image_digest() == sample.image_digest()
+
+
+def test_what_is_kept_of_an_image_is_named_by_the_weights_that_saw_it(sample: ProductEncoder) -> None:
+    other = copy.deepcopy(sample)
+    with torch.no_grad():
+        other.image_tower.head[1].bias[0] += 1e-3
+    assert other.image_digest() != sample.image_digest()
+    assert build(EncoderConfig(), seed=0).image_digest() != sample.image_digest()
+
+
+def test_beside_another_text_tower_the_sample_towers_projection_is_fitted() -> None:
+    other = SAMPLE.model_copy(update={"text": TextTowerConfig(name="another")})
+    assert not other.is_paired
+    assert other.pca_whitening("image") == 0.25
+
+
+def test_the_weights_of_a_name_never_change() -> None:
+    """Encoders and plans are named by ``pretrained``, not by its weights: other weights need another name."""
+    digest = hashlib.sha256(SAMPLE_WEIGHTS.read_bytes()).hexdigest()
+    assert digest == "2812bb4629e8ec410311b944dd30a48485f1f556090611162c10b653c5539ef0"
+
+
+def test_the_small_tower_has_one_set_of_weights() -> None:
+    with pytest.raises(ValidationError, match=r'"laion" is not known for kind = "small".*"sample"'):
+        ImageTowerConfig(pretrained="laion")
 
 
 # -- sentence-transformers ---------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The store works from an installed wheel: the migrations are in it, and are found."""
+"""What is no code works from an installed wheel: the store's migrations, the sample tower's weights."""
 
 import shutil
 import subprocess
@@ -11,13 +11,15 @@ PROGRAM = """
 import pathlib, recsys
 from recsys.feedback.database import Database
 from recsys.feedback.store import FeedbackStore
+from recsys.encoder.towers.small_tower import SmallTower
+SmallTower.sample(image_size=32)
 store = FeedbackStore(Database("sqlite:///search.db"))
 store.judge("a", "b", "similar", "Maria")
 print(pathlib.Path(recsys.__file__).parent)
 """
 
 
-def test_the_store_opens_from_a_wheel(tmp_path: Path) -> None:
+def test_the_store_and_the_sample_tower_open_from_a_wheel(tmp_path: Path) -> None:
     source, wheels, place = tmp_path / "source", tmp_path / "wheels", tmp_path / "100%here"
     source.mkdir()
     for name in ("pyproject.toml", "README.md", "LICENSE"):

@@ -28,6 +28,8 @@ def build(config: EncoderConfig, resolve: Resolve) -> Towers:
         image = OpenClipImageTower(image_model)
     elif config.image.kind == "timm":
         image = TimmTower.build(config.image, resolve)
+    elif config.image.pretrained:
+        image = SmallTower.sample(image_size=config.image.image_size or DEFAULT_SIZE)
     else:
         image = SmallTower(image_size=config.image.image_size or DEFAULT_SIZE)
         if config.image.weights:
@@ -49,7 +51,8 @@ def restore(config: EncoderConfig, description: dict[str, Any], folder: Path) ->
     elif config.image.kind == "timm":
         image = TimmTower.restore(description["image"])
     else:
-        image = SmallTower(image_size=description["image"]["image_size"])
+        described = description["image"]
+        image = SmallTower(image_size=described["image_size"], features=described.get("features"))
     if config.text.kind == "open_clip":
         return Towers(image, OpenClipTextTower.restore(folder / "text"))
     return Towers(image, sentence_tower.load(folder / "text", description["text"]["max_tokens"]))

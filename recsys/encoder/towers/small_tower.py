@@ -1,4 +1,8 @@
-"""A compact residual CNN as an image tower, made to be trained from scratch on a CPU in a minute or two.
+"""A compact residual CNN as an image tower: trained from scratch on a CPU, or begun from the sample tower.
+
+The sample tower's weights are part of the package (``weights/sample.safetensors``, with a model card beside
+them): examples/sample_shop/pretrain.py trained them, on rendered products and the texts that the frozen
+MiniLM reads of them. Its features end in MiniLM's space, so words find images before any training.
 
 Group normalisation (Wu & He 2018) rather than batch normalisation: it does the same in training and in
 use, whatever the batch, and leaves no running statistics that an interpolation of two models would mix.
@@ -7,9 +11,11 @@ Every convolution works in channels-last memory, which is the fast layout on a C
     B = batch, C = channels, H, W = height and width
 """
 
+from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional
 
@@ -82,23 +88,40 @@ def _norm(channels: int) -> nn.GroupNorm:
 
 
 _HALF = (0.5, 0.5, 0.5)
+SAMPLE_WEIGHTS = Path(__file__).with_name("weights") / "sample.safetensors"
+"""What ``pretrained = "sample"`` stands for. Weights under a name never change: encoders are named by it."""
 
 
 class SmallTower(ImageTower):
-    """:class:`SmallCNN` with its input format."""
+    """:class:`SmallCNN` with its input format and, where its features end in another space, a head."""
 
-    def __init__(self, *, image_size: int) -> None:
-        """Start with random weights."""
+    def __init__(self, *, image_size: int, features: int | None = None) -> None:
+        """Start with random weights; ``features`` is the width of the head's space."""
         super().__init__()
         self.model = SmallCNN()
-        self.dim, self.image_size, self.mean, self.std = SmallCNN.dim, image_size, _HALF, _HALF
+        self.head = (
+            nn.Identity()
+            if features is None
+            else nn.Sequential(nn.LayerNorm(SmallCNN.dim), nn.Linear(SmallCNN.dim, features))
+        )
+        self.dim, self.image_size = features or SmallCNN.dim, image_size
         self.early_dim = self.dim
+        self.mean, self.std = _HALF, _HALF
+
+    @classmethod
+    def sample(cls, weights: Path = SAMPLE_WEIGHTS, *, image_size: int = DEFAULT_SIZE) -> "SmallTower":
+        """Return the sample tower; ``weights`` are those that come with the package, or others like them."""
+        state = {name: tensor.float() for name, tensor in load_file(weights).items()}
+        tower = cls(image_size=image_size, features=len(state["head.1.weight"]))
+        tower.load_state_dict(state)
+        return tower
 
     def early(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Return features ``[B, 256]``."""
-        features: torch.Tensor = self.model(pixels)
+        """Return features ``[B, F]``: the CNN's 256, or the head's."""
+        features: torch.Tensor = self.head(self.model(pixels))
         return features
 
     def describe(self) -> dict[str, Any]:
-        """Return the input size."""
-        return {"image_size": self.image_size}
+        """Return the input size and, where there is a head, the width of its space."""
+        head = {} if isinstance(self.head, nn.Identity) else {"features": self.dim}
+        return {"image_size": self.image_size, **head}

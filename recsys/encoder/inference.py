@@ -173,8 +173,12 @@ def _in_slices(
         return run(early)
     if device.type != "cpu":
         return np.concatenate([run(part) for part in torch.split(early, 16 * _LATE_IMAGES)])
-    with ThreadPoolExecutor(available_cores(), initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        return np.concatenate(list(pool.map(run, torch.split(early, _LATE_IMAGES))))
+    threads = torch.get_num_threads()
+    try:
+        with ThreadPoolExecutor(available_cores(), initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            return np.concatenate(list(pool.map(run, torch.split(early, _LATE_IMAGES))))
+    finally:
+        torch.set_num_threads(threads)  # part of it is not a thread's own but the process's
 
 
 def mean_images(images: Float32, counts: Int64) -> Float32:

@@ -26,7 +26,8 @@ def fast_path(tmp_path: Path) -> Iterator[Path]:
     if not os.access(_MEMORY, os.W_OK):
         yield tmp_path
         return
-    with tempfile.TemporaryDirectory(dir=_MEMORY) as folder:
+    # an engine that was just let go may still write while its folder is removed
+    with tempfile.TemporaryDirectory(dir=_MEMORY, ignore_cleanup_errors=True) as folder:
         yield Path(folder)
 
 

@@ -49,7 +49,6 @@ def stripped(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("image", [
     {"kind": "small", "image_size": 32},
-    {"kind": "timm", "name": "resnet10t", "image_size": 32, "frozen": True, "late_stages": 1},
 ])  # fmt: skip
 def test_a_killed_run_ends_with_the_same_weights(
     tmp_path: Path, text_model: Path, image: dict[str, Any]

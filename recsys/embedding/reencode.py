@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from recsys.config import Config
-from recsys.encoder.inference import fuse, mean_images, on_cuda
+from recsys.encoder.inference import device_of, fuse, mean_images
 from recsys.encoder.model import ProductEncoder
 from recsys.encoder.template import Content
 from recsys.workspace import Workspace
@@ -47,9 +47,7 @@ def reencode(
     started = time.monotonic()
     snapshot = Snapshot.open(workspace, snapshot_ref)
     encoder = ProductEncoder.load(workspace.path(workspace.get(encoder_ref)))
-    options = config.embedding
-    device = "cuda" if on_cuda(options) else "cpu" if options.device == "auto" else options.device
-    encoder = encoder.to(device).eval()
+    encoder = encoder.to(device_of(config.embedding)).eval()
     contents = [encoder.content.read(row) for row in snapshot.rows_at(positions, encoder.content.columns)]
     counts = np.array([len(content.images) for content in contents], np.int64)
     has_text = np.array([content.text is not None for content in contents], np.bool_)

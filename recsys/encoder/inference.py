@@ -23,7 +23,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
@@ -173,12 +173,27 @@ def _in_slices(
         return run(early)
     if device.type != "cpu":
         return np.concatenate([run(part) for part in torch.split(early, 16 * _LATE_IMAGES)])
+    with _one_thread_each(available_cores()) as pool:
+        return np.concatenate(list(pool.map(run, torch.split(early, _LATE_IMAGES))))
+
+
+@contextmanager
+def _one_thread_each(num_workers: int) -> Iterator[ThreadPoolExecutor]:
+    """Give a pool whose workers compute with one thread, as the caller does meanwhile.
+
+    The caller's small operations must not spin on busy cores; and part of what a worker sets is not its own
+    but the process's, so it is set back.
+    """
     threads = torch.get_num_threads()
+    torch.set_num_threads(1)
     try:
-        with ThreadPoolExecutor(available_cores(), initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            return np.concatenate(list(pool.map(run, torch.split(early, _LATE_IMAGES))))
+        pool = ThreadPoolExecutor(num_workers, "encode", initializer=torch.set_num_threads, initargs=(1,))
+        try:
+            yield pool
+        finally:
+            pool.shutdown(cancel_futures=True)
     finally:
-        torch.set_num_threads(threads)  # part of it is not a thread's own but the process's
+        torch.set_num_threads(threads)
 
 
 def mean_images(images: Float32, counts: Int64) -> Float32:
@@ -252,13 +267,15 @@ class Chunk:
 def precision_of(options: EmbeddingConfig) -> Literal["fp32", "bf16"]:
     """Return what the towers compute in on this machine."""
     if options.precision == "auto":
-        return "bf16" if on_cuda(options) else "fp32"
+        return "bf16" if device_of(options).type == "cuda" else "fp32"
     return options.precision
 
 
-def on_cuda(options: EmbeddingConfig) -> bool:
-    """Return whether the towers run on a CUDA device of this machine."""
-    return options.device == "cuda" or (options.device == "auto" and torch.cuda.is_available())
+def device_of(options: EmbeddingConfig) -> torch.device:
+    """Return what the towers run on: ``auto`` is a CUDA device where there is one."""
+    if options.device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(options.device)
 
 
 class Stream:
@@ -276,8 +293,8 @@ class Stream:
         ``images`` may be ``None`` where no content has any, ``store`` where nothing is kept.
         """
         options = options or EmbeddingConfig()
-        cuda = on_cuda(options)
-        self._device = torch.device("cuda" if cuda else "cpu" if options.device == "auto" else options.device)
+        self._device = device_of(options)
+        cuda = self._device.type == "cuda"
         self._encoder = encoder.to(self._device).eval()
         self._images = images
         self._chunk_size = options.chunk_size
@@ -396,12 +413,7 @@ class Stream:
 
     def _batch_per_core(self, stack: ExitStack) -> tuple[Start, int]:
         keep_freed_memory()
-        stack.callback(torch.set_num_threads, torch.get_num_threads())
-        torch.set_num_threads(1)  # of the reader too: its small operations must not spin on busy cores
-        pool = ThreadPoolExecutor(
-            self._num_workers, "encode", initializer=torch.set_num_threads, initargs=(1,)
-        )
-        stack.callback(pool.shutdown, cancel_futures=True)
+        pool = stack.enter_context(_one_thread_each(self._num_workers))
         return lambda batch: pool.submit(self._encode, batch).result, 2 * self._num_workers
 
     def _read_ahead(self, stack: ExitStack) -> tuple[Start, int]:

@@ -46,7 +46,7 @@ class FineTuning(L.LightningModule):
         self._eval_modules = eval_modules
         towers = {"text": encoder.config.text.is_frozen, "image": encoder.config.image.is_frozen}
         self._not_saved = tuple(f"encoder.{name}_tower." for name, frozen in towers.items() if frozen)
-        self._late = {f"encoder.{name}" for name in trainable_weights(encoder)}
+        self._trained = {f"encoder.{name}" for name in trainable_weights(encoder)}
         self.num_images = 0
         """Images trained on."""
         self.history: list[dict[str, float]] = []
@@ -125,16 +125,16 @@ class FineTuning(L.LightningModule):
             self._sums, self._counts = {}, {}
 
     def train(self, mode: bool = True) -> "FineTuning":
-        """Switch modes; frozen modules and the base stay in eval mode."""
+        """Switch modes; frozen modules stay in eval mode."""
         super().train(mode)
         for module in self._eval_modules:
             module.training = False
         return self
 
     def state_dict(self, *args: Any, **kwargs: Any) -> Any:
-        """Return what training changes: without the base and frozen towers, late stages aside."""
+        """Return what training changes: without frozen towers, their late stages aside."""
         state = super().state_dict(*args, **kwargs)
-        for name in [n for n in state if n.startswith(self._not_saved) and n not in self._late]:
+        for name in [n for n in state if n.startswith(self._not_saved) and n not in self._trained]:
             del state[name]
         return state
 

@@ -63,10 +63,21 @@ def damage_in(folder: Path, sizes: Mapping[str, int], sha256s: Mapping[str, str]
         path = folder / name
         if not path.is_file():
             return f"{name} is missing"
-        if path.stat().st_size != size:
-            return f"{name} has {path.stat().st_size} bytes, its manifest says {size}"
-        if name in sha256s and sha256(path) != sha256s[name]:
-            return f"{name} has another SHA-256 than its manifest says"
+        digest = sha256(path) if name in sha256s else None
+        if found := mismatch(name, path.stat().st_size, digest, size, sha256s.get(name)):
+            return found
+    return None
+
+
+def mismatch(name: str, num_bytes: int, digest: str | None, size: int, expected: str | None) -> str | None:
+    """Return how a file differs from the ``size`` and SHA-256 of its manifest, or ``None``.
+
+    Where the manifest has no SHA-256, ``expected`` is ``None`` and only the size counts.
+    """
+    if num_bytes != size:
+        return f"{name} has {num_bytes} bytes, its manifest says {size}"
+    if expected is not None and digest != expected:
+        return f"{name} has another SHA-256 than its manifest says"
     return None
 
 

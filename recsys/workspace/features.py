@@ -69,7 +69,8 @@ class FeatureStore:
             raise KeyError(f"features of the tower {tower} are not kept; call keep first")
         new = self._new.setdefault(tower, {})
         new.update(features)
-        if len(new) >= min(_ROWS, _BYTES // next(iter(features.values())).nbytes if features else _ROWS):
+        size_bytes = len(new) * max((one.nbytes for one in features.values()), default=0)
+        if len(new) >= _ROWS or size_bytes >= _BYTES:
             self._write(tower)
 
     def flush(self) -> None:

@@ -2,7 +2,6 @@
 
 import os
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -44,11 +43,9 @@ def scrub(workspace: Workspace, *, older_than_s: float = 0.0) -> Scrub:
             continue
         found.num_read += 1
         found.size_bytes += sum(manifest.files.values())
-        damage = next(_damage(workspace, manifest), None)
-        if damage is None:
-            marker.touch()
-        else:
-            marker.touch()
+        damage = _damage(workspace, manifest)
+        marker.touch()
+        if damage is not None:
             os.utime(marker, (0, 0))  # read again by the next scrub, however soon: until it is removed
             found.damaged[ref] = f"{ref} is damaged: {damage}."
     return found
@@ -58,17 +55,15 @@ def _created_at_s(manifest: Manifest) -> float:
     return datetime.fromisoformat(manifest.created_at).timestamp()
 
 
-def _damage(workspace: Workspace, manifest: Manifest) -> Iterator[str]:
+def _damage(workspace: Workspace, manifest: Manifest) -> str | None:
     for name, size in manifest.files.items():
-        expected = manifest.checksums.get(name)
         try:
             with workspace.open(manifest, name) as file:
                 digest = checksums.sha256_of(file)
                 num_bytes = file.tell()
         except FileNotFoundError:
-            yield f"{name} is missing"
-            continue
-        if num_bytes != size:
-            yield f"{name} has {num_bytes} bytes, its manifest says {size}"
-        elif expected is not None and digest != expected:
-            yield f"{name} has another SHA-256 than its manifest says"
+            return f"{name} is missing"
+        expected = manifest.checksums.get(name)
+        if found := checksums.mismatch(name, num_bytes, digest, size, expected):
+            return found
+    return None

@@ -65,8 +65,16 @@ class Clip(_ImageText):
         logits, positive, ignored = self._compare(batch)
         if len(logits) < 2:
             return None
-        losses = [_cross_entropy(s, positive, ignored) for s in (logits, logits.T)]
-        return (losses[0] + losses[1]) / 2
+        return clip_loss(logits, positive, ignored)
+
+
+def clip_loss(logits: Tensor, positive: Tensor, ignored: Tensor) -> Tensor:
+    """Return :class:`Clip`'s loss of scaled cosines ``[R, R]``.
+
+    Which are positive and which are ignored, ``[R, R]``, is the same both ways.
+    """
+    losses = [_cross_entropy(s, positive, ignored) for s in (logits, logits.T)]
+    return (losses[0] + losses[1]) / 2
 
 
 def _cross_entropy(logits: Tensor, positive: Tensor, ignored: Tensor) -> Tensor:

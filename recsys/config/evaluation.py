@@ -129,7 +129,8 @@ class GateConfig(Section):
     """Losses of tasks and categories add up over this many days: the challenger is also compared with the
     encoder in service then, unless a later one lost nothing against it."""
     min_queries: int = Field(default=30, ge=1)
-    """With fewer holdout queries than this in any gating task nothing is concluded, and nothing changes."""
+    """With fewer holdout queries than this a gain in a gating task says nothing, and a loss counts; with
+    fewer in every one nothing is concluded, and nothing changes."""
     min_components: int = Field(default=20, ge=2)
     """The same for independent groups of queries (variants and duplicates count once)."""
     min_judged_queries: int = Field(default=20, ge=1)

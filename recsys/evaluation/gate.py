@@ -137,9 +137,14 @@ def decide(
     names = [c.name for c in candidates]
     reference = CHAMPION if CHAMPION in names else BASE
     others = [n for n in (BASE, ANCHOR) if n in names and n not in (reference, *errors)]
-    gating, notes = _gating_tasks(config, holdout)
+    gating, guards, notes = _gating_tasks(config, holdout)
+
+    def scores(results: Sequence[TaskResult]) -> list[PerQueryScores]:
+        asked = [r.main_scores() for r in results if r.name in gating]
+        return [replace(t, only_guards=True) if t.task in guards else t for t in asked]
+
     able = [n for n in names if n not in (CHAMPION, ANCHOR) and n not in errors]
-    selecting = [r.main_scores() for r in validation if r.name in gating and len(r.task.queries)]
+    selecting = [t for t in scores(validation) if len(t.components)]
     gate = config.evaluation.gate
     against = [n for n in (reference, *others) if n not in errors]
     challenger, validation_scores = select(selecting, able, against, gate)
@@ -159,8 +164,7 @@ def decide(
         result = GateResult(accepted=False, reasons=[near])
     else:
         result = compare(
-            [r.main_scores() for r in holdout if r.name in gating],
-            challenger=challenger, reference=reference, others=others, config=gate,
+            scores(holdout), challenger=challenger, reference=reference, others=others, config=gate,
             reason_to_change=reasons_to_change.get(challenger), times_asked=times_asked,
         )  # fmt: skip
     chosen = challenger if result.accepted and challenger else reference
@@ -181,23 +185,29 @@ def _no_challenger(scores: Mapping[str, float | None]) -> str:
     return "No challenger could be selected: no candidate has a score on the validation split."
 
 
-def _gating_tasks(config: Config, holdout: Sequence[TaskResult]) -> tuple[list[str], list[str]]:
-    """Return the tasks that gate, and notes on those that are too small to.
+def _gating_tasks(config: Config, holdout: Sequence[TaskResult]) -> tuple[list[str], set[str], list[str]]:
+    """Return the tasks that gate, those of them that only guard, and notes on what is too small.
 
-    A task that somebody configured gates whatever its size, and closes the gate when it is too small. A
-    default task that the catalog can hardly fill would close it for ever, so it does not gate as long as
-    another does; nor do judgements as long as there are few.
+    As long as another task is large enough, one that is too small for a gain to say anything only guards. One
+    without any query closes the gate if somebody configured it, and is left out if it is a default one. Of
+    judgements too few say nothing.
     """
     gate = config.evaluation.gate
-    gating = [r for r in holdout if r.task.config.gate and not r.task.is_judgements]
+    gating = [
+        r
+        for r in holdout
+        if r.task.config.gate
+        and not r.task.is_judgements
+        and (len(r.task.queries) or config.evaluation.tasks)
+    ]
     small = [r for r in gating if _too_few(r.main_scores(), gate)]
-    if config.evaluation.tasks or len(small) == len(gating):
+    if len(small) == len(gating):
         small = []
-    names = [r.name for r in gating if r not in small]
+    names = [r.name for r in gating]
     notes = [
         f"Task {r.name} has {len(r.task.queries)} held-out queries in {len(np.unique(r.components))} "
-        f"independent groups, and {gate.min_queries} in {gate.min_components} are needed: it is shown, but "
-        "does not gate."
+        f"independent groups, and {gate.min_queries} in {gate.min_components} are needed: a loss in it "
+        "counts, a gain does not."
         for r in small
     ]
     for r in holdout:
@@ -212,7 +222,7 @@ def _gating_tasks(config: Config, holdout: Sequence[TaskResult]) -> tuple[list[s
                 f"have judgements; from {gate.min_judged_queries} in {gate.min_components} they take part "
                 "in the decision."
             )
-    return names, notes
+    return names, {r.name for r in small}, notes
 
 
 def select(
@@ -262,8 +272,8 @@ def task_weights(tasks: Sequence[PerQueryScores]) -> Float64:
     """Return each task's weight in the gate score: 1, for judgements less while they are fewer.
 
     A query of judgements counts as much as one of the smallest other task, all of them at most 1. A full
-    weight for a few of them would drown what the other tasks show, and close the gate. A task whose label
-    its text gives away weighs nothing.
+    weight for a few of them would drown what the other tasks show, and close the gate. A task that only
+    guards weighs nothing.
     """
     smallest = min((len(t.components) for t in tasks if not t.is_judgements), default=0)
     weights = [min(1.0, len(t.components) / smallest) if t.is_judgements and smallest else 1.0 for t in tasks]
@@ -371,7 +381,7 @@ def _doubt(holdout: Sequence[PerQueryScores], candidates: Sequence[str], config:
                 return f"Task {t.task} has no scores for {name}."
             if not np.isfinite(values).all():
                 return f"Task {t.task} has scores for {name} that are not numbers."
-        if _too_few(t, config):
+        if not len(t.components) or (_too_few(t, config) and not t.only_guards):
             least = config.min_judged_queries if t.is_judgements else config.min_queries
             return (
                 f"Task {t.task} has {len(t.components)} held-out queries in "

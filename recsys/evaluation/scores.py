@@ -65,7 +65,8 @@ class PerQueryScores:
     is_judgements: bool = False
     """Whether it is people's judgements: few at first, and a gain on them is reason enough to change."""
     only_guards: bool = False
-    """Whether the text gives the label away: a loss counts, a gain says nothing."""
+    """Whether a loss counts and a gain says nothing: the text gives the label away, or there are too few
+    queries."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -308,15 +308,25 @@ def test_a_tie_needs_the_candidates_own_reason() -> None:
     assert decided(NAMES, tie, tie, why={TUNED: "the champion is old."}).action == "promote"
 
 
-def test_a_default_task_that_is_too_small_does_not_close_the_gate_for_ever() -> None:
+@pytest.mark.parametrize("configured", [False, True])
+def test_a_task_that_is_too_small_only_guards(configured: bool) -> None:
     levels = {"champion": 0.4, "base": 0.3, "wise_5": 0.5, "tuned": 0.8}
-    both = [result("category", **levels), result("variants", queries=3, **levels)]
-    default = decided(NAMES, both, both, configured=False)
-    assert (default.action, default.gating) == ("promote", ["category"])
-    assert "3 held-out queries" in default.notes[0]
+    task = result("category", **levels)
+    for small, action in ((levels, "promote"), (levels | {"tuned": 0.1, "wise_5": 0.1}, "keep")):
+        both = [task, result("variants", queries=3, **small)]
+        found = decided(NAMES, [task], both, configured=configured)
+        assert (found.action, found.gating) == (action, ["category", "variants"])
+        assert "3 held-out queries" in found.notes[0]
+    assert "lost in task variants" in found.reasons[0]
+
+
+def test_a_task_without_a_query_closes_the_gate_if_somebody_asked_for_it() -> None:
+    levels = {"champion": 0.4, "base": 0.3, "wise_5": 0.5, "tuned": 0.8}
+    both = [result("category", **levels), result("variants", queries=0, **levels)]
+    assert decided(NAMES, both, both, configured=False).action == "promote"
     configured = decided(NAMES, both, both)
     assert configured.action == "keep"
-    assert "needed to conclude" in configured.reasons[0]
+    assert "has 0 held-out queries" in configured.reasons[0]
 
 
 def test_where_every_candidate_loses_on_validation_the_champion_stays() -> None:

@@ -13,8 +13,12 @@ from recsys.training.data import TrainingItems
 from recsys.training.preflight import has_positives
 from recsys.training.supervision import LINKS, Int, Supervision
 
-_EPOCHS, _VALIDATIONS = 40, 10
-_MIN_STEPS, _MAX_STEPS, _MAX_STEPS_OF_TOWERS = 100, 2000, 300
+_VALIDATIONS = 10
+_MIN_STEPS = 100
+_PROJECTIONS = ((40, 2000),)
+_TOWERS = ((40, 300), (12, 1000))
+"""Epochs and the most steps they may take; the longest of several counts. A tower takes fewer: a step of it
+costs more, and a small catalog teaches it little in more of them."""
 _LOSS = NamedConfig(name="SupConLoss", params={"temperature": 0.1})
 _WORDS_WEIGHT = 0.25
 
@@ -90,12 +94,11 @@ def _steps(
 ) -> tuple[int, Choice]:
     """Return how many steps the training takes."""
     count = int(items.num_images[trained].clip(min=1).sum())
-    wanted = -(-_EPOCHS * count // config.sampler.batch_size)
+    size = config.sampler.batch_size
     image, text = encoder.config.image, encoder.config.text
     is_image_trained = encoder.image_tower.late_stages or not image.is_frozen
     is_trained = (items.sha256 and is_image_trained) or (items.texts and not text.is_frozen)
-    most = _MAX_STEPS_OF_TOWERS if is_trained else _MAX_STEPS
-    steps = min(max(wanted, _MIN_STEPS), most)
-    bound = "" if steps == wanted else f", within {_MIN_STEPS} and {most:,}"
-    why = f"{_EPOCHS} times through {count:,} images and texts in batches of {config.sampler.batch_size}"
-    return steps, Choice("training steps", f"{steps:,}", f"{why}{bound}.")
+    plans = _TOWERS if is_trained else _PROJECTIONS
+    steps = max(_MIN_STEPS, *(min(-(-epochs * count // size), most) for epochs, most in plans))
+    why = f"{steps * size / count:.0f} times through {count:,} images and texts in batches of {size}."
+    return steps, Choice("training steps", f"{steps:,}", why)

@@ -1,5 +1,6 @@
 """What the recipe decides from what it sees of a catalog."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -68,12 +69,24 @@ def test_every_level_and_vector_that_has_something_to_bring_together_is_learnt_f
     assert choices["training.objectives"].value.count(",") == len(expected) - 1
 
 
-def test_steps_follow_the_size_of_the_catalog(workspace: Workspace, text_model: Path) -> None:
-    found, choices = decided(workspace, text_model, rows(4), sampler={"batch_size": 4, "items_per_class": 2})
-    num_images = sum(len(row["images"]) for i, (row, _) in enumerate(rows(4)) if i % 4)
-    steps = min(40 * num_images / 4, 300)  # a random tower is trained
-    assert (found.max_epochs or 0) * (found.epoch_steps or 0) == pytest.approx(steps, abs=10)
-    assert choices["training steps"].because.startswith("40 times through")
+@pytest.mark.parametrize(
+    ("num_products", "batch_size", "steps"),
+    [(4, 8, lambda epoch: 40 * epoch), (4, 2, lambda epoch: 300), (10, 2, lambda epoch: 12 * epoch)],
+)
+def test_steps_follow_the_size_of_the_catalog(
+    workspace: Workspace,
+    text_model: Path,
+    num_products: int,
+    batch_size: int,
+    steps: Callable[[float], float],
+) -> None:
+    made = rows(num_products)
+    sampler = {"batch_size": batch_size, "items_per_class": 1}
+    found, choices = decided(workspace, text_model, made, sampler=sampler)
+    num_images = sum(len(row["images"]) for i, (row, _) in enumerate(made) if i % 4)
+    wanted = steps(num_images / batch_size)  # a random tower is trained
+    assert (found.max_epochs or 0) * (found.epoch_steps or 0) == pytest.approx(wanted, abs=10)
+    assert f"times through {num_images} images" in choices["training steps"].because
     assert choices["encoder.image.frozen"].value == "false"  # random weights
     assert choices["encoder.text.frozen"].value == "true"
 

@@ -16,7 +16,7 @@ from recsys.training.supervision import LINKS, Int, Supervision
 _VALIDATIONS = 10
 _MIN_STEPS = 100
 _PROJECTIONS = ((40, 2000),)
-_TOWERS = ((40, 300), (12, 1000))
+_TOWERS = ((40, 300), (20, 1000))
 """Epochs and the most steps they may take; the longest of several counts. A tower takes fewer: a step of it
 costs more, and a small catalog teaches it little in more of them."""
 _LOSS = NamedConfig(name="SupConLoss", params={"temperature": 0.1})

@@ -71,7 +71,7 @@ def test_every_level_and_vector_that_has_something_to_bring_together_is_learnt_f
 
 @pytest.mark.parametrize(
     ("num_products", "batch_size", "steps"),
-    [(4, 8, lambda epoch: 40 * epoch), (4, 2, lambda epoch: 300), (10, 2, lambda epoch: 12 * epoch)],
+    [(4, 8, lambda epoch: 40 * epoch), (4, 4, lambda epoch: 300), (10, 2, lambda epoch: 20 * epoch)],
 )
 def test_steps_follow_the_size_of_the_catalog(
     workspace: Workspace,

@@ -34,7 +34,7 @@ test: $(STAMP)   ## linters, types, import directions, then every test
 	$(BIN)/python -m pytest
 
 test-fast: $(STAMP) ## the tests that take under two minutes together: no browser, no Airflow, no training
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" -n auto
 
 lint: $(STAMP)   ## formatting, linters, types, import directions, and the size of each package
 	$(BIN)/ruff format --check .

@@ -66,13 +66,16 @@ def _images(profile: CatalogProfile) -> str:
         return "no product has one"
     share = _percent(profile.num_with_image, profile.num_products)
     text = f"{share} of products have one, {profile.mean_images:.1f} each; "
-    text += f"{links.num_opened:,} of {links.num_links:,} opened, longest side {links.longest_side} pixels"
+    text += f"{links.num_opened:,} of {links.num_links:,} opened"
+    text += f", longest side {links.longest_side} pixels" if links.longest_side else ""
     text += f"; {links.num_missing:,} links of local images lead nowhere" if links.num_missing else ""
     rejected = ", ".join(f"{reason} {n:,}" for reason, n in links.rejected.items())
     text += f"; rejected: {rejected}" if rejected else ""
     if links.rejected_share > GuardsConfig().max_rejected_image_share:
         text += f"; ingest stops where over {GuardsConfig().max_rejected_image_share:.0%} are: correct them, "
         text += "or set catalog.guards.allow_rejected_images"
+    if "refused_address" in links.rejected:
+        text += "; images at a private address need their host in catalog.images.private_hosts"
     return text + f"; {links.num_equal:,} files are byte for byte another one" * bool(links.num_files)
 
 

@@ -34,10 +34,7 @@ class FineTuning(L.LightningModule):
         self, encoder: ProductEncoder, objectives: nn.ModuleList, config: TrainingConfig, *,
         pretrained: frozenset[str], eval_modules: list[nn.Module], seed: int,
     ) -> None:  # fmt: skip
-        """``eval_modules`` stay in eval mode; ``base`` is for terms that compare with it.
-
-        :attr:`progress` must be set before training.
-        """
+        """``eval_modules`` stay in eval mode. :attr:`progress` must be set before training."""
         super().__init__()
         self.encoder, self.objectives = encoder, objectives
         self._config, self._seed = config, seed
@@ -91,7 +88,7 @@ class FineTuning(L.LightningModule):
         return total
 
     def encode_batch(self, batch: Batch) -> EncodedBatch:
-        """Encode a batch, by the base too where a term needs it."""
+        """Encode a batch."""
         image, text, has_image, has_text = encode(self.encoder, batch)
         bias = self.encoder.logit_bias
         same = {name: batch[name] for name in ("products", "components", "text_codes", "labels", "judged")}

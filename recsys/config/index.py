@@ -13,7 +13,7 @@ class IndexConfig(Section):
     api_key: str | None = Field(default=None, repr=False)
     """Key of that server; give it by ``QDRANT_API_KEY``, or an Airflow connection, rather than in a file."""
     alias: str = "products"
-    """The name that readers use; collections are called ``<alias>__<encoder>__<snapshot>``."""
+    """The name that readers use; collections are called ``<alias>__<encoder>__<snapshot>__<random>``."""
     prefer_grpc: bool = True
     """Talk gRPC to the server: several times faster than REST for vectors."""
     grpc_port: int = Field(default=6334, ge=1, le=65535)
@@ -54,8 +54,11 @@ class IndexConfig(Section):
     """Shards of a server's collection."""
     replication_factor: int = Field(default=1, ge=1)
     """Copies of each shard on a server cluster."""
+    change_in_place: float = Field(default=0.1, ge=0, le=1)
+    """Share of the products up to which a change is written into a server's live collection (one request,
+    ``batch_size`` products, always is); for a larger one a collection is built beside it and switched to."""
     keep_previous: int = Field(default=2, ge=1)
-    """Earlier collections kept for rollback; at least one."""
+    """Earlier encoders whose last collection is kept for rollback; at least one."""
 
     audit_sample: int = Field(default=64, ge=1, le=10_000)
     """Products whose vectors, payloads and neighbours are checked before a collection is published."""

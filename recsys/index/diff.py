@@ -20,10 +20,9 @@ class Changes:
     counts: dict[str, int]
     """How many are ``new``, have other ``vectors`` or ``payload``, are ``gone`` or ``unchanged``."""
 
-    @property
-    def is_empty(self) -> bool:
-        """True if nothing has to be written."""
-        return not (len(self.upsert) or len(self.payload) or self.gone)
+    def __len__(self) -> int:
+        """Return how many products have to be written or deleted."""
+        return len(self.upsert) + len(self.payload) + len(self.gone)
 
 
 def diff(before: Iterable[Row], after: Iterable[Row], *, all_payloads: bool = False) -> Changes:

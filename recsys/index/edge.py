@@ -26,7 +26,7 @@ from recsys.index.edge_files import (
     copy_generation,
     next_generation,
 )  # fmt: skip
-from recsys.index.engine import Collection, VectorIndex, Writer, not_published
+from recsys.index.engine import Collection, VectorIndex, Writer, alias_moved, not_published
 from recsys.index.filters import Filter
 from recsys.index.points import indexed_columns
 from recsys.index.translate import Translator
@@ -71,7 +71,7 @@ class EdgeIndex(VectorIndex):
                 else:
                     shard = opened.shard
                 collection = EdgeCollection(shard, name, entry.metadata, self.config)
-                live = self._live_name()
+                live = self.live_name()
                 self._opened = {k: v for k, v in self._opened.items() if k == live}
                 self._opened[name] = (entry.generation, collection)
                 return collection
@@ -122,6 +122,9 @@ class EdgeIndex(VectorIndex):
             )
             return EdgeWriter(self, name, entry, copy_generation(source, target))
 
+    def recover(self) -> None:
+        """Do nothing: a change is made on a copy."""
+
     @contextmanager
     def _writing(self) -> Iterator[None]:
         """Take the writer's lock for the writer that the block returns; an exception releases it."""
@@ -154,7 +157,8 @@ class EdgeIndex(VectorIndex):
     def _names(self) -> list[str]:
         return self.files.names()
 
-    def _live_name(self) -> str | None:
+    def live_name(self) -> str | None:
+        """Return the name the alias points at, or ``None``."""
         return self.files.read_alias(self.alias)
 
     def _metadata(self, name: str) -> Metadata | None:
@@ -167,8 +171,13 @@ class EdgeIndex(VectorIndex):
             return None
         return CollectionInfo(name=name, metadata=entry.metadata, num_points=entry.num_points, live=live)
 
-    def _set_alias(self, name: str) -> None:
-        self.files.write_alias(self.alias, name)
+    def _set_alias(self, name: str, expected: str | None) -> None:
+        with self._writing():
+            found = self.live_name()
+            if found not in (expected, name):
+                raise alias_moved(self.alias, found, expected)
+            self.files.write_alias(self.alias, name)
+        self.lock.release()
 
     def _delete(self, name: str) -> None:
         self._opened.pop(name, None)

@@ -15,7 +15,7 @@ from typing import Any, Self, TypeVar
 
 from recsys.config import Config
 from recsys.config.index import IndexConfig
-from recsys.errors import ArtifactError, DamagedError
+from recsys.errors import ArtifactError, DamagedError, GuardError
 from recsys.index.base import (
     BUILDING,
     READY,
@@ -48,7 +48,8 @@ def open_index(config: Config, workspace: Workspace) -> "VectorIndex":
     if config.index.url:
         from recsys.index.server import ServerIndex, connect
 
-        return ServerIndex(connect(config.index), config.index)
+        changes = workspace.local / "index" / "changes"
+        return ServerIndex(connect(config.index), config.index, changes=changes)
     from recsys.index.edge import EdgeIndex
 
     lock = workspace.lock("index-edge", timeout_s=_WRITER_TIMEOUT_S)
@@ -68,7 +69,7 @@ class VectorIndex(ABC):
 
         One whose record is damaged is left out, with a warning, unless it is the live one.
         """
-        live = self._live_name()
+        live = self.live_name()
         found = []
         for name in self._names():
             if name.startswith(f"{self.alias}__"):
@@ -86,8 +87,12 @@ class VectorIndex(ABC):
 
     def live(self) -> CollectionInfo | None:
         """Return the collection the alias names, or ``None`` before the first publication."""
-        name = self._live_name()
+        name = self.live_name()
         return self._info(name, live=True) if name else None
+
+    @abstractmethod
+    def live_name(self) -> str | None:
+        """Return the name the alias points at, also if that collection is gone, or ``None``."""
 
     @abstractmethod
     def open(self, name: str | None = None) -> "Collection":
@@ -101,22 +106,33 @@ class VectorIndex(ABC):
     def build(self, name: str, metadata: Metadata) -> "Writer":
         """Begin a new collection, or resume its unfinished build if ``metadata`` is of the same set."""
 
+    def can_change(self, num_changed: int, num_products: int) -> bool:
+        """Tell whether that many of a collection's products may change in it, or a new one is to be built."""
+        return True
+
     @abstractmethod
     def change(self, name: str, *, pending: str) -> "Writer":
         """Open an existing collection for changes; ``pending`` is recorded until they are committed."""
 
     @abstractmethod
+    def recover(self) -> None:
+        """Put back what a change that was killed wrote where readers see it. One writer at a time."""
+
+    @abstractmethod
     def describe(self, name: str, metadata: Metadata) -> None:
         """Replace a collection's metadata, in one step."""
 
-    def switch(self, name: str) -> None:
-        """Point the alias at ``name``, in one step."""
+    def switch(self, name: str, *, expected: str | None) -> None:
+        """Point the alias at ``name``, in one step, if it names ``expected`` (``None``: nothing) or ``name``.
+
+        Raises :class:`~recsys.errors.GuardError`, with nothing overwritten, if it names something else.
+        """
         self._ready(name)
-        self._set_alias(name)
+        self._set_alias(name, expected)
 
     def drop(self, name: str) -> None:
         """Delete a collection that is not live; an absent one is no error."""
-        if name == self._live_name():
+        if name == self.live_name():
             raise ArtifactError(f"{name!r} is live.", fix="Switch the alias to another collection first.")
         self._delete(name)
 
@@ -125,7 +141,7 @@ class VectorIndex(ABC):
         """Release every resource."""
 
     def _named_or_live(self, name: str | None) -> str:
-        found = name or self._live_name()
+        found = name or self.live_name()
         if found is None:
             raise ArtifactError(
                 f"Nothing was published under the alias {self.alias!r} yet.",
@@ -155,19 +171,24 @@ class VectorIndex(ABC):
     def _names(self) -> list[str]: ...
 
     @abstractmethod
-    def _live_name(self) -> str | None: ...
-
-    @abstractmethod
     def _metadata(self, name: str) -> Metadata | None: ...
 
     @abstractmethod
     def _info(self, name: str, *, live: bool) -> CollectionInfo | None: ...
 
     @abstractmethod
-    def _set_alias(self, name: str) -> None: ...
+    def _set_alias(self, name: str, expected: str | None) -> None: ...
 
     @abstractmethod
     def _delete(self, name: str) -> None: ...
+
+
+def alias_moved(alias: str, found: str | None, expected: str | None) -> GuardError:
+    """Return the error for an alias that something else moved."""
+    return GuardError(
+        f"The alias {alias!r} names {found}, not {expected}: something else moved it meanwhile.",
+        fix="Find out what else publishes under this alias; publish again to go on from what is live now.",
+    )
 
 
 def not_published(name: str) -> ArtifactError:
@@ -265,8 +286,8 @@ class Collection(ABC):
 class Writer(Collection):
     """A collection opened for writing, as a context manager; it reads its own writes.
 
-    Leaving the block without :meth:`commit` leaves readers where they were: an unfinished build can be
-    resumed, an unfinished change is repeated.
+    Leaving the block without :meth:`commit` leaves readers with what they had: an unfinished build can be
+    resumed, an unfinished change is undone.
     """
 
     def __enter__(self) -> Self:

@@ -1,12 +1,14 @@
 """Publish: bring the live collection to a snapshot under an encoder, provably and with no gap.
 
 A new encoder is built beside the live collection, audited and switched to in one step; the same encoder is
-changed by what differs: vectors that changed, columns that changed, products that went. Every step can be
-repeated, so a publication that was killed is finished by running again.
+changed by what differs: vectors that changed, columns that changed, products that went. What is too much for
+a change is a build too. Every step can be repeated, so a publication that was killed is finished by running
+again.
 """
 
 import json
 import logging
+import secrets
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
@@ -18,7 +20,7 @@ from recsys.config import Config
 from recsys.config.index import IndexConfig
 from recsys.errors import ArtifactError, GuardError
 from recsys.index.audit import Audit, Encode, audit_build, audit_changes
-from recsys.index.base import FAILED, READY, SCHEMA_VERSION, CollectionInfo, Metadata, Point
+from recsys.index.base import BUILDING, FAILED, READY, SCHEMA_VERSION, CollectionInfo, Metadata, Point
 from recsys.index.diff import Changes, diff
 from recsys.index.engine import Collection, VectorIndex, Writer, batches, open_index
 from recsys.index.holds import holds
@@ -56,6 +58,7 @@ def run(
     started = time.monotonic()
     with workspace.lock(LOCK), closing(open_index(config, workspace)) as index:
         source = Source(workspace, snapshot_ref, embedding_set_ref)
+        index.recover()
         journal = Journal.open(config, workspace, source, index.live())
         _require_no_hold(workspace, source.encoder_ref)
         publisher = Publisher(config, workspace, index, journal, encode)
@@ -91,28 +94,32 @@ class Publisher:
         self._index = index
         self._journal = journal
         self._timings: dict[str, float] = {}
+        self._expected: str | None = None
 
     def publish(self, source: Source) -> dict[str, Any]:
         """Make the alias show ``source``, and return what was done."""
+        self._expected = self._index.live_name()
         live = self._index.live()
-        if live is None or live.metadata.encoder != source.encoder_ref:
-            return self._build(source, live)
+        if live is None:
+            return self._build(source, live, "There was no collection yet.")
+        if live.metadata.encoder != source.encoder_ref:
+            return self._build(source, live, "The encoder is a new one.")
         return self._update(source, live)
 
-    # -- a new encoder ---------------------------------------------------------------------------
+    # -- a new collection ------------------------------------------------------------------------
 
-    def _build(self, source: Source, live: CollectionInfo | None) -> dict[str, Any]:
-        ids = (ref.partition("/")[2] for ref in (source.encoder_ref, source.snapshot_ref))
-        name = "__".join((self._index.alias, *ids))
-        complete = (c for c in self._index.collections() if c.metadata.state == READY)
-        existing = next((c for c in complete if c.name == name), None)
-        if existing is not None:
-            counts = self._refill(existing, source)
+    def _build(self, source: Source, live: CollectionInfo | None, reason: str) -> dict[str, Any]:
+        prefix = collection_prefix(self._index.alias, source)
+        begun = [c for c in self._index.collections() if f"{c.name}__".startswith(prefix) and not c.live]
+        complete = next((c for c in begun if c.metadata.state == READY), None)
+        if complete is not None:
+            name = complete.name
+            counts = self._refill(complete, source)
             audit = self._audit(name, self._index.open(name), source)
         else:
+            name = self._unfinished(begun, source) or f"{prefix}{secrets.token_hex(4)}"
             counts, audit = self._fill(name, source)
         source, behind = self._catch_up(name, source, live)
-        reason = "There was no collection yet." if live is None else "The encoder is a new one."
         info = self._info(
             name, source, live,
             action="build", reason=reason, counts=counts, audit=asdict(audit), behind=behind,
@@ -121,8 +128,19 @@ class Publisher:
         with self._timed("switch_s"):
             metadata = self._index.open(name).metadata
             self._index.describe(name, replace(metadata, published_at=now()))
-            self._index.switch(name)
+            self._index.switch(name, expected=self._expected)
         return info
+
+    def _unfinished(self, begun: list[CollectionInfo], source: Source) -> str | None:
+        """Return the build to resume, if there is one, and drop those that cannot be."""
+        found = None
+        for collection in begun:
+            metadata = collection.metadata
+            if (metadata.state, metadata.embedding_set) == (BUILDING, source.embedding_set_ref) and not found:
+                found = collection.name
+            else:
+                self._index.drop(collection.name)
+        return found
 
     def _refill(self, existing: CollectionInfo | Collection, source: Source) -> dict[str, int]:
         """Bring a complete collection up to date: one rolled back from, or one killed before the switch."""
@@ -188,13 +206,16 @@ class Publisher:
             return self._nothing(source, live, "The live collection already shows this.")
         with self._timed("diff_s"):
             changes = compare(self._index, self._workspace, live, source)
-        if changes.is_empty and self._journal.plan is None and has_current_schema(live, self._config.index):
+        complete = has_current_schema(live, self._config.index) and not live.metadata.pending
+        if not changes and complete:
             self._index.describe(live.name, updated(live.metadata, source))
             return self._nothing(source, live, "No product differs.")
+        if not self._index.can_change(len(changes), live.num_points):
+            differ = f"{len(changes)} of {live.num_points} products differ"
+            return self._build(source, live, f"The encoder did not change, but {differ}.")
         action = "incremental" if len(changes.upsert) or changes.gone else "payload"
-        plan = self._journal.record_plan({"action": action, "counts": changes.counts})
         reason = "The encoder did not change: only what differs was written."
-        info = self._info(live.name, source, live, reason=reason, **plan)
+        info = self._info(live.name, source, live, action=action, reason=reason, counts=changes.counts)
         self._apply(live, source, changes, info)
         return info
 
@@ -249,10 +270,24 @@ class Publisher:
         return info
 
     def drop_old_collections(self) -> list[str]:
-        """Drop collections neither live nor kept for rollback, and builds that nobody finished."""
-        others = [c for c in self._index.collections() if not c.live]
-        published = [c for c in others if c.metadata.state == READY and c.metadata.published_at]
-        kept = {c.name for c in published[: self._config.index.keep_previous]}
+        """Drop builds that nobody finished and collections neither live nor kept.
+
+        Kept are each earlier encoder's last one, for rollback, and what was live until now, for readers that
+        still ask it by its name.
+        """
+        live, *others = self._index.collections()
+        kept = {self._journal.before["collection"]}
+        encoders = {live.metadata.encoder}
+        for collection in others:
+            metadata = collection.metadata
+            published = metadata.state == READY and metadata.published_at
+            if (
+                published
+                and metadata.encoder not in encoders
+                and len(encoders) <= self._config.index.keep_previous
+            ):
+                encoders.add(metadata.encoder)
+                kept.add(collection.name)
         dropped = [c.name for c in others if c.name not in kept]
         for name in dropped:
             logger.info("dropping %s", name)
@@ -265,6 +300,12 @@ class Publisher:
         yield
         elapsed = time.monotonic() - started
         self._timings[step] = round(self._timings.get(step, 0.0) + elapsed, 3)
+
+
+def collection_prefix(alias: str, source: Source) -> str:
+    """Return what names of collections built from ``source`` begin with; what follows is never used twice."""
+    ids = (ref.partition("/")[2] for ref in (source.encoder_ref, source.snapshot_ref))
+    return "".join(f"{part}__" for part in (alias, *ids))
 
 
 def is_current(collection: CollectionInfo | Collection, source: Source, config: IndexConfig) -> bool:
@@ -363,8 +404,6 @@ class Journal:
     key: str
     before: dict[str, Any]
     """The live collection when it began."""
-    plan: dict[str, Any] | None = None
-    """What a change set out to do: on a server a change shows half-made, so a second look finds less."""
     result: dict[str, Any] | None = None
     """``Manifest.info``, written just before the step that readers see; set if they do see it."""
 
@@ -384,16 +423,10 @@ class Journal:
             saved = json.loads(journal._path.read_text(encoding="utf-8"))
             finished = saved["done"] is not None and _shows(live, saved["done"])
             if finished or saved["before"] == journal.before:
-                journal.before, journal.plan = saved["before"], saved["plan"]
+                journal.before = saved["before"]
                 journal.result = saved["done"] if finished else None
         journal._write()
         return journal
-
-    def record_plan(self, plan: dict[str, Any]) -> dict[str, Any]:
-        """Record what a change is about to do, and return it; a resumed change keeps its first plan."""
-        self.plan = self.plan or plan
-        self._write()
-        return self.plan
 
     def record_result(self, info: dict[str, Any]) -> None:
         """Record what will have been done once the next step is: switching, or committing a change."""
@@ -402,7 +435,8 @@ class Journal:
 
     def commit(self, info: dict[str, Any]) -> Manifest:
         """Write the manifest of the finished publication and delete the journal."""
-        id = content_id({"key": self.key, "before": self.before, "action": info["action"]})
+        done = {"action": info["action"], "collection": info["collection"]}
+        id = content_id({"key": self.key, "before": self.before, **done})
         manifest = self.workspace.find(KIND, id)
         if manifest is None:
             with self.workspace.create(KIND, id, inputs=self.inputs) as draft:
@@ -416,7 +450,7 @@ class Journal:
         return self.workspace.scratch(KIND, self.key) / "journal.json"
 
     def _write(self) -> None:
-        state = {"before": self.before, "plan": self.plan, "done": self.result}
+        state = {"before": self.before, "done": self.result}
         write_atomic(self._path, json.dumps(state, indent=1))
 
 

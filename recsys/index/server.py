@@ -1,14 +1,18 @@
 """A Qdrant server as the index, over qdrant-client.
 
-Every call can be repeated without harm: upserts, deletes and settings are idempotent. So a call is retried
-while the failure may pass, and explained when it does not.
+Every call can be repeated without harm, also when only its answer was lost: upserts, deletes and settings are
+idempotent, a collection or an alias is looked at again. So a call is retried while the failure may pass, and
+explained when it does not.
 """
 
 import json
 import logging
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
 from typing import Any, TypeVar
 
 import grpc  # type: ignore[import-untyped]
@@ -20,10 +24,11 @@ from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedR
 from recsys.config.index import IndexConfig
 from recsys.errors import ArtifactError, ConfigError, InputError, RecsysError, TransientError
 from recsys.index.base import BUILDING, READY, CollectionInfo, Metadata, Payload, Point
-from recsys.index.engine import Collection, VectorIndex, Writer
+from recsys.index.before_images import BeforeImages
+from recsys.index.engine import Collection, VectorIndex, Writer, alias_moved
 from recsys.index.filters import Filter
 from recsys.index.points import indexed_columns
-from recsys.index.translate import Translator
+from recsys.index.translate import Translator, to_stored_point
 
 logger = logging.getLogger(__name__)
 
@@ -63,9 +68,11 @@ def connect(config: IndexConfig) -> QdrantClient:
 class ServerIndex(VectorIndex):
     """Collections of a Qdrant server."""
 
-    def __init__(self, client: QdrantClient, config: IndexConfig) -> None:
+    def __init__(self, client: QdrantClient, config: IndexConfig, *, changes: Path) -> None:
+        """Use the server of ``client``; before-images of changes are kept in the folder ``changes``."""
         super().__init__(config)
         self._client = client
+        self._changes = changes
 
     def open(self, name: str | None = None) -> "ServerCollection":
         """Open a collection; its metadata is read from the server."""
@@ -77,19 +84,46 @@ class ServerIndex(VectorIndex):
         existing = self._resumable(name, metadata)
         if existing is None:
             existing = replace(metadata, state=BUILDING)
-            self._call(self._client.delete_collection, name)
-            settings = collection_settings(self.config, metadata.dim)
-            self._call(self._client.create_collection, name, metadata=existing.to_json(), **settings)
+            if self._metadata(name) is not None:  # a build of another set, or a failed one
+                self._delete(name)
+            self._create(name, existing)
         writer = ServerWriter(self._client, name, existing, self.config)
         writer.create_payload_indexes()
         return writer
 
+    def _create(self, name: str, metadata: Metadata) -> None:
+        settings = collection_settings(self.config, metadata.dim)
+        try:
+            self._call(self._client.create_collection, name, metadata=metadata.to_json(), **settings)
+        except ExistsError:
+            if self._metadata(name) != metadata:
+                raise
+            # the first answer was lost: what exists is what was asked for
+
+    def can_change(self, num_changed: int, num_products: int) -> bool:
+        """Tell whether a change is written into the collection: up to one request, or a share of it."""
+        return num_changed <= max(self.config.batch_size, self.config.change_in_place * num_products)
+
     def change(self, name: str, *, pending: str) -> "ServerWriter":
-        """Open a collection for changes, which readers see as they are made."""
-        writer = ServerWriter(self._client, name, self._ready(name), self.config)
+        """Open a collection for changes, which readers see as they are made.
+
+        What they were before is kept, and put back if the block is left by an exception.
+        """
+        metadata = self._ready(name)
+        images = BeforeImages.begin(self._changes / name, metadata, pending=pending)
+        writer = ServerWriter(self._client, name, metadata, self.config, images)
         writer.create_payload_indexes()
-        writer.describe(replace(writer.metadata, pending=pending))
+        writer.describe(replace(metadata, pending=pending))
         return writer
+
+    def recover(self) -> None:
+        """Put back what a change that was killed had written; its before-images are on this machine."""
+        for folder in sorted(self._changes.glob(f"{self.alias}__*")):
+            images, metadata = BeforeImages(folder), self._metadata(folder.name)
+            if metadata is not None and images.before(metadata) is not None:
+                logger.warning("%s: putting back what an unfinished change wrote", folder.name)
+                ServerWriter(self._client, folder.name, metadata, self.config, images).put_back()
+            images.drop()
 
     def describe(self, name: str, metadata: Metadata) -> None:
         """Replace a collection's metadata."""
@@ -105,8 +139,12 @@ class ServerIndex(VectorIndex):
     def _names(self) -> list[str]:
         return [c.name for c in self._call(self._client.get_collections).collections]
 
-    def _live_name(self) -> str | None:
-        aliases = self._call(self._client.get_aliases).aliases
+    def live_name(self) -> str | None:
+        """Return the name the alias points at, or ``None``."""
+        return self._call(self._read_alias)
+
+    def _read_alias(self) -> str | None:
+        aliases = self._client.get_aliases().aliases
         return next((a.collection_name for a in aliases if a.alias_name == self.alias), None)
 
     def _metadata(self, name: str) -> Metadata | None:
@@ -122,13 +160,28 @@ class ServerIndex(VectorIndex):
         count = self._call(self._client.count, name, exact=True).count
         return CollectionInfo(name=name, metadata=metadata, num_points=count, live=live)
 
-    def _set_alias(self, name: str) -> None:
+    def _set_alias(self, name: str, expected: str | None) -> None:
+        """Move the alias if it names ``expected``, and see that it stays.
+
+        Qdrant cannot compare and swap. The alias is read right before each attempt and once after: what
+        moves it between that reading and the request, milliseconds, is overwritten unseen.
+        """
+        self._call(self._move_alias, name, expected)
+        found = self.live_name()
+        if found != name:
+            raise alias_moved(self.alias, found, name)
+
+    def _move_alias(self, name: str, expected: str | None) -> None:
+        found = self._read_alias()
+        if found == name:  # moved before a kill, or by a request whose answer was lost
+            return
+        if found != expected:
+            raise alias_moved(self.alias, found, expected)
         create = models.CreateAliasOperation(
             create_alias=models.CreateAlias(collection_name=name, alias_name=self.alias)
         )
         delete = models.DeleteAliasOperation(delete_alias=models.DeleteAlias(alias_name=self.alias))
-        operations = [delete, create] if self._live_name() else [create]
-        self._call(self._client.update_collection_aliases, change_aliases_operations=operations)
+        self._client.update_collection_aliases([delete, create] if found else [create])
 
     def _delete(self, name: str) -> None:
         self._call(self._client.delete_collection, name)
@@ -214,8 +267,44 @@ class ServerWriter(ServerCollection, Writer):
     """A collection that is being written.
 
     A build is invisible until the alias is switched; a change of a live collection shows as it is made,
-    point by point, and ``metadata.pending`` says that it is under way.
+    point by point, and ``metadata.pending`` says that it is under way. An exception puts back what it wrote.
     """
+
+    def __init__(
+        self,
+        client: QdrantClient,
+        name: str,
+        metadata: Metadata,
+        config: IndexConfig,
+        images: BeforeImages | None = None,
+    ) -> None:
+        """Write to a collection; what a change overwrites is kept in ``images``, a build has none."""
+        super().__init__(client, name, metadata, config)
+        self._images = images
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._images is not None and isinstance(error, Exception):
+            try:
+                self.put_back()
+            except RecsysError as failure:
+                logger.error("%s: the next publication puts back what it was: %s", self.name, failure)
+
+    def put_back(self) -> None:
+        """Make the collection what it was before the change that was begun."""
+        images, self._images = self._images, None  # what is written now is not kept again
+        before = images.before(self.metadata) if images is not None else None
+        if images is None or before is None:
+            return
+        for saved in images.newest_first():
+            there = [stored for _, stored in saved if stored is not None]
+            if absent := [point for point, stored in saved if stored is None]:
+                self._delete(absent)
+            self.set_payloads((s.id, s.payload) for s in there if s.vector is None)
+            self.upsert(Point(s.id, s.vector, s.payload) for s in there if s.vector is not None)
+        self.describe(before)
+        images.drop()
 
     def create_payload_indexes(self) -> None:
         """Create the payload indexes that are missing; before the points, so that the graph knows them."""
@@ -263,14 +352,25 @@ class ServerWriter(ServerCollection, Writer):
         """Record that the collection is complete."""
         columns = tuple(indexed_columns(self._config.attributes))
         self.describe(replace(metadata, state=READY, pending="", indexed=columns))
+        if self._images is not None:
+            self._images.drop()
+            self._images = None
 
     def _batches(self, points: Iterable[Point]) -> Iterator[list[Point]]:
         return bounded_batches(points, self._config)
 
+    def _keep(self, points: list[str], *, vectors: bool) -> None:
+        if self._images is not None:
+            found = self._retrieve(points, payload=True, vectors=vectors)
+            stored = {str(record.id): to_stored_point(record) for record in found}
+            self._images.save(points, [stored.get(point) for point in points])
+
     def _upsert(self, points: list[Any]) -> None:
+        self._keep([point.id for point in points], vectors=True)
         self._call(self._client.upsert, points=points, wait=True)
 
     def _overwrite_payloads(self, payloads: list[tuple[str, Payload]]) -> None:
+        self._keep([point for point, _ in payloads], vectors=False)
         operations = [
             models.OverwritePayloadOperation(
                 overwrite_payload=models.SetPayload(payload=payload, points=[point])
@@ -280,6 +380,7 @@ class ServerWriter(ServerCollection, Writer):
         self._call(self._client.batch_update_points, update_operations=operations, wait=True)
 
     def _delete(self, points: list[str]) -> None:
+        self._keep(points, vectors=True)
         selector = models.PointIdsList(points=list(points))
         self._call(self._client.delete, points_selector=selector, wait=True)
 
@@ -300,20 +401,28 @@ def bounded_batches(points: Iterable[Point], config: IndexConfig) -> Iterator[li
         yield batch
 
 
+class ExistsError(ArtifactError):
+    """A collection of that name exists already."""
+
+
 _TRANSIENT_GRPC = {
     grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.RESOURCE_EXHAUSTED,
-    grpc.StatusCode.ABORTED,
+    grpc.StatusCode.ABORTED, grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN, grpc.StatusCode.CANCELLED,
 }  # fmt: skip
 _TRANSIENT_HTTP = {408, 429, 500, 502, 503, 504}
 _DENIED_GRPC = {grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED}
+_TOO_LARGE = re.compile(r"larger than|too large|payload has exceeded limit", re.IGNORECASE)
+_LIMIT = re.compile(r"\blimit (of \S+ )?reached|exceeding the configured limit|No space left", re.IGNORECASE)
+_STRICT = ". Help: "
+"""How a server's strict mode ends what it says is wrong, and begins what to do."""
 FAILURES = (grpc.RpcError, UnexpectedResponse, ResponseHandlingException, ResourceExhaustedResponse)
 
 
 def call(function: Callable[..., R], *arguments: Any, retries: int, **named: Any) -> R:
     """Call a method of the client, again up to ``retries`` times while the failure may pass.
 
-    Raises :class:`TransientError` if it does not pass, :class:`ConfigError` if access is denied,
-    :class:`ArtifactError` if the collection is missing, :class:`InputError` for a refused request.
+    Raises :class:`TransientError` if it does not pass, :class:`ConfigError` if access is denied or a limit is
+    reached, :class:`ArtifactError` if the collection is missing, :class:`InputError` for a refused request.
     """
     pause = _FIRST_PAUSE_S
     for attempt in range(retries + 1):
@@ -338,6 +447,28 @@ def call(function: Callable[..., R], *arguments: Any, retries: int, **named: Any
 def explain(error: Exception) -> RecsysError:
     """Return the error of our tree that says what a failure of the client means."""
     status, text = _status(error)
+    if status == 413 or _TOO_LARGE.search(text):
+        return ConfigError(
+            f"The Qdrant server, or a proxy before it, takes no request this large: {text}.",
+            fix="Lower index.batch_bytes, or raise the limit: service.max_request_size_mb, or the proxy's.",
+        )
+    if _LIMIT.search(text):
+        return ConfigError(
+            f"The Qdrant server has reached a limit: {text}.",
+            fix="Raise that limit or give the server more room; fewer earlier collections stay with a lower "
+            "index.keep_previous.",
+        )
+    if _STRICT in text:
+        return InputError(
+            f"The Qdrant server's strict mode refused a request: {text}.",
+            fix="Do what it says, or relax the collection's strict mode; a filter on a custom attribute "
+            "needs its name in index.attributes.",
+        )
+    if status in (grpc.StatusCode.ALREADY_EXISTS, 409):
+        return ExistsError(
+            f"The Qdrant server has it already: {text}.",
+            fix="Delete that collection, or set index.alias to a name that nothing else uses.",
+        )
     if status in _TRANSIENT_GRPC or status in _TRANSIENT_HTTP or status == "transport":
         return TransientError(
             f"The Qdrant server did not answer: {text}.",

@@ -58,24 +58,28 @@ def status(config: Config, workspace: Workspace) -> dict[str, Any]:
 def rollback(config: Config, workspace: Workspace, to: str | None = None) -> str:
     """Point the alias at an earlier collection and return its name; its encoder is champion again.
 
-    ``to`` names the collection; by default it is the one published before the live one. The encoder that
-    served until now is put on hold (:mod:`recsys.index.holds`); one that is chosen here is on hold no more.
+    ``to`` names the collection; by default it is the last one published under another encoder. The encoder
+    that served until now is put on hold (:mod:`recsys.index.holds`); what is chosen here is on hold no more.
     """
     with workspace.lock(LOCK), closing(open_index(config, workspace)) as index:
-        target = _target(index, to)
-        live, chosen = index.live(), target.metadata.encoder
+        index.recover()
+        live, expected = index.live(), index.live_name()
+        target = _target(index, live, to)
+        chosen = target.metadata.encoder
         if live is not None and live.metadata.encoder != chosen:
             put_on_hold(workspace, live.metadata.encoder, f"rolled back to {target.name}")
         if chosen in holds(workspace):
             lift_hold(workspace, chosen)
         index.describe(target.name, replace(target.metadata, published_at=now()))
-        index.switch(target.name)
+        index.switch(target.name, expected=expected)
     return target.name
 
 
-def _target(index: VectorIndex, to: str | None) -> CollectionInfo:
+def _target(index: VectorIndex, live: CollectionInfo | None, to: str | None) -> CollectionInfo:
     kept = [c for c in index.collections() if not c.live and c.metadata.state == READY]
-    wanted = [c for c in kept if (c.name == to if to else c.metadata.published_at)]
+    serving = live.metadata.encoder if live else None
+    earlier = [c for c in kept if c.metadata.published_at and c.metadata.encoder != serving]
+    wanted = [c for c in kept if c.name == to] if to else earlier
     if not wanted:
         names = ", ".join(c.name for c in kept)
         raise InputError(

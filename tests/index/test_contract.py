@@ -44,7 +44,7 @@ def publish(index: VectorIndex, points: Iterable[Point], *, number: int = 1) -> 
         writer.upsert(points)
         writer.index()
         writer.commit(replace(META, updated_at="2026-01-02"))
-    index.switch(name)
+    index.switch(name, expected=index.live_name())
     return name
 
 
@@ -63,7 +63,7 @@ def test_an_index_with_nothing_in_it(index: VectorIndex) -> None:
     assert (index.live(), index.collections()) == (None, [])
     with pytest.raises(ArtifactError, match="publish"):
         index.open()
-    for use in (index.open, index.switch, partial(index.change, pending="x")):
+    for use in (index.open, partial(index.switch, expected=None), partial(index.change, pending="x")):
         with pytest.raises(ArtifactError):
             use(name)
     index.drop(name)
@@ -78,7 +78,7 @@ def test_a_build_is_invisible_until_it_is_committed_and_live_when_switched_to(in
         writer.index()
         writer.commit(META)
     assert (index.live(), index.open(name).count()) == (None, COUNT)
-    index.switch(name)
+    index.switch(name, expected=index.live_name())
     live = index.live()
     assert (live.name, live.live, live.num_points, index.open().name) == (name, True, COUNT, name)
 
@@ -241,7 +241,7 @@ def test_a_build_that_failed_its_audit_starts_again(index: VectorIndex) -> None:
         writer.upsert(POINTS[:20])
         index.describe(name, replace(writer.metadata, state="failed"))
     with pytest.raises(ArtifactError):
-        index.switch(name)
+        index.switch(name, expected=index.live_name())
     with index.build(name, META) as writer:
         assert writer.count() == 0
 
@@ -252,7 +252,7 @@ def test_the_alias_moves_and_what_is_not_live_can_be_dropped(index: VectorIndex)
     second = publish(index, POINTS[:20], number=2)
     assert index.open().count() == 20
     assert [(c.name, c.live) for c in index.collections()] == [(second, True), (first, False)]
-    index.switch(first)
+    index.switch(first, expected=second)
     assert index.open().count() == 10
     with pytest.raises(ArtifactError, match="live"):
         index.drop(first)

@@ -37,4 +37,4 @@ def test_it_agrees_with_set_arithmetic(
         "gone": len(gone),
         "unchanged": len(rest - payload),
     }
-    assert changes.is_empty == (not (new or moved or payload or gone))
+    assert len(changes) == sum(changes.counts.values()) - changes.counts["unchanged"]

@@ -20,7 +20,7 @@ from recsys.index.run import run
 from recsys.workspace import Workspace
 from tests.index.catalogs import make_points, products, publish_inputs, similar
 from tests.index.test_contract import META, name_of, publish
-from tests.workspace.test_checksums import flip, truncate
+from tests.workspace.test_checksums import truncate
 
 
 @pytest.fixture
@@ -143,6 +143,13 @@ def test_a_generation_that_cannot_be_read_is_an_error_that_names_it(index: EdgeI
         index.open()
 
 
+def flip(path: Path) -> None:
+    """Flip a bit in a record's first value."""
+    data = bytearray(path.read_bytes())
+    data[20] ^= 1
+    path.write_bytes(data)
+
+
 @pytest.mark.parametrize("damage", [truncate, flip])
 def test_a_damaged_record_is_named_and_publishing_mends_it(
     config: Config, workspace: Workspace, damage: Callable[[Path], None]
@@ -156,7 +163,8 @@ def test_a_damaged_record_is_named_and_publishing_mends_it(
             with pytest.raises(DamagedError, match=rf"{path.name} is damaged.*\n.*recsys publish"):
                 index.open()
             path.unlink()
-        assert run(config, workspace, *refs).info["collection"] == name
+        mended = run(config, workspace, *refs).info["collection"]
+        assert (mended == name) == (path.parent.name == "aliases")
         with closing(open_index(config, workspace)) as index:
             assert index.open().count() == 20
 

@@ -1,11 +1,14 @@
 """Publishing over both engines: what is done, what is proven, what survives a failure at every step."""
 
+import re
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from typing import Any
 
 import numpy as np
 import pytest
+from qdrant_client import models
 
 from recsys import index as public
 from recsys.config import Config
@@ -49,6 +52,15 @@ def publish_and_compare(config: Config, workspace: Workspace, refs: tuple[str, s
         stored = index.open().retrieve([r.id for r in index.open().records()], with_vectors=True)
     assert _rounded(stored) == _rounded(source.points())
     return manifest
+
+
+def contents(config: Config, workspace: Workspace) -> dict[str, Any]:
+    """Return what readers see: metadata, payloads and vectors."""
+    with closing(open_index(config, workspace)) as index:
+        opened = index.open()
+        return {"metadata": opened.metadata} | _rounded(
+            opened.retrieve([r.id for r in opened.records()], with_vectors=True)
+        )
 
 
 def _rounded(points: Any) -> dict[str, tuple[dict[str, Any], bytes]]:
@@ -220,6 +232,82 @@ def test_an_empty_catalog_can_be_published(publish: Publish) -> None:
     assert publish([]).info["counts"]["total"] == 0
 
 
+# -- names and the alias --------------------------------------------------------------------------
+
+
+def test_a_large_change_is_built_beside_on_a_server(
+    make_config: Callable[..., Config], workspace: Workspace
+) -> None:
+    config = make_config(batch_size=10, keep_previous=1)
+    catalog = products(COUNT)
+    names = [run(config, workspace, *publish_inputs(workspace, catalog, encoder="e1")).info["collection"]]
+    nights = [("incremental", 1), ("incremental", 10), ("build", 11), ("build", 11), ("incremental", 1)]
+    for night, (action, changed) in enumerate(nights):
+        catalog = [p.but(price=1000.0 + night) for p in catalog[:changed]] + catalog[changed:]
+        catalog[0] = catalog[0].but(look=500 + night)
+        info = publish_and_compare(config, workspace, publish_inputs(workspace, catalog)).info
+        assert info["action"] == (action if config.index.url else "incremental")
+        assert (info["collection"] not in names) == (info["action"] == "build")
+        status = public.status(config, workspace)
+        assert [p["collection"] for p in status["previous"]] == names[-1:] * (info["action"] == "build")
+        names += [info["collection"]] * (info["action"] == "build")
+    with pytest.raises(InputError, match="Nothing was published before"):  # under another encoder, that is
+        public.rollback(config, workspace)
+
+
+def test_a_name_is_never_used_again(
+    first: Manifest, publish: Publish, config: Config, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [first.info["collection"]]
+    for _ in range(2):
+        with monkeypatch.context() as patch:
+            patch.setattr(publishing, "audit_build", lambda *a, **k: Audit(checks={"count": "wrong"}))
+            with pytest.raises(AuditError) as refused:
+                publish(CATALOG, encoder="e2")
+        names.append(refused.value.message.split()[0])
+    names.append(publish(CATALOG, encoder="e2").info["collection"])
+    assert len(set(names)) == 4
+    snapshot = first.inputs["snapshot"].partition("/")[2]
+    assert all(re.fullmatch(rf"{config.index.alias}__e[12]__{snapshot}__[0-9a-f]{{8}}", n) for n in names)
+
+
+@pytest.mark.parametrize("moved_to", ["another collection", "nothing"])
+def test_an_alias_that_something_else_moved_is_not_overwritten(
+    first: Manifest,
+    publish: Publish,
+    config: Config,
+    workspace: Workspace,
+    monkeypatch: pytest.MonkeyPatch,
+    moved_to: str,
+) -> None:
+    second = publish(CATALOG, encoder="e2").info["collection"] if moved_to == "another collection" else None
+    if second:
+        public.rollback(config, workspace)
+    honest = publishing.Journal.record_result
+
+    def move(self: publishing.Journal, info: dict[str, Any]) -> None:
+        honest(self, info)
+        with closing(open_index(config, workspace)) as index:
+            if second:
+                index.switch(second, expected=first.info["collection"])
+            else:
+                drop_alias(index)
+
+    monkeypatch.setattr(publishing.Journal, "record_result", move)
+    with pytest.raises(GuardError, match=rf"names {second}, not {first.info['collection']}"):
+        publish(CATALOG, encoder="e3")
+    with closing(open_index(config, workspace)) as index:
+        assert index.live_name() == second
+
+
+def drop_alias(index: Any) -> None:
+    if isinstance(index, EdgeIndex):
+        (index.files.root / "aliases" / f"{index.alias}.json").unlink()
+    else:
+        delete = models.DeleteAliasOperation(delete_alias=models.DeleteAlias(alias_name=index.alias))
+        index._client.update_collection_aliases([delete])
+
+
 # -- a failed audit leaves the alias where it was -------------------------------------------------
 
 
@@ -266,14 +354,15 @@ def test_a_faulty_build_is_refused_and_a_retry_heals_it(
     publish(CATALOG, encoder="e2")
 
 
-def test_a_faulty_change_is_refused_and_a_retry_heals_it(
+def test_a_faulty_change_is_refused_readers_keep_what_they_had_and_a_retry_heals_it(
     first: Manifest, publish: Publish, config: Config, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    before = contents(config, workspace)
     with monkeypatch.context() as patch:
         patch.setattr(publishing, "audit_changes", lambda *a, **k: Audit(checks={"count": "wrong"}))
         with pytest.raises(AuditError, match="count"):
             publish(NEXT_NIGHT)
-    assert public.status(config, workspace)["snapshot"] == first.inputs["snapshot"]
+    assert contents(config, workspace) == before
     publish(NEXT_NIGHT)
 
 
@@ -316,7 +405,7 @@ def crash_at(step: str, config: Config, patch: pytest.MonkeyPatch) -> Iterator[N
     }.get(step, (writer, step))
     honest = getattr(owner, name)
 
-    def crash(self: Any, *arguments: Any) -> Any:
+    def crash(self: Any, *arguments: Any, **named: Any) -> Any:
         if step == "upsert":  # half of the points arrive
             points = list(arguments[0])
             honest(self, points[: len(points) // 2])
@@ -365,6 +454,32 @@ def test_a_change_that_crashed_is_finished_by_running_again(
         publish(NEXT_NIGHT)
     assert publish(NEXT_NIGHT).info["action"] == "incremental"
     assert public.status(config, workspace)["pending"] is None
+
+
+@pytest.mark.parametrize("step", ["upsert", "set_payloads", "delete", "index", "commit"])
+def test_what_a_change_wrote_before_it_crashed_is_put_back(
+    first: Manifest,
+    publish: Publish,
+    config: Config,
+    workspace: Workspace,
+    monkeypatch: pytest.MonkeyPatch,
+    step: str,
+) -> None:
+    before = contents(config, workspace)
+    with crash_at(step, config, monkeypatch):
+        publish(NEXT_NIGHT)
+    with closing(open_index(config, workspace)) as index:
+        index.recover()
+    assert contents(config, workspace) == before
+
+
+def test_a_crashed_change_is_finished_without_what_the_machine_kept_of_it(
+    first: Manifest, publish: Publish, config: Config, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with crash_at("delete", config, monkeypatch):
+        publish(NEXT_NIGHT)
+    shutil.rmtree(workspace.local / "index" / "changes", ignore_errors=True)
+    publish(NEXT_NIGHT)
 
 
 def test_a_change_that_crashed_and_is_followed_by_another_leaves_nothing_behind(

@@ -74,7 +74,7 @@ def test_readers_of_the_alias_never_see_it_missing(index: ServerIndex, client: Q
     with ThreadPoolExecutor(1) as pool:
         reader = pool.submit(read)
         for turn in range(60):
-            index.switch(names[turn % 2])
+            index.switch(names[turn % 2], expected=names[(turn + 1) % 2])
         done.set()
         assert reader.result() > 20
 

@@ -1,6 +1,9 @@
 """Failures of a Qdrant server: which are tried again, and what the others mean."""
 
+import json
 from contextlib import nullcontext
+from dataclasses import replace
+from typing import Any
 from unittest.mock import Mock
 
 import grpc
@@ -9,25 +12,30 @@ import pytest
 from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
-from recsys.config import IndexConfig
+from recsys.config import Config, IndexConfig
 from recsys.errors import ArtifactError, ConfigError, InputError, RecsysError, TransientError
 from recsys.index import server
-from recsys.index.server import call, explain
+from recsys.index.server import ServerIndex, call, explain
+from recsys.workspace import Workspace
+from tests.index.catalogs import make_points, publish_inputs
+from tests.index.conftest import SharedClient
+from tests.index.test_contract import META, publish
+from tests.index.test_publish import CATALOG, NEXT_NIGHT, publish_and_compare
 
 
 class Failed(grpc.RpcError, grpc.Call):  # type: ignore[misc]
-    def __init__(self, code: grpc.StatusCode) -> None:
-        self._code = code
+    def __init__(self, code: grpc.StatusCode, details: str = "what the server said") -> None:
+        self._code, self._details = code, details
 
     def code(self) -> grpc.StatusCode:
         return self._code
 
     def details(self) -> str:
-        return "what the server said"
+        return self._details
 
 
-def http(status: int) -> UnexpectedResponse:
-    return UnexpectedResponse(status, "reason", b'{"status": "what the server said"}', httpx.Headers())
+def http(status: int, text: str = "what the server said") -> UnexpectedResponse:
+    return UnexpectedResponse(status, "reason", json.dumps({"status": text}).encode(), httpx.Headers())
 
 
 Status = grpc.StatusCode
@@ -39,6 +47,10 @@ Status = grpc.StatusCode
         (Failed(Status.UNAVAILABLE), TransientError),
         (Failed(Status.DEADLINE_EXCEEDED), TransientError),
         (Failed(Status.RESOURCE_EXHAUSTED), TransientError),
+        (Failed(Status.INTERNAL), TransientError),
+        (Failed(Status.UNKNOWN), TransientError),
+        (Failed(Status.CANCELLED), TransientError),
+        (Failed(Status.RESOURCE_EXHAUSTED, "Write rate limit exceeded, retry later"), TransientError),
         (http(429), TransientError),
         (http(503), TransientError),
         (ResponseHandlingException(httpx.ConnectError("refused")), TransientError),
@@ -58,6 +70,116 @@ def test_what_a_failure_means(failure: Exception, kind: type[RecsysError]) -> No
     explained = explain(failure)
     assert type(explained) is kind
     assert explained.fix
+
+
+@pytest.mark.parametrize(
+    ("failure", "kind", "fix"),
+    [  # as Qdrant 1.18, its HTTP library, a proxy and the gRPC library say it
+        (
+            http(400, "JSON payload (40000000 bytes) is larger than allowed (limit: 33554432 bytes)."),
+            ConfigError,
+            "batch_bytes",
+        ),
+        (http(413, "Request Entity Too Large"), ConfigError, "batch_bytes"),
+        (
+            Failed(Status.OUT_OF_RANGE, "decoded message length too large: found 9"),
+            ConfigError,
+            "batch_bytes",
+        ),
+        (
+            Failed(Status.RESOURCE_EXHAUSTED, "Sent message larger than max (9 vs. 8)"),
+            ConfigError,
+            "batch_bytes",
+        ),
+        (
+            Failed(Status.INVALID_ARGUMENT, "Max points count limit of 5 reached!. Help: Delete some points"),
+            ConfigError,
+            "keep_previous",
+        ),
+        (http(400, "Can't create: Max collections limit reached: 3"), ConfigError, "keep_previous"),
+        (
+            http(400, "Disk usage is at 95% of total, exceeding the configured limit of 90%. Help: Free"),
+            ConfigError,
+            "keep_previous",
+        ),
+        (http(500, "No space left on device: WAL buffer size"), ConfigError, "keep_previous"),
+        (
+            Failed(
+                Status.INVALID_ARGUMENT,
+                'Index required but not found for "attributes.fit". Help: Create an index',
+            ),
+            InputError,
+            "index.attributes",
+        ),
+        (Failed(Status.ALREADY_EXISTS), ArtifactError, "index.alias"),
+        (http(409), ArtifactError, "index.alias"),
+    ],
+)
+def test_what_a_refusal_means_and_what_to_do(failure: Exception, kind: type[RecsysError], fix: str) -> None:
+    explained = explain(failure)
+    assert (isinstance(explained, kind), explained.retryable) == (True, False)
+    assert fix in explained.fix
+
+
+class LossyClient(SharedClient):
+    """Carries out every call and loses the first answer to each method."""
+
+    def __init__(self, failure: Exception) -> None:
+        super().__init__(":memory:")
+        self.failure, self.lost = failure, set[str]()
+
+    def __getattribute__(self, name: str) -> Any:
+        method = super().__getattribute__(name)
+        if name not in LOST:
+            return method
+
+        def lossy(*arguments: Any, **named: Any) -> Any:
+            # as a server does, and the in-memory mode does not
+            if name == "create_collection" and self.collection_exists(arguments[0]):
+                raise http(409, "Collection already exists!")
+            answer = method(*arguments, **named)
+            if name not in self.lost:
+                self.lost.add(name)
+                raise self.failure
+            return answer
+
+        return lossy
+
+
+LOST = {
+    "batch_update_points", "create_collection", "create_payload_index", "delete", "delete_collection",
+    "get_aliases", "get_collection", "retrieve", "scroll", "update_collection", "update_collection_aliases",
+    "upsert",
+}  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore:Payload indexes have no effect")
+@pytest.mark.parametrize("failure", [http(504), Failed(Status.INTERNAL), Failed(Status.UNKNOWN)])
+def test_lost_answers_change_nothing(
+    pauses: list[float], monkeypatch: pytest.MonkeyPatch, workspace: Workspace, failure: Exception
+) -> None:
+    client = LossyClient(failure)
+    monkeypatch.setattr(server, "connect", lambda config: client)
+    config = Config(index=IndexConfig(url="http://in-memory", keep_previous=1))
+    for catalog, encoder in ((CATALOG, "e1"), (NEXT_NIGHT, "e1"), (CATALOG, "e2"), (CATALOG, "e3")):
+        refs = publish_inputs(workspace, catalog, encoder=encoder)
+        publish_and_compare(config, workspace, refs)
+    assert client.lost == LOST
+    assert len(client.get_collections().collections) == 2
+
+
+def test_a_collection_of_somebody_else_is_not_taken(
+    index: ServerIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = publish(index, make_points(5))
+    monkeypatch.setattr(index._client, "create_collection", Mock(side_effect=http(409, "already exists")))
+    with pytest.raises(ArtifactError, match="already"):
+        index._create(name, replace(META, encoder="encoders/other"))
+
+
+@pytest.fixture
+def engine() -> str:
+    return "server"
 
 
 @pytest.fixture

@@ -22,9 +22,13 @@ from recsys.index.edge_files import (
     EdgeFiles,
     Entry,
     FileState,
+    NoSpaceError,
     check_links,
     copy_generation,
     next_generation,
+    require_space,
+    size_on_disk,
+    sync_tree,
 )  # fmt: skip
 from recsys.index.engine import Collection, VectorIndex, Writer, alias_moved, not_published
 from recsys.index.filters import Filter
@@ -34,6 +38,10 @@ from recsys.index.translate import Translator
 logger = logging.getLogger(__name__)
 
 _OPEN_ATTEMPTS = 5
+_BYTES_PER_NUMBER = 4 + 4 + 1
+"""Of a vector while a build indexes it: as it came, in its segment, and as int8."""
+_BYTES_PER_PRODUCT = 4096
+"""Besides its vector: payload, links and tables, twice while a build indexes it."""
 _FLUSH_EVERY = 50
 """Batches between flushes of a build: what a kill costs at most."""
 
@@ -52,10 +60,25 @@ class EdgeIndex(VectorIndex):
         self._opening = threading.Lock()
         self._opened: dict[str, tuple[str, EdgeCollection]] = {}
         """Collection → its open generation."""
+        self._followed: EdgeCollection | None = None
+        """What the alias named when it was last followed."""
 
     def open(self, name: str | None = None) -> "EdgeCollection":
-        """Open a collection's current generation, or return it if it is open already."""
-        name = self._named_or_live(name)
+        """Open a collection's current generation, or return it if it is open already.
+
+        Where the disk has no room for that, the live collection is what it was when it was last opened.
+        """
+        if name is not None:
+            return self._open(name)
+        try:
+            self._followed = self._open(self._named_or_live(None))
+        except NoSpaceError as error:
+            if self._followed is None:
+                raise
+            logger.warning("readers stay with %s: %s", self._followed.metadata.snapshot, error)
+        return self._followed
+
+    def _open(self, name: str) -> "EdgeCollection":
         with self._opening:
             for _ in range(_OPEN_ATTEMPTS):
                 entry = self.files.read_entry(name)
@@ -82,9 +105,11 @@ class EdgeIndex(VectorIndex):
         folder = self.files.folder(name, entry.generation)
         shard = failure = None
         try:
-            shard = edge.EdgeShard.load(str(folder))
+            with self.files.reader_copy(name, entry.generation) as copy:
+                shard = edge.EdgeShard.load(str(copy))
         except Exception as error:
-            if type(error) is not Exception:  # the engine raises plain Exception for everything
+            # the engine raises plain Exception for everything; a generation may be deleted under the copy
+            if type(error) is not Exception and not isinstance(error, FileNotFoundError):
                 raise
             failure = error
         current = self.files.read_entry(name)
@@ -98,9 +123,11 @@ class EdgeIndex(VectorIndex):
         logger.info("opened %s %s: %d products", name, entry.generation, entry.num_points)
         return shard
 
-    def build(self, name: str, metadata: Metadata) -> "EdgeWriter":
-        """Begin a new collection, or resume its unfinished build."""
+    def build(self, name: str, metadata: Metadata, *, num_points: int = 0) -> "EdgeWriter":
+        """Begin a new collection, or resume its unfinished build; raises :class:`NoSpaceError`."""
         with self._writing():
+            self.files.root.mkdir(parents=True, exist_ok=True)
+            require_space(self.files.root, bytes_to_build(num_points, metadata.dim))
             if self._resumable(name, metadata):
                 try:
                     return EdgeWriter(self, name, self._entry(name), {})
@@ -147,6 +174,7 @@ class EdgeIndex(VectorIndex):
     def close(self) -> None:
         """Release every shard."""
         self._opened.clear()
+        self._followed = None
 
     def _entry(self, name: str) -> Entry:
         entry = self.files.read_entry(name)
@@ -258,11 +286,13 @@ class EdgeWriter(EdgeCollection, Writer):
 
     def index(self) -> None:
         """Build what graphs the sizes call for."""
+        require_space(self._folder, size_on_disk(self._folder))
         self.shard.optimize()
 
     def commit(self, metadata: Metadata) -> None:
         """Make this generation what readers of the collection open."""
         self.shard.flush()
+        sync_tree(self._folder, self._index.files.root.parent)
         check_links(self._links, self._folder)
         columns = tuple(indexed_columns(self._config.attributes))
         self.metadata = replace(metadata, state=READY, pending="", indexed=columns)
@@ -271,6 +301,7 @@ class EdgeWriter(EdgeCollection, Writer):
         self._index.files.keep(self.name, self._generation, self._entry.generation)
 
     def _upsert(self, points: list[Any]) -> None:
+        require_space(self._folder, bytes_to_build(len(points), self.metadata.dim))
         self._update(edge.UpdateOperation.upsert_points(points))
 
     def _overwrite_payloads(self, payloads: list[tuple[str, Payload]]) -> None:
@@ -288,6 +319,11 @@ class EdgeWriter(EdgeCollection, Writer):
 
 
 INDEX_KINDS = {"keyword": edge.PayloadSchemaType.Keyword, "float": edge.PayloadSchemaType.Float}
+
+
+def bytes_to_build(num_points: int, dim: int) -> int:
+    """Return about how much of a disk products with vectors of ``2 * dim`` take until they are indexed."""
+    return num_points * (2 * dim * _BYTES_PER_NUMBER + _BYTES_PER_PRODUCT)
 
 
 def shard_config(config: IndexConfig, dim: int) -> Any:

@@ -2,21 +2,27 @@
 
     <root>/aliases/<alias>.json          {"collection": name}
     <root>/collections/<name>.json       {"generation": "g000002", "num_points": n, "metadata": {...}}
-    <root>/collections/<name>/g000002/   the shard that readers of the collection open
+    <root>/collections/<name>/g000002/   the shard that readers of the collection copy and open
+    <root>/readers/<random>/             a reader's copy, for as long as opening it takes
 
 A generation that a record names is never written again. A change is made on a copy, which becomes the
-next generation when the record names it; the one before stays for readers that are just opening it.
+next generation when the record names it; the one before stays for readers that are just opening it. The
+engine writes to what it opens, a reader's too: so that is a copy, whose files are unlinked once it is open.
 """
 
 import contextlib
+import errno
 import os
 import re
 import shutil
+import time
+import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from recsys.errors import ArtifactError, DamagedError
+from recsys.errors import ArtifactError, DamagedError, TransientError
 from recsys.index.base import Metadata
 from recsys.workspace.checksums import RecordError, seal, unseal
 from recsys.workspace.store import fsync, write_atomic
@@ -27,9 +33,18 @@ They are most of the bytes, and generations share them as hard links."""
 _OPTIMISED = "id_tracker.mappings"
 """A segment folder that has this file takes no new points."""
 _CHUNK = 64 << 20
+_HEADROOM = 64 << 20
+"""Bytes that stay free besides those that are asked for: the engine fills holes of mapped files, which on a
+full disk is no error but a signal that ends the process."""
+_LONGEST_OPEN_S = 3600.0
+"""A reader's copy older than this is of a reader that was killed."""
 
 FileState = tuple[int, int]
 """When a file was last written to, in nanoseconds, and its size."""
+
+
+class NoSpaceError(TransientError):
+    """The disk has too little room; nothing was begun."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,8 +105,24 @@ class EdgeFiles:
         self.entry_path(name).unlink(missing_ok=True)
         shutil.rmtree(self.root / "collections" / name, ignore_errors=True)
 
+    @contextlib.contextmanager
+    def reader_copy(self, name: str, generation: str) -> Iterator[Path]:
+        """Copy a generation for a reader to open within the block; its files are unlinked afterwards.
+
+        Raises :class:`NoSpaceError`, and ``FileNotFoundError`` if the generation is being deleted.
+        """
+        folder = self.root / "readers" / uuid.uuid4().hex
+        try:
+            copy_generation(self.folder(name, generation), folder)
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
     def sweep(self) -> None:
-        """Delete folders that have no record: a removal was killed between the two."""
+        """Delete what a kill left: folders without a record, and copies of readers."""
+        for folder in (self.root / "readers").glob("*/"):
+            if time.time() - folder.stat().st_mtime > _LONGEST_OPEN_S:
+                shutil.rmtree(folder, ignore_errors=True)
         for folder in (self.root / "collections").glob("*/"):
             if not folder.with_name(f"{folder.name}.json").exists():
                 shutil.rmtree(folder, ignore_errors=True)
@@ -119,27 +150,65 @@ def check_links(links: dict[str, FileState], folder: Path) -> None:
             )
 
 
+def require_space(folder: Path, num_bytes: int) -> None:
+    """Raise :class:`NoSpaceError` if the disk of ``folder`` has no room for ``num_bytes`` more."""
+    free = shutil.disk_usage(folder).free
+    if free < num_bytes + _HEADROOM:
+        raise _no_space(folder, f"{free >> 20} MB are free, {(num_bytes + _HEADROOM) >> 20} MB are needed")
+
+
+def size_on_disk(folder: Path) -> int:
+    """Return how many bytes the files under ``folder`` take, holes not counted."""
+    return sum(path.stat().st_blocks * 512 for path in folder.rglob("*") if path.is_file())
+
+
+def _no_space(folder: Path, found: str) -> NoSpaceError:
+    return NoSpaceError(
+        f"The disk of {folder} is full: {found}.",
+        fix="Free some: earlier collections go with a lower index.keep_previous; then try again.",
+    )
+
+
+def sync_tree(folder: Path, root: Path) -> None:
+    """Put all that is under ``folder``, and the names of folders from ``root`` to it, on stable storage."""
+    for path in (*folder.rglob("*"), folder):
+        fsync(path)
+    for parent in folder.parents:
+        fsync(parent)
+        if parent == root:
+            return
+
+
 def copy_generation(source: Path, target: Path) -> dict[str, FileState]:
     """Copy a generation: shared files as hard links, the others with their holes; return the links.
 
     Those are the files that the copy shares with its source, with their states when it was made.
-    The time follows the payloads' and the id table's size, a fifth of the whole, not the vectors'. The
-    copy is on stable storage; what the engine writes to it afterwards, its flush puts there.
+    The time follows the payloads' and the id table's size, a fifth of the whole, not the vectors'. Nothing
+    is on stable storage before :func:`sync_tree`. Raises :class:`NoSpaceError`.
     """
     shutil.rmtree(target, ignore_errors=True)
     links: dict[str, FileState] = {}
-    for folder, _, names in os.walk(source):
-        here = Path(folder)
-        there = target / here.relative_to(source)
-        there.mkdir(parents=True)
-        optimised = _in_optimised_segment(here, source)
-        for name in names:
-            if optimised and name in _SHARED and _link(here / name, there / name):
-                links[str((there / name).relative_to(target))] = _state(here / name)
-            else:
-                copy_sparse(here / name, there / name)
-        fsync(there)
+    copied = [path for path in source.rglob("*") if path.is_file() and not _is_shared(path, source)]
+    require_space(source, sum(path.stat().st_blocks * 512 for path in copied))
+    try:
+        for folder, _, names in os.walk(source):
+            here = Path(folder)
+            there = target / here.relative_to(source)
+            there.mkdir(parents=True)
+            for name in names:
+                if _is_shared(here / name, source) and _link(here / name, there / name):
+                    links[str((there / name).relative_to(target))] = _state(here / name)
+                else:
+                    copy_sparse(here / name, there / name)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise _no_space(target, str(error)) from error
+        raise
     return links
+
+
+def _is_shared(path: Path, root: Path) -> bool:
+    return path.name in _SHARED and _in_optimised_segment(path.parent, root)
 
 
 def _in_optimised_segment(folder: Path, root: Path) -> bool:
@@ -167,8 +236,6 @@ def copy_sparse(source: Path, target: Path) -> None:
                 break
             at = os.lseek(reader.fileno(), start, os.SEEK_HOLE)
             _copy_range(reader.fileno(), writer.fileno(), start, at)
-        if at:
-            os.fsync(writer.fileno())
 
 
 def _copy_range(source: int, target: int, start: int, end: int) -> None:

@@ -103,8 +103,11 @@ class VectorIndex(ABC):
         """
 
     @abstractmethod
-    def build(self, name: str, metadata: Metadata) -> "Writer":
-        """Begin a new collection, or resume its unfinished build if ``metadata`` is of the same set."""
+    def build(self, name: str, metadata: Metadata, *, num_points: int = 0) -> "Writer":
+        """Begin a new collection, or resume its unfinished build if ``metadata`` is of the same set.
+
+        ``num_points`` are expected, for which Qdrant Edge must have room.
+        """
 
     def can_change(self, num_changed: int, num_products: int) -> bool:
         """Tell whether that many of a collection's products may change in it, or a new one is to be built."""

@@ -158,7 +158,7 @@ class Publisher:
             dim=source.dim,
             created_at=now(),
         )
-        with self._index.build(name, metadata) as writer:
+        with self._index.build(name, metadata, num_points=len(source)) as writer:
             with self._timed("upsert_s"):
                 points = missing_points(writer, source, self._config.index.batch_size)
                 written = writer.upsert(track(points, total=len(source), label="publish", unit="products"))

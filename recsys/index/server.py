@@ -79,7 +79,7 @@ class ServerIndex(VectorIndex):
         name = self._named_or_live(name)
         return ServerCollection(self._client, name, self._ready(name), self.config)
 
-    def build(self, name: str, metadata: Metadata) -> "ServerWriter":
+    def build(self, name: str, metadata: Metadata, *, num_points: int = 0) -> "ServerWriter":
         """Begin a new collection, or resume its unfinished build."""
         existing = self._resumable(name, metadata)
         if existing is None:

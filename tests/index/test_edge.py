@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -74,6 +75,96 @@ def test_the_engine_would_be_caught_writing_to_a_shared_file(index: EdgeIndex) -
         with pytest.raises(ArtifactError, match="was written to"):
             writer.commit(META)
     assert index.files.read_entry(name).generation == "g000001"  # type: ignore[union-attr]
+
+
+def test_a_reader_writes_to_nothing_that_others_read(index: EdgeIndex) -> None:
+    name = publish(index, make_points(300))
+    change(index, name, make_points(1, first=900))
+
+    def states() -> dict[Path, tuple[int, int, int]]:
+        found = ((p, p.stat()) for p in index.files.folder(name, "g000002").rglob("*"))
+        return {p: (s.st_ino, s.st_mtime_ns, s.st_size) for p, s in found}
+
+    before = states()
+    reader = EdgeIndex(index.files.root, index.config, lock=index.lock)
+    opened = reader.open()
+    assert len(similar(opened, "sku-00001", limit=5)) == 5
+    assert len(list(opened.records(["title"], with_vectors=True))) == 301
+    opened.shard.close()
+    assert states() == before
+    assert list((index.files.root / "readers").iterdir()) == []
+
+
+def test_copies_of_killed_readers_are_swept_up(index: EdgeIndex) -> None:
+    killed, opening = (index.files.root / "readers" / name for name in ("killed", "opening"))
+    for folder in (killed, opening):
+        folder.mkdir(parents=True)
+    os.utime(killed, (1, 1))
+    publish(index, make_points(5))
+    assert (killed.exists(), opening.exists()) == (False, True)
+
+
+@pytest.fixture
+def free_mb(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
+    """What the disk is said to have free."""
+    free = {"mb": 1 << 20}
+    monkeypatch.setattr(
+        "recsys.index.edge_files.shutil.disk_usage", lambda path: SimpleNamespace(free=free["mb"] << 20)
+    )
+    return free
+
+
+def test_a_full_disk_stops_writers_before_they_begin_and_readers_keep_what_they_have(
+    index: EdgeIndex, config: Config, workspace: Workspace, free_mb: dict[str, int]
+) -> None:
+    refs = publish_inputs(workspace, products(300))
+    run(config, workspace, *refs)
+    before = index.open()
+    change(index, before.name, make_points(1, first=900))
+    free_mb["mb"] = 64
+    assert index.open() is before
+    with pytest.raises(TransientError, match=r"is full: 64 MB are free, \d+ MB are needed"):
+        EdgeIndex(index.files.root, config.index, lock=index.lock).open()
+    with pytest.raises(TransientError, match="is full"):
+        index.change(before.name, pending="x")
+    with pytest.raises(TransientError, match="is full"):
+        run(config, workspace, *publish_inputs(workspace, products(300), encoder="e2"))
+    assert [c.name for c in index.collections()] == [before.name]
+    free_mb["mb"] = 1 << 20
+    assert index.open().count() == before.count() + 1
+
+
+@pytest.mark.parametrize("step", ["upsert", "index"])
+def test_a_disk_that_fills_during_a_build_ends_it_and_the_next_one_resumes(
+    index: EdgeIndex, free_mb: dict[str, int], step: str
+) -> None:
+    name = name_of(index)
+    with index.build(name, META) as writer:
+        writer.upsert(make_points(300))
+        free_mb["mb"] = 64
+        with pytest.raises(TransientError, match="is full"):
+            writer.upsert(make_points(1, first=900)) if step == "upsert" else writer.index()
+    free_mb["mb"] = 1 << 20
+    with index.build(name, META) as writer:
+        assert writer.count() == 300
+
+
+def test_a_generation_is_on_stable_storage_before_its_record_names_it(
+    index: EdgeIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = publish(index, make_points(300))
+    synced: list[Path] = []
+    monkeypatch.setattr("recsys.index.edge_files.fsync", synced.append)
+    honest = index.files.write_entry
+
+    def write_entry(name: str, entry: Entry) -> None:
+        folder = index.files.folder(name, entry.generation)
+        assert {*folder.rglob("*"), folder, *folder.parents[:4]} <= set(synced)
+        honest(name, entry)
+
+    monkeypatch.setattr(index.files, "write_entry", write_entry)
+    change(index, name, make_points(1, first=900))
+    assert index.open().count() == 301
 
 
 def test_only_the_current_generation_and_the_one_before_are_kept(index: EdgeIndex) -> None:

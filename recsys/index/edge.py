@@ -62,6 +62,7 @@ class EdgeIndex(VectorIndex):
         """Collection → its open generation."""
         self._followed: EdgeCollection | None = None
         """What the alias named when it was last followed."""
+        self._stays = False
 
     def open(self, name: str | None = None) -> "EdgeCollection":
         """Open a collection's current generation, or return it if it is open already.
@@ -75,7 +76,11 @@ class EdgeIndex(VectorIndex):
         except NoSpaceError as error:
             if self._followed is None:
                 raise
-            logger.warning("readers stay with %s: %s", self._followed.metadata.snapshot, error)
+            if not self._stays:  # once, not at every look
+                logger.warning("readers stay with %s: %s", self._followed.metadata.snapshot, error)
+            self._stays = True
+        else:
+            self._stays = False
         return self._followed
 
     def _open(self, name: str) -> "EdgeCollection":

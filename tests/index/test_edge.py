@@ -115,14 +115,19 @@ def free_mb(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
 
 
 def test_a_full_disk_stops_writers_before_they_begin_and_readers_keep_what_they_have(
-    index: EdgeIndex, config: Config, workspace: Workspace, free_mb: dict[str, int]
+    index: EdgeIndex,
+    config: Config,
+    workspace: Workspace,
+    free_mb: dict[str, int],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     refs = publish_inputs(workspace, products(300))
     run(config, workspace, *refs)
     before = index.open()
     change(index, before.name, make_points(1, first=900))
     free_mb["mb"] = 64
-    assert index.open() is before
+    assert index.open() is index.open() is before
+    assert caplog.text.count("readers stay with") == 1
     with pytest.raises(TransientError, match=r"is full: 64 MB are free, \d+ MB are needed"):
         EdgeIndex(index.files.root, config.index, lock=index.lock).open()
     with pytest.raises(TransientError, match="is full"):

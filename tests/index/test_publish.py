@@ -473,6 +473,22 @@ def test_what_a_change_wrote_before_it_crashed_is_put_back(
     assert contents(config, workspace) == before
 
 
+@pytest.mark.parametrize("engine", ["server"], indirect=True)
+def test_putting_back_may_crash_too(
+    first: Manifest, publish: Publish, config: Config, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = contents(config, workspace)
+    with crash_at("commit", config, monkeypatch):
+        publish(NEXT_NIGHT)
+    for step in ("upsert", "set_payloads", "_delete"):
+        with closing(open_index(config, workspace)) as index, crash_at(step, config, monkeypatch):
+            index.recover()
+    with closing(open_index(config, workspace)) as index:
+        index.recover()
+        index.recover()
+    assert contents(config, workspace) == before
+
+
 def test_a_crashed_change_is_finished_without_what_the_machine_kept_of_it(
     first: Manifest, publish: Publish, config: Config, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -153,7 +153,7 @@ LOST = {
 }  # fmt: skip
 
 
-@pytest.mark.filterwarnings("ignore:Payload indexes have no effect")
+@pytest.mark.filterwarnings("ignore:Payload indexes have no effect", "ignore:Local mode performs exact")
 @pytest.mark.parametrize("failure", [http(504), Failed(Status.INTERNAL), Failed(Status.UNKNOWN)])
 def test_lost_answers_change_nothing(
     pauses: list[float], monkeypatch: pytest.MonkeyPatch, workspace: Workspace, failure: Exception

@@ -3,16 +3,18 @@
 The DAG and the command line both use it, so that ``recsys train`` continues what ``recsys ingest`` did.
 """
 
+import functools
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from recsys.config import Config
-from recsys.errors import ArtifactError, DamagedError, InputError
+from recsys.errors import ArtifactError, AuditError, DamagedError, InputError
 from recsys.workspace import Manifest, Workspace, content_id
 
 if TYPE_CHECKING:
+    from recsys.index.audit import Encode
     from recsys.workspace.embeddings import Vectors
 
 logger = logging.getLogger(__name__)
@@ -112,7 +114,7 @@ def latest_evaluation(workspace: Workspace, snapshot: str) -> Manifest:
 def encoder_to_serve(config: Config, workspace: Workspace, evaluation: Manifest) -> str:
     """Return the encoder that ``evaluation`` chose; where that is on hold, the one in service."""
     from recsys import index
-    from recsys.index.holds import holds
+    from recsys.workspace.holds import holds
 
     chosen = str(evaluation.info["chosen"])
     if chosen not in holds(workspace):
@@ -126,12 +128,43 @@ def publish(config: Config, workspace: Workspace, snapshot: str, embeddings: str
     """Publish an embedding set whose audit encodes a sample of products anew; see :mod:`recsys.index.run`."""
     from recsys.index import run
 
+    return run.run(config, workspace, snapshot, embeddings, encode=_encode(config, workspace))
+
+
+def _encode(config: Config, workspace: Workspace) -> "Encode":
     def encode(*sample: Any) -> "Vectors":
         from recsys.embedding.reencode import reencode  # torch, which a night without changes does not need
 
         return reencode(config, workspace, *sample)
 
-    return run.run(config, workspace, snapshot, embeddings, encode=encode)
+    return encode
+
+
+def rollback(
+    config: Config, workspace: Workspace, to: str | None = None, *, as_it_was: bool = False
+) -> Manifest:
+    """Go back to the collection ``to``, by default the one before; see :mod:`recsys.index.rollback`.
+
+    Unless ``as_it_was``, today's catalog is embedded under its encoder first, and the audit encodes a sample
+    anew. What stands in the way of that names ``--as-it-was`` as the way back without it.
+    """
+    from recsys.index import rollback
+
+    if as_it_was:
+        return rollback.run(config, workspace, to, snapshot_ref=None)
+    target = rollback.choose(config, workspace, to)
+    encoder, encode = target.metadata.encoder, None
+    try:
+        snapshot = latest_snapshot(workspace)
+        if workspace.find_ref(encoder) is not None:
+            from recsys.embedding import run as embedding
+
+            embedding.run(config, workspace, snapshot, encoder)
+            encode = _encode(config, workspace)
+        return rollback.run(config, workspace, target.name, snapshot_ref=snapshot, encode=encode)
+    except (ArtifactError, AuditError, InputError) as error:
+        fix = f"To go back without today's catalog: recsys rollback --to {target.name} --as-it-was"
+        raise type(error)(error.message, fix=f"{fix}\n  Or: {error.fix}") from error
 
 
 def publish_once(
@@ -142,12 +175,25 @@ def publish_once(
     Without that record a task cleared after its publication would find nothing to do, and the report would
     say that nothing happened tonight.
     """
+    return _once(workspace, run_id, embeddings, lambda: publish(config, workspace, snapshot, embeddings))
+
+
+def rollback_once(
+    config: Config, workspace: Workspace, run_id: str, to: str | None, *, as_it_was: bool
+) -> Manifest:
+    """Go back as :func:`rollback` does; a second call of the same run does not go back further."""
+    make = functools.partial(rollback, config, workspace, to, as_it_was=as_it_was)
+    return _once(workspace, run_id, "rollback", make)
+
+
+def _once(workspace: Workspace, run_id: str, what: str, make: Callable[[], Manifest]) -> Manifest:
+    """Return the publication that run ``run_id`` made of ``what``; make it the first time."""
     record = workspace.read_pointer(_record_name(run_id)) or {"run_id": run_id}
     published: dict[str, str] = record.get("publications", {})
-    if embeddings in published:
-        return workspace.get(published[embeddings])
-    manifest = publish(config, workspace, snapshot, embeddings)
-    published[embeddings] = manifest.ref
+    if what in published:
+        return workspace.get(published[what])
+    manifest = make()
+    published[what] = manifest.ref
     workspace.write_pointer(_record_name(run_id), {**record, "publications": published})
     return manifest
 

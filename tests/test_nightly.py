@@ -5,8 +5,8 @@ import pytest
 from recsys import index, nightly
 from recsys.config import Config, WorkspaceConfig
 from recsys.errors import DamagedError, InputError
-from recsys.index.holds import lift_hold, put_on_hold
 from recsys.workspace import Workspace
+from recsys.workspace.holds import lift_hold, put_on_hold
 from tests.training.nights import CHAMPION, Nights, judgements, products, redate
 from tests.training.shop import store
 from tests.workspace.test_checksums import flip

@@ -169,14 +169,21 @@ def report(config: "Config", workspace: "Workspace", snapshot: str | None, as_js
 
 @click.command()
 @click.option("--to", "target", metavar="COLLECTION", help="Default the one before the live one.")
+@click.option("--as-it-was", is_flag=True, help="At once: do not bring it up to today's catalog, no audit.")
 @json_option
 @with_workspace
-def rollback(config: "Config", workspace: "Workspace", target: str | None, as_json: bool) -> None:
-    """Point the alias back at an earlier collection; the encoder it leaves is put on hold."""
-    from recsys import index
+def rollback(
+    config: "Config", workspace: "Workspace", target: str | None, as_it_was: bool, as_json: bool
+) -> None:
+    """Go back to an earlier collection, under today's catalog; the encoder it leaves is put on hold."""
+    from recsys import nightly
 
-    live = index.rollback(config, workspace, to=target)
-    show({"collection": live}, as_json=as_json, text=f"the alias points at {live}")
+    manifest = nightly.rollback(config, workspace, target, as_it_was=as_it_was)
+    info = manifest.info
+    lines = [f"rollback: alias {info['alias']} → {info['collection']}, which shows {info['snapshot']}"]
+    if info["held"]:
+        lines.append(f"on hold from now on: {info['held']} (recsys holds --lift {info['held']} ends it)")
+    _show(manifest, as_json, "\n  ".join(lines))
 
 
 @click.command()
@@ -185,7 +192,7 @@ def rollback(config: "Config", workspace: "Workspace", target: str | None, as_js
 @with_workspace
 def holds(_config: "Config", workspace: "Workspace", lift: str | None, as_json: bool) -> None:
     """List the encoders that were rolled back from: none is published until its hold is lifted."""
-    from recsys.index.holds import holds, lift_hold
+    from recsys.workspace.holds import holds, lift_hold
 
     if lift:
         lift_hold(workspace, lift)

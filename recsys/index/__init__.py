@@ -4,8 +4,8 @@
     source      what is published: a snapshot's rows with their vectors
     diff        what differs from what is published
     audit       proof that a collection is what it should be
-    service     what is in service; rollback
-    holds       encoders that were rolled back from and do not serve until the hold is lifted
+    rollback    go back to a kept collection, brought up to date, audited and recorded
+    service     what is in service, and what a rollback can reach
     engine      the index, whichever engine it runs on; edge and server are the two engines
     translate   our filters and queries as Qdrant's models
     points      point ids and payloads, as docs/index-contract.md promises them
@@ -16,8 +16,8 @@ Does not know: how vectors are made.
 from recsys.index.base import Metadata
 from recsys.index.engine import Collection, VectorIndex, open_index
 from recsys.index.points import point_id
-from recsys.index.service import live_encoder, rollback, status
+from recsys.index.service import live_encoder, status
 
 __all__ = [
-    "Collection", "Metadata", "VectorIndex", "live_encoder", "open_index", "point_id", "rollback", "status",
+    "Collection", "Metadata", "VectorIndex", "live_encoder", "open_index", "point_id", "status",
 ]  # fmt: skip

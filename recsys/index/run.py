@@ -23,13 +23,13 @@ from recsys.index.audit import Audit, Encode, audit_build, audit_changes
 from recsys.index.base import BUILDING, FAILED, READY, SCHEMA_VERSION, CollectionInfo, Metadata, Point
 from recsys.index.diff import Changes, diff
 from recsys.index.engine import Collection, VectorIndex, Writer, batches, open_index
-from recsys.index.holds import holds
 from recsys.index.points import indexed_columns
 from recsys.index.service import LOCK, now
 from recsys.index.source import Row, Source
 from recsys.progress import track
 from recsys.workspace import Manifest, Workspace, content_id
 from recsys.workspace.embeddings import SET_KIND
+from recsys.workspace.holds import hold_sentence, holds, put_on_hold
 from recsys.workspace.store import write_atomic
 
 logger = logging.getLogger(__name__)
@@ -53,14 +53,17 @@ def run(
     A build catches up with what a refresh published meanwhile, if that was embedded under its encoder.
     ``info`` says what was done: ``action`` (``build``, ``incremental``, ``payload`` or ``nothing``),
     ``counts``, ``audit``, ``alias``, ``collection``, ``previous``, ``timings`` and ``duration_s``. Raises
-    :class:`~recsys.errors.AuditError` with the alias left where it was.
+    :class:`~recsys.errors.AuditError` with the alias left where it was, and :class:`GuardError` for an
+    encoder on hold; where that serves all the same, its collection is kept up to date.
     """
     started = time.monotonic()
     with workspace.lock(LOCK), closing(open_index(config, workspace)) as index:
         source = Source(workspace, snapshot_ref, embedding_set_ref)
         index.recover()
-        journal = Journal.open(config, workspace, source, index.live())
-        _require_no_hold(workspace, source.encoder_ref)
+        live = index.live()
+        journal = Journal.open(workspace, source.inputs | where(config), source.inputs, live)
+        if live is None or live.metadata.encoder != source.encoder_ref:
+            _require_no_hold(workspace, source.encoder_ref)
         publisher = Publisher(config, workspace, index, journal, encode)
         info = journal.result or publisher.publish(source)
         info["collected"] = publisher.drop_old_collections()
@@ -68,11 +71,16 @@ def run(
         return journal.commit(info)
 
 
+def where(config: Config) -> dict[str, Any]:
+    """Return what tells publications of the same artifacts apart."""
+    return {"alias": config.index.alias, "url": config.index.url, "code": CODE_VERSION}
+
+
 def _require_no_hold(workspace: Workspace, encoder_ref: str) -> None:
     hold = holds(workspace).get(encoder_ref)
     if hold is not None:
         raise GuardError(
-            f"{encoder_ref} is on hold since {hold['since']} ({hold['reason']}) and is not published.",
+            f"{hold_sentence(encoder_ref, hold)} and is not published.",
             fix=f"Publish under another encoder, or lift the hold: recsys holds --lift {encoder_ref}",
         )
 
@@ -106,6 +114,27 @@ class Publisher:
             return self._build(source, live, "The encoder is a new one.")
         return self._update(source, live)
 
+    def roll_back(
+        self, target: CollectionInfo, source: Source | None, live: CollectionInfo | None
+    ) -> dict[str, Any]:
+        """Bring a kept collection to ``source``, audit it and switch; without a source, only switch."""
+        self._expected = self._index.live_name()
+        done: dict[str, Any]
+        if source is None:
+            shown, total = inputs_of(target.metadata), target.num_points
+            reason, done = "A person went back to it as it was.", {"counts": _counts(unchanged=total)}
+        else:
+            counts = self._refill(target, source)
+            audit = self._audit(target.name, self._index.open(target.name), source, discard=False)
+            source, behind = self._catch_up(target.name, source, live)
+            shown, total = source.inputs, len(source)
+            reason, done = "A person went back to it.", {"counts": counts, "audit": asdict(audit)}
+            done["behind"] = behind
+        left = live.metadata.encoder if live and live.metadata.encoder != shown["encoder"] else None
+        return self._switch(
+            self._info(target.name, shown, total, live, action="rollback", reason=reason, held=left, **done)
+        )
+
     # -- a new collection ------------------------------------------------------------------------
 
     def _build(self, source: Source, live: CollectionInfo | None, reason: str) -> dict[str, Any]:
@@ -121,10 +150,17 @@ class Publisher:
             counts, audit = self._fill(name, source)
         source, behind = self._catch_up(name, source, live)
         info = self._info(
-            name, source, live,
+            name, source.inputs, len(source), live,
             action="build", reason=reason, counts=counts, audit=asdict(audit), behind=behind,
         )  # fmt: skip
+        return self._switch(info)
+
+    def _switch(self, info: dict[str, Any]) -> dict[str, Any]:
+        """Point the alias at the collection that ``info`` tells of."""
+        name, left = info["collection"], info.get("held")
         self._journal.record_result(info)
+        if left is not None:  # before the switch: a kill in between leaves no rejected encoder without a hold
+            put_on_hold(self._workspace, left, f"rolled back to {name}", instead_of=info["encoder"])
         with self._timed("switch_s"):
             metadata = self._index.open(name).metadata
             self._index.describe(name, replace(metadata, published_at=now()))
@@ -168,13 +204,14 @@ class Publisher:
             writer.commit(updated(writer.metadata, source))
         return _counts(new=written, unchanged=len(source) - written), audit
 
-    def _audit(self, name: str, collection: Collection, source: Source) -> Audit:
+    def _audit(self, name: str, collection: Collection, source: Source, *, discard: bool = True) -> Audit:
+        """Audit a whole collection; one that fails is built anew next time, if it may be discarded."""
         with self._timed("audit_s"):
             audit = audit_build(
                 collection, source, self._config.index, seed=self._config.seed, encode=self._encode
             )
         logger.info("%s: audit %s, recall %s", name, audit.checks, audit.recall)
-        if set(audit.checks.values()) != {"ok"}:
+        if discard and set(audit.checks.values()) != {"ok"}:
             self._index.describe(name, replace(collection.metadata, state=FAILED))
         audit.require(name)
         return audit
@@ -215,15 +252,18 @@ class Publisher:
             return self._build(source, live, f"The encoder did not change, but {differ}.")
         action = "incremental" if len(changes.upsert) or changes.gone else "payload"
         reason = "The encoder did not change: only what differs was written."
-        info = self._info(live.name, source, live, action=action, reason=reason, counts=changes.counts)
+        info = self._info(
+            live.name, source.inputs, len(source), live, action=action, reason=reason, counts=changes.counts
+        )
         self._apply(live, source, changes, info)
         return info
 
     def _nothing(self, source: Source, live: CollectionInfo, reason: str) -> dict[str, Any]:
+        inputs = source.inputs | {"snapshot": live.metadata.snapshot}
         counts = _counts(unchanged=len(source))
-        return self._info(live.name, source, live, action="nothing", reason=reason, counts=counts) | {
-            "snapshot": live.metadata.snapshot
-        }
+        return self._info(
+            live.name, inputs, len(source), live, action="nothing", reason=reason, counts=counts
+        )
 
     # -- both ------------------------------------------------------------------------------------
 
@@ -253,19 +293,22 @@ class Publisher:
                 self._journal.record_result(info)
             writer.commit(updated(collection.metadata, source))
 
-    def _info(self, name: str, source: Source, live: CollectionInfo | None, **done: Any) -> dict[str, Any]:
+    def _info(
+        self, name: str, shown: dict[str, str], total: int, live: CollectionInfo | None, **done: Any
+    ) -> dict[str, Any]:
+        """Return what is recorded; ``shown`` names what the collection shows, of ``total`` products."""
         info = {
             "alias": self._index.alias,
             "collection": name,
-            "encoder": source.encoder_ref,
-            "snapshot": source.snapshot_ref,
+            "encoder": shown["encoder"],
+            "snapshot": shown["snapshot"],
             "previous": live.name if live else None,
             "audit": None,
             "behind": None,
             "timings": self._timings,
             **done,
         }
-        info["counts"]["total"] = len(source)
+        info["counts"]["total"] = total
         logger.info("%s: alias %s → %s %s", info["action"], info["alias"], name, info["counts"])
         return info
 
@@ -409,16 +452,12 @@ class Journal:
 
     @classmethod
     def open(
-        cls, config: Config, workspace: Workspace, source: Source, live: CollectionInfo | None
+        cls, workspace: Workspace, what: dict[str, Any], inputs: dict[str, str], live: CollectionInfo | None
     ) -> "Journal":
-        """Continue the publication of ``source`` that was interrupted, or begin one."""
-        inputs = {
-            "snapshot": source.snapshot_ref,
-            "embeddings": source.embedding_set_ref,
-            "encoder": source.encoder_ref,
-        }
-        where = {"alias": config.index.alias, "url": config.index.url, "code": CODE_VERSION}
-        journal = cls(workspace, inputs, content_id({**inputs, **where}), _summary(live))
+        """Continue the publication of ``inputs`` that was interrupted, or begin one; ``what`` tells it from
+        others.
+        """
+        journal = cls(workspace, inputs, content_id(what), _summary(live))
         if journal._path.exists():
             saved = json.loads(journal._path.read_text(encoding="utf-8"))
             finished = saved["done"] is not None and _shows(live, saved["done"])
@@ -452,6 +491,13 @@ class Journal:
     def _write(self) -> None:
         state = {"before": self.before, "done": self.result}
         write_atomic(self._path, json.dumps(state, indent=1))
+
+
+def inputs_of(metadata: Metadata) -> dict[str, str]:
+    """Return role → ref of what a collection was made from."""
+    return {
+        "snapshot": metadata.snapshot, "embeddings": metadata.embedding_set, "encoder": metadata.encoder
+    }  # fmt: skip
 
 
 def _summary(live: CollectionInfo | None) -> dict[str, Any]:

@@ -1,15 +1,12 @@
 """What is in service: the live collection, the ones kept for rollback, and how fresh they are."""
 
 from contextlib import closing
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from recsys.config import Config
-from recsys.errors import InputError
 from recsys.index.base import READY, CollectionInfo
-from recsys.index.engine import VectorIndex, open_index
-from recsys.index.holds import holds, lift_hold, put_on_hold
+from recsys.index.engine import open_index
 from recsys.workspace import Workspace
 
 LOCK = "index-publish"
@@ -53,42 +50,6 @@ def status(config: Config, workspace: Workspace) -> dict[str, Any]:
         "snapshot_age_s": _age_s(snapshot.created_at) if snapshot else None,
         "pending": live.metadata.pending or None,
     }
-
-
-def rollback(config: Config, workspace: Workspace, to: str | None = None) -> str:
-    """Point the alias at an earlier collection and return its name; its encoder is champion again.
-
-    ``to`` names the collection; by default it is the last one published under another encoder. The encoder
-    that served until now is put on hold (:mod:`recsys.index.holds`); what is chosen here is on hold no more.
-    """
-    with workspace.lock(LOCK), closing(open_index(config, workspace)) as index:
-        index.recover()
-        live, expected = index.live(), index.live_name()
-        target = _target(index, live, to)
-        chosen = target.metadata.encoder
-        if live is not None and live.metadata.encoder != chosen:
-            put_on_hold(workspace, live.metadata.encoder, f"rolled back to {target.name}")
-        if chosen in holds(workspace):
-            lift_hold(workspace, chosen)
-        index.describe(target.name, replace(target.metadata, published_at=now()))
-        index.switch(target.name, expected=expected)
-    return target.name
-
-
-def _target(index: VectorIndex, live: CollectionInfo | None, to: str | None) -> CollectionInfo:
-    kept = [c for c in index.collections() if not c.live and c.metadata.state == READY]
-    serving = live.metadata.encoder if live else None
-    earlier = [c for c in kept if c.metadata.published_at and c.metadata.encoder != serving]
-    wanted = [c for c in kept if c.name == to] if to else earlier
-    if not wanted:
-        names = ", ".join(c.name for c in kept)
-        raise InputError(
-            f"There is no collection {to!r} to go back to." if to else "Nothing was published before.",
-            fix=f"Choose one of the kept collections: {names}."
-            if names
-            else "No earlier collection is kept; one is, once another encoder was published.",
-        )
-    return wanted[0]
 
 
 def now() -> str:

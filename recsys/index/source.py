@@ -51,6 +51,13 @@ class Source:
     def __len__(self) -> int:
         return len(self.embeddings)
 
+    @property
+    def inputs(self) -> dict[str, str]:
+        """Role → ref of what is published."""
+        return {
+            "snapshot": self.snapshot_ref, "embeddings": self.embedding_set_ref, "encoder": self.encoder_ref
+        }  # fmt: skip
+
     def rows(self) -> Iterator[Row]:
         """Stream what identifies each product's content, ascending by id."""
         columns = ("id", "content_hash", "payload_hash")

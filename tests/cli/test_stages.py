@@ -8,10 +8,10 @@ from typing import Any
 import click.testing
 import pytest
 
-from recsys import config
+from recsys import config, nightly
 from recsys.cli import main
-from recsys.index.holds import put_on_hold
 from recsys.workspace import Workspace, open_workspace
+from recsys.workspace.holds import holds, put_on_hold
 from tests.cli.conftest import NIGHT, Cli
 from tests.workspace.test_checksums import flip
 from tests.workspace.test_store import commit
@@ -105,12 +105,59 @@ def test_another_encoder_is_published_and_rolled_back(
     assert printed(cli("embed", "--encoder", challenger, "--json"))["embedded"] == 80
     assert printed(cli("publish", "--json"))["collection"] != before["collection"]
     assert printed(cli("status", "--json"))["encoder"] == challenger
-    result = cli("rollback")
-    assert result.stdout == f"the alias points at {before['collection']}\n"
+    said = cli("rollback").stdout
+    assert said.startswith(f"rollback: alias products → {before['collection']}, which shows snapshots/")
+    assert f"on hold from now on: {challenger} (recsys holds --lift {challenger} ends it)" in said
     assert printed(cli("status", "--json"))["encoder"] == before["encoder"]
     nowhere = cli("rollback", "--to", "nowhere", "--json")
     assert (nowhere.exit_code, nowhere.stdout) == (1, "")
     assert "no collection 'nowhere'" in nowhere.stderr
+
+
+@pytest.mark.usefixtures("night")
+def test_a_rollback_shows_todays_catalog_or_says_how_to_go_back_without_it(
+    shop: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "shop"
+    shutil.copytree(shop.parent, folder)
+    loaded = config.load(folder / "shop.toml")
+    tonight = open_workspace(loaded)
+
+    def run(*arguments: str) -> click.testing.Result:
+        return click.testing.CliRunner().invoke(main, ["--config", str(folder / "shop.toml"), *arguments])
+
+    before = printed(run("status", "--json"))
+    other = next(m.ref for m in tonight.list("encoders") if m.ref != before["encoder"])
+    run("holds", "--lift", other)  # whatever other tests left
+    run("embed", "--encoder", other)
+    assert run("publish").exit_code == 0
+    with (folder / "feed.csv").open("a") as feed:
+        feed.write("p99,red thing 3 1,red,Acme,red-3,1.jpg\n")
+    run("ingest")
+
+    encoder = tonight.get(before["encoder"])
+    kept = tmp_path / "kept"
+    shutil.move(tonight.path(encoder), kept)
+    refused = run("rollback")
+    assert refused.exit_code == 1
+    assert f"is not embedded under {encoder.ref}" in refused.stderr
+    assert f"recsys rollback --to {before['collection']} --as-it-was" in refused.stderr
+    assert printed(run("status", "--json"))["encoder"] == other
+    shutil.move(kept, tonight.local / encoder.ref)
+
+    made = nightly.rollback_once(loaded, tonight, "the run", None, as_it_was=False)
+    assert made.info["audit"]["checks"]["encoded anew"] == "ok"
+    assert made.info["counts"]["new"] == 1
+    live = printed(run("status", "--json"))
+    assert (live["encoder"], live["num_products"]) == (before["encoder"], before["num_products"] + 1)
+    assert live["snapshot"] == tonight.read_pointer("catalog")["snapshot"]
+    assert list(holds(tonight)) == [other]
+    assert nightly.rollback_once(loaded, tonight, "the run", None, as_it_was=False) == made  # a cleared task
+
+    gone = run(
+        "rollback", "--to", printed(run("status", "--json"))["previous"][0]["collection"], "--as-it-was"
+    )
+    assert (gone.exit_code, gone.stdout.split(":")[0]) == (0, "rollback")
 
 
 def test_status_and_summary_speak_of_the_night(night: dict[str, click.testing.Result], cli: Cli) -> None:
@@ -169,11 +216,11 @@ def test_scrub_names_what_is_damaged_and_deletes_it_when_told(tmp_path: Path) ->
 def test_holds_are_listed_and_lifted(tmp_path: Path) -> None:
     put_on_hold(Workspace(tmp_path), "encoders/e2", "rolled back")
 
-    def holds(*arguments: str) -> click.testing.Result:
+    def run(*arguments: str) -> click.testing.Result:
         environment = {"RECSYS_WORKSPACE": str(tmp_path)}
         return click.testing.CliRunner(env=environment).invoke(main, ["holds", *arguments])
 
-    assert holds().stdout.startswith("encoders/e2 since ")
-    assert printed(holds("--lift", "encoders/e2", "--json")) == {}
-    assert holds().stdout == "no encoder is on hold\n"
-    assert "not on hold" in holds("--lift", "encoders/e2").stderr
+    assert run().stdout.startswith("encoders/e2 since ")
+    assert printed(run("--lift", "encoders/e2", "--json")) == {}
+    assert run().stdout == "no encoder is on hold\n"
+    assert "not on hold" in run("--lift", "encoders/e2").stderr

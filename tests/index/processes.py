@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from recsys.config import Config, IndexConfig
-from recsys.index import Collection, open_index
+from recsys.index import Collection, open_index, rollback
 from recsys.index.run import run
 from recsys.workspace import Workspace
 from tests.index.catalogs import similar
@@ -19,6 +19,12 @@ def publish(
     """Publish; send the manifest's ref."""
     results.send("ready")
     results.send(run(_config(settings), Workspace(root), snapshot, embeddings).ref)
+
+
+def roll_back(results: Connection, root: str, settings: dict[str, object], snapshot: str) -> None:
+    """Roll back; send the manifest's ref."""
+    results.send("ready")
+    results.send(rollback.run(_config(settings), Workspace(root), snapshot_ref=snapshot).ref)
 
 
 def watch(results: Connection, root: str, settings: dict[str, object], stop: str) -> None:

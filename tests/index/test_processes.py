@@ -10,9 +10,10 @@ from recsys import index as public
 from recsys.config import Config, IndexConfig
 from recsys.index.run import run
 from recsys.workspace import Workspace
+from recsys.workspace.holds import holds
 from tests.index.catalogs import Product, products, publish_inputs
 from tests.index.conftest import SERVER_URL
-from tests.index.processes import publish, watch
+from tests.index.processes import publish, roll_back, watch
 from tests.index.test_publish import next_night, publish_and_compare
 from tests.workers import Worker
 
@@ -59,6 +60,33 @@ def test_a_build_a_change_and_a_switch_survive_kills_at_any_moment(
         assert (info["action"], info["encoder"]) == ("nothing", f"encoders/{encoder}")
         names.append(info["collection"])
     assert names[0] == names[1] != names[2] == public.status(config, workspace)["collection"]
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_rollback_survives_kills_at_any_moment_and_goes_no_further(
+    config: Config, index_settings: dict[str, object], workspace: Workspace, seed: int
+) -> None:
+    catalog, generator = products(400), random.Random(seed)
+    yesterday = {e: publish_inputs(workspace, catalog, encoder=e) for e in ("e0", "e1", "e2")}
+    names = [run(config, workspace, *refs).info["collection"] for refs in yesterday.values()]
+    today = relabel(next_night(catalog), "today")
+    refs = {e: publish_inputs(workspace, today, encoder=e) for e in ("e0", "e1", "e2")}
+    run(config, workspace, *refs["e2"])
+
+    def is_recorded() -> bool:
+        return any(m.info["action"] == "rollback" for m in workspace.list("publications"))
+
+    for _ in range(6):
+        if not is_recorded():
+            worker = Worker(roll_back, workspace.root, index_settings, refs["e1"][0])
+            time.sleep(generator.uniform(0, _LONGEST_S))
+            worker.kill()
+            assert public.status(config, workspace)["collection"] in names[1:]
+    if not is_recorded():
+        Worker(roll_back, workspace.root, index_settings, refs["e1"][0]).result()
+    assert public.status(config, workspace)["collection"] == names[1]
+    assert list(holds(workspace)) == ["encoders/e2"]
+    assert publish_and_compare(config, workspace, refs["e1"]).info["action"] == "nothing"
 
 
 @pytest.mark.parametrize("engine", ["edge"], indirect=True)

@@ -12,14 +12,13 @@ from qdrant_client import models
 
 from recsys import index as public
 from recsys.config import Config
-from recsys.errors import ArtifactError, AuditError, GuardError, InputError
+from recsys.errors import ArtifactError, AuditError
 from recsys.index import open_index
 from recsys.index import run as publishing
 from recsys.index.audit import Audit
 from recsys.index.base import Point
 from recsys.index.edge import EdgeIndex, EdgeWriter
 from recsys.index.engine import Collection
-from recsys.index.holds import holds, lift_hold
 from recsys.index.run import run
 from recsys.index.server import ServerIndex, ServerWriter
 from recsys.index.source import Source
@@ -148,36 +147,6 @@ def test_older_collections_are_dropped(make_config: Callable[..., Config], works
     assert nights[-1].info["collected"] == [names[1]]
     kept = public.status(config, workspace)["previous"]
     assert [k["collection"] for k in kept] == [names[2]]
-
-
-def test_rollback_goes_back_and_the_next_night_goes_on(
-    config: Config, workspace: Workspace, publish: Publish, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with pytest.raises(InputError, match="Nothing was published before"):
-        public.rollback(config, workspace)
-    first = publish(CATALOG).info["collection"]
-    second = publish(NEXT_NIGHT, encoder="e2").info["collection"]
-    assert public.rollback(config, workspace) == first
-    assert public.live_encoder(config, workspace) == "encoders/e1"
-    with pytest.raises(InputError, match="no-such"):
-        public.rollback(config, workspace, to="no-such")
-    assert list(holds(workspace)) == ["encoders/e2"]
-    third = publish(NEXT_NIGHT).info
-    assert (third["action"], third["collection"]) == ("incremental", first)
-    assert public.rollback(config, workspace, to=second) == second
-    assert list(holds(workspace)) == ["encoders/e1"]  # what a person chooses is on hold no more
-    public.rollback(config, workspace)
-    with pytest.raises(GuardError, match=r"encoders/e2 is on hold .*\n.*recsys holds --lift encoders/e2"):
-        publish(NEXT_NIGHT, encoder="e2")
-    assert public.live_encoder(config, workspace) == "encoders/e1"
-    lift_hold(workspace, "encoders/e2")
-    with pytest.raises(InputError, match="not on hold"):
-        lift_hold(workspace, "encoders/e2")
-    upserted = _count_upserts(monkeypatch)
-    again = publish(NEXT_NIGHT, encoder="e2").info  # what was rolled back from is switched to, not built
-    assert (again["action"], again["collection"], upserted) == ("build", second, [])
-    assert again["counts"]["unchanged"] == len(NEXT_NIGHT)
-    assert public.live_encoder(config, workspace) == "encoders/e2"
 
 
 @pytest.mark.parametrize("embedded", [True, False])

@@ -12,7 +12,7 @@ import pytest
 
 from recsys.config import Config
 from recsys.errors import ArtifactError, NotFoundError, TransientError
-from recsys.index import rollback
+from recsys.index import rollback, status
 from recsys.search.finder import Finder
 from recsys.search.live_index import LiveIndex
 from recsys.search.query import SearchQuery
@@ -77,7 +77,7 @@ def test_it_follows_another_encoder_once_that_is_loaded(
     live.start()
     first = live.view()
     until(lambda: first.encoder_loaded)
-    rollback(config, workspace)
+    rollback.run(config, workspace, snapshot_ref=None)
     until(lambda: live.view() is not first)
     assert live.view().encoder_ref == "encoders/e0"
     assert live.view().encoder_loaded
@@ -150,7 +150,8 @@ def test_no_result_mixes_encoders_while_the_alias_moves_to_and_fro(
         thread.start()
     for _ in range(4):
         before = live.num_swaps
-        rollback(config, workspace)
+        (other,) = status(config, workspace)["previous"]
+        rollback.run(config, workspace, other["collection"], snapshot_ref=None)
         until(lambda before=before: live.num_swaps > before)
     stop.set()
     for thread in threads:

@@ -11,7 +11,7 @@ import httpx
 import numpy as np
 
 from recsys.encoder.model import ProductEncoder
-from recsys.index import rollback
+from recsys.index import rollback, status
 from recsys.search.live_index import LiveIndex
 from recsys.serving.run import open_app
 from recsys.workspace import Workspace
@@ -68,7 +68,8 @@ def test_no_request_fails_and_no_response_mixes_encoders(text_model: Path, works
         try:
             for _ in range(SWAPS):
                 swaps, checked = live.num_swaps, truth.num_checked
-                rollback(config, workspace)
+                (other,) = status(config, workspace)["previous"]
+                rollback.run(config, workspace, other["collection"], snapshot_ref=None)
                 until(lambda swaps=swaps: live.num_swaps > swaps)
                 until(lambda checked=checked: truth.num_checked > checked + 50)
         finally:

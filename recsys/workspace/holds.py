@@ -1,26 +1,33 @@
 """Encoders that a person has rolled back from: they do not serve again until the hold is lifted."""
 
 from datetime import UTC, datetime
-from typing import Any
 
 from recsys.errors import InputError
-from recsys.workspace import Workspace
+from recsys.workspace.store import Workspace
 
 POINTER = "holds"
 """``{"encoders": {ref: {"since", "reason"}}}``."""
 
 
-def holds(workspace: Workspace) -> dict[str, dict[str, Any]]:
-    """Return the encoders on hold, each with the time since when (UTC, ISO 8601) and the reason."""
+def holds(workspace: Workspace) -> dict[str, dict[str, str]]:
+    """Return the encoders on hold, each with the time ``since`` when (UTC, ISO 8601) and the ``reason``."""
     return dict((workspace.read_pointer(POINTER) or {}).get("encoders", {}))
 
 
-def put_on_hold(workspace: Workspace, encoder: str, reason: str) -> None:
-    """Hold an encoder; one that is on hold already stays as it is. Call it under the publication's lock."""
+def hold_sentence(encoder: str, hold: dict[str, str]) -> str:
+    """Return one of :func:`holds` in words."""
+    return f"{encoder} is on hold since {hold['since']} ({hold['reason']})"
+
+
+def put_on_hold(workspace: Workspace, encoder: str, reason: str, *, instead_of: str | None = None) -> None:
+    """Hold an encoder, and lift the hold of another; one that is on hold already stays as it is.
+
+    Call it under the publication's lock.
+    """
     since = datetime.now(UTC).isoformat(timespec="seconds")
-    workspace.write_pointer(
-        POINTER, {"encoders": {encoder: {"since": since, "reason": reason}} | holds(workspace)}
-    )
+    held = {encoder: {"since": since, "reason": reason}} | holds(workspace)
+    held.pop(instead_of or "", None)
+    workspace.write_pointer(POINTER, {"encoders": held})
 
 
 def lift_hold(workspace: Workspace, encoder: str) -> None:

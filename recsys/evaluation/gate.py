@@ -127,12 +127,14 @@ def decide(
     holdout: Sequence[TaskResult],
     reasons_to_change: Mapping[str, str | None],
     times_asked: int = 0,
+    held: Mapping[str, str] | None = None,
 ) -> Decision:
     """Select the challenger on ``validation``; compare it with champion, base and anchor on ``holdout``.
 
     ``errors`` says why a candidate could not be embedded: with any, nothing changes, because the fault may
     be in what all share. ``reasons_to_change`` says per candidate why a tie would be enough. The holdout
-    decided ``times_asked`` times before.
+    decided ``times_asked`` times before. ``held`` says which encoders (ref) are on hold, in words: they do
+    not challenge.
     """
     names = [c.name for c in candidates]
     reference = CHAMPION if CHAMPION in names else BASE
@@ -143,7 +145,9 @@ def decide(
         asked = [r.main_scores() for r in results if r.name in gating]
         return [replace(t, only_guards=True) if t.task in guards else t for t in asked]
 
-    able = [n for n in names if n not in (CHAMPION, ANCHOR) and n not in errors]
+    on_hold = {c.name: f"{c.title}: {held[c.ref]}." for c in candidates if held and c.ref in held}
+    on_hold.pop(reference, None)  # it serves already
+    able = [n for n in names if n not in (CHAMPION, ANCHOR, *errors, *on_hold)]
     selecting = [t for t in scores(validation) if len(t.components)]
     gate = config.evaluation.gate
     against = [n for n in (reference, *others) if n not in errors]
@@ -158,7 +162,8 @@ def decide(
     if failed:
         result = GateResult(accepted=False, reasons=failed)
     elif challenger is None:
-        result = GateResult(accepted=False, reasons=[_no_challenger(validation_scores)])
+        why = [] if on_hold and not able else [_no_challenger(validation_scores)]
+        result = GateResult(accepted=False, reasons=why)
     elif challenger == reference:
         near = "No candidate is better than the zero-shot base by more than a standard error on validation."
         result = GateResult(accepted=False, reasons=[near])
@@ -169,7 +174,7 @@ def decide(
         )  # fmt: skip
     chosen = challenger if result.accepted and challenger else reference
     first_night = reference == BASE
-    reasons = list(result.reasons)
+    reasons = [*result.reasons, *on_hold.values()]
     if first_night and chosen == BASE:
         reasons.append("No encoder is in service yet, so the zero-shot base enters service.")
     return Decision(

@@ -18,6 +18,7 @@ from recsys.evaluation.gate import decide
 from recsys.evaluation.record import record_of
 from recsys.workspace import Manifest, Workspace, content_id, judgements
 from recsys.workspace.evaluations import KIND, write_evaluation
+from recsys.workspace.holds import hold_sentence, holds
 from recsys.workspace.pairs import digest
 from recsys.workspace.splits import HOLDOUT, VALIDATION
 
@@ -42,8 +43,8 @@ def run(
     ``reference``, ``challenger``, ``gate_scores``, ``scores``, ``notes``, ``times_asked`` (how often the
     holdout decided, tonight included), ``anchor`` (what losses add up against from now on: ``ref`` and
     ``since``, or null) and ``duration_s``. A chosen interpolation is saved as an artifact first. Without a
-    champion the best candidate enters service, at the least the base. Idempotent; after a kill it goes on
-    with the candidates that are not yet embedded.
+    champion the best candidate enters service, at the least the base; an encoder on hold never does.
+    Idempotent; after a kill it goes on with the candidates that are not yet embedded.
     """
     started = time.monotonic()
     challenger = workspace.get(challenger_ref)
@@ -62,7 +63,9 @@ def run(
     random = any(not (t.is_pretrained or t.is_frozen) and counts.get(read, 1) for t, read in towers)
     alphas = (1.0,) if random else config.evaluation.wise_ft_alphas  # there is nothing to go back to
     candidates = candidates_of(challenger, champion_ref, alphas, anchor["ref"] if anchor else None)
-    id = _id(config, inputs)
+    on_hold = holds(workspace)
+    held = {c.ref: hold_sentence(c.ref, on_hold[c.ref]) for c in candidates if c.ref in on_hold}
+    id = _id(config, inputs, sorted(held))
     existing = workspace.find(KIND, id)
     if existing is not None:
         logger.info("%s exists already: %s", existing.ref, existing.info["decision"])
@@ -71,7 +74,7 @@ def run(
     decision = decide(
         config, candidates, evaluation.errors, evaluation.results[VALIDATION], evaluation.results[HOLDOUT],
         {c.name: reason_to_change(config, workspace, snapshot_ref, champion_ref, c) for c in candidates},
-        times_asked=times_asked,
+        times_asked=times_asked, held=held,
     )  # fmt: skip
     if decision.reference in evaluation.failures and not champion_ref:
         raise evaluation.failures[decision.reference]
@@ -120,7 +123,7 @@ def _anchor(
     return anchor if is_recent else None
 
 
-def _id(config: Config, inputs: Mapping[str, str]) -> str:
+def _id(config: Config, inputs: Mapping[str, str], held: list[str]) -> str:
     files = {
         t.pairs: digest(Path(config.resolve(t.pairs)), "evaluation.tasks.pairs")
         for t in config.evaluation.tasks
@@ -128,9 +131,8 @@ def _id(config: Config, inputs: Mapping[str, str]) -> str:
     }
     unused = {} if "judgements" in inputs else {"gate": {"min_judged_queries"}}
     settings = config.evaluation.model_dump(mode="json", exclude=unused)
-    return content_id(
-        {"code": _CODE, "inputs": dict(inputs), "settings": settings, "seed": config.seed, "pairs": files}
-    )
+    parts = {"code": _CODE, "inputs": dict(inputs), "settings": settings, "seed": config.seed, "pairs": files}
+    return content_id(parts | ({"held": held} if held else {}))
 
 
 def _main_scores(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """Everything the report says, as one JSON value: ``report.json``.
 
     {"version", "run_id", "name", "headline": [sentences], "catalog", "plan", "training", "evaluation",
-     "embedding", "publication", "timings": [{"stage", "title", "seconds"}],
+     "embedding", "publication", "holds": [{"encoder", "since", "reason"}],
+     "timings": [{"stage", "title", "seconds"}],
      "examples": [{"id", "neighbours"}], "products": {id: card},
      "provenance": [{"what", "ref", "created_at"}], "next": [{"command", "does"}],
      "map": {"ids", "categories", "points", "of"} or null,
@@ -26,6 +27,7 @@ from recsys.report.cards import ProductCards
 from recsys.workspace import Manifest, Workspace
 from recsys.workspace.embeddings import SET_KIND, EmbeddingSet
 from recsys.workspace.evaluations import read_evaluation
+from recsys.workspace.holds import hold_sentence, holds
 from recsys.workspace.snapshot import Snapshot
 
 VERSION = 1
@@ -82,6 +84,7 @@ def gather(config: Config, workspace: Workspace, run: RunArtifacts, cards: Produ
         "evaluation": evaluation,
         "embedding": {k: run.embeddings.info.get(k) for k in ("embedded", "reused", "counts", "duration_s")},
         "publication": _PUBLICATION | run.publication.info,
+        "holds": [{"encoder": ref, **hold} for ref, hold in holds(workspace).items()],
         "timings": _timings(workspace, run),
         "examples": vectors.examples(
             snapshot, embeddings, count=_NUM_EXAMPLES, num_neighbours=_NUM_NEIGHBOURS,
@@ -304,6 +307,8 @@ def _index(embedding: Mapping[str, Any], publication: Mapping[str, Any]) -> str:
     if publication["action"] == "build":
         total = formatting.count(counts.get("total") or 0, "product")
         return f"A new collection of {total} was built and audited, and {alias} now points at it; {embedded}."
+    if publication["action"] == "rollback":
+        return f"A person went back to an earlier collection, and {alias} now points at it; {embedded}."
     if publication["action"] == "nothing":
         return f"The index already showed this catalog: {alias} was left as it is."
     done = {"new": "added", "vectors": "changed", "payload": "refreshed", "gone": "deleted"}
@@ -414,6 +419,12 @@ def overlap_sentence(overlap: Mapping[str, Any] | None) -> str | None:
         f"Of the {k} products most similar to each product, {k * overlap['value']:.1f} on average{interval} "
         "are the same as before."
     )
+
+
+def holds_sentence(facts: Mapping[str, Any]) -> str | None:
+    """Return which encoders are on hold, since when and why; ``None``: none."""
+    held = [hold_sentence(hold["encoder"], hold) for hold in facts["holds"]]
+    return f"{'; '.join(held)}. `recsys holds --lift` lets one serve again." if held else None
 
 
 def cheap_tricks_ahead(evaluation: Mapping[str, Any], task: Mapping[str, Any]) -> str | None:

@@ -53,6 +53,7 @@ ACTIONS = {
     "incremental": "The live collection was brought up to date",
     "payload": "Only prices, stock and other columns were refreshed",
     "nothing": "Nothing had to change",
+    "rollback": "A person went back to an earlier collection",
 }
 BASELINES = {
     "bag_of_words": "A bag of words",

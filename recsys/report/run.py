@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 KIND = "reports"
 PAGE, FACTS, SUMMARY = "report.html", "report.json", "summary.txt"
-_VERSION = 3
+_VERSION = 4
 
 
 def build(

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from recsys.report import formatting
-from recsys.report.facts import overlap_sentence, power_sentence, roles, title
+from recsys.report.facts import holds_sentence, overlap_sentence, power_sentence, roles, title
 
 _WIDTH = 96
 
@@ -106,7 +106,7 @@ def _index(facts: Mapping[str, Any]) -> list[str]:
         lines.append(
             "Audit: " + (f"{', '.join(failed)} not passed" if failed else f"{len(audit)} checks passed")
         )
-    return lines
+    return lines + _wrapped(holds_sentence(facts))
 
 
 def _examples(facts: Mapping[str, Any]) -> list[str]:

@@ -242,11 +242,12 @@ def result(name: str = "variants", queries: int = 60, noise: float = 0.01, **lev
 def decided(
     names: tuple[str, ...], validation: list[TaskResult], holdout: list[TaskResult], *,
     configured: bool = True, errors: dict[str, str] | None = None, why: dict[str, str | None] | None = None,
+    held: dict[str, str] | None = None,
 ) -> Decision:  # fmt: skip
     own = {"tasks": [{"name": r.name, "relevant": ["label"], "gate": True} for r in holdout]}
     config = shop.settings(**(own if configured else {}))
     candidates = [Candidate(name=n, title=n.title(), ref=f"encoders/{n}") for n in names]
-    return decide(config, candidates, errors or {}, validation, holdout, why or {})
+    return decide(config, candidates, errors or {}, validation, holdout, why or {}, held=held)
 
 
 def test_the_best_on_validation_is_compared_on_the_holdout() -> None:
@@ -292,6 +293,20 @@ def test_an_error_in_any_candidate_keeps_the_champion_and_says_whose() -> None:
     found = decided(NAMES, good, good, errors={BASE: "its file is gone"})
     assert (found.action, found.chosen) == ("keep", CHAMPION)
     assert found.reasons == ["Base could not be evaluated: its file is gone"]
+
+
+def test_an_encoder_on_hold_does_not_challenge_and_the_decision_says_so() -> None:
+    good = [result(champion=0.4, base=0.3, wise_5=0.6, tuned=0.8)]
+    held = {f"encoders/{TUNED}": "encoders/tuned is on hold since noon (rolled back)"}
+    assert decided(NAMES, good, good).chosen == TUNED
+    found = decided(NAMES, good, good, held=held)
+    assert (found.action, found.chosen) == ("promote", "wise-0.5")
+    assert found.reasons[-1] == "Tuned: encoders/tuned is on hold since noon (rolled back)."
+    alone = decided((CHAMPION, TUNED), good, good, held=held)
+    assert (alone.action, alone.chosen, alone.challenger) == ("keep", CHAMPION, None)
+    assert alone.reasons == found.reasons[-1:]
+    serving = decided(NAMES, good, good, held={f"encoders/{CHAMPION}": "on hold"})
+    assert (serving.chosen, "on hold" in str(serving.reasons)) == (TUNED, False)
 
 
 def test_without_validation_queries_the_fine_tuned_encoder_challenges() -> None:

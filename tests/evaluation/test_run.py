@@ -13,6 +13,7 @@ from recsys.evaluation import run as stage
 from recsys.evaluation.candidates import Candidate, Embedder
 from recsys.workspace import Manifest, Workspace
 from recsys.workspace.evaluations import FILE, read_evaluation
+from recsys.workspace.holds import lift_hold, put_on_hold
 from tests.evaluation import shop
 
 Change = Callable[[ProductEncoder], None] | None
@@ -91,6 +92,21 @@ def test_a_challenger_better_by_construction_is_accepted_and_the_records_numbers
             assert example["id"] not in [n["id"] for n in found]
             scores = [n["score"] for n in found]
             assert scores == sorted(scores, reverse=True)
+
+
+def test_an_encoder_that_was_rolled_back_from_is_refused_until_its_hold_is_lifted(
+    workspace: Workspace, good: Path
+) -> None:
+    night = Night(workspace, good, base=shop.blind)
+    champion = night.champion(shop.blind)
+    assert night.run(champion)[0].info["chosen"] == night.tuned
+    put_on_hold(workspace, night.tuned, "rolled back to products__a__b")
+    manifest, record = night.run(champion)  # the same night again decides anew
+    assert (manifest.info["decision"], manifest.info["chosen"]) == ("keep", champion)
+    assert f"{night.tuned} is on hold since " in record["reasons"][-1]
+    assert "(rolled back to products__a__b)" in record["reasons"][-1]
+    lift_hold(workspace, night.tuned)
+    assert night.run(champion)[0].info["chosen"] == night.tuned
 
 
 def test_first_night_a_bad_fine_tuning_leaves_the_base_in_service(workspace: Workspace, good: Path) -> None:

@@ -14,7 +14,8 @@ import pytest
 
 from recsys.errors import ArtifactError
 from recsys.report import build, vectors
-from tests.report.nights import Nights, first_night, products, rejection
+from recsys.workspace.holds import put_on_hold
+from tests.report.nights import PUBLICATION, Nights, first_night, products, rejection
 
 
 @pytest.fixture
@@ -51,6 +52,18 @@ def report(
     html = (folder / "report.html").read_text(encoding="utf-8")
     facts = json.loads((folder / "report.json").read_text(encoding="utf-8"))
     return Page(html), facts, (folder / "summary.txt").read_text(encoding="utf-8"), html
+
+
+def test_encoders_on_hold_are_shown_with_the_day_and_the_reason(nights: Nights) -> None:
+    page, facts, summary, _ = report(nights)
+    assert facts["holds"] == []
+    assert "on hold" not in page.text + summary
+    put_on_hold(nights.workspace, "encoders/e2", "rolled back to products__a__b")
+    page, facts, summary, _ = report(nights, "manual__2", publication=PUBLICATION | {"action": "rollback"})
+    said = f"encoders/e2 is on hold since {facts['holds'][0]['since']} (rolled back to products__a__b)."
+    for text in (page.text, " ".join(summary.split())):
+        assert said in text
+        assert "A person went back to an earlier collection" in text
 
 
 def test_a_promoting_night_is_told_in_every_section(nights: Nights) -> None:

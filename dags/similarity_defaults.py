@@ -4,10 +4,13 @@ Heavy imports happen inside tasks: the DAG processor parses these files every fe
 """
 
 import functools
+import json
 import logging
+import os
 import time
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
+from importlib import import_module
 from typing import Any
 
 from airflow.sdk import Asset, task
@@ -33,6 +36,29 @@ PURE = {"retries": 2, "retry_delay": timedelta(seconds=30)}
 """The same inputs give the same error: retries are for a killed worker, or an Airflow just starting."""
 
 logger = logging.getLogger("similarity")
+
+
+def alarms() -> list[Any]:
+    """Return the notifiers to call when a run fails or times out, as ``RECSYS_ALARMS`` lists them in JSON.
+
+    ``[{"notifier": "airflow.providers.smtp.notifications.smtp.SmtpNotifier", "to": "shop@example.org"}]``:
+    any of Airflow's notifiers, with its arguments.
+    """
+    found = []
+    for arguments in json.loads(os.environ.get("RECSYS_ALARMS") or "[]"):
+        module, _, name = arguments.pop("notifier").rpartition(".")
+        found.append(getattr(import_module(module), name)(**arguments))
+    return found
+
+
+DAG_SETTINGS: dict[str, Any] = {
+    "start_date": datetime(2026, 1, 1),
+    "catchup": False,
+    "max_active_runs": 1,
+    "tags": ["recsys"],
+    "on_failure_callback": alarms(),
+}
+"""Of every DAG. Each has a ``dagrun_timeout`` besides: a task whose pool does not exist waits for ever."""
 
 
 def step(

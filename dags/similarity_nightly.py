@@ -7,12 +7,13 @@ Every task calls one stage of ``recsys`` and returns the ref of the artifact it 
 through XCom. Each stage finds finished work by its id, so a retried or cleared task repeats nothing.
 """
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import Param, dag, task
 from similarity_defaults import (
     CATALOG,
+    DAG_SETTINGS,
     ENCODER,
     GPU_QUEUE,
     INDEX,
@@ -28,14 +29,12 @@ from similarity_defaults import (
 
 @dag(
     schedule="0 1 * * *",
-    start_date=datetime(2026, 1, 1),
-    catchup=False,
-    max_active_runs=1,
-    tags=["recsys"],
+    dagrun_timeout=timedelta(hours=22),
     params={
         "force_training": Param(False, type="boolean", description="Train even if there is nothing to learn.")
     },
     doc_md=__doc__,
+    **DAG_SETTINGS,
 )  # type: ignore[untyped-decorator]
 def similarity_nightly() -> None:
     """Wire the nightly run."""

@@ -124,11 +124,24 @@ def encoder_to_serve(config: Config, workspace: Workspace, evaluation: Manifest)
     return champion or chosen
 
 
-def publish(config: Config, workspace: Workspace, snapshot: str, embeddings: str) -> Manifest:
-    """Publish an embedding set whose audit encodes a sample of products anew; see :mod:`recsys.index.run`."""
+def publish(
+    config: Config, workspace: Workspace, snapshot: str, embeddings: str, *, refresh: bool = False
+) -> Manifest:
+    """Publish an embedding set whose audit encodes a sample of products anew; see :mod:`recsys.index.run`.
+
+    A ``refresh`` never changes the encoder in service. A publication that does embeds first what a refresh
+    brought in since ``snapshot``, so that it shows that too.
+    """
+    from recsys import index
     from recsys.index import run
 
-    return run.run(config, workspace, snapshot, embeddings, encode=_encode(config, workspace))
+    encoder, latest = workspace.get(embeddings).inputs["encoder"], latest_snapshot(workspace)
+    if latest != snapshot and not refresh and index.live_encoder(config, workspace) not in (None, encoder):
+        from recsys.embedding import run as embedding
+
+        embedding.run(config, workspace, latest, encoder)
+    encode = _encode(config, workspace)
+    return run.run(config, workspace, snapshot, embeddings, encode=encode, may_switch=not refresh)
 
 
 def _encode(config: Config, workspace: Workspace) -> "Encode":

@@ -11,5 +11,6 @@ Airflow starts at http://$AIRFLOW__API__HOST:$AIRFLOW__API__PORT (no password, t
   similarity_nightly runs every night at 01:00 UTC; to run it now, in another terminal:
     source infra/airflow/env.sh && airflow dags trigger similarity_nightly
   what it published: recsys status
+  catalog_refresh brings in a changed feed every 15 minutes; index_rollback goes back, by hand: docs/operations.md
 TEXT
 exec airflow standalone

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from recsys.cli.options import json_option, show, with_workspace
+from recsys.errors import InputError
 
 if TYPE_CHECKING:
     from recsys.config import Config
@@ -168,6 +169,26 @@ def report(config: "Config", workspace: "Workspace", snapshot: str | None, as_js
 
 
 @click.command()
+@json_option
+@with_workspace
+def refresh(config: "Config", workspace: "Workspace", as_json: bool) -> None:
+    """Bring the feed's changes into the live collection, under the encoder in service: no training."""
+    from recsys import index, nightly
+    from recsys.catalog import run as catalog
+    from recsys.embedding import run as embedding
+
+    encoder = index.live_encoder(config, workspace)
+    if encoder is None:
+        raise InputError("Nothing was published yet.", fix="Run the night first; see `recsys --help`.")
+    snapshot = catalog.run(config, workspace).ref
+    embeddings = embedding.run(config, workspace, snapshot, encoder)
+    manifest = nightly.publish(config, workspace, snapshot, embeddings.ref, refresh=True)
+    done = manifest.info["action"]
+    text = "{new} new, {vectors} with other vectors, {payload} with other columns, {gone} gone, of {total}"
+    _show(manifest, as_json, f"{done}: {text.format(**manifest.info['counts'])}")
+
+
+@click.command()
 @click.option("--to", "target", metavar="COLLECTION", help="Default the one before the live one.")
 @click.option("--as-it-was", is_flag=True, help="At once: do not bring it up to today's catalog, no audit.")
 @json_option
@@ -222,7 +243,7 @@ def scrub(_config: "Config", workspace: "Workspace", days: float, delete: bool, 
         raise click.exceptions.Exit(1)
 
 
-VERBS = (ingest, judgements, train, evaluate, embed, publish, report, rollback, holds, scrub)
+VERBS = (ingest, judgements, train, evaluate, embed, publish, report, refresh, rollback, holds, scrub)
 
 
 def _show(manifest: "Manifest", as_json: bool, text: str) -> None:

@@ -84,9 +84,12 @@ def _choose(config: Config, workspace: Workspace, index: VectorIndex, to: str | 
 def _source(workspace: Workspace, snapshot_ref: str, encoder_ref: str) -> Source:
     embeddings = find_embeddings(workspace, snapshot_ref, encoder_ref)
     if embeddings is None:
+        gone = workspace.find_ref(encoder_ref) is None
         raise ArtifactError(
-            f"{snapshot_ref} is not embedded under {encoder_ref}.",
-            fix=f"Embed it: recsys embed --snapshot {snapshot_ref} --encoder {encoder_ref}",
+            f"{snapshot_ref} is not embedded under {encoder_ref}{', which is gone' if gone else ''}.",
+            fix="Restore the encoder's folder from a backup."
+            if gone
+            else f"Embed it: recsys embed --snapshot {snapshot_ref} --encoder {encoder_ref}",
         )
     return Source(workspace, snapshot_ref, embeddings)
 

@@ -45,12 +45,14 @@ def run(
     embedding_set_ref: str,
     *,
     encode: Encode | None = None,
+    may_switch: bool = True,
 ) -> Manifest:
     """Publish an embedding set and return the manifest of the publication.
 
     ``encode`` encodes a sample of products anew for the audit; without it, as where vectors come from no
     encoder, the audit only proves that the collection is what the embedding set says.
-    A build catches up with what a refresh published meanwhile, if that was embedded under its encoder.
+    Unless it ``may_switch``, an encoder other than the one in service publishes ``nothing``. A build catches
+    up with what a refresh published meanwhile, if that was embedded under its encoder.
     ``info`` says what was done: ``action`` (``build``, ``incremental``, ``payload`` or ``nothing``),
     ``counts``, ``audit``, ``alias``, ``collection``, ``previous``, ``timings`` and ``duration_s``. Raises
     :class:`~recsys.errors.AuditError` with the alias left where it was, and :class:`GuardError` for an
@@ -62,10 +64,10 @@ def run(
         index.recover()
         live = index.live()
         journal = Journal.open(workspace, source.inputs | where(config), source.inputs, live)
-        if live is None or live.metadata.encoder != source.encoder_ref:
+        if may_switch and (live is None or live.metadata.encoder != source.encoder_ref):
             _require_no_hold(workspace, source.encoder_ref)
         publisher = Publisher(config, workspace, index, journal, encode)
-        info = journal.result or publisher.publish(source)
+        info = journal.result or publisher.publish(source, may_switch)
         info["collected"] = publisher.drop_old_collections()
         info["duration_s"] = round(time.monotonic() - started, 3)
         return journal.commit(info)
@@ -104,15 +106,17 @@ class Publisher:
         self._timings: dict[str, float] = {}
         self._expected: str | None = None
 
-    def publish(self, source: Source) -> dict[str, Any]:
-        """Make the alias show ``source``, and return what was done."""
+    def publish(self, source: Source, may_switch: bool = True) -> dict[str, Any]:
+        """Make the alias show ``source``, by another encoder only if it ``may_switch``; return what was done."""
         self._expected = self._index.live_name()
         live = self._index.live()
         if live is None:
             return self._build(source, live, "There was no collection yet.")
-        if live.metadata.encoder != source.encoder_ref:
+        if live.metadata.encoder == source.encoder_ref:
+            return self._update(source, live)
+        if may_switch:
             return self._build(source, live, "The encoder is a new one.")
-        return self._update(source, live)
+        return self._nothing(source, live, "Another encoder is in service.")
 
     def roll_back(
         self, target: CollectionInfo, source: Source | None, live: CollectionInfo | None

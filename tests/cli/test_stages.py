@@ -140,7 +140,7 @@ def test_a_rollback_shows_todays_catalog_or_says_how_to_go_back_without_it(
     shutil.move(tonight.path(encoder), kept)
     refused = run("rollback")
     assert refused.exit_code == 1
-    assert f"is not embedded under {encoder.ref}" in refused.stderr
+    assert f"is not embedded under {encoder.ref}, which is gone." in refused.stderr
     assert f"recsys rollback --to {before['collection']} --as-it-was" in refused.stderr
     assert printed(run("status", "--json"))["encoder"] == other
     shutil.move(kept, tonight.local / encoder.ref)
@@ -177,6 +177,7 @@ def test_status_and_summary_speak_of_the_night(night: dict[str, click.testing.Re
         ("embed", "ingest"),
         ("publish", "ingest"),
         ("report", "ingest"),
+        ("refresh", "Nothing was published yet"),
         ("rollback", "Nothing was published before"),
         ("summary", "report"),
         ("similar x", "Nothing was published yet"),

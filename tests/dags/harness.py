@@ -1,4 +1,4 @@
-"""Runs similarity_nightly in Airflow, in this process, with faults and true clears. Run by the tests.
+"""Runs a DAG in Airflow, in this process, with faults and true clears. Run by the tests.
 
     python -m tests.dags.harness clean          run the night once
     python -m tests.dags.harness fail-each      every task fails once, after its work is done; each time
@@ -6,7 +6,7 @@
     python -m tests.dags.harness parse          parse the DAG file and say what that imported
     python -m tests.dags.harness settings       the Qdrant server that tasks talk to
 
-TEST_NIGHT names the run, TEST_CONF is its conf as JSON.
+TEST_DAG names the DAG if it is not similarity_nightly, TEST_NIGHT the run; TEST_CONF is its conf as JSON.
 
 Airflow's own ``dag.test`` starts a run anew each time, so it cannot show what clearing one task does; the
 loop here is its loop, around a run that stays. Prints one JSON object on the last line.
@@ -52,7 +52,16 @@ def parse() -> dict[str, Any]:
         for dag in bag.dags.values()
     }
     errors = {str(k): str(v) for k, v in bag.import_errors.items()}
-    return {"seconds": seconds, "imported": heavy + own, "errors": errors, "tasks": tasks}
+    dags = {
+        dag.dag_id: {
+            "schedule": dag.schedule,
+            "timeout": dag.dagrun_timeout is not None,
+            "runs_at_once": dag.max_active_runs,
+            "alarms": [type(alarm).__name__ for alarm in dag.on_failure_callback],
+        }
+        for dag in bag.dags.values()
+    }
+    return {"seconds": seconds, "imported": heavy + own, "errors": errors, "tasks": tasks, "dags": dags}
 
 
 def settings() -> dict[str, Any]:
@@ -141,7 +150,7 @@ def night(fail_each: bool) -> dict[str, Any]:
     bundle.initialize()
     bag = BundleDagBag(dag_folder=bundle.path, bundle_path=bundle.path, bundle_name=bundle.name)
     sync_bag_to_db(bag, bundle.name, bundle.version)
-    dag = bag.dags["similarity_nightly"]
+    dag = bag.dags[os.environ.get("TEST_DAG", "similarity_nightly")]
     faults, begun = Faults(dag), count_work()
     if fail_each:
         faults.armed = set(dag.task_ids)

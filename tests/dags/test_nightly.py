@@ -12,9 +12,12 @@ from typing import Any
 import pytest
 
 from examples.sample_shop import run as sample
-from recsys import config, index
+from recsys import config, index, nightly
+from recsys.embedding import run as embedding
 from recsys.feedback.store import FeedbackStore
+from recsys.index.run import find_embeddings
 from recsys.workspace import Workspace, open_workspace
+from recsys.workspace.holds import holds
 
 TASKS = [
     "begin",
@@ -186,6 +189,70 @@ def test_a_night_with_nothing_to_learn_from_publishes_the_champions_vectors_and_
     assert "train" not in forced["skipped"]
     assert "recsys | Training tonight: it was asked for." in forced["log"]
     assert len(artifacts(path)["evaluations"]) == 2
+
+
+@pytest.mark.slow
+def test_a_refresh_shows_new_prices_and_a_rollback_goes_back_under_them(
+    clean: tuple[Path, dict[str, Any]], harness: Harness, tmp_path: Path
+) -> None:
+    folder = tmp_path / "shop"
+    shutil.copytree(clean[0].parent, folder)
+    path = folder / clean[0].name
+    loaded = config.load(path)
+    workspace = open_workspace(loaded)
+    before = artifacts(path)
+    feed = folder / "catalog" / "feed.csv"
+    with feed.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    (changed,) = [row for row in rows if row["id"] == live_ids(path)[0]]
+    changed["price"] = "1234.50 EUR"
+    with feed.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+    ran = harness("fail-each", RECSYS_CONFIG=str(path), TEST_DAG="catalog_refresh")
+    assert ran["state"] == "success", ran["log"][-5000:]
+    assert ran["skipped"] == ["embed"]
+    assert artifacts(path)["embeddings"] == before["embeddings"]  # a price embeds nothing
+    assert workspace.list("publications")[-1].info["action"] == "payload"
+    assert price(path, changed["id"]) == 1234.5
+    champion, latest = index.live_encoder(loaded, workspace), nightly.latest_snapshot(workspace)
+
+    other = next(m.ref for m in workspace.list("encoders") if m.ref != champion)
+    night = workspace.list("snapshots")[0].ref  # as a night that began before the refresh
+    made = embedding.run(loaded, workspace, night, other)
+    published = nightly.publish(loaded, workspace, night, made.ref).info
+    assert (published["snapshot"], published["behind"]) == (latest, None)
+    refused = nightly.publish(  # as a refresh that began before the switch
+        loaded, workspace, latest, find_embeddings(workspace, latest, str(champion)) or "", refresh=True
+    ).info
+    assert (refused["action"], refused["reason"]) == ("nothing", "Another encoder is in service.")
+    assert index.live_encoder(loaded, workspace) == other
+
+    back = harness("fail-each", RECSYS_CONFIG=str(path), TEST_DAG="index_rollback")
+    assert back["state"] == "success", back["log"][-5000:]
+    assert back["failed"] == ["rollback"]  # and the cleared task went back no further
+    assert (index.live_encoder(loaded, workspace), list(holds(workspace))) == (champion, [other])
+    assert price(path, changed["id"]) == 1234.5
+    nowhere = harness(
+        "clean", RECSYS_CONFIG=str(path), TEST_DAG="index_rollback", TEST_NIGHT="again",
+        TEST_CONF='{"collection": "nowhere", "as_it_was": true}',
+    )  # fmt: skip
+    assert nowhere["state"] == "failed"
+    assert "There is no collection 'nowhere' to go back to." in nowhere["log"]
+
+
+def live_ids(path: Path) -> list[str]:
+    loaded = config.load(path)
+    with contextlib.closing(index.open_index(loaded, open_workspace(loaded))) as opened:
+        return sorted(record.id for record in opened.open().records())
+
+
+def price(path: Path, id: str) -> float:
+    loaded = config.load(path)
+    with contextlib.closing(index.open_index(loaded, open_workspace(loaded))) as opened:
+        return float(opened.open().retrieve([id])[0].payload["price"])
 
 
 def weights(path: Path) -> dict[str, bytes]:

@@ -95,7 +95,9 @@ def test_the_old_collection_shows_todays_catalog_is_audited_and_recorded(shop: S
 
 
 def test_what_is_not_embedded_under_the_old_encoder_is_refused_and_as_it_was_it_goes(shop: Shop) -> None:
-    with pytest.raises(ArtifactError, match=rf"{shop.today} is not embedded under encoders/e1\."):
+    with pytest.raises(
+        ArtifactError, match=rf"{shop.today} is not embedded under encoders/e1, which is gone"
+    ):
         shop.roll_back()
     assert (shop.status()["collection"], holds(shop.workspace)) == (shop.second, {})
     info = shop.roll_back(as_it_was=True).info

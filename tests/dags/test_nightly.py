@@ -204,8 +204,10 @@ def test_a_refresh_shows_new_prices_and_a_rollback_goes_back_under_them(
     feed = folder / "catalog" / "feed.csv"
     with feed.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    (changed,) = [row for row in rows if row["id"] == live_ids(path)[0]]
-    changed["price"] = "1234.50 EUR"
+    id = live_ids(path)[0]
+    for row in rows:
+        if row["id"] == id:
+            row["price"] = "1234.50 EUR"
     with feed.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
@@ -216,7 +218,7 @@ def test_a_refresh_shows_new_prices_and_a_rollback_goes_back_under_them(
     assert ran["skipped"] == ["embed"]
     assert artifacts(path)["embeddings"] == before["embeddings"]  # a price embeds nothing
     assert workspace.list("publications")[-1].info["action"] == "payload"
-    assert price(path, changed["id"]) == 1234.5
+    assert price(path, id) == 1234.5
     champion, latest = index.live_encoder(loaded, workspace), nightly.latest_snapshot(workspace)
 
     other = next(m.ref for m in workspace.list("encoders") if m.ref != champion)
@@ -234,7 +236,7 @@ def test_a_refresh_shows_new_prices_and_a_rollback_goes_back_under_them(
     assert back["state"] == "success", back["log"][-5000:]
     assert back["failed"] == ["rollback"]  # and the cleared task went back no further
     assert (index.live_encoder(loaded, workspace), list(holds(workspace))) == (champion, [other])
-    assert price(path, changed["id"]) == 1234.5
+    assert price(path, id) == 1234.5
     nowhere = harness(
         "clean", RECSYS_CONFIG=str(path), TEST_DAG="index_rollback", TEST_NIGHT="again",
         TEST_CONF='{"collection": "nowhere", "as_it_was": true}',

@@ -56,7 +56,7 @@ DAG_SETTINGS: dict[str, Any] = {
     "catchup": False,
     "max_active_runs": 1,
     "tags": ["recsys"],
-    "on_failure_callback": alarms(),
+    "on_failure_callback": alarms() or None,
 }
 """Of every DAG. Each has a ``dagrun_timeout`` besides: a task whose pool does not exist waits for ever."""
 

@@ -107,7 +107,7 @@ class Publisher:
         self._expected: str | None = None
 
     def publish(self, source: Source, may_switch: bool = True) -> dict[str, Any]:
-        """Make the alias show ``source``, by another encoder only if it ``may_switch``; return what was done."""
+        """Make the alias show ``source``, under another encoder only if it ``may_switch``."""
         self._expected = self._index.live_name()
         live = self._index.live()
         if live is None:

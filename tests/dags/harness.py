@@ -57,7 +57,7 @@ def parse() -> dict[str, Any]:
             "schedule": dag.schedule,
             "timeout": dag.dagrun_timeout is not None,
             "runs_at_once": dag.max_active_runs,
-            "alarms": [type(alarm).__name__ for alarm in dag.on_failure_callback],
+            "alarms": [type(alarm).__name__ for alarm in dag.on_failure_callback or ()],
         }
         for dag in bag.dags.values()
     }
@@ -155,6 +155,7 @@ def night(fail_each: bool) -> dict[str, Any]:
     if fail_each:
         faults.armed = set(dag.task_ids)
     scheduled = DagSerialization.deserialize_dag(DagSerialization.serialize_dag(dag))
+    scheduled.on_failure_callback = dag.on_failure_callback  # lost on the way, as dag.test knows
     now, run_id = timezone.utcnow(), f"manual__{os.environ.get('TEST_NIGHT', 'the-night')}"
     conf = json.loads(os.environ.get("TEST_CONF", "{}"))
     run: DagRun = scheduled.create_dagrun(

@@ -14,6 +14,7 @@ Alembic runs it when the store is opened, also from an installed package.
 import contextlib
 import logging
 import sqlite3
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,7 +30,7 @@ from filelock import FileLock
 from sqlalchemy import exc
 from sqlalchemy.types import TypeDecorator
 
-from recsys.errors import ConfigError, TransientError
+from recsys.errors import ConfigError, DamagedError, TransientError
 
 logger = logging.getLogger(__name__)
 
@@ -169,45 +170,65 @@ def upgrade(engine: sa.Engine, to: str = "head") -> None:
 
 
 class Database:
-    """An engine with the schema at its newest revision. Thread-safe; one per process."""
+    """An engine with the schema at its newest revision. Thread-safe; one per process.
 
-    def __init__(self, url: str) -> None:
+    Everything raises :class:`TransientError` if the database does not answer and :class:`DamagedError` if
+    it cannot be read.
+    """
+
+    def __init__(self, url: str, *, must_answer: bool = True) -> None:
         """Open the database at the SQLAlchemy ``url`` and bring its schema up to date.
 
-        Raises :class:`ConfigError` for a wrong URL or a schema from a newer version, and
-        :class:`TransientError` if the database does not answer.
+        Unless it ``must_answer``, one that cannot be opened now is opened when it is next asked. Raises
+        :class:`ConfigError` for a wrong URL or a schema from a newer version.
         """
         self._url = parse_url(url)
         self.engine = create_engine(self._url)
+        self._migrating, self._migrated = threading.Lock(), False
         try:
-            with self._translated(), self._opening():
-                upgrade(self.engine)
-        except BaseException:
-            self.engine.dispose()
-            raise
+            with self._translated():
+                self._migrate()
+        except BaseException as error:
+            if must_answer or not isinstance(error, TransientError | DamagedError):
+                self.engine.dispose()
+                raise
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[sa.Connection]:
         """Open a transaction that only reads."""
-        with self._translated(), self.engine.connect() as connection, connection.begin():
-            yield connection
+        with self._translated():
+            self._migrate()
+            with self.engine.connect() as connection, connection.begin():
+                yield connection
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[sa.Connection]:
         """Open the only transaction that writes; leaving the block commits, an exception rolls back."""
-        with self._translated(), self.engine.connect() as plain:
-            connection = plain.execution_options(**{_WRITES: True})
-            with connection.begin():
-                connection.execute(sa.update(revision).values(number=revision.c.number + 1))
-                yield connection
+        with self._translated():
+            self._migrate()
+            with self.engine.connect() as plain:
+                connection = plain.execution_options(**{_WRITES: True})
+                with connection.begin():
+                    connection.execute(sa.update(revision).values(number=revision.c.number + 1))
+                    yield connection
 
     def close(self) -> None:
         """Close the connections."""
         self.engine.dispose()
 
+    def _migrate(self) -> None:
+        """Bring the schema up to date, unless that was done."""
+        if self._migrated:
+            return
+        with self._migrating:
+            if not self._migrated:
+                with self._opening():
+                    upgrade(self.engine)
+                self._migrated = True
+
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:
-        """Raise :class:`TransientError` for the errors of a database that does not answer."""
+        """Raise our errors for those of a database that does not answer or cannot be read."""
         try:
             yield
         except (exc.OperationalError, exc.InterfaceError, exc.TimeoutError) as error:
@@ -215,6 +236,14 @@ class Database:
             raise TransientError(
                 f"The database of rules and judgements ({self._url!r}) does not answer: {cause}.",
                 fix="See that it runs and that search.database names it; then try again.",
+            ) from error
+        except exc.DatabaseError as error:
+            if type(error.orig) is not sqlite3.DatabaseError:  # SQLite's for a file that makes no sense
+                raise
+            raise DamagedError(
+                f"The database of rules and judgements ({self._url!r}) is damaged: {error.orig}.",
+                fix="Bring the file back from a backup. Moving it away gives an empty one: every rule and "
+                "judgement is lost then.",
             ) from error
 
     def _opening(self) -> contextlib.AbstractContextManager[Any]:

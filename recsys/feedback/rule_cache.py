@@ -8,7 +8,7 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from recsys.errors import TransientError
+from recsys.errors import DamagedError, TransientError
 from recsys.feedback.database import Database, revision, rules
 from recsys.feedback.rules import StoredRule
 
@@ -37,13 +37,15 @@ class RuleCache:
         self._lock = threading.Lock()
         self._version = object()
         self._cached: _Cached | None = None
+        self.problem = ""
+        """Why the rules could not be read when they were last to be, and what to do; empty if they could."""
 
     def invalidate(self) -> None:
         """Read again before the next use; called after a change of this process was committed."""
         self._version = object()
 
     def active(self, now: datetime) -> tuple[StoredRule, ...]:
-        """Return the rules that are active at ``now``."""
+        """Return the rules that are active at ``now``: those read last where there is a :attr:`problem`."""
         cached = self._cached
         if cached is None or cached.version is not self._version:
             with self._lock:
@@ -70,10 +72,11 @@ class RuleCache:
                     query = sa.select(rules).where(rules.c.retired_at.is_(None), unexpired)
                     rows = connection.execute(query.order_by(rules.c.id)).mappings()
                     found = tuple(StoredRule(**row) for row in rows)
-        except TransientError as error:
-            if cached is None:
-                raise
-            logger.warning("the active rules may be out of date: %s", error.message)
-            number, found = -1, cached.rules
+            self.problem = ""
+        except (TransientError, DamagedError) as error:
+            number, found = -1, () if cached is None else cached.rules
+            what = "no rule acts" if cached is None else "the rules that act may be out of date"
+            self.problem = f"{what[0].upper()}{what[1:]}: {error.message}"
+            logger.warning("%s: %s", what, error)
         self._cached = _Cached(found, number, version, time.monotonic())
         return self._cached

@@ -64,13 +64,14 @@ class FeedbackStore:
         self._rule_cache = RuleCache(database)
 
     @classmethod
-    def open(cls, config: Config, workspace: Workspace) -> "FeedbackStore":
+    def open(cls, config: Config, workspace: Workspace, *, must_answer: bool = True) -> "FeedbackStore":
         """Open the store that the configuration names, its schema brought up to date.
 
         SQLite lives in the workspace's folder; ``search.database`` names another place. Raises
-        :class:`ConfigError` if there is no such place and :class:`TransientError` if it does not answer.
+        :class:`ConfigError` if there is no such place and, where the store ``must_answer`` now,
+        :class:`TransientError` if it does not and :class:`DamagedError` if it cannot be read.
         """
-        return cls(Database(database_url(config, workspace)))
+        return cls(Database(database_url(config, workspace), must_answer=must_answer))
 
     def close(self) -> None:
         """Close the connections."""
@@ -164,9 +165,15 @@ class FeedbackStore:
         """Return the rules that are active at ``now`` (UTC), oldest first.
 
         Kept in memory: what this process changed shows at once, what another did within a second. If the
-        database does not answer, the rules read last stay active, and the log says so.
+        database does not answer or is damaged, the rules read last stay active, and :attr:`rules_problem`
+        and the log say so.
         """
         return self._rule_cache.active(now)
+
+    @property
+    def rules_problem(self) -> str:
+        """Why the rules that :meth:`active_rules` returned last may not be those that are kept, or empty."""
+        return self._rule_cache.problem
 
     # -- judgements ------------------------------------------------------------------------------
 
@@ -298,7 +305,7 @@ def active_rules(config: Config, workspace: Workspace) -> tuple[Rule, ...]:
     """Return the rules that are active now; no database is made to find none."""
     if not has_database(config, workspace):
         return ()
-    with contextlib.closing(FeedbackStore.open(config, workspace)) as store:
+    with contextlib.closing(FeedbackStore.open(config, workspace, must_answer=False)) as store:
         return store.active_rules(datetime.now(UTC))
 
 

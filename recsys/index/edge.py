@@ -45,7 +45,6 @@ _BYTES_PER_PRODUCT = 4096
 _FLUSH_EVERY = 50
 """Batches between flushes of a build: what a kill costs at most."""
 
-T = TypeVar("T")
 R = TypeVar("R")
 
 
@@ -112,9 +111,9 @@ class EdgeIndex(VectorIndex):
         try:
             with self.files.reader_copy(name, entry.generation) as copy:
                 shard = edge.EdgeShard.load(str(copy))
-        except Exception as error:
-            # the engine raises plain Exception for everything; a generation may be deleted under the copy
-            if type(error) is not Exception and not isinstance(error, FileNotFoundError):
+        except BaseException as error:
+            # a generation may be deleted under the copy
+            if not _is_from_engine(error) and not isinstance(error, FileNotFoundError):
                 raise
             failure = error
         current = self.files.read_entry(name)
@@ -260,7 +259,7 @@ class EdgeCollection(Collection):
         return page
 
     def _retrieve(self, points: list[str], *, payload: bool, vectors: bool) -> list[Any]:
-        return list(self.shard.retrieve(points, payload, vectors))
+        return list(_call(self.shard.retrieve, points, payload, vectors))
 
     def _query(self, requests: list[Any]) -> list[list[Any]]:
         return _call(self.shard.query_batch, edge.QueryBatchRequest(requests))
@@ -355,14 +354,25 @@ def shard_config(config: IndexConfig, dim: int) -> Any:
     )
 
 
-def _call(function: Callable[[T], R], argument: T) -> R:
-    """Call the engine, which raises plain ``Exception`` for everything."""
+def _call(function: Callable[..., R], *arguments: Any) -> R:
+    """Call the engine; raises :class:`InputError` for what it refuses, :class:`ArtifactError` if it fails."""
     try:
-        return function(argument)
-    except Exception as error:
-        if type(error) is not Exception:
+        return function(*arguments)
+    except BaseException as error:
+        if not _is_from_engine(error):
             raise
-        raise InputError(
-            f"Qdrant Edge refused a request: {error}.",
-            fix="Check the vector's dimensions and the columns in the filter against docs/index-contract.md.",
+        if type(error) is Exception and not str(error).startswith("Service"):
+            raise InputError(
+                f"Qdrant Edge refused a request: {error}.",
+                fix="Check the vector's dimensions and the columns in the filter against "
+                "docs/index-contract.md.",
+            ) from error
+        raise ArtifactError(
+            f"Qdrant Edge failed: {error}.",
+            fix="What it has on disk may be damaged: roll back with `recsys rollback`, or publish again.",
         ) from error
+
+
+def _is_from_engine(error: BaseException) -> bool:
+    """Tell whether the engine raised this: plain ``Exception``, or a panic, whose class has no address."""
+    return type(error) is Exception or type(error).__name__ == "PanicException"

@@ -46,6 +46,10 @@ class Services:
         """Return the rules that act now."""
         return self.store.active_rules(datetime.now(UTC))
 
+    def notes(self) -> list[str]:
+        """Return what answers have to do without at present; those who ask read them with the answer."""
+        return [self.store.rules_problem] if self.store.rules_problem else []
+
 
 async def get_services(request: Request) -> Services:
     """Return the parts of the service that a request is for."""

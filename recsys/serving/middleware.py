@@ -5,6 +5,7 @@ in     the host name is one of ours (DNS rebinding), no other site's page asks f
 out    security headers, a request id, metrics, one line in the log; a failure becomes a problem
 """
 
+import asyncio
 import ipaddress
 import logging
 import random
@@ -97,7 +98,9 @@ class RequestMiddleware:
             await problem.response()(scope, receive, send_with_headers)
         except ClientDisconnect:
             status = _CLIENT_CLOSED
-        except Exception:
+        except (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException:  # extensions in Rust panic with one that is no Exception
             logger.exception("%s: the request failed", request_id)
             if status:
                 raise

@@ -5,7 +5,7 @@ from the search's result: validating ten products takes 0.3 ms, a third of what 
 A test holds them against their models.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, create_model
@@ -119,6 +119,8 @@ class SearchResponse(Origin):
     """Where to go on; ``null`` at the end."""
     took_ms: float
     """Milliseconds in the service, the network left out."""
+    notes: list[str] = []
+    """What the response had to do without, such as rules that cannot be read; usually absent."""
     items: list[SearchItem]
     explain: SearchExplanation | None = None
     """Only with ``explain``."""
@@ -130,6 +132,8 @@ class BatchResponse(Origin):
     results: dict[str, SearchResponse | None]
     missing: list[str]
     took_ms: float
+    notes: list[str] = []
+    """What the response had to do without, such as rules that cannot be read; usually absent."""
 
 
 class RankChange(ResponseModel):
@@ -221,6 +225,8 @@ class StatusResponse(ResponseModel):
     collections: list[CollectionStatus]
     indexed: list[str]
     """Columns that can be filtered by."""
+    notes: list[str]
+    """What answers have to do without at present, such as rules that cannot be read."""
 
 
 class SessionResponse(ResponseModel):
@@ -304,7 +310,7 @@ def product(payload: Mapping[str, Any]) -> dict[str, Any]:
     return body
 
 
-def search_response(result: SearchResult, *, explain: bool) -> dict[str, Any]:
+def search_response(result: SearchResult, *, explain: bool, notes: Sequence[str] = ()) -> dict[str, Any]:
     """Return the results of a search as :class:`SearchResponse` documents them."""
     body = {
         "encoder": result.encoder,
@@ -315,6 +321,8 @@ def search_response(result: SearchResult, *, explain: bool) -> dict[str, Any]:
         "took_ms": round(sum(result.timings_ms.values()), 3),
         "items": [_item(item, explain) for item in result.items],
     }
+    if notes:
+        body["notes"] = notes
     if explain:
         body["explain"] = {
             "without_rules": result.without_rules,

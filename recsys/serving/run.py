@@ -34,7 +34,7 @@ def open_app(config: Config, workspace: Workspace) -> FastAPI:
 
     Raises :class:`ConfigError` where the feedback store has nowhere to be.
     """
-    store = FeedbackStore.open(config, workspace)
+    store = FeedbackStore.open(config, workspace, must_answer=False)
     live = LiveIndex(config, workspace)
 
     @asynccontextmanager

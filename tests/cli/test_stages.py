@@ -178,7 +178,7 @@ def test_status_and_summary_speak_of_the_night(night: dict[str, click.testing.Re
         ("publish", "ingest"),
         ("report", "ingest"),
         ("refresh", "Nothing was published yet"),
-        ("rollback", "Nothing was published before"),
+        ("rollback", "No other encoder was published before"),
         ("summary", "report"),
         ("similar x", "Nothing was published yet"),
         ("search --text x", "Nothing was published yet"),

@@ -12,8 +12,8 @@ from qdrant_client import models
 
 from recsys import index as public
 from recsys.config import Config
-from recsys.errors import ArtifactError, AuditError
-from recsys.index import open_index
+from recsys.errors import ArtifactError, AuditError, GuardError, InputError
+from recsys.index import open_index, rollback
 from recsys.index import run as publishing
 from recsys.index.audit import Audit
 from recsys.index.base import Point
@@ -220,8 +220,8 @@ def test_a_large_change_is_built_beside_on_a_server(
         status = public.status(config, workspace)
         assert [p["collection"] for p in status["previous"]] == names[-1:] * (info["action"] == "build")
         names += [info["collection"]] * (info["action"] == "build")
-    with pytest.raises(InputError, match="Nothing was published before"):  # under another encoder, that is
-        public.rollback(config, workspace)
+    with pytest.raises(InputError, match="No other encoder was published before"):
+        rollback.choose(config, workspace)
 
 
 def test_a_name_is_never_used_again(
@@ -251,7 +251,7 @@ def test_an_alias_that_something_else_moved_is_not_overwritten(
 ) -> None:
     second = publish(CATALOG, encoder="e2").info["collection"] if moved_to == "another collection" else None
     if second:
-        public.rollback(config, workspace)
+        rollback.run(config, workspace, snapshot_ref=None)
     honest = publishing.Journal.record_result
 
     def move(self: publishing.Journal, info: dict[str, Any]) -> None:

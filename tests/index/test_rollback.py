@@ -163,7 +163,7 @@ def test_a_collection_that_is_named_is_gone_back_to_whatever_was_interrupted(
 def test_before_anything_else_was_published_there_is_nothing_to_go_back_to(
     config: Config, workspace: Workspace
 ) -> None:
-    with pytest.raises(InputError, match="Nothing was published before"):
+    with pytest.raises(InputError, match="No other encoder was published before"):
         rollback.run(config, workspace, snapshot_ref=None)
 
 

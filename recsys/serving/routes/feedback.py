@@ -91,8 +91,8 @@ def preview_rule(
     after = services.finder.search(query, (*active, rule))
     return json_response(
         {
-            "before": search_response(before, explain=query.explain),
-            "after": search_response(after, explain=query.explain),
+            "before": search_response(before, explain=query.explain, notes=services.notes()),
+            "after": search_response(after, explain=query.explain, notes=services.notes()),
             "rank_changes": _rank_changes(before, after),
         }
     )

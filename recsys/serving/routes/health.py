@@ -31,9 +31,11 @@ probes = APIRouter(tags=["health"])
 def status(services: ServicesDep) -> dict[str, Any]:
     """Say what is live, how old it is, and which collections can be searched."""
     live = services.live
+    services.active_rules()  # reads them, or notes why it cannot
     found = index.status(services.config, services.workspace)
     found.pop("previous", None)
     found |= {"ready": live.ready(), "version": VERSION, "collections": [_collection(c) for c in live.kept()]}
+    found["notes"] = services.notes()
     try:
         view = live.view()
     except ArtifactError:

@@ -91,6 +91,7 @@ def batch(services: ServicesDep, body: BatchRequest) -> Response:
         )
     started = time.perf_counter()
     view, found = services.finder.batch(body.queries(), services.active_rules())
+    notes = services.notes() if body.rules else []
     results = {id: search_response(one, explain=False) if one else None for id, one in found.items()}
     return json_response(
         {
@@ -98,6 +99,7 @@ def batch(services: ServicesDep, body: BatchRequest) -> Response:
             "results": results,
             "missing": [id for id, one in results.items() if one is None],
             "took_ms": round((time.perf_counter() - started) * 1e3, 3),
+            **({"notes": notes} if notes else {}),
         }
     )
 
@@ -108,7 +110,8 @@ async def _search(services: Services, query: SearchQuery) -> Response:
     def work(rules: Sequence[Rule]) -> Response:
         result = services.finder.search(query, rules)
         services.metrics.search(result.timings_ms)
-        return json_response(search_response(result, explain=query.explain))
+        notes = services.notes() if query.apply_rules else []
+        return json_response(search_response(result, explain=query.explain, notes=notes))
 
     if services.in_event_loop and _is_light(query):
         rules = services.active_rules()

@@ -1,32 +1,35 @@
 """The image phase of an ingest: every image link gets an outcome, and new images go into image shards.
 
-Many threads wait for downloads, a few of them at a time decode; only so many images are under way. Outcomes
-are committed together with the shard that holds their images, so a kill costs one shard at most.
+Many threads wait for downloads, worker processes decode; only so many images are under way. Outcomes are
+committed together with the shard that holds their images, so a kill costs one shard at most.
 """
 
 import hashlib
 import logging
-import os
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
-from threading import BoundedSemaphore
 
 from recsys.catalog.fetch import Fetcher
 from recsys.catalog.image_state import ImageState, LinkState
 from recsys.catalog.links import ImageTarget, LinkResolver, read_file, read_object
 from recsys.catalog.staging import Staging
 from recsys.config.catalog import ImagesConfig
+from recsys.errors import RecsysError
+from recsys.machine import available_cores
 from recsys.progress import track
 from recsys.workspace import Workspace, content_id, image_store
+from recsys.workspace.decoding import CRASHED, TIMED_OUT, DecodePool
 from recsys.workspace.image_store import ImageShardWriter
-from recsys.workspace.normalise import ImageError, Normalisation, NormalisedImage, normalise, open_image
+from recsys.workspace.normalise import ImageError, Normalisation, NormalisedImage, open_image
 
 logger = logging.getLogger(__name__)
 
 UNAVAILABLE = "image_unavailable"
-"""The one reason that may go away without anybody changing the feed or the image."""
+"""The server's fault: an image that was there before is kept."""
+_PASSING = (UNAVAILABLE, CRASHED, TIMED_OUT)
+"""Reasons that may go away without anybody changing the feed or the image: the next run looks again."""
 
 _AHEAD = 4
 """Images under way per concurrent download."""
@@ -55,13 +58,16 @@ class ImageIngest:
         self.state = ImageState(workspace, self._settings)
         self._shard = OpenShard(workspace, self.state, self._settings.id)
         self._fetcher = Fetcher(config)
-        num_decoders = config.decode_workers or os.cpu_count() or 1
-        self._decoding = BoundedSemaphore(num_decoders)
+        num_decoders = config.decode_workers or available_cores()
+        self._decoders = DecodePool(
+            self._settings, num_workers=num_decoders, timeout_s=config.decode_timeout_s
+        )
         self._pool = ThreadPoolExecutor(max(config.concurrency, num_decoders), "images")
 
     def run(self) -> dict[str, int]:
         """Give every link an outcome; return how many were downloaded, unchanged and so on."""
-        self._staging.forget_outcomes(reason=UNAVAILABLE)
+        for reason in _PASSING:
+            self._staging.forget_outcomes(reason=reason)
         counts: Counter[str] = Counter()
         total = self._staging.num_links_without_outcome()
         for checked in track(self._check_links(), label="images", total=total, unit="images"):
@@ -72,9 +78,10 @@ class ImageIngest:
         return dict(counts)
 
     def close(self) -> None:
-        """End the threads and drop a shard that was not committed."""
+        """End threads and processes, and drop a shard that was not committed."""
         self._fetcher.close()
         self._pool.shutdown(cancel_futures=True)
+        self._decoders.close()
         self._shard.drop()
         self.state.close()
 
@@ -124,16 +131,17 @@ class ImageIngest:
                 return _unchanged(link, target, known)
             sha256 = hashlib.sha256(data or b"").digest()
             image = None
-            with self._decoding:
-                if self.state.is_stored(sha256):
-                    open_image(data or b"", self._settings)
-                else:
-                    image = normalise(data or b"", self._settings)
+            if self.state.is_stored(sha256):
+                open_image(data or b"", self._settings)
+            else:
+                image = self._decoders.normalise(data or b"")
             return replace(checked, state=replace(checked.state, sha256=sha256), image=image)
         except ImageError as error:
             if error.reason == UNAVAILABLE and known.sha256:
                 return _Checked(link, target.address, known, "kept")
             return _rejected(checked, error)
+        except RecsysError:
+            raise
         except Exception as error:  # others write the links: no image of them ends a night
             logger.warning("%s cannot be checked", link, exc_info=True)
             problem = ImageError("image_unreadable", f"The image cannot be checked: {error!r:.200}.")
@@ -145,7 +153,7 @@ class ImageIngest:
         if checked.image is not None and not self.state.is_stored(checked.image.sha256):
             self._shard.add(checked.image)
         state = checked.state
-        if checked.address and state.reason != UNAVAILABLE:
+        if checked.address and state.reason not in _PASSING:
             self.state.set_link(checked.address, state)
         self._staging.set_outcome(checked.link, state.sha256, state.reason, state.message)
         if self._shard.num_images >= self._config.shard_size:

@@ -38,8 +38,8 @@ CODE_VERSION = 3
 """Raise it when the same feed would give another snapshot."""
 
 _FETCH_SETTINGS = {
-    "shard_size", "concurrency", "decode_workers", "timeout_s", "retries", "backoff_s", "max_backoff_s",
-    "max_redirects", "host_failures", "user_agent",
+    "shard_size", "concurrency", "decode_workers", "decode_timeout_s", "timeout_s", "retries", "backoff_s",
+    "max_backoff_s", "max_redirects", "host_failures", "user_agent",
 }  # fmt: skip
 """Settings of how images are fetched: they do not change what an image is."""
 

@@ -61,7 +61,9 @@ class ImagesConfig(Section):
     concurrency: int = Field(default=16, ge=1, le=256)
     """Downloads at a time."""
     decode_workers: int | None = Field(default=None, ge=1)
-    """Threads that decode; unset means one per CPU core."""
+    """Processes that decode; unset means one per CPU core."""
+    decode_timeout_s: float = Field(default=30.0, gt=0)
+    """Seconds that decoding one image may take; then its process is ended and the image is rejected."""
     timeout_s: float = Field(default=20.0, gt=0)
     """Seconds without an answer after which an attempt has failed; a whole download may take three times
     as long."""

@@ -13,6 +13,8 @@ REASONS = {
     "bad_price": "price that cannot be read",
     "bad_row": "row that cannot be read",
     "bad_time": "time that cannot be read",
+    "decode_crashed": "image that a decoder crashed on",
+    "decode_timeout": "image that takes too long to decode",
     "duplicate_id": "id listed twice",
     "duplicate_image": "image listed twice",
     "image_empty": "image file is empty",

@@ -20,8 +20,9 @@ from recsys.index import Collection, open_index
 from recsys.index.base import READY, CollectionInfo, Float32
 from recsys.search.autocomplete import Autocomplete
 from recsys.workspace import Workspace
+from recsys.workspace.decoding import DecodePool
 from recsys.workspace.image_store import ImageStore
-from recsys.workspace.normalise import Normalisation, normalise
+from recsys.workspace.normalise import Normalisation
 from recsys.workspace.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -31,6 +32,9 @@ logger = logging.getLogger(__name__)
 
 _ENCODER_WAIT_S = 30.0
 """How long a query with text or images waits for an encoder that is being loaded."""
+_DECODERS = 2
+"""Images of queries that are decoded at a time, each within the memory that one image may take."""
+_DECODER_WAIT_S = 10.0
 
 
 class LiveIndex:
@@ -39,6 +43,10 @@ class LiveIndex:
     def __init__(self, config: Config, workspace: Workspace) -> None:
         self._config, self._workspace = config, workspace
         self._index = open_index(config, workspace)
+        images = config.catalog.images  # a query's images are seen as the catalog's are
+        self._decoders = DecodePool(
+            Normalisation.of(images), num_workers=_DECODERS, timeout_s=images.decode_timeout_s
+        )
         self._loader = ThreadPoolExecutor(1, "load-encoder")
         self._encoders: weakref.WeakValueDictionary[str, LazyEncoder] = weakref.WeakValueDictionary()
         self._current: IndexView | None = None
@@ -118,6 +126,7 @@ class LiveIndex:
         if self._thread.is_alive():
             self._thread.join(timeout=5)
         self._loader.shutdown(wait=False, cancel_futures=True)
+        self._decoders.close()
         self._index.close()
 
     def _follow(self) -> None:
@@ -136,20 +145,19 @@ class LiveIndex:
         encoder = self._encoders.get(ref)
         if encoder is None:
             encoder = self._encoders[ref] = LazyEncoder(self._workspace, ref, self._loader)
-        return IndexView(self._config, self._workspace, collection, encoder)
+        return IndexView(self._workspace, collection, encoder, self._decoders)
 
 
 class IndexView:
     """One collection and what belongs to it. Safe to share between threads."""
 
     def __init__(
-        self, config: Config, workspace: Workspace, collection: Collection, encoder: "LazyEncoder"
+        self, workspace: Workspace, collection: Collection, encoder: "LazyEncoder", decoders: DecodePool
     ) -> None:
         self.collection = collection
         self.encoder_ref = collection.metadata.encoder
         self.snapshot_ref = collection.metadata.snapshot
-        self._config, self._workspace = config, workspace
-        self._encoder = encoder
+        self._workspace, self._encoder, self._decoders = workspace, encoder, decoders
 
     @property
     def generation(self) -> str:
@@ -181,12 +189,11 @@ class IndexView:
         """Return the vectors of ``images`` ``[N, D]`` and of ``text`` ``[0 or 1, D]``, unit norm.
 
         Raises :class:`~recsys.errors.InputError` for an image that cannot be used,
-        :class:`TransientError` while the encoder is not loaded.
+        :class:`TransientError` while the encoder is not loaded, or every decoder is busy.
         """
         seen, read = [], []
         if text or images:
-            bounds = Normalisation.of(self._config.catalog.images)  # seen as the catalog's images are
-            jpegs = [normalise(image, bounds).jpeg for image in images]
+            jpegs = [self._decoders.normalise(image, wait_s=_DECODER_WAIT_S).jpeg for image in images]
             encoder = self._encoder.get()
             with self._encoder.lock:
                 read = [encoder.embed_query(text=text)[1]] if text else []

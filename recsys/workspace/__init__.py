@@ -8,6 +8,7 @@
     snapshot     reader of a catalog snapshot
     image_store  reader and writer of image shards
     normalise    one image: source bytes in, a checked and normalised image out
+    decoding     the same in worker processes, with memory and time limits
     embeddings   reader and writer of embedding shards and of the sets made of them
     splits       reader and writer of the split of a snapshot's products
     pairs        reader of files of judged pairs

@@ -284,7 +284,9 @@ def _to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
 
 
 def _unreadable(source: bytes, error: Exception) -> ImageError:
-    """Tell a file that stops early from one that never was an image."""
+    """Tell a file that stops early, or needs too much memory, from one that never was an image."""
+    if isinstance(error, MemoryError):
+        return ImageError("image_oversized", f"Decoding {len(source):,} bytes takes more memory than it may.")
     if "truncat" in str(error).lower() or "premature" in str(error).lower():
         return ImageError("image_truncated", f"The image ends early, after {len(source):,} bytes.")
     start = source[:48].lstrip().lower()

@@ -18,11 +18,12 @@ from recsys.catalog import rows as rows_module
 from recsys.catalog.run import run
 from recsys.config import CatalogConfig, Config
 from recsys.errors import DamagedError, GuardError, InputError
-from recsys.workspace import Manifest, Workspace
+from recsys.workspace import Manifest, Workspace, decoding
 from recsys.workspace.snapshot import Snapshot
 from tests.catalog.made_images import encode, jpeg, write
 from tests.catalog.web import Request, Response, Web
 from tests.workspace.test_checksums import flip
+from tests.workspace.test_decoding import FRAGILE
 
 Row = dict[str, Any]
 
@@ -71,6 +72,25 @@ def _products(workspace: Workspace, manifest: Manifest) -> dict[str, Row]:
 def _rejected(workspace: Workspace, manifest: Manifest) -> list[tuple[str, str, str]]:
     rows = Snapshot.open(workspace, manifest.ref).rejected().to_pylist()
     return [(row["id"], row["scope"], row["reason"]) for row in rows]
+
+
+def test_images_that_crash_or_hang_a_decoder_cost_themselves(
+    shop: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, mark in (("3", b"CRASH"), ("5", b"HANG")):
+        write(shop, f"images/{name}.jpg", jpeg(seed=int(name)) + mark)
+    config = _config(_feed(shop, _rows()), images={"decode_timeout_s": 3, "decode_workers": 1})
+    with monkeypatch.context() as patch:
+        patch.setattr(decoding, "_COMMAND", FRAGILE)
+        manifest = run(config, workspace)
+    assert _rejected(workspace, manifest) == [
+        ("p3", "image", "decode_crashed"),
+        ("p5", "image", "decode_timeout"),
+    ]
+    images = {id: bool(row["images"]) for id, row in _products(workspace, manifest).items()}
+    assert images == {f"p{i}": i not in (3, 5) for i in range(10)}
+    manifest = run(config, workspace)
+    assert _rejected(workspace, manifest) == [], "another night looks again"
 
 
 def test_a_feed_becomes_a_snapshot(shop: Path, workspace: Workspace) -> None:

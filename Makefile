@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.synced
 
-.PHONY: demo serve test test-fast lint airflow bench lock clean help docs
+.PHONY: demo serve test test-fast lint airflow bench soak lock clean help docs
 
 help:            ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
@@ -46,6 +46,9 @@ lint: $(STAMP)   ## formatting, linters, types, import directions, and the size 
 bench: $(STAMP)  ## every speed benchmark; a record each under benchmarks/results
 	@set -e; for name in decode fetch ingest_memory embedding training_step publish exact_search search_http gpu; do \
 	  echo "== $$name"; $(BIN)/python -m benchmarks.$$name; done
+
+soak: $(STAMP)   ## mutated feeds, images and requests for MINUTES (60); a record under benchmarks/results
+	$(BIN)/python -m benchmarks.soak --minutes $${MINUTES:-60}
 
 lock:            ## recompile requirements.lock after a change of pyproject.toml
 	$(BIN)/uv pip compile --quiet pyproject.toml --group dev --universal --python-version 3.11 \

@@ -1,6 +1,6 @@
 """The guards that stop an ingest before it harms the live catalog."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from recsys.config.catalog import GuardsConfig
 from recsys.errors import GuardError
@@ -46,6 +46,22 @@ def check_gone(guards: GuardsConfig, diff: Mapping[str, int]) -> None:
         raise GuardError(
             f"{diff['gone']:,} of the {live:,} products in service ({share:.1%}) are not in the new feed; "
             f"at most {guards.max_gone_share:.1%} may go at once.",
+            fix=_fix("the feed is whole", "max_gone_share", "allow_gone"),
+        )
+
+
+def check_losses(guards: GuardsConfig, *, num_products: int, history: Sequence[int]) -> None:
+    """Raise :class:`GuardError` if losses, each small enough, add up to too large a share.
+
+    ``history`` counts the products of the catalogs of the last nights, one each.
+    """
+    largest = max(history, default=0)
+    share = 1 - num_products / largest if largest else 0.0
+    if share > guards.max_gone_share and not guards.allow_gone:
+        raise GuardError(
+            f"The feed gives {num_products:,} products; the largest catalog of the last {len(history)} "
+            f"nights had {largest:,}: {share:.1%} fewer; at most {guards.max_gone_share:.1%} may go in "
+            f"{guards.nights} nights.",
             fix=_fix("the feed is whole", "max_gone_share", "allow_gone"),
         )
 

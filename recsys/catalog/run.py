@@ -9,7 +9,7 @@ import logging
 import shutil
 import time
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,8 @@ logger = logging.getLogger(__name__)
 
 POINTER = "catalog"
 """Names the snapshot in service, the one before it, and what the last ingest did:
-``{"snapshot", "previous", "ingested_at", "counts", "diff", "duration_s"}``."""
+``{"snapshot", "previous", "ingested_at", "counts", "diff", "duration_s", "history"}``; ``history`` is
+``[[date, number of products], …]`` of the last days, since the guard on losses was last overridden."""
 
 CODE_VERSION = 3
 """Raise it when the same feed would give another snapshot."""
@@ -210,6 +211,8 @@ class _Ingest:
                 reasons=counts["reasons"],
             )
             guards.check_gone(self._catalog.guards, diff)
+            history = [count for _, count in self._history(datetime.now(UTC))]
+            guards.check_losses(self._catalog.guards, num_products=counts["products"], history=history)
         except GuardError as error:
             staging.forget_rejected()
             staging.commit()
@@ -234,13 +237,24 @@ class _Ingest:
         self._workspace.delete_ref(f"{KIND}/{id}")
         return None
 
+    def _history(self, now: datetime) -> list[tuple[str, int]]:
+        """Return the days of the last nights and the largest number of products that each put in service."""
+        record = self._workspace.read_pointer(POINTER) or {}
+        since = (now - timedelta(days=self._catalog.guards.nights)).date().isoformat()
+        return [(day, count) for day, count in record.get("history", ()) if day > since]
+
     def _point_to(self, manifest: Manifest, info: dict[str, Any]) -> None:
         record = self._workspace.read_pointer(POINTER) or {}
         in_service = record.get("snapshot")
+        now, num_products = datetime.now(UTC), info["counts"]["products"]
+        today = now.date().isoformat()
+        days = dict([] if self._catalog.guards.allow_gone else self._history(now))
+        days[today] = max(num_products, days.get(today, 0))
         pointer = {
             "snapshot": manifest.ref,
             "previous": record.get("previous") if in_service == manifest.ref else in_service,
-            "ingested_at": datetime.now(UTC).isoformat(),
+            "ingested_at": now.isoformat(),
+            "history": sorted(days.items()),
             **{name: info[name] for name in ("counts", "diff", "duration_s")},
         }
         self._workspace.write_pointer(POINTER, pointer)

@@ -98,9 +98,12 @@ class GuardsConfig(Section):
     allow_rejected_images: bool = False
     """Accept any share of rejected images."""
     max_gone_share: float = Field(default=0.2, ge=0, le=1)
-    """Largest share of the live catalog that may be gone from the new snapshot."""
+    """Largest share of the live catalog that may be gone from the new snapshot, and by which it may be
+    smaller than the largest catalog of the last ``nights``."""
+    nights: int = Field(default=7, ge=1, le=365)
+    """Days whose losses add up against ``max_gone_share``."""
     allow_gone: bool = False
-    """Accept any share of gone products."""
+    """Accept any share of gone products; later nights are compared with what was accepted."""
     allow_empty: bool = False
     """Accept a feed without any product."""
 

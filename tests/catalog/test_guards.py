@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from recsys.catalog.guards import check_feed, check_gone
+from recsys.catalog.guards import check_feed, check_gone, check_losses
 from recsys.config.catalog import GuardsConfig
 from recsys.errors import GuardError
 
@@ -15,6 +15,16 @@ def _feed(settings: GuardsConfig, *, rows: int = 100, products: int = 90, **reas
 
 def _diff(**counts: int) -> dict[str, int]:
     return dict.fromkeys(("new", "changed_content", "changed_payload", "gone", "unchanged"), 0) | counts
+
+
+def test_small_losses_add_up() -> None:
+    history = [1000, 910, 830]
+    check_losses(GuardsConfig(), num_products=800, history=history)
+    with pytest.raises(GuardError, match=r"755 products; the largest .* had 1,000: 24.5% fewer") as caught:
+        check_losses(GuardsConfig(), num_products=755, history=history)
+    assert "catalog.guards.allow_gone = true" in caught.value.fix
+    check_losses(GuardsConfig(allow_gone=True), num_products=755, history=history)
+    check_losses(GuardsConfig(), num_products=755, history=[])
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -375,6 +376,36 @@ def test_a_guard_keeps_the_catalog_in_service_and_the_work_done(
     manifest = run(_config(shrunk, guards={"allow_gone": True}), workspace)
     assert manifest.info["diff"]["gone"] == 4
     assert web.requests == []  # nothing that was done is done again
+
+
+def test_losses_add_up_over_nights_until_they_are_accepted_or_old(shop: Path, workspace: Workspace) -> None:
+    guards = {"max_gone_share": 0.15}
+
+    def night(count: int, **more: Any) -> Manifest:
+        return run(_config(_feed(shop, _rows(count)), guards=guards | more), workspace)
+
+    def age(days: int) -> None:
+        pointer = workspace.read_pointer("catalog") or {}
+        moved = [
+            [(date.fromisoformat(day) - timedelta(days)).isoformat(), count]
+            for day, count in pointer["history"]
+        ]
+        workspace.write_pointer("catalog", pointer | {"history": moved})
+
+    night(10)
+    age(6)
+    night(9)
+    with pytest.raises(GuardError, match="8 products; the largest catalog of the last 2 nights had 10"):
+        night(8)
+    with pytest.raises(GuardError):
+        night(8)
+    age(1)  # the night of the 10 is a week ago
+    night(8)
+    with pytest.raises(GuardError, match="had 9"):
+        night(7)
+    night(7, allow_gone=True)
+    night(7)
+    night(6)
 
 
 @pytest.mark.parametrize(

@@ -55,3 +55,9 @@ def test_the_readmes_tree_is_the_tree() -> None:
         missing += [name for name in names.split(", ") if not (parent / name).exists()]
         folders = {depth: folder for depth, folder in folders.items() if depth <= len(indent)}
     assert missing == []
+
+
+def test_the_tests_that_security_names_exist() -> None:
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", (ROOT / "SECURITY.md").read_text())
+    assert named
+    assert [name for path, name in named if f"def {name}(" not in (ROOT / path).read_text()] == []

@@ -34,8 +34,19 @@ def read_arrow(path: Path) -> Iterator[FeedRecord]:
 
 def _records(batches: Iterator[pa.RecordBatch]) -> Iterator[FeedRecord]:
     slices = (batch.slice(start, _ROWS) for batch in batches for start in range(0, len(batch), _ROWS))
-    rows = (values for part in slices for values in _rows(_in_microseconds(part)))
+    rows = (values for part in slices for values in _rows(_in_microseconds(_checked(part))))
     return (FeedRecord(number, values) for number, values in enumerate(rows, start=1))
+
+
+def _checked(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Return ``batch``; raises ArrowInvalid where offsets lead out of its memory. Bad UTF-8 is a value's."""
+    for column in batch.columns:
+        try:
+            column.validate(full=True)
+        except pa.ArrowInvalid as error:
+            if "UTF8" not in str(error):
+                raise
+    return batch
 
 
 def _rows(batch: pa.RecordBatch) -> list[dict[str, Any]]:

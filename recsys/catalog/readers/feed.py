@@ -111,7 +111,7 @@ def read_feed(path: Path, config: CatalogConfig, scratch: Path) -> Iterator[Feed
         else:
             with _open(path, config.max_feed_bytes) as stream:
                 yield from _read_text(kind, stream, config)
-    except pa.ArrowException as error:
+    except (pa.ArrowException, UnicodeDecodeError) as error:  # a name of a column may be no UTF-8
         raise InputError(
             f"The feed is not a readable {kind} file: {error}.",
             fix="Write it again; a file cut off while it was copied is the usual cause.",

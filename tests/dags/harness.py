@@ -30,9 +30,9 @@ def parse() -> dict[str, Any]:
     from airflow.dag_processing.dagbag import BundleDagBag
 
     BundleDagBag(dag_folder="/dev/null", bundle_path=DAGS, bundle_name="warm-up")
-    started = time.perf_counter()
+    started = time.process_time()
     bag = BundleDagBag(dag_folder=str(DAGS), bundle_path=DAGS, bundle_name="dags-folder")
-    seconds = time.perf_counter() - started
+    seconds = time.process_time() - started
     heavy = sorted(
         {"torch", "open_clip", "sentence_transformers", "lightning", "pyarrow", "numpy"} & set(sys.modules)
     )

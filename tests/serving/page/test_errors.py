@@ -2,11 +2,15 @@
 
 import json
 import re
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from playwright.sync_api import expect
 
-from tests.serving.page.conftest import Open
+from recsys.config import Config
+from recsys.feedback.store import FeedbackStore
+from tests.serving.page.conftest import Open, Shop, serving
 from tests.serving.page.locators import BAG, cards
 
 PROBLEM = "application/problem+json"
@@ -99,3 +103,20 @@ def test_a_late_response_does_not_replace_a_newer_one(open_page: Open) -> None:
     page.wait_for_timeout(300)
     assert found.evaluate_all("all => all.map(c => c.dataset.id)") == newer
     page.unroute("**/v1/search")
+
+
+def test_the_page_says_what_a_list_had_to_do_without(
+    shop: Shop, open_page: Open, watch: Any, tmp_path: Path
+) -> None:
+    watch.expected.append("503")  # judgements cannot be read either
+    damaged = tmp_path / "damaged.db"
+    damaged.write_bytes(b"this was a database once" * 1000)
+    config = Config.model_validate({"search": {"database": f"sqlite:///{damaged}"}})
+    store = FeedbackStore.open(config, shop.workspace, must_answer=False)
+    with serving(replace(shop, store=store)) as address:
+        page = open_page(BAG, at=address)
+        expect(cards(page).first).to_be_visible()
+        expect(page.get_by_role("status").filter(has_text="No rule acts")).to_contain_text("is damaged")
+        page.goto(f"{address}{BAG}?rules=off")
+        expect(page.get_by_text("Rules are off in this view.")).to_be_visible()
+        expect(page.get_by_text("No rule acts")).to_have_count(0)

@@ -17,6 +17,9 @@ import { resetRetries, showProblem } from "./errors.js";
 
 const FIRST_ROW = 6;
 
+/** What the response had to do without, such as rules that cannot be read. */
+const notes = (response) => (response.notes ?? []).map((note) => h("div.strip.warn", { role: "status" }, icon("warning"), h("p", {}, note)));
+
 /** Build the view in `place`; returns `{update(view, before, how), refresh(), leave()}`. */
 export function results(place) {
   const bar = queryBar();
@@ -117,7 +120,7 @@ export function results(place) {
     bar.update(view, list.state.response, product);
     drawHead(view);
     filters.setProduct(view, product);
-    fill(strip, rulesSummary(view, list.state.response), view.compare && comparisonBar(view, list.state.response, other?.state.response, failure));
+    fill(strip, notes(list.state.response), rulesSummary(view, list.state.response), view.compare && comparisonBar(view, list.state.response, other?.state.response, failure));
     drawGrids(view);
     drawFoot();
   }

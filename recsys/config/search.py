@@ -1,8 +1,9 @@
 """Settings of the search service: where it listens, who may do what, its limits, its feedback store."""
 
+from ipaddress import ip_network
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, IPvAnyNetwork
 
 from recsys.config.base import Section
 
@@ -17,6 +18,11 @@ class ApiKey(Section):
     others and reads the whole audit trail."""
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
     """SHA-256 of the key: 64 lower-case hex digits, as ``recsys key`` prints them."""
+    requests_per_s: float | None = Field(default=None, gt=0)
+    """Requests a second that it may send, those for images included; unset is no limit. Each process of the
+    service counts for itself. A page of results asks for up to 40 images."""
+    burst: int = Field(default=100, ge=1)
+    """Requests that it may send at once, where there were few before."""
 
 
 class SearchConfig(Section):
@@ -28,6 +34,11 @@ class SearchConfig(Section):
     """Port to listen on; 0 takes a free one."""
     hosts: tuple[str, ...] = ()
     """Names that browsers may call the service by, beside ``host`` and localhost: those of a proxy."""
+    trusted_proxies: tuple[IPvAnyNetwork, ...] = (ip_network("127.0.0.1"), ip_network("::1"))
+    """Addresses or networks (``10.0.0.0/8``) of proxies whose ``X-Forwarded-Proto`` is believed. Behind one
+    that terminates TLS and sends it, session cookies are ``Secure``."""
+    max_connections: int = Field(default=1000, ge=1)
+    """Connections at a time, idle ones included; more are refused. Keep it below the limit of open files."""
     keys: tuple[ApiKey, ...] = ()
     """Who may use the service; without keys, everybody on this machine may do everything."""
     session_hours: float = Field(default=12, gt=0, le=24 * 30)

@@ -3,7 +3,7 @@
     app           puts everything together
     middleware    what every request passes: host and origin, body size, headers, metrics, access log
     problems      every error as RFC 9457 problem details
-    auth          keys, roles, the page's session
+    auth          keys, roles; sessions: who signed in on the page; token_bucket: how often a key may ask
     dependencies  what routes work with
     requests      what can be sent; responses: what comes back
     routes        one file per group of routes

@@ -13,13 +13,14 @@ from recsys.feedback.store import FeedbackStore
 from recsys.search.finder import Finder
 from recsys.search.live_index import LiveIndex
 from recsys.serving import openapi
-from recsys.serving.auth import Authenticator, session_secret
+from recsys.serving.auth import Authenticator
 from recsys.serving.dependencies import Services
 from recsys.serving.middleware import RequestMiddleware
 from recsys.serving.page import shell
 from recsys.serving.problems import HANDLERS
 from recsys.serving.prometheus import Metrics
 from recsys.serving.routes import feedback, health, products, search, session
+from recsys.serving.sessions import Sessions
 from recsys.serving.thumbnails import Thumbnails
 from recsys.workspace import Workspace
 
@@ -46,6 +47,7 @@ def create_app(
     """
     settings = config.search
     metrics = Metrics(live)
+    sessions = Sessions(workspace.state("sessions"), max_age_s=settings.session_hours * 3600)
     app = FastAPI(
         title="Similar products",
         version=health.VERSION,
@@ -68,7 +70,7 @@ def create_app(
         finder=Finder(config, live),
         store=store,
         thumbnails=Thumbnails(workspace, live, cache_bytes=settings.thumbnail_cache_mb * 1_000_000),
-        authenticator=Authenticator(settings, session_secret(workspace)),
+        authenticator=Authenticator(settings, sessions),
         metrics=metrics,
         in_event_loop=config.index.url is None and (settings.database or "sqlite").startswith("sqlite"),
     )

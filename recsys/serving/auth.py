@@ -1,15 +1,14 @@
 """Who asks, and what they may do: API keys, roles, and the signed-in session of the page.
 
-A session is a signed cookie that holds the SHA-256 of a key: taking the key out of the configuration ends its
-sessions. Where no keys are configured, everybody is ``local``, an admin.
+A session stands for a key: taking the key out of the configuration ends its sessions. Where no keys are
+configured, everybody is ``local``, an admin.
 """
 
-import contextlib
 import hashlib
 import hmac
-import os
+import math
 import secrets
-import tempfile
+import time
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -18,18 +17,17 @@ from fastapi.openapi.models import HTTPBearer as HTTPBearerModel
 from fastapi.security import SecurityScopes
 from fastapi.security.base import SecurityBase
 from fastapi.security.utils import get_authorization_scheme_param
-from itsdangerous import BadSignature, URLSafeTimedSerializer
 from starlette.requests import Request
 
 from recsys.config.search import SearchConfig
-from recsys.serving.problems import FORBIDDEN, UNAUTHENTICATED, Problem
-from recsys.workspace import Workspace
+from recsys.serving.problems import FORBIDDEN, TOO_MANY, UNAUTHENTICATED, Problem
+from recsys.serving.sessions import Sessions
+from recsys.serving.token_bucket import TokenBucket
 
 Role = Literal["read", "merchandise", "admin"]
 ROLES: tuple[Role, ...] = ("read", "merchandise", "admin")
 """Each may do what those before it may."""
 COOKIE = "recsys_session"
-_SECRET_FILE = "secrets/search-session"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,28 +43,30 @@ class Identity:
 
 
 class Authenticator:
-    """The configured keys, and the session cookies that stand for them."""
+    """The configured keys, and the sessions that stand for them."""
 
-    def __init__(self, config: SearchConfig, secret: bytes) -> None:
-        self._keys = config.keys
+    def __init__(self, config: SearchConfig, sessions: Sessions) -> None:
+        self._keys, self.sessions = config.keys, sessions
         self.needs_key = bool(config.keys)
-        self.session_max_age_s = int(config.session_hours * 3600)
-        self._serializer = URLSafeTimedSerializer(secret, salt="session")
+        self._buckets = {
+            key.sha256: TokenBucket(key.requests_per_s, key.burst)
+            for key in config.keys
+            if key.requests_per_s is not None
+        }
 
     def authenticate(self, key: str | None, session: str | None) -> Identity:
-        """Return who sends this key or, without a key, this session cookie; raises :class:`Problem` (401)."""
+        """Return who sends this key or, without a key, this session cookie.
+
+        Raises :class:`Problem`: 401 for neither, 429 for a key that asks more often than it may.
+        """
         if not self._keys:
             return Identity("local", "admin")
-        if key is not None:
-            digest = key_digest(key)
-        else:
-            try:
-                digest = str(self._serializer.loads(session or "", max_age=self.session_max_age_s))
-            except BadSignature:
-                raise _unauthenticated(
-                    "The request has no key.",
-                    fix="Send the header `Authorization: Bearer KEY`, or sign in at /login.",
-                ) from None
+        digest = self.sessions.key_sha256(session or "") if key is None else key_digest(key)
+        if digest is None:
+            raise _unauthenticated(
+                "The request has no key.",
+                fix="Send the header `Authorization: Bearer KEY`, or sign in at /login.",
+            )
         # Every key is compared, so that the time says nothing of which one it is.
         found = [known for known in self._keys if hmac.compare_digest(known.sha256, digest)]
         if not found:
@@ -74,12 +74,22 @@ class Authenticator:
                 "The key is not one of those configured.",
                 fix="Check the key; `recsys key --name NAME --role ROLE` makes another.",
             )
+        bucket = self._buckets.get(digest)
+        wait_s = bucket.take(time.monotonic()) if bucket else 0
+        if wait_s:
+            raise Problem(
+                TOO_MANY,
+                f"{found[0].name} asks more often than {found[0].requests_per_s:g} times a second.",
+                fix="Ask again after Retry-After; ask for many products at once by POST /v1/batch, or raise "
+                "requests_per_s of this key in the configuration.",
+                headers={"Retry-After": str(math.ceil(wait_s))},
+            )
         return Identity(found[0].name, found[0].role)
 
-    def make_session(self, key: str) -> str:
-        """Return the value of a session cookie for ``key``; raises :class:`Problem` (401)."""
+    def begin_session(self, key: str) -> str:
+        """Return the value of a session cookie for ``key``; raises as :meth:`authenticate` does."""
         self.authenticate(key, None)
-        return str(self._serializer.dumps(key_digest(key)))
+        return self.sessions.begin(key_digest(key))
 
 
 class Authorize(SecurityBase):
@@ -93,7 +103,7 @@ class Authorize(SecurityBase):
         self.scheme_name = "bearer"
 
     async def __call__(self, request: Request, scopes: SecurityScopes) -> None:
-        """Note who asks in ``request.scope``; raise :class:`Problem` (401, 403) for others."""
+        """Note who asks in ``request.scope``; raise :class:`Problem` (401, 403, 429) for others."""
         authenticator: Authenticator = request.app.state.services.authenticator
         scheme, key = get_authorization_scheme_param(request.headers.get("authorization"))
         identity = authenticator.authenticate(
@@ -139,16 +149,3 @@ def key_digest(key: str) -> str:
 def make_key() -> str:
     """Return a new key: 256 random bits."""
     return f"rk_{secrets.token_urlsafe(32)}"
-
-
-def session_secret(workspace: Workspace) -> bytes:
-    """Return what cookies are signed with; made on first use, readable by its owner only."""
-    path = workspace.local / _SECRET_FILE
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if not path.exists():
-        with tempfile.NamedTemporaryFile(dir=path.parent) as file, contextlib.suppress(FileExistsError):
-            file.write(secrets.token_bytes(32))
-            file.flush()
-            os.fsync(file.fileno())
-            os.link(file.name, path)  # of several processes the first wins
-    return path.read_bytes()

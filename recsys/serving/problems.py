@@ -43,16 +43,18 @@ FORBIDDEN = ProblemType("forbidden", 403, "This is not allowed")
 FORGED = ProblemType("forged", 403, "The request may come from another site")
 NOT_FOUND = ProblemType("not-found", 404, "There is no such thing")
 NO_METHOD = ProblemType("method-not-allowed", 405, "This cannot be done here")
+TIMEOUT = ProblemType("request-timeout", 408, "The request did not come in time")
 CONFLICT = ProblemType("conflict", 409, "It is not in a state that allows this")
 TOO_LARGE = ProblemType("too-large", 413, "The request is too large")
 UNSUPPORTED = ProblemType("unsupported-media-type", 415, "This kind of content is not understood")
+TOO_MANY = ProblemType("too-many-requests", 429, "The key asks too often")
 HEAD_TOO_LARGE = ProblemType("head-too-large", 431, "The request's address and headers are too large")
 INTERNAL = ProblemType("internal", 500, "The service failed")
 UNAVAILABLE = ProblemType("unavailable", 503, "The service cannot answer now")
 
 TYPES = (
-    INVALID, UNKNOWN_HOST, UNAUTHENTICATED, FORBIDDEN, FORGED, NOT_FOUND, NO_METHOD, CONFLICT, TOO_LARGE,
-    UNSUPPORTED, HEAD_TOO_LARGE, INTERNAL, UNAVAILABLE,
+    INVALID, UNKNOWN_HOST, UNAUTHENTICATED, FORBIDDEN, FORGED, NOT_FOUND, NO_METHOD, TIMEOUT, CONFLICT,
+    TOO_LARGE, UNSUPPORTED, TOO_MANY, HEAD_TOO_LARGE, INTERNAL, UNAVAILABLE,
 )  # fmt: skip
 _BY_ERROR = (
     (NotFoundError, NOT_FOUND), (InputError, INVALID), (TransientError, UNAVAILABLE),

@@ -82,6 +82,7 @@ def serve(
 
 def settings(app: FastAPI) -> uvicorn.Config:
     """Return how the application is served: one process, our own log lines, no banner."""
+    search = app.state.services.config.search
     return uvicorn.Config(
         app,
         log_config=None,
@@ -89,6 +90,8 @@ def settings(app: FastAPI) -> uvicorn.Config:
         access_log=False,
         server_header=False,
         http=BoundedProtocol,
+        limit_concurrency=search.max_connections,
+        forwarded_allow_ips=[str(network) for network in search.trusted_proxies],
         ws="none",
         backlog=_BACKLOG,
         timeout_keep_alive=_IDLE_S,

@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -35,11 +36,17 @@ class Shop:
     old: str
     """A kept collection, of another encoder."""
 
-    def app(self, *, keys: Mapping[str, str] | None = None, **search: Any) -> FastAPI:
+    def app(
+        self,
+        *,
+        keys: Mapping[str, str] | None = None,
+        limits: Mapping[str, Mapping[str, float]] = MappingProxyType({}),
+        **search: Any,
+    ) -> FastAPI:
         """Return an application with other settings on top; ``keys`` are names and roles."""
         if keys:
             search["keys"] = [
-                {"name": name, "role": role, "sha256": key_digest(f"key-{name}")}
+                {"name": name, "role": role, "sha256": key_digest(f"key-{name}"), **limits.get(name, {})}
                 for name, role in keys.items()
             ]
         values = self.config.model_dump()

@@ -1,7 +1,9 @@
 """Keys, roles, and the session of the page."""
 
+import os
 import stat
 import time
+from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
@@ -11,8 +13,9 @@ from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from recsys.config.search import SearchConfig
-from recsys.serving.auth import COOKIE, ROLES, Authenticator, key_digest, session_secret
-from recsys.workspace import Workspace
+from recsys.serving.auth import COOKIE, ROLES, Authenticator, key_digest
+from recsys.serving.sessions import Sessions
+from recsys.serving.token_bucket import TokenBucket
 from tests.serving.conftest import KEYS, Client, Shop
 from tests.serving.test_limits import refused
 
@@ -106,25 +109,16 @@ def test_a_key_in_either_header(as_: Client) -> None:
     assert who == {"author": "maria", "role": "merchandise", "auth": True}
 
 
-def test_every_key_is_compared_in_constant_time() -> None:
+def test_every_key_is_compared_in_constant_time(tmp_path: Path) -> None:
     settings = SearchConfig.model_validate(
         {"keys": [{"name": n, "role": r, "sha256": key_digest(f"key-{n}")} for n, r in KEYS.items()]}
     )
-    authenticator = Authenticator(settings, b"secret")
+    authenticator = Authenticator(settings, Sessions(tmp_path, max_age_s=60))
     with patch("recsys.serving.auth.hmac.compare_digest", return_value=False) as compared:
         with pytest.raises(Exception, match="not one of those"):
             authenticator.authenticate("key-rita", None)
         assert compared.call_count == len(KEYS)
     assert authenticator.authenticate("key-nils", None).name == "nils"
-
-
-def test_the_secret_is_made_once_and_for_its_owner_alone(workspace: Workspace) -> None:
-    secret = session_secret(workspace)
-    assert len(secret) == 32
-    assert session_secret(workspace) == secret
-    path = workspace.local / "secrets" / "search-session"
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert [p.name for p in path.parent.iterdir()] == [path.name]
 
 
 # -- the page's session ----------------------------------------------------------------------------
@@ -157,6 +151,31 @@ def test_signing_in_and_out(browser: TestClient) -> None:
     refused(browser.get("/v1/session"), 401)
 
 
+def test_a_stolen_cookie_is_refused_after_signing_out(browser: TestClient, shop: Shop) -> None:
+    sign_in(browser)
+    stolen = {COOKIE: browser.cookies[COOKIE]}
+    restarted = TestClient(shop.app(keys=KEYS), base_url="http://localhost", cookies=stolen)
+    assert restarted.get("/v1/session").status_code == 200
+    browser.post("/logout")
+    refused(restarted.get("/v1/session"), 401)
+    sign_in(browser)
+    assert browser.get("/v1/session").status_code == 200
+
+
+def test_what_is_kept_of_a_session_opens_nothing_and_goes_when_it_is_over(tmp_path: Path) -> None:
+    sessions = Sessions(tmp_path / "sessions", max_age_s=60)
+    token = sessions.begin("a" * 64)
+    (file,) = (tmp_path / "sessions").iterdir()
+    assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
+    assert token not in file.name + file.read_text()
+    assert sessions.key_sha256(file.name) is None
+    assert sessions.key_sha256(token) == "a" * 64
+    os.utime(file, (time.time() - 61,) * 2)
+    assert sessions.key_sha256(token) is None
+    sessions.begin("a" * 64)
+    assert not file.exists()
+
+
 def test_signing_in_with_a_wrong_key(browser: TestClient) -> None:
     response = sign_in(browser, key="<b>nope</b>")
     assert response.status_code == 401
@@ -183,7 +202,7 @@ def test_a_session_ends_with_its_key(browser: TestClient, shop: Shop) -> None:
 def test_a_session_ends_after_its_hours(browser: TestClient) -> None:
     sign_in(browser)
     assert browser.get("/v1/session").status_code == 200
-    with patch("itsdangerous.timed.time.time", return_value=time.time() + 12 * 3600 + 60):
+    with patch("recsys.serving.sessions.time.time", return_value=time.time() + 12 * 3600 + 60):
         refused(browser.get("/v1/session"), 401)
 
 
@@ -209,6 +228,33 @@ def test_the_cookie_is_secure_behind_https(keyed_app: FastAPI) -> None:
     for scheme in ("https", "http"):
         with TestClient(keyed_app, base_url=f"{scheme}://localhost", follow_redirects=False) as client:
             assert ("Secure" in sign_in(client).headers["set-cookie"]) is (scheme == "https")
+
+
+# -- rates -----------------------------------------------------------------------------------------
+
+
+def test_a_bucket_lets_through_a_burst_and_then_the_rate() -> None:
+    bucket = TokenBucket(rate_per_s=2, burst=3)
+    assert [bucket.take(100.0) for _ in range(5)] == [0, 0, 0, 0.5, 0.5]
+    assert [bucket.take(100.5), bucket.take(100.5)] == [0, 0.5]
+    assert [bucket.take(1e6) for _ in range(4)] == [0, 0, 0, 0.5]
+
+
+def test_a_key_that_asks_too_often_waits_and_others_do_not(shop: Shop) -> None:
+    limits = {"rita": {"requests_per_s": 0.1, "burst": 3}}
+    app = shop.app(keys=KEYS, limits=limits)
+    with TestClient(app, base_url="http://localhost", follow_redirects=False) as client:
+        rita = {"X-Api-Key": "key-rita"}
+        for _ in range(2):
+            assert client.get("/v1/session", headers=rita).status_code == 200
+        sign_in(client, key="key-rita")
+        for headers in (rita, {}):  # the session counts as its key
+            response = client.get("/v1/session", headers=headers)
+            problem = refused(response, 429, "rita", "0.1 times a second")
+            assert problem["type"] == "/docs#too-many-requests"
+            assert 0 < int(response.headers["retry-after"]) <= 10
+        for _ in range(5):
+            assert client.get("/v1/session", headers={"X-Api-Key": "key-nils"}).status_code == 200
 
 
 # -- forged requests -------------------------------------------------------------------------------

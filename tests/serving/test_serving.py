@@ -1,5 +1,6 @@
 """The service as a process: its first line, address, keys and end; and what only a socket can send."""
 
+import contextlib
 import json
 import logging
 import os
@@ -18,6 +19,7 @@ import pytest
 
 from recsys.config import Config
 from recsys.errors import ConfigError
+from recsys.serving import protocol
 from recsys.serving.protocol import MAX_HEAD_BYTES
 from recsys.serving.run import listen, require_keys, serve
 from recsys.workspace import Workspace
@@ -204,3 +206,115 @@ def test_a_client_that_goes_before_it_has_said_everything_is_no_failure(
     assert [r.levelname for r in said] == ["INFO"]
     assert " 499 " in said[0].getMessage()
     assert not [r for r in caplog.records if r.levelno >= logging.WARNING]
+
+
+# -- connections and time --------------------------------------------------------------------------
+
+SEARCH = (
+    b"POST /v1/search HTTP/1.1\r\nhost: localhost\r\n"
+    b"content-type: application/json\r\ncontent-length: 1000\r\n"
+)
+HEALTH = b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n"
+
+
+def connected(url: str) -> socket.socket:
+    address = urlsplit(url)
+    return socket.create_connection((address.hostname, address.port), timeout=20)
+
+
+def read_all(connection: socket.socket) -> tuple[bytes, bytes]:
+    """Return head and body of what comes until the service closes the connection."""
+    said = b""
+    while chunk := connection.recv(65536):
+        said += chunk
+    head, _, body = said.partition(b"\r\n\r\n")
+    return head, body
+
+
+@pytest.mark.parametrize(
+    ("begun", "status"),
+    [
+        (HEALTH, b"408"),
+        (SEARCH + b'x-api-key: key-rita\r\n\r\n{"like"', b"408"),
+        (SEARCH + b"x-api-key: nope\r\n\r\n{", b"401"),  # answered already; the rest of it is not awaited
+        (b"", b""),
+    ],
+)
+def test_a_request_that_does_not_come_ends_its_connection(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, begun: bytes, status: bytes
+) -> None:
+    monkeypatch.setattr(protocol, "REQUEST_TIMEOUT_S", 0.5)
+    with served(shop.app(keys={"rita": "read"})) as url, contextlib.ExitStack() as stack:
+        connections = [stack.enter_context(connected(url)) for _ in range(50)]
+        for connection in connections:
+            connection.sendall(begun)
+        for connection in connections:
+            head, body = read_all(connection)
+            assert head[9:12] == status
+            if status == b"408":
+                assert json.loads(body)["type"] == "/docs#request-timeout"
+
+
+def test_an_empty_line_does_not_keep_an_idle_connection(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "REQUEST_TIMEOUT_S", 0.5)
+    with served(shop.app()) as url, connected(url) as connection:
+        connection.sendall(HEALTH + b"\r\n")
+        answer = b""
+        while not answer.endswith(b"\r\n\r\nok\n"):
+            answer += connection.recv(65536)
+        connection.sendall(b"\r\n")
+        assert read_all(connection) == (b"", b"")
+
+
+@pytest.mark.parametrize(("min_bytes_per_s", "status"), [(10, b"200"), (1_000_000, b"408")])
+def test_a_body_may_be_slow_and_may_not_trickle(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, min_bytes_per_s: int, status: bytes
+) -> None:
+    monkeypatch.setattr(protocol, "REQUEST_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(protocol, "MIN_BODY_BYTES_PER_S", min_bytes_per_s)
+    body = json.dumps({"like": ["p00"]}).encode().ljust(1000)
+    with served(shop.app()) as url, connected(url) as connection:
+        connection.sendall(SEARCH + b"connection: close\r\n\r\n" + body[:100])
+        for start in range(100, 1000, 100):
+            connection.settimeout(0.2)
+            with contextlib.suppress(TimeoutError):
+                assert connection.recv(3, socket.MSG_PEEK)
+                break
+            connection.sendall(body[start : start + 100])
+        connection.settimeout(20)
+        head, _ = read_all(connection)
+    assert head[9:12] == status
+
+
+def test_connections_beyond_their_number_are_refused(shop: Shop) -> None:
+    with served(shop.app(max_connections=10)) as url, contextlib.ExitStack() as stack:
+        held = [stack.enter_context(connected(url)) for _ in range(10)]
+        for connection in held:  # all are there once each has its answer
+            connection.sendall(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n")
+            assert connection.recv(65536).startswith(b"HTTP/1.1 200 ")
+        with connected(url) as one_more:
+            head, body = read_all(one_more)
+        assert head.startswith(b"HTTP/1.1 503 ")
+        assert b"\r\nretry-after: 1\r\n" in head.lower()
+        assert "search.max_connections" in json.loads(body)["fix"]
+        held[0].close()
+        for _ in range(400):
+            with contextlib.suppress(httpx.TransportError):
+                if httpx.get(f"{url}/healthz").status_code == 200:
+                    return
+            time.sleep(0.05)
+        pytest.fail("a connection that ended still counts")
+
+
+@pytest.mark.parametrize(
+    ("proxies", "secure"), [(["127.0.0.0/8"], True), (["127.0.0.1", "10.0.0.0/8"], False)]
+)
+def test_the_cookie_is_secure_behind_a_proxy_that_is_trusted(
+    shop: Shop, proxies: list[str], secure: bool
+) -> None:
+    app = shop.app(keys={"rita": "read"}, trusted_proxies=proxies)
+    proxy = httpx.HTTPTransport(local_address="127.0.0.2")
+    with served(app) as url, httpx.Client(transport=proxy, headers={"X-Forwarded-Proto": "https"}) as client:
+        response = client.post(f"{url}/login", data={"key": "key-rita"})
+    assert response.status_code == 303
+    assert ("Secure" in response.headers["set-cookie"]) is secure

@@ -15,6 +15,7 @@ _DESCRIPTIONS = {
     409: "It is in a state that does not allow this.",
     413: "The request is larger than it may be.",
     415: "The content is of a kind that is not understood.",
+    429: "The key asks more often than it may; try again after Retry-After.",
     503: "Nothing is published yet, or the encoder is still being loaded; try again after Retry-After.",
 }
 
@@ -30,5 +31,5 @@ def make_router(tag: str, role: Role) -> APIRouter:
     return APIRouter(
         tags=[tag],
         dependencies=[Security(authorize, scopes=[role])],
-        responses=problems(400, 401, 403, 503),
+        responses=problems(400, 401, 403, 429, 503),
     )

@@ -39,16 +39,17 @@ async def sign_in(
     next: Annotated[str, Form()] = "/",
 ) -> Response:
     """Sign in with a key."""
-    authenticator = services.authenticator
+    if not services.authenticator.needs_key:
+        return RedirectResponse(_local_path(next), 303)
     try:
-        value = authenticator.make_session(key.strip())
+        value = services.authenticator.begin_session(key.strip())
     except Problem as problem:
         return _form(services, next, wrong=problem)
     response = RedirectResponse(_local_path(next), 303)
     response.set_cookie(
         COOKIE,
         value,
-        max_age=authenticator.session_max_age_s,
+        max_age=int(services.config.search.session_hours * 3600),
         secure=request.url.scheme == "https",
         httponly=True,
         samesite="strict",
@@ -57,8 +58,9 @@ async def sign_in(
 
 
 @pages.post("/logout")
-async def sign_out() -> Response:
-    """Sign out of this browser."""
+async def sign_out(request: Request, services: ServicesDep) -> Response:
+    """End the session."""
+    services.authenticator.sessions.end(request.cookies.get(COOKIE, ""))
     response = RedirectResponse("/login", 303)
     response.delete_cookie(COOKIE, httponly=True, samesite="strict")
     return response

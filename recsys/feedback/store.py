@@ -161,7 +161,7 @@ class FeedbackStore:
         with self._database.reading() as connection:
             return [StoredRule(**row) for row in connection.execute(query).mappings()]
 
-    def active_rules(self, now: datetime) -> tuple[Rule, ...]:
+    def active_rules(self, now: datetime) -> tuple[StoredRule, ...]:
         """Return the rules that are active at ``now`` (UTC), oldest first.
 
         Kept in memory: what this process changed shows at once, what another did within a second. If the

@@ -6,6 +6,7 @@
     auth          keys, roles; sessions: who signed in on the page; token_bucket: how often a key may ask
     dependencies  what routes work with
     requests      what can be sent; responses: what comes back
+    conditional   304 for those who have the answer already
     routes        one file per group of routes
     page          the merchandisers' page
     openapi       the OpenAPI document and Swagger UI

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
+from importlib.metadata import version
 from typing import Annotated, TypeVar
 
 from anyio.to_thread import current_default_thread_limiter, run_sync
@@ -10,7 +12,7 @@ from fastapi import Depends
 from starlette.requests import Request
 
 from recsys.config import Config
-from recsys.feedback.rules import Rule
+from recsys.feedback.rules import StoredRule
 from recsys.feedback.store import FeedbackStore
 from recsys.search.finder import Finder
 from recsys.search.live_index import LiveIndex
@@ -19,6 +21,7 @@ from recsys.serving.problems import UNAVAILABLE, Problem
 from recsys.serving.prometheus import Metrics
 from recsys.serving.thumbnails import Thumbnails
 from recsys.workspace import Workspace
+from recsys.workspace.store import content_id
 
 T = TypeVar("T")
 
@@ -42,7 +45,12 @@ class Services:
     """Whether requests by product id are answered in the event loop: engine and rules are on this machine and
     need a millisecond, less than a thread's turn costs under load (measured: benchmarks/search_http.py)."""
 
-    def active_rules(self) -> tuple[Rule, ...]:
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of the version and the configuration, on which answers depend."""
+        return content_id({"version": version("recsys"), "config": self.config.model_dump_json()})
+
+    def active_rules(self) -> tuple[StoredRule, ...]:
         """Return the rules that act now."""
         return self.store.active_rules(datetime.now(UTC))
 

@@ -6,6 +6,7 @@ from fastapi import Path, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
+from recsys.serving.conditional import NOT_MODIFIED, conditional
 from recsys.serving.dependencies import IN_THREAD, ServicesDep, run_in_thread
 from recsys.serving.problems import NOT_FOUND, Problem
 from recsys.serving.requests import (
@@ -48,16 +49,22 @@ def autocomplete(services: ServicesDep, params: Annotated[AutocompleteParams, Qu
 
 
 @router.get(
-    "/v1/products/{id:path}", response_model=ProductResponse, responses=problems(404), summary="One product"
+    "/v1/products/{id:path}",
+    response_model=ProductResponse,
+    responses=NOT_MODIFIED | problems(404),
+    summary="One product",
 )
 async def get_product(
-    services: ServicesDep, id: ProductIdPath, params: Annotated[ProductParams, Query()]
+    request: Request, services: ServicesDep, id: ProductIdPath, params: Annotated[ProductParams, Query()]
 ) -> Response:
     """Return one published product."""
 
-    def work() -> Response:
+    def read() -> Response:
         point, view = services.finder.product(id, params.collection)
         return json_response({**origin(view), "product": product(point.payload)})
+
+    def work() -> Response:
+        return conditional(request, services, read, collection=params.collection)
 
     if services.in_event_loop and params.collection is None:
         return work()

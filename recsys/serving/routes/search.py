@@ -5,10 +5,12 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import Depends, Query
+from starlette.requests import Request
 from starlette.responses import Response
 
-from recsys.feedback.rules import Rule
+from recsys.feedback.rules import StoredRule
 from recsys.search.query import MAX_IMAGES, SearchQuery
+from recsys.serving.conditional import NOT_MODIFIED, conditional
 from recsys.serving.dependencies import IN_THREAD, Services, ServicesDep, run_in_thread
 from recsys.serving.problems import TOO_LARGE, Problem
 from recsys.serving.requests import FORM, JSON, BatchRequest, ProductIdPath, SimilarParams, search_query
@@ -47,14 +49,14 @@ _SEARCH_CONTENT = {JSON: {"schema": {"$ref": "#/components/schemas/SearchRequest
 @router.get(
     "/v1/products/{id:path}/similar",
     response_model=SearchResponse,
-    responses=problems(404),
+    responses=NOT_MODIFIED | problems(404),
     summary="Products similar to a published one",
 )
 async def similar(
-    services: ServicesDep, id: ProductIdPath, params: Annotated[SimilarParams, Query()]
+    request: Request, services: ServicesDep, id: ProductIdPath, params: Annotated[SimilarParams, Query()]
 ) -> Response:
     """List the products most similar to one; its stored vector is used, no model runs."""
-    return await _search(services, params.query(params.filter, like=(id,)))
+    return await _search(services, params.query(params.filter, like=(id,)), request)
 
 
 @router.post(
@@ -104,14 +106,22 @@ def batch(services: ServicesDep, body: BatchRequest) -> Response:
     )
 
 
-async def _search(services: Services, query: SearchQuery) -> Response:
-    """Answer in the event loop what takes about a millisecond, and in a thread what takes longer."""
+async def _search(services: Services, query: SearchQuery, get: Request | None = None) -> Response:
+    """Answer in the event loop what takes about a millisecond, and in a thread what takes longer.
 
-    def work(rules: Sequence[Rule]) -> Response:
+    ``get`` is the request where it is one that :func:`conditional` is for.
+    """
+
+    def search(rules: Sequence[StoredRule]) -> Response:
         result = services.finder.search(query, rules)
         services.metrics.search(result.timings_ms)
         notes = services.notes() if query.apply_rules else []
         return json_response(search_response(result, explain=query.explain, notes=notes))
+
+    def work(rules: Sequence[StoredRule]) -> Response:
+        if get is None:
+            return search(rules)
+        return conditional(get, services, lambda: search(rules), collection=query.collection, rules=rules)
 
     if services.in_event_loop and _is_light(query):
         rules = services.active_rules()

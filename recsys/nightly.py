@@ -6,7 +6,8 @@ The DAG and the command line both use it, so that ``recsys train`` continues wha
 import functools
 import logging
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from recsys.config import Config
@@ -16,6 +17,7 @@ from recsys.workspace import Manifest, Workspace, content_id
 if TYPE_CHECKING:
     from recsys.index.audit import Encode
     from recsys.workspace.embeddings import Vectors
+    from recsys.workspace.retention import Garbage
 
 logger = logging.getLogger(__name__)
 
@@ -259,6 +261,48 @@ def scrub(config: Config, workspace: Workspace) -> int:
             fix="Run `recsys scrub --delete` and the night again: it makes anew what is missing.",
         )
     return found.num_read
+
+
+def housekeeping(
+    config: Config, workspace: Workspace, *, delete: bool, now: datetime | None = None
+) -> "list[Garbage]":
+    """Find what nothing needs any more (:mod:`recsys.workspace.retention`), ``delete`` it, and return it.
+
+    What the index's collections show stays, what the pointers name, holds included, the newest evaluation,
+    and the newest that chose the encoder of a collection, from which the gate and the plan go on; and all
+    that these need. Waits for a publication and an ingest. Raises :class:`DamagedError`, with nothing
+    deleted, for a damaged manifest.
+    """
+    from recsys.index.service import LOCK
+    from recsys.workspace.retention import delete_garbage, find_garbage
+
+    now, kept = now or datetime.now(UTC), config.workspace
+    since, reports_since = (now - timedelta(days=days) for days in (kept.keep_days, kept.keep_reports_days))
+    with workspace.lock(LOCK), workspace.lock("catalog"):
+        roots = _roots(config, workspace, since)
+        garbage = find_garbage(workspace, roots, since=since, reports_since=reports_since)
+        if delete:
+            garbage = delete_garbage(workspace, garbage, since=since)
+    verb, size_bytes = "deleted" if delete else "could delete", sum(item.size_bytes for item in garbage)
+    logger.info("housekeeping: %s %d things, %d bytes", verb, len(garbage), size_bytes)
+    return garbage
+
+
+def _roots(config: Config, workspace: Workspace, since: datetime) -> set[str]:
+    from recsys.index import open_index
+    from recsys.workspace.retention import refs_in
+
+    with closing(open_index(config, workspace)) as index:
+        collections = [collection.metadata for collection in index.collections()]
+    roots = {ref for each in collections for ref in refs_in(each.to_json())}
+    for name in workspace.pointers():
+        changed_at = workspace.usage(f"pointers/{name}.json")[1]
+        if not name.startswith("runs/") or (changed_at and changed_at >= since):
+            roots.update(refs_in(workspace.read_pointer(name)))
+    evaluations = workspace.list("evaluations")
+    newest = {evaluation.info["chosen"]: evaluation.ref for evaluation in evaluations}
+    roots.update(newest[each.encoder] for each in collections if each.encoder in newest)
+    return roots | {evaluation.ref for evaluation in evaluations[-1:]}
 
 
 def latest(workspace: Workspace, kind: str, *, made_by: str, **inputs: str) -> Manifest:

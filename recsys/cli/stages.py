@@ -1,5 +1,7 @@
 """The verbs that make something: one per stage, in the pipeline's order."""
 
+from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -243,7 +245,68 @@ def scrub(_config: "Config", workspace: "Workspace", days: float, delete: bool, 
         raise click.exceptions.Exit(1)
 
 
-VERBS = (ingest, judgements, train, evaluate, embed, publish, report, refresh, rollback, holds, scrub)
+@click.command()
+@click.option("--delete", is_flag=True, help="Delete it; without this, only say what could be deleted.")
+@json_option
+@with_workspace
+def housekeeping(config: "Config", workspace: "Workspace", delete: bool, as_json: bool) -> None:
+    """Say what nothing needs any more and was not used for a while (workspace.keep_days), or delete it."""
+    from recsys import nightly
+
+    found = nightly.housekeeping(config, workspace, delete=delete)
+    kinds = {
+        kind: {"count": len(sizes), "size_bytes": sum(sizes)}
+        for kind in sorted({item.kind for item in found})
+        if (sizes := [item.size_bytes for item in found if item.kind == kind])
+    }
+    total = {"count": len(found), "size_bytes": sum(item.size_bytes for item in found)}
+    rows = [
+        f"{name:>16} {each['count']:>8,} {each['size_bytes'] / 1e6:>12,.1f} MB"
+        for name, each in (kinds | {"total": total}).items()
+    ]
+    end = "deleted" if delete else "nothing was deleted; `recsys housekeeping --delete` does"
+    show({"deleted": delete, "kinds": kinds, **total}, as_json=as_json, text="\n".join([*rows, end]))
+
+
+@click.command()
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@json_option
+@with_workspace
+def backup(config: "Config", workspace: "Workspace", file: Path, as_json: bool) -> None:
+    """Write all rules, judgements and their audit trail to FILE: what cannot be made again."""
+    from recsys.feedback.backup import back_up
+    from recsys.feedback.database import Database
+    from recsys.feedback.store import database_url, has_database
+
+    if not has_database(config, workspace):
+        raise InputError("There is no database of rules and judgements yet.", fix="Make a rule first.")
+    with closing(Database(database_url(config, workspace))) as database:
+        _show_rows(back_up(database, file), as_json)
+
+
+@click.command()
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@json_option
+@with_workspace
+def restore(config: "Config", workspace: "Workspace", file: Path, as_json: bool) -> None:
+    """Bring back what `recsys backup` wrote to FILE, into an empty database."""
+    from recsys.feedback import backup
+    from recsys.feedback.database import Database
+    from recsys.feedback.store import database_url
+
+    with closing(Database(database_url(config, workspace))) as database:
+        _show_rows(backup.restore(file, database), as_json)
+
+
+def _show_rows(counts: dict[str, int], as_json: bool) -> None:
+    rows = ", ".join(f"{count} {name}" for name, count in counts.items())
+    show(counts, as_json=as_json, text=f"{rows} entries")
+
+
+VERBS = (
+    ingest, judgements, train, evaluate, embed, publish, report, refresh, rollback, holds,
+    scrub, housekeeping, backup, restore,
+)  # fmt: skip
 
 
 def _show(manifest: "Manifest", as_json: bool, text: str) -> None:

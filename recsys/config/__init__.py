@@ -55,6 +55,11 @@ class WorkspaceConfig(Section):
     scrub_days: float = Field(default=7.0, ge=0)
     """The night reads an artifact again, to compare it with its checksums, when it was not read for so many
     days; 7 reads about a seventh of the workspace each night, at some 500 MB/s per core."""
+    keep_days: float = Field(default=7.0, ge=2)
+    """Housekeeping deletes what nothing needs any more and was neither made nor used for so many days. Every
+    refresh that finds a change makes a snapshot; at least 2, which is longer than any run takes."""
+    keep_reports_days: float = Field(default=365.0, ge=2)
+    """The same for reports, which nothing needs."""
 
 
 class Config(Section):

@@ -242,8 +242,8 @@ class Database:
                 raise
             raise DamagedError(
                 f"The database of rules and judgements ({self._url!r}) is damaged: {error.orig}.",
-                fix="Bring the file back from a backup. Moving it away gives an empty one: every rule and "
-                "judgement is lost then.",
+                fix="Move the file away, with its -wal and -shm, then `recsys restore FILE` of the last "
+                "backup. Without one every rule and judgement is lost.",
             ) from error
 
     def _opening(self) -> contextlib.AbstractContextManager[Any]:

@@ -3,6 +3,7 @@
     store        a workspace: immutable artifacts, committed atomically, found by id; mutable pointers
     checksums    SHA-256 of files and records: how damage is seen
     scrub        reads every artifact again, for damage that no use of it has met
+    retention    what nothing needs any more: what housekeeping deletes
     product      the product schema: column names and types of a catalog snapshot
     columns      how a setting names a column or a custom attribute
     snapshot     reader of a catalog snapshot

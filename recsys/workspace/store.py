@@ -3,6 +3,7 @@
     <root>/<kind>/<id>/...            files of one artifact
     <root>/<kind>/<id>/manifest.json  written last: an artifact without it does not exist
     <root>/pointers/<name>.json       small mutable records, replaced atomically
+    <root>/used/<kind>/<id>           empty; its time says when the artifact was last used, to a day
     <local>/scratch/<kind>/<id>/      resumable working files of an artifact that is being made
     <local>/state/<name>              local caches that may be deleted at any time
 
@@ -23,7 +24,7 @@ import shutil
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -38,8 +39,11 @@ logger = logging.getLogger(__name__)
 
 MANIFEST = "manifest.json"
 _TEMPORARY = ".tmp"
-_NO_KINDS = {_TEMPORARY, "pointers", "scratch", "state", "locks", "index"}
+_LOCAL = {_TEMPORARY, "scratch", "state", "locks", "index"}
+"""Folders of this machine, also where the workspace is an object store."""
+_NO_KINDS = _LOCAL | {"pointers", "used"}
 """Folders of a workspace that hold no artifacts."""
+_USE_NOTED_FOR = timedelta(days=1)
 
 
 def content_id(parts: Mapping[str, Any]) -> str:
@@ -180,6 +184,7 @@ class Workspace:
 
         Raises :class:`DamagedError` if they are not the files that were committed.
         """
+        self._note_use(manifest)
         folder = self._folder(manifest)
         if self.is_local or (folder / MANIFEST).exists():
             damage = self._damage(manifest)
@@ -207,6 +212,46 @@ class Workspace:
         """Yield the ref of every artifact of every kind, and of folders that may be one, in order."""
         for kind in sorted(set(self._folders(self._path)) - _NO_KINDS):
             yield from (f"{kind}/{id}" for id in sorted(self._folders(f"{self._path}/{kind}")))
+
+    def last_used(self, manifest: Manifest) -> datetime:
+        """Return when an artifact was made or, to a day, when a machine last asked for its files."""
+        made = datetime.fromisoformat(manifest.created_at)
+        _, used = self.usage(f"used/{manifest.ref}")
+        return max(made, used or made)
+
+    def _note_use(self, manifest: Manifest) -> None:
+        marker = (
+            self.local / "used" / manifest.ref
+        )  # on an object store a copy, so that it is asked once a day
+        with contextlib.suppress(OSError):  # a workspace that is mounted to be read only
+            if marker.exists():
+                noted = datetime.fromtimestamp(marker.stat().st_mtime, UTC)
+                if datetime.now(UTC) - noted < _USE_NOTED_FOR:
+                    return
+            if not self.is_local:
+                self._fs.pipe_file(f"{self._path}/used/{manifest.ref}", b"")
+            marker.parent.mkdir(parents=True, exist_ok=True)
+            marker.touch()
+
+    def usage(self, path: str) -> tuple[int, datetime | None]:
+        """Return the bytes below ``path`` and when a file there was last written; ``None``: there is none.
+
+        ``path`` is relative to the workspace, working files on this machine included.
+        """
+        fs, full = self._at(path)
+        fs.invalidate_cache()
+        files = fs.find(full, detail=True)
+        times = []
+        for name in files:
+            with contextlib.suppress(FileNotFoundError):
+                times.append(fs.modified(name))
+        return sum(file["size"] for file in files.values()), max(times, default=None)
+
+    def _at(self, path: str) -> tuple[Any, str]:
+        """Return the file system that holds ``path``, and the path there."""
+        if path.partition("/")[0] in _LOCAL:
+            return LocalFileSystem(), f"{self.local}/{path}"
+        return self._fs, f"{self._path}/{path}"
 
     def open(self, manifest: Manifest, name: str) -> BinaryIO:
         """Open one file of an artifact where it is kept, without a check and without a copy."""
@@ -290,19 +335,34 @@ class Workspace:
         return manifest
 
     def delete(self, manifest: Manifest) -> None:
-        """Remove an artifact, its manifest first, so that a kill in between leaves nothing half-there."""
+        """Remove an artifact; a kill in between leaves nothing half-there."""
         self.delete_ref(manifest.ref)
 
     def delete_ref(self, ref: str) -> None:
-        """Remove what ``ref`` names, also where its manifest cannot be read."""
-        remote = f"{self._path}/{ref}"
+        """Remove what ``ref`` names, also where its manifest cannot be read.
+
+        It is gone in one step; on an object store its manifest goes first.
+        """
+        if not self.is_local:
+            remote = f"{self._path}/{ref}"
+            with contextlib.suppress(FileNotFoundError):
+                self._fs.rm_file(f"{remote}/{MANIFEST}")
+            with contextlib.suppress(FileNotFoundError):
+                self._fs.rm(remote, recursive=True)
+        doomed = self._temporary("deleted")
+        doomed.parent.mkdir(exist_ok=True)
         with contextlib.suppress(FileNotFoundError):
-            self._fs.rm_file(f"{remote}/{MANIFEST}")
+            (self.local / ref).rename(doomed)
+        shutil.rmtree(doomed, ignore_errors=True)
+        for marker in ("state/verified", "state/scrubbed", "used"):
+            self.remove(f"{marker}/{ref}")
+            (self.local / marker / ref).unlink(missing_ok=True)
+
+    def remove(self, path: str) -> None:
+        """Remove a pointer, or a file or folder of working files, if it is there."""
+        fs, full = self._at(path)
         with contextlib.suppress(FileNotFoundError):
-            self._fs.rm(remote, recursive=True)
-        shutil.rmtree(self.local / ref, ignore_errors=True)
-        for marker in ("verified", "scrubbed"):
-            self.state(f"{marker}/{ref}").unlink(missing_ok=True)
+            fs.rm(full, recursive=True)
 
     def scratch(self, kind: str, id: str) -> Path:
         """Return a local folder for resumable work on an artifact; it survives kills, and so retries."""
@@ -338,6 +398,14 @@ class Workspace:
             return checksums.unseal(self._fs.cat_file(f"{self._path}/{path}"))
         except FileNotFoundError:
             return None
+
+    def pointers(self) -> Iterator[str]:
+        """Yield the name of every pointer."""
+        start = f"{self._path}/pointers/"
+        for path in self._fs.find(start):
+            name = path.removeprefix(start)
+            if name.endswith(".json"):  # and not one that is being written
+                yield name.removesuffix(".json")
 
     def write_pointer(self, name: str, record: Mapping[str, Any]) -> None:
         """Replace a pointer's record in one step: a reader sees the old one or the new one."""

@@ -69,18 +69,24 @@ def test_a_rollback_waits_for_the_writers_slot_and_for_no_gpu(parsed: dict[str, 
     assert task["timeout"]
 
 
+def test_housekeeping_takes_turns_with_what_publishes(parsed: dict[str, Any]) -> None:
+    (task,) = parsed["tasks"]["housekeeping"].values()
+    assert (task["pool"], task["queue"], task["timeout"]) == ("index_writer", "default", True)
+
+
 def test_every_dag_runs_once_at_a_time_ends_some_day_and_calls_the_alarms_that_are_configured(
     parsed: dict[str, Any], harness: Callable[..., dict[str, Any]]
 ) -> None:
     schedules = {name: dag.pop("schedule") for name, dag in parsed["dags"].items()}
     assert schedules == {
-        "similarity_nightly": "0 1 * * *", "catalog_refresh": "*/15 * * * *", "index_rollback": None
+        "similarity_nightly": "0 1 * * *", "catalog_refresh": "*/15 * * * *", "index_rollback": None,
+        "housekeeping": "0 14 * * 0",
     }  # fmt: skip
     quiet = {"timeout": True, "runs_at_once": 1, "alarms": []}
     assert parsed["dags"] == dict.fromkeys(schedules, quiet)
     mail = {"notifier": "airflow.providers.smtp.notifications.smtp.SmtpNotifier", "to": "shop@example.org"}
     alarmed = harness("parse", RECSYS_ALARMS=json.dumps([mail]))
-    assert [dag["alarms"] for dag in alarmed["dags"].values()] == [["SmtpNotifier"]] * 3
+    assert [dag["alarms"] for dag in alarmed["dags"].values()] == [["SmtpNotifier"]] * 4
 
 
 def test_the_connection_qdrant_default_holds_the_servers_address_and_key(

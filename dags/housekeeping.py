@@ -1,0 +1,28 @@
+"""housekeeping: every week, delete what nothing needs any more.
+
+`recsys housekeeping` says before what would go; see docs/operations.md. It takes turns with what publishes.
+"""
+
+from datetime import timedelta
+
+from airflow.sdk import dag
+from similarity_defaults import DAG_SETTINGS, PURE, WRITER_POOL, logger, pipeline, step
+
+
+@dag(schedule="0 14 * * 0", dagrun_timeout=timedelta(hours=8), doc_md=__doc__, **DAG_SETTINGS)  # type: ignore[untyped-decorator]
+def housekeeping() -> None:
+    """One task."""
+
+    @step(rule=PURE, timeout=timedelta(hours=4), pool=WRITER_POOL)
+    def delete() -> int:
+        from recsys import nightly
+
+        deleted = nightly.housekeeping(*pipeline(), delete=True)
+        size_bytes = sum(item.size_bytes for item in deleted)
+        logger.info("recsys | deleted %d things, %d bytes", len(deleted), size_bytes)
+        return len(deleted)
+
+    delete()
+
+
+housekeeping()

@@ -27,11 +27,13 @@ SLOW = (
     "tests/embedding", "tests/encoder", "tests/evaluation/test_candidates.py",
     "tests/evaluation/test_gate_simulation.py", "tests/evaluation/test_judgements.py",
     "tests/evaluation/test_run.py",
-    "tests/feedback/test_migrate.py", "tests/feedback/test_processes.py", "tests/feedback/test_wheel.py",
+    "tests/feedback/test_backup.py", "tests/feedback/test_migrate.py", "tests/feedback/test_processes.py",
+    "tests/feedback/test_wheel.py",
     "tests/index/test_processes.py", "tests/index/test_publish.py", "tests/index/test_contract_doc.py",
     "tests/report/test_run.py",
     "tests/sample_shop", "tests/training/test_data.py", "tests/training/test_judgements.py",
     "tests/training/test_objectives.py", "tests/training/test_resume.py", "tests/training/test_run.py",
+    "tests/workspace/test_retention.py",
 )  # fmt: skip
 """What `make test-fast` leaves out: browsers, servers, processes that are killed, encoders, training,
 Airflow, and the gate's simulation."""

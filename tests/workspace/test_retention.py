@@ -118,7 +118,8 @@ def test_lineage_is_not_needed(workspace: Workspace) -> None:
 
 def test_working_files_go_when_nobody_wrote_to_them_for_long(workspace: Workspace) -> None:
     put(workspace, "snapshots/kept", days=1)
-    old, new = [], []
+    old: list[Path] = []
+    new: list[Path] = []
     for paths, days in ((old, 8), (new, 6)):
         for name in (".tmp/draft", "scratch/encoders/e", "state/autocomplete/s", "things/left-by-a-kill"):
             paths.append(workspace.local / f"{name}-{days}" / "deep" / "file")
@@ -187,7 +188,7 @@ def test_nothing_reachable_is_deleted_whatever_the_workspace_and_wherever_it_is_
         return {n}.union(*map(reach, ends))
 
     young = {n for n, (kind, days, *_) in enumerate(graph) if days < (365 if kind == "reports" else 7)}
-    reachable = set().union(*map(reach, roots | young))
+    reachable: set[int] = set[int]().union(*map(reach, roots | young))
     with TemporaryDirectory() as folder:
         store = Workspace(folder)
         for ref, (_, days, inputs, named) in zip(refs, graph, strict=True):
@@ -196,7 +197,8 @@ def test_nothing_reachable_is_deleted_whatever_the_workspace_and_wherever_it_is_
         garbage = find_garbage(store, [refs[n] for n in roots], since=SINCE, reports_since=REPORTS_SINCE)
         doomed = {int(item.path.partition("/")[2]) for item in garbage}
         assert not doomed & reachable
-        stays, more = set(), reachable
+        stays: set[int] = set()
+        more = reachable
         while stays != more:  # and what was made only from what stays
             stays = more
             made = {n for n, (kind, _, inputs, _) in enumerate(graph) if kind != "reports" and inputs}

@@ -137,7 +137,8 @@ def publish(
     from recsys import index
     from recsys.index import run
 
-    encoder, latest = workspace.get(embeddings).inputs["encoder"], latest_snapshot(workspace)
+    encoder = workspace.get(embeddings).inputs["encoder"]
+    latest = (workspace.read_pointer("catalog") or {}).get("snapshot", snapshot)
     if latest != snapshot and not refresh and index.live_encoder(config, workspace) not in (None, encoder):
         from recsys.embedding import run as embedding
 

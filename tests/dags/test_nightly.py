@@ -97,6 +97,12 @@ def artifacts(path: Path) -> dict[str, list[str]]:
     return {kind: sorted(m.id for m in workspace.list(kind)) for kind in KINDS}
 
 
+def without_names(path: Path) -> dict[str, Any]:
+    """Return the same, publications by what they did: the names of their collections are never used twice."""
+    done = [(m.inputs, m.info["action"]) for m in open_workspace(config.load(path)).list("publications")]
+    return artifacts(path) | {"publications": done}
+
+
 @pytest.fixture(scope="module")
 def clean(harness: Harness, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     path = shop(tmp_path_factory.mktemp("clean") / "shop")
@@ -149,7 +155,7 @@ def test_a_run_that_fails_at_each_task_in_turn_and_is_cleared_gives_the_same(
     assert ran["state"] == "success", ran["log"][-5000:]
     assert sorted(ran["failed"]) == sorted(TASKS)
     assert max(Counter(ran["begun"]).values()) == 1
-    assert artifacts(path) == artifacts(clean[0])
+    assert without_names(path) == without_names(clean[0])
     assert weights(path) == weights(clean[0])
 
 

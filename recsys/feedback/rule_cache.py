@@ -75,7 +75,7 @@ class RuleCache:
             self.problem = ""
         except (TransientError, DamagedError) as error:
             number, found = -1, () if cached is None else cached.rules
-            what = "no rule acts" if cached is None else "the rules that act may be out of date"
+            what = "the rules that act may be out of date" if found else "no rule acts"
             self.problem = f"{what[0].upper()}{what[1:]}: {error.message}"
             logger.warning("%s: %s", what, error)
         self._cached = _Cached(found, number, version, time.monotonic())

@@ -58,8 +58,11 @@ def test_an_engine_that_panics_or_fails_is_unavailable(
             refused(response, 503, "Qdrant Edge failed")
 
 
-def test_a_damaged_database_leaves_search_without_rules(published: tuple[Config, Workspace, str]) -> None:
+def test_a_damaged_database_leaves_search_without_rules(
+    published: tuple[Config, Workspace, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     config, workspace, _ = published
+    monkeypatch.setattr(rule_cache, "_POLL_INTERVAL_S", 0.0)  # every request looks again, and says the same
     sqlite_file(workspace).write_bytes(NO_DATABASE)
     with TestClient(open_app(config, workspace), base_url="http://localhost") as client:
         found = good(client.get("/v1/products/p00/similar"), SearchResponse)

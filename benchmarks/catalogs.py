@@ -10,16 +10,13 @@ whose features no projection changes. All are scored here, on the same queries, 
 nothing is typed in.
 """
 
-import shutil
-import tempfile
-from pathlib import Path
 from typing import Any
 
+from benchmarks.encoders import evaluated
 from benchmarks.harness import benchmark, latest
 from benchmarks.untouched import untouched
 from recsys import config
 from recsys.evaluation.candidates import BASE, Candidate
-from recsys.evaluation.evaluator import Evaluator
 from recsys.evaluation.scores import MetricValues, TaskResult, intervals
 from recsys.workspace import open_workspace
 from recsys.workspace.splits import TEST
@@ -42,15 +39,11 @@ def read_catalog(name: str) -> dict[str, Any]:
         Candidate(name=BASE, title="Zero-shot base", ref=night.inputs["base"]),
         Candidate(name=CHOSEN, title="Chosen by the gate", ref=night.info["chosen"]),
     ]
-    folder = Path(tempfile.mkdtemp())
-    try:
-        evaluation = Evaluator(settings, workspace, inputs, folder, roles=(TEST,)).evaluate(candidates)
+    with evaluated(settings, workspace, inputs, candidates, TEST) as evaluation:
         tasks = {}
         for result in evaluation.results[TEST]:
             cheap = evaluation.baselines.scores(result.task, evaluation.pools[CHOSEN])
             tasks[result.name] = summary(result, cheap, settings)
-    finally:
-        shutil.rmtree(folder)
     return {
         "decision": night.info["decision"],
         "chosen": night.info["chosen"],

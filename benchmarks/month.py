@@ -13,20 +13,20 @@ the gate's holdout.
 import csv
 import hashlib
 import logging
-import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from benchmarks.encoders import evaluated
 from benchmarks.harness import benchmark
 from examples.sample_shop.run import FEED
 from examples.sample_shop.run import run as draw
 from recsys import config
 from recsys.catalog.run import run as ingest
-from recsys.evaluation.candidates import BASE, Candidate, candidates_of, save
-from recsys.evaluation.evaluator import Evaluator
+from recsys.evaluation.candidates import BASE, candidates_of, save
+from recsys.evaluation.scores import TaskResult
 from recsys.training.run import run as train
 from recsys.workspace import Manifest, Workspace, open_workspace
 from recsys.workspace.splits import HOLDOUT, VALIDATION
@@ -101,31 +101,20 @@ def score(
     inputs = {"snapshot": snapshot.ref, "splits": challenger.inputs["splits"]}
     candidates = candidates_of(challenger, None, (HALF, TUNED))
     half = next(c for c in candidates if c.alpha == HALF) if len(candidates) > 1 else candidates[0]
-    scores = {
-        role: scores_of(settings, workspace, inputs, candidates, role) for role in (VALIDATION, HOLDOUT)
-    }
+    roles = (VALIDATION, HOLDOUT)
+    with evaluated(settings, workspace, inputs, candidates, *roles) as evaluation:
+        scores = {role: means_of(evaluation.results[role]) for role in roles}
     result = {"steps": challenger.info["fit"]["steps"], "start": challenger.inputs.get("initial"), **scores}
     return result, save(workspace, half, inputs["splits"]).ref
 
 
-def scores_of(
-    settings: config.Config,
-    workspace: Workspace,
-    inputs: dict[str, str],
-    candidates: list[Candidate],
-    role: str,
-) -> dict[str, dict[str, float]]:
-    """Return task → encoder → mean of its main metric over the queries of a role."""
-    folder = Path(tempfile.mkdtemp())
-    try:
-        evaluation = Evaluator(settings, workspace, inputs, folder, roles=(role,)).evaluate(candidates)
-    finally:
-        shutil.rmtree(folder)
+def means_of(results: list[TaskResult]) -> dict[str, dict[str, float]]:
+    """Return task → encoder → mean of its main metric."""
     return {
         result.name: {
             name: round(float(v[result.task.config.main].mean()), 4) for name, v in result.values.items()
         }
-        for result in evaluation.results[role]
+        for result in results
         if len(result.task.queries)
     }
 

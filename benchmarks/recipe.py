@@ -15,13 +15,13 @@ that serves) and all the way (``tuned``), with 95% intervals over components.
 import logging
 import shutil
 import tempfile
-import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from benchmarks.encoders import evaluated, save
 from benchmarks.harness import benchmark
 from benchmarks.untouched import untouched
 from recsys import config, nightly
@@ -30,8 +30,7 @@ from recsys.config.training import NamedConfig, TrainingConfig
 from recsys.encoder.model import ProductEncoder, interpolate
 from recsys.encoder.template import ContentReader
 from recsys.evaluation.candidates import BASE, TUNED, Candidate
-from recsys.evaluation.evaluator import Evaluator
-from recsys.evaluation.scores import intervals
+from recsys.evaluation.scores import TaskResult, intervals
 from recsys.training import supervision
 from recsys.training.data import read_items
 from recsys.training.fit import FitJob, fit
@@ -123,29 +122,28 @@ def ablate(name: str) -> dict[str, Any]:
         tuned = _train(settings, workspace, inputs, start, change)
         ends = {HALF: interpolate(base, tuned, 0.5), TUNED: tuned}
         for end, encoder in ends.items():
-            made.append(_save(workspace, encoder))
+            made.append(save(workspace, encoder))
             refs[f"{variant}/{end}"] = made[-1]
-    folder = Path(tempfile.mkdtemp())
+    candidates = [Candidate(name=name, title=name, ref=ref) for name, ref in refs.items()]
     try:
-        candidates = [Candidate(name=name, title=name, ref=ref) for name, ref in refs.items()]
-        evaluation = Evaluator(settings, workspace, inputs, folder, roles=(HOLDOUT,)).evaluate(candidates)
+        with evaluated(settings, workspace, inputs, candidates, HOLDOUT) as evaluation:
+            return {r.name: _differences(r, settings) for r in evaluation.results[HOLDOUT]}
     finally:
-        shutil.rmtree(folder)
         for ref in made:
             workspace.delete(workspace.get(ref))
-    found: dict[str, Any] = {}
-    for result in evaluation.results[HOLDOUT]:
-        main = result.task.config.main
-        reference = result.values[UNTOUCHED][main]
-        differences = {n: {main: values[main] - reference} for n, values in result.values.items()}
-        with_interval = intervals(differences, result.components, settings.evaluation.gate, settings.seed)
-        found[result.name] = {
-            "metric": main,
-            "num_queries": len(reference),
-            UNTOUCHED: float(reference.mean()) if len(reference) else None,
-            "differences": {n: by[main]._asdict() for n, by in with_interval.items() if n != UNTOUCHED},
-        }
-    return found
+
+
+def _differences(result: TaskResult, settings: config.Config) -> dict[str, Any]:
+    main = result.task.config.main
+    reference = result.values[UNTOUCHED][main]
+    differences = {n: {main: values[main] - reference} for n, values in result.values.items()}
+    with_interval = intervals(differences, result.components, settings.evaluation.gate, settings.seed)
+    return {
+        "metric": main,
+        "num_queries": len(reference),
+        UNTOUCHED: float(reference.mean()) if len(reference) else None,
+        "differences": {n: by[main]._asdict() for n, by in with_interval.items() if n != UNTOUCHED},
+    }
 
 
 def _base(settings: config.Config, workspace: Workspace, inputs: dict[str, str]) -> str:
@@ -181,13 +179,6 @@ def _train(
     fit(job)
     shutil.rmtree(folder)
     return encoder
-
-
-def _save(workspace: Workspace, encoder: ProductEncoder) -> str:
-    with workspace.create("encoders", f"ablation-{uuid.uuid4().hex[:8]}") as draft:
-        encoder.save(draft.path)
-        draft.info["role"] = "ablation"
-    return draft.committed().ref
 
 
 def measure(names: list[str]) -> dict[str, Any]:

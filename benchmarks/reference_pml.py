@@ -12,11 +12,7 @@ same queries; tasks that read text as well read it through the base's text tower
 """
 
 import logging
-import shutil
-import tempfile
 import time
-import uuid
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,6 +26,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
 from benchmarks.catalogs import CHOSEN, UNTOUCHED, summary
+from benchmarks.encoders import evaluated, save
 from benchmarks.harness import benchmark
 from benchmarks.untouched import untouched
 from recsys import config
@@ -39,7 +36,6 @@ from recsys.encoder.preprocess import Preprocess
 from recsys.encoder.template import ContentReader
 from recsys.encoder.towers.timm_tower import TimmTower
 from recsys.evaluation.candidates import BASE, Candidate
-from recsys.evaluation.evaluator import Evaluator
 from recsys.training import supervision
 from recsys.training.data import read_items
 from recsys.workspace import Workspace, open_workspace
@@ -163,15 +159,14 @@ def compare(name: str) -> dict[str, Any]:
     taken = script(plain, data, store, seconds)
     features = image_features(head, data.sha256, store, store=FeatureStore(workspace))
     frozen_head(head, data, torch.from_numpy(features), steps)
-    made = {"script": _save(workspace, plain), "frozen head": _save(workspace, head)}
+    made = {"script": save(workspace, plain), "frozen head": save(workspace, head)}
     refs = {UNTOUCHED: untouched(settings, workspace).ref, BASE: night.inputs["base"]}
     refs |= made | {CHOSEN: night.info["chosen"]}
-    folder = Path(tempfile.mkdtemp())
+    candidates = [Candidate(name=n, title=n, ref=ref) for n, ref in refs.items()]
     try:
-        candidates = [Candidate(name=n, title=n, ref=ref) for n, ref in refs.items()]
-        evaluation = Evaluator(settings, workspace, inputs, folder, roles=(TEST,)).evaluate(candidates)
+        with evaluated(settings, workspace, inputs, candidates, TEST) as evaluation:
+            tasks = {r.name: summary(r, {}, settings) for r in evaluation.results[TEST]}
     finally:
-        shutil.rmtree(folder)
         for ref in made.values():
             workspace.delete(workspace.get(ref))
     return {
@@ -180,15 +175,8 @@ def compare(name: str) -> dict[str, Any]:
         "seconds": round(seconds),
         "steps": {"script": taken, "frozen head": steps, "recipe": steps},
         "chosen": night.info["chosen"],
-        "tasks": {r.name: summary(r, {}, settings) for r in evaluation.results[TEST]},
+        "tasks": tasks,
     }
-
-
-def _save(workspace: Workspace, encoder: ProductEncoder) -> str:
-    with workspace.create("encoders", f"reference-{uuid.uuid4().hex[:8]}") as draft:
-        encoder.save(draft.path)
-        draft.info["role"] = "reference"
-    return draft.committed().ref
 
 
 def measure(names: list[str]) -> dict[str, Any]:

@@ -136,15 +136,20 @@ def publish(
     """
     from recsys import index
     from recsys.index import run
+    from recsys.workspace.snapshot import newest_snapshot
 
     encoder = workspace.get(embeddings).inputs["encoder"]
-    latest = (workspace.read_pointer("catalog") or {}).get("snapshot", snapshot)
-    if latest != snapshot and not refresh and index.live_encoder(config, workspace) not in (None, encoder):
+    latest = newest_snapshot(workspace)
+    if (
+        latest not in (None, snapshot)
+        and not refresh
+        and index.live_encoder(config, workspace) not in (None, encoder)
+    ):
         from recsys.embedding import run as embedding
 
         embedding.run(config, workspace, latest, encoder)
     encode = _encode(config, workspace)
-    return run.run(config, workspace, snapshot, embeddings, encode=encode, may_switch=not refresh)
+    return run.run(config, workspace, snapshot, embeddings, encode=encode, may_change_encoder=not refresh)
 
 
 def _encode(config: Config, workspace: Workspace) -> "Encode":
@@ -331,12 +336,14 @@ def latest_challenger(workspace: Workspace, snapshot: str) -> Manifest:
 
 def latest_snapshot(workspace: Workspace) -> str:
     """Return the ref of the newest catalog snapshot; raises :class:`InputError` before the first ingest."""
-    pointer = workspace.read_pointer("catalog")
-    if pointer is None:
+    from recsys.workspace.snapshot import newest_snapshot
+
+    newest = newest_snapshot(workspace)
+    if newest is None:
         raise InputError(
             f"There is no catalog snapshot in {workspace.root}.", fix="Run `recsys ingest` first."
         )
-    return str(pointer["snapshot"])
+    return newest
 
 
 def _record_name(run_id: str) -> str:

@@ -26,14 +26,10 @@ from recsys.errors import DamagedError, GuardError, TransientError
 from recsys.progress import track
 from recsys.workspace import Manifest, Workspace, content_id
 from recsys.workspace.normalise import Normalisation
-from recsys.workspace.snapshot import KIND, PRODUCTS_FILE, REJECTED_FILE
+from recsys.workspace.snapshot import KIND, POINTER, PRODUCTS_FILE, REJECTED_FILE
 
 logger = logging.getLogger(__name__)
 
-POINTER = "catalog"
-"""Names the snapshot in service, the one before it, and what the last ingest did:
-``{"snapshot", "previous", "ingested_at", "counts", "diff", "duration_s", "history"}``; ``history`` is
-``[[date, number of products], …]`` of the last days, since the guard on losses was last overridden."""
 
 CODE_VERSION = 3
 """Raise it when the same feed would give another snapshot."""

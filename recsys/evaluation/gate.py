@@ -21,7 +21,8 @@ The same holdout is asked every night. The n-th time, the interval of the gain h
 a few. :class:`Power` says what gain the holdout can show under these rules.
 
 Errors are those of :mod:`recsys.metrics.clusters`: variants and duplicates of one product count once.
-Whatever is missing, too small or not a number keeps the encoder in service and says so.
+A task that is too small only guards, as long as another is not. Otherwise whatever is missing, too small or
+not a number keeps the encoder in service and says so.
 """
 
 from collections.abc import Mapping, Sequence

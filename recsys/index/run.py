@@ -30,6 +30,7 @@ from recsys.progress import track
 from recsys.workspace import Manifest, Workspace, content_id
 from recsys.workspace.embeddings import SET_KIND
 from recsys.workspace.holds import hold_sentence, holds, put_on_hold
+from recsys.workspace.snapshot import newest_snapshot
 from recsys.workspace.store import write_atomic
 
 logger = logging.getLogger(__name__)
@@ -45,14 +46,14 @@ def run(
     embedding_set_ref: str,
     *,
     encode: Encode | None = None,
-    may_switch: bool = True,
+    may_change_encoder: bool = True,
 ) -> Manifest:
     """Publish an embedding set and return the manifest of the publication.
 
     ``encode`` encodes a sample of products anew for the audit; without it, as where vectors come from no
     encoder, the audit only proves that the collection is what the embedding set says.
-    Unless it ``may_switch``, an encoder other than the one in service publishes ``nothing``. A build catches
-    up with what a refresh published meanwhile, if that was embedded under its encoder.
+    Unless it ``may_change_encoder``, an encoder other than the one in service publishes ``nothing``. A build
+    catches up with what a refresh published meanwhile, if that was embedded under its encoder.
     ``info`` says what was done: ``action`` (``build``, ``incremental``, ``payload`` or ``nothing``),
     ``counts``, ``audit``, ``alias``, ``collection``, ``previous``, ``timings`` and ``duration_s``. Raises
     :class:`~recsys.errors.AuditError` with the alias left where it was, and :class:`GuardError` for an
@@ -64,10 +65,10 @@ def run(
         index.recover()
         live = index.live()
         journal = Journal.open(workspace, source.inputs | where(config), source.inputs, live)
-        if may_switch and (live is None or live.metadata.encoder != source.encoder_ref):
+        if may_change_encoder and (live is None or live.metadata.encoder != source.encoder_ref):
             _require_no_hold(workspace, source.encoder_ref)
         publisher = Publisher(config, workspace, index, journal, encode)
-        info = journal.result or publisher.publish(source, may_switch)
+        info = journal.result or publisher.publish(source, may_change_encoder)
         info["collected"] = publisher.drop_old_collections()
         info["duration_s"] = round(time.monotonic() - started, 3)
         return journal.commit(info)
@@ -106,15 +107,15 @@ class Publisher:
         self._timings: dict[str, float] = {}
         self._expected: str | None = None
 
-    def publish(self, source: Source, may_switch: bool = True) -> dict[str, Any]:
-        """Make the alias show ``source``, under another encoder only if it ``may_switch``."""
+    def publish(self, source: Source, may_change_encoder: bool = True) -> dict[str, Any]:
+        """Make the alias show ``source``, under another encoder only if it ``may_change_encoder``."""
         self._expected = self._index.live_name()
         live = self._index.live()
         if live is None:
             return self._build(source, live, "There was no collection yet.")
         if live.metadata.encoder == source.encoder_ref:
             return self._update(source, live)
-        if may_switch:
+        if may_change_encoder:
             return self._build(source, live, "The encoder is a new one.")
         return self._nothing(source, live, "Another encoder is in service.")
 
@@ -387,7 +388,7 @@ def newer_snapshot(workspace: Workspace, source: Source, live: CollectionInfo | 
     The catalog's pointer is the only order there is: a catalog that returns to an earlier state is the same
     snapshot again, so its age says nothing.
     """
-    latest = (workspace.read_pointer("catalog") or {}).get("snapshot")
+    latest = newest_snapshot(workspace)
     if live is None or live.metadata.snapshot != latest or source.snapshot_ref == latest:
         return None
     return live.metadata.snapshot

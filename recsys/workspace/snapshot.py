@@ -20,6 +20,16 @@ from recsys.workspace.store import Manifest, Workspace
 KIND = "snapshots"
 PRODUCTS_FILE = "products.parquet"
 REJECTED_FILE = "rejected.parquet"
+POINTER = "catalog"
+"""Names the snapshot in service, the one before it, and what the last ingest did:
+``{"snapshot", "previous", "ingested_at", "counts", "diff", "duration_s", "history"}``; ``history`` is
+``[[date, number of products], …]`` of the last days, since the guard on losses was last overridden."""
+
+
+def newest_snapshot(workspace: Workspace) -> str | None:
+    """Return the ref of the catalog's newest snapshot, ``None`` before the first ingest."""
+    record = workspace.read_pointer(POINTER)
+    return None if record is None else str(record["snapshot"])
 
 
 class Snapshot:

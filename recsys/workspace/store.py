@@ -220,9 +220,8 @@ class Workspace:
         return max(made, used or made)
 
     def _note_use(self, manifest: Manifest) -> None:
-        marker = (
-            self.local / "used" / manifest.ref
-        )  # on an object store a copy, so that it is asked once a day
+        # On an object store the marker here is a copy, so that the store is asked once a day.
+        marker = self.local / "used" / manifest.ref
         with contextlib.suppress(OSError):  # a workspace that is mounted to be read only
             if marker.exists():
                 noted = datetime.fromtimestamp(marker.stat().st_mtime, UTC)

@@ -129,8 +129,9 @@ def frozen_head(encoder: ProductEncoder, data: Labelled, features: torch.Tensor,
     nn.init.orthogonal_(embedder.weight)
     nn.init.zeros_(embedder.bias)
     optimizer = torch.optim.AdamW(embedder.parameters(), lr=1e-3)
-    sampler = MPerClassSampler(data.labels, m=4, batch_size=128, length_before_new_iter=128 * steps)
-    rows = torch.tensor(list(sampler)).view(steps, 128)
+    size = min(128, 4 * len(np.unique(data.labels)))
+    sampler = MPerClassSampler(data.labels, m=4, batch_size=size, length_before_new_iter=size * steps)
+    rows = torch.tensor(list(sampler)).view(steps, size)
     labels, loss = torch.from_numpy(data.labels), SupConLoss(temperature=0.1)
     for batch in rows:
         vectors = functional.normalize(embedder(features[batch]), dim=-1)

@@ -24,9 +24,9 @@ def seal(record: Mapping[str, Any]) -> str:
 
 
 def unseal(data: bytes) -> dict[str, Any]:
-    """Return the record of :func:`seal`'s text; one without a seal, of an earlier release, as it is.
+    """Return the record of :func:`seal`'s text.
 
-    Raises :class:`RecordError` for what is no JSON object and for one that was changed.
+    Raises :class:`RecordError` for what is no JSON object, has no seal, and was changed since.
     """
     try:
         record = json.loads(data)
@@ -34,8 +34,9 @@ def unseal(data: bytes) -> dict[str, Any]:
         record = None
     if not isinstance(record, dict):
         raise RecordError("is no JSON object")
-    digest = record.pop(SEAL, None)
-    if digest is not None and digest != _digest(record):
+    if SEAL not in record:
+        raise RecordError(f"has no {SEAL} of itself")
+    if record.pop(SEAL) != _digest(record):
         raise RecordError("was changed after it was written")
     return record
 

@@ -179,7 +179,7 @@ def test_what_is_kept_of_a_session_opens_nothing_and_goes_when_it_is_over(tmp_pa
 def test_signing_in_with_a_wrong_key(browser: TestClient) -> None:
     response = sign_in(browser, key="<b>nope</b>")
     assert response.status_code == 401
-    assert "not one of those configured" in response.text
+    assert "not one of those configured. Paste it again" in response.text
     assert "<b>" not in response.text
     refused(browser.get("/v1/session"), 401)
 
@@ -253,6 +253,8 @@ def test_a_key_that_asks_too_often_waits_and_others_do_not(shop: Shop) -> None:
             problem = refused(response, 429, "rita", "0.1 times a second")
             assert problem["type"] == "/docs#too-many-requests"
             assert 0 < int(response.headers["retry-after"]) <= 10
+        client.cookies.clear()
+        assert "Try again in a moment" in sign_in(client, key="key-rita").text
         for _ in range(5):
             assert client.get("/v1/session", headers={"X-Api-Key": "key-nils"}).status_code == 200
 

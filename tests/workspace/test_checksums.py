@@ -1,7 +1,6 @@
 """What is damaged on disk or in a store is found, named, and where it is a cache made again."""
 
 import contextlib
-import json
 import logging
 import os
 from collections.abc import Callable
@@ -102,15 +101,16 @@ def test_a_damaged_pointer_is_named(tmp_path: Path, damage: Callable[[Path], Non
         store.read_pointer("catalog")
 
 
-def test_what_an_earlier_release_wrote_opens_as_before(tmp_path: Path) -> None:
+def test_a_record_without_its_checksum_is_refused(tmp_path: Path) -> None:
     store = Workspace(tmp_path)
     path = tmp_path / commit(store) / "manifest.json"
-    record = json.loads(path.read_text())
-    path.write_text(json.dumps({k: v for k, v in record.items() if k not in ("checksums", "sha256")}))
-    assert (store.path(store.get("things/a1")) / "deep" / "file.txt").read_text() == "hello"
-    (tmp_path / "pointers").mkdir()
+    path.write_bytes(path.read_bytes().replace(b'"sha256"', b'"sha257"'))
+    store.write_pointer("catalog", {"snapshot": "snapshots/1"})
     (tmp_path / "pointers/catalog.json").write_text('{"snapshot": "snapshots/1"}')
-    assert store.read_pointer("catalog") == {"snapshot": "snapshots/1"}
+    with pytest.raises(DamagedError, match="has no sha256 of itself"):
+        store.get("things/a1")
+    with pytest.raises(DamagedError, match="has no sha256 of itself"):
+        store.read_pointer("catalog")
 
 
 def test_a_file_is_read_for_its_checksum_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

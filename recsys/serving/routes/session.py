@@ -67,11 +67,12 @@ async def sign_out(request: Request, services: ServicesDep) -> Response:
 
 
 def _form(services: Services, target: str, *, wrong: Problem | None = None) -> Response:
+    advice = "Paste it again, as a whole." if wrong and wrong.status_code == 401 else "Try again in a moment."
     html = shell.render(
         "sign_in.html.j2",
         name=services.config.name,
         next=_local_path(target),
-        message=f"{wrong.detail} Paste it again, as a whole." if wrong else "",
+        message=f"{wrong.detail} {advice}" if wrong else "",
     )
     return HTMLResponse(html, wrong.status_code if wrong else 200)
 

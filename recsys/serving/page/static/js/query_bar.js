@@ -83,7 +83,7 @@ function drawPhotos(main, view) {
 function drawWords(main, view) {
   main.classList.add("plain");
   fill(main, h("div.facts", {}, h("p.kicker", {}, view.text ? "What fits these words" : "Similar to what you chose"),
-    h("h1", {}, view.text ? `“${view.text}”` : `${view.like.length} products together`),
+    h("h1", {}, view.text ? `“${view.text}”` : view.like.length === 1 ? "One product" : `${view.like.length} products together`),
     h("div.tools", {}, button("Copy link", copyLink, { icon: "link", kind: "ghost" }))));
 }
 

@@ -154,11 +154,10 @@ class EvaluationConfig(Section):
     and text to image."""
     image_weight: float = Field(default=0.5, ge=0, le=1)
     """Weight of the image in fused tasks and examples, 0 to 1."""
-    wise_ft_alphas: tuple[Annotated[float, Field(gt=0, le=1)], ...] = (0.25, 0.5)
-    """How far the candidates go from the base (0) to the fine-tuned encoder (1), by WiSE-FT. Halfway keeps
-    what the backbone knows of classes that were never trained on; 1 too serves a catalog whose classes stay
-    the same. Where a tower is trained from random weights only 1 counts: a base of noise is nothing to go
-    back to."""
+    wise_ft_alphas: tuple[Annotated[float, Field(gt=0, le=1)], ...] | None = None
+    """How far the candidates go from the base (0) to the fine-tuned encoder (1), by WiSE-FT. Unset: in steps
+    of a quarter, as far as classes bear it that a shorter training left out (``training.unseen_share``); 1
+    alone where a tower is trained from random weights, since a base of noise is nothing to go back to."""
     gate: GateConfig = GateConfig()
     """When a challenger takes over."""
     max_queries: int = Field(default=5_000, ge=10)
@@ -183,8 +182,8 @@ class EvaluationConfig(Section):
 
     @field_validator("wise_ft_alphas")
     @classmethod
-    def _ascending(cls, alphas: tuple[float, ...]) -> tuple[float, ...]:
-        if not alphas or tuple(sorted(set(alphas))) != alphas:
+    def _ascending(cls, alphas: tuple[float, ...] | None) -> tuple[float, ...] | None:
+        if alphas is not None and (not alphas or tuple(sorted(set(alphas))) != alphas):
             raise ValueError(
                 f"wise_ft_alphas must ascend without repeats, such as [0.25, 0.5, 1]; found {list(alphas)}"
             )

@@ -58,10 +58,7 @@ def run(
     inputs |= {"previous": previous.ref} if previous else {}
     night = datetime.fromisoformat(workspace.get(snapshot_ref).created_at)
     anchor = _anchor(workspace, previous, night, config.evaluation.gate.anchor_days)
-    counts = challenger.info.get("counts", {})
-    towers = ((config.encoder.image, "training_images"), (config.encoder.text, "training_texts"))
-    random = any(not (t.is_pretrained or t.is_frozen) and counts.get(read, 1) for t, read in towers)
-    alphas = (1.0,) if random else config.evaluation.wise_ft_alphas  # there is nothing to go back to
+    alphas = config.evaluation.wise_ft_alphas or challenger.info.get("wise_ft_alphas", (1.0,))
     candidates = candidates_of(challenger, champion_ref, alphas, anchor["ref"] if anchor else None)
     on_hold = holds(workspace)
     held = {c.ref: hold_sentence(c.ref, on_hold[c.ref]) for c in candidates if c.ref in on_hold}

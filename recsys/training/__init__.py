@@ -22,6 +22,7 @@
     weights          which weights are trained, at which rate
     schedule         learning rate over steps and wall clock
     validation       the score that chooses the best epoch
+    unseen_classes   how far from the base an encoder may go, asked of classes left out
     resume           checkpoints that survive kills, the best weights, when a run stops
     model_card       the model card
 

@@ -11,7 +11,7 @@ import functools
 import logging
 import time
 from collections import Counter
-from pathlib import Path
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,6 +30,7 @@ from recsys.training.recipe import decide
 from recsys.training.settings import UNRELATED, settings_of
 from recsys.training.splits import make_splits
 from recsys.training.supervision import Int, Supervision
+from recsys.training.unseen_classes import how_far
 from recsys.training.validation import Validator, choose_tasks
 from recsys.workspace import Manifest, Workspace, content_id, judgements
 from recsys.workspace.features import FeatureStore
@@ -62,9 +63,10 @@ def run(
     split, and training may begin with it. Of the judgements ``judgements_ref``, those of two training
     products are learnt from. ``inputs`` name ``snapshot``, ``splits``, ``base``, ``initial``, and
     ``judgements`` if there are any; ``info`` holds ``trained``, ``counts``, ``fit`` (steps, epochs, history,
-    speed), ``config`` (nothing left open), ``decisions`` (of the recipe), ``settings`` (those that were
-    given) and ``duration_s``. Where there is nothing to learn from, the challenger is the initial encoder,
-    ``trained`` is false and ``reason`` says why.
+    speed), ``wise_ft_alphas`` (how far from the base it may serve), ``unseen_classes`` (what that was found
+    by, or ``None``), ``config`` (nothing left open), ``decisions`` (of the recipe), ``settings`` (those that
+    were given) and ``duration_s``. Where there is nothing to learn from, the challenger is the initial
+    encoder, ``trained`` is false and ``reason`` says why.
     """
     started = time.monotonic()
     for term in config.training.terms:
@@ -105,8 +107,16 @@ def run(
         if judged:
             training = supervision.with_judgements(training)
         config = config.model_copy(update={"training": training})
-        store = FeatureStore(workspace)
-        info = _train(config, snapshot, encoder, data, workspace.scratch(KIND, id), store)
+        job = FitJob(
+            config=training, encoder=encoder, items=data.items, images=snapshot.images(), supervision=known,
+            trained=trained, validator=None, folder=workspace.scratch(KIND, id), seed=config.seed,
+            store=FeatureStore(workspace),
+        )  # fmt: skip
+        info = _train(job, snapshot, data)
+        if info["trained"]:
+            far = how_far(replace(job, encoder=ProductEncoder.load(workspace.path(base))), snapshot)
+            info |= {"wise_ft_alphas": list(far.alphas), "unseen_classes": far.record}
+            decisions.append(far.choice)
         info |= {"role": "challenger", "dim": encoder.dim, "late_stages": encoder.image_tower.late_stages}
         info |= {"decisions": [d._asdict() for d in decisions]}
         info["config"] = training.model_dump(mode="json", exclude=UNRELATED)
@@ -119,15 +129,8 @@ def run(
     return draft.committed()
 
 
-def _train(
-    config: Config,
-    snapshot: Snapshot,
-    encoder: ProductEncoder,
-    data: TrainingData,
-    folder: Path,
-    store: FeatureStore,
-) -> dict[str, Any]:
-    """Fine-tune ``encoder`` in place, resuming in ``folder``, and return the record."""
+def _train(job: FitJob, snapshot: Snapshot, data: TrainingData) -> dict[str, Any]:
+    """Fine-tune the job's encoder in place, resuming in its folder, and return the record."""
     info: dict[str, Any] = {
         "counts": {
             "splits": dict(sorted(Counter(data.splits).items())),
@@ -136,27 +139,17 @@ def _train(
             "training_texts": len(data.items.texts),
         }
     }
-    reason = reason_not_to_train(config.training, encoder, data.items, data.supervision, data.trained)
+    config, encoder = job.config, job.encoder
+    reason = reason_not_to_train(config, encoder, data.items, data.supervision, data.trained)
     if reason is not None:
         logger.warning("nothing is trained: %s", reason)
         return info | {"trained": False, "reason": reason, "fit": None, "validation_label": None}
-    tasks = choose_tasks(data.splits, data.ids, data.supervision, config.training.validation)
+    tasks = choose_tasks(data.splits, data.ids, data.supervision, config.validation)
     validator = None
     if not tasks:
         logger.warning("no validation product has anything to find; the last epoch is kept")
     else:
-        validator = Validator(tasks, config.training.validation, snapshot, encoder, store)
-    job = FitJob(
-        config=config.training,
-        encoder=encoder,
-        items=data.items,
-        images=snapshot.images(),
-        supervision=data.supervision,
-        trained=data.trained,
-        validator=validator,
-        folder=folder,
-        seed=config.seed,
-        store=store,
-    )
+        validator = Validator(tasks, config.validation, snapshot, encoder, job.store)
     label = ", ".join(dict.fromkeys(task.label for task in tasks)) or None
-    return info | {"trained": True, "reason": None, "fit": fit(job), "validation_label": label}
+    record = fit(replace(job, validator=validator))
+    return info | {"trained": True, "reason": None, "fit": record, "validation_label": label}

@@ -1,0 +1,111 @@
+"""How far from the base an encoder may go, asked of classes that a shorter training left out."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from recsys.training import unseen_classes
+from recsys.training.fit import FitJob, fit
+from recsys.training.run import run
+from recsys.training.unseen_classes import MIN_CLASSES, STEPS, Scores, by_class, choose, leave_out
+from recsys.workspace import Workspace
+from tests.training.shop import rows, settings, store
+
+GROUPS = {"thing": {"columns": ["item_group_id"]}}
+FROZEN = {"image": {"kind": "small", "image_size": 32, "frozen": True}}
+
+
+def test_classes_are_left_out_always_the_same_ones_and_enough_stay() -> None:
+    codes = np.repeat(np.arange(40), 3)
+    codes[-3:] = [-1, 39, -1]  # no class, and a class of one
+    left = leave_out(codes, 0.25)
+    assert len(left) == 10
+    assert 39 not in left
+    assert left.tolist() == leave_out(codes[::-1], 0.25).tolist()
+    assert len(leave_out(codes, 0.01)) == MIN_CLASSES
+    assert not len(leave_out(codes, 0))
+    assert not len(leave_out(np.repeat(np.arange(2 * MIN_CLASSES - 1), 3), 0.25))
+
+
+def test_each_class_is_scored_among_all_that_were_left_out() -> None:
+    vectors = np.eye(4, dtype=np.float32)[[0, 0, 1, 2, 1, 3]]
+    codes = np.array([7, 7, 8, 8, 9, 5])
+    found = by_class(vectors, codes, np.array([5, 7, 8]))
+    assert np.isnan(found[0])  # one product: nothing to find
+    assert found[1] == 1
+    assert found[2] < 1  # the nearest of one is of class 9
+
+
+@pytest.mark.parametrize(
+    ("change", "furthest"),
+    [
+        ({0.25: 0.02, 0.5: 0.04, 0.75: 0.06, 1.0: 0.08}, 1.0),
+        ({0.25: 0.05, 0.5: 0.08, 0.75: 0.03, 1.0: -0.10}, 0.5),
+        ({0.25: -0.05, 0.5: -0.08, 0.75: -0.1, 1.0: -0.2}, 0.25),
+        ({0.25: 0.05, 0.5: 0.081, 0.75: 0.08, 1.0: -0.10}, 0.75),
+    ],
+)
+def test_the_furthest_step_that_is_no_worse_than_the_best(
+    change: dict[float, float], furthest: float
+) -> None:
+    rng = np.random.default_rng(1)
+    base = rng.uniform(0.2, 0.8, 30)
+    steps = {0.0: base} | {alpha: base + gain + rng.normal(0, 0.01, 30) for alpha, gain in change.items()}
+    steps[0.0][3] = np.nan  # a class without anything to find
+    assert choose({"image": steps, "text": {0.0: np.full(30, np.nan)}}) == furthest
+    flat: Scores = {"text": dict.fromkeys((0.0, *STEPS), base)}
+    assert choose(flat | {"image": steps}) == furthest  # the vector that bears least decides
+    assert choose(flat) == 1
+    assert choose({"image": {0.0: np.full(30, np.nan)}}) == 0.5
+
+
+def test_a_shorter_training_never_sees_what_it_left_out(
+    workspace: Workspace, text_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs: list[FitJob] = []
+    monkeypatch.setattr(unseen_classes, "fit", lambda job: (jobs.append(job), fit(job))[1])
+    config = settings(text_model, encoder=FROZEN, labels=GROUPS, links=[{"column": "attributes.alike"}])
+    info = run(config, workspace, store(workspace, rows())).info
+    (job,) = jobs
+    codes = job.supervision.labels["thing"]
+    missing = info["unseen_classes"]["num_products"]
+    assert len(job.trained) == info["counts"]["splits"]["train"] - missing
+    left, right, _ = job.supervision.pairs
+    assert len(left)
+    assert set(left.tolist()) | set(right.tolist()) <= set(job.trained.tolist())
+    kept = set(codes[job.trained].tolist())
+    assert info["unseen_classes"]["num_classes"] >= MIN_CLASSES
+    assert (
+        len(kept) + info["unseen_classes"]["num_classes"]
+        == info["counts"]["supervision"]["labels"]["thing"]["classes"]
+    )
+    assert (job.config.epoch_steps, job.config.max_epochs) == (2, 2)
+    assert set(info["unseen_classes"]["scores"]) == {"image", "text"}
+    assert info["wise_ft_alphas"] == [alpha for alpha in STEPS if alpha <= max(info["wise_ft_alphas"])]
+    decision = next(d for d in info["decisions"] if d["setting"] == "evaluation.wise_ft_alphas")
+    assert "left out" in decision["because"]
+
+
+@pytest.mark.parametrize(
+    ("encoder", "training", "alphas", "because"),
+    [
+        (None, {}, [1.0], "starts at random"),
+        (FROZEN, {}, [0.25, 0.5], "too few classes of category"),
+        (FROZEN, {"unseen_share": 0, "labels": GROUPS}, [0.25, 0.5], "no classes were left out"),
+    ],
+)
+def test_without_classes_to_leave_out(
+    workspace: Workspace,
+    text_model: Path,
+    encoder: dict[str, Any] | None,
+    training: dict[str, Any],
+    alphas: list[float],
+    because: str,
+) -> None:
+    config = settings(text_model, encoder=encoder, **training)
+    info = run(config, workspace, store(workspace, rows())).info
+    assert info["wise_ft_alphas"] == alphas
+    assert info["unseen_classes"] is None
+    assert because in info["decisions"][-1]["because"]

@@ -44,7 +44,7 @@ lint: $(STAMP)   ## formatting, linters, types, import directions, and the size 
 	@$(BIN)/python infra/count_statements.py
 
 bench: $(STAMP)  ## every speed benchmark; a record each under benchmarks/results
-	@set -e; for name in decode fetch ingest_memory embedding training_step publish exact_search search_http gpu; do \
+	@set -e; for name in decode fetch ingest_memory embedding training_step publish exact_search search_http training_cost gpu; do \
 	  echo "== $$name"; $(BIN)/python -m benchmarks.$$name; done
 
 soak: $(STAMP)   ## mutated feeds, images and requests for MINUTES (60); a record under benchmarks/results

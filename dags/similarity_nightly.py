@@ -1,4 +1,4 @@
-"""similarity_nightly: ingest, judgements → train → evaluate and gate → embed → publish → report → scrub.
+"""similarity_nightly: ingest, judgements → train → evaluate → embed → publish → report → monitor and scrub.
 
 A night that brought too little to learn from (`training.retrain`) skips `train` and `evaluate`: the encoder
 in service embeds what is new and is published. The parameter `force_training` trains all the same.
@@ -129,6 +129,12 @@ def similarity_nightly() -> None:
 
         return str(nightly.write_report(*pipeline(), run_id, refs).ref)
 
+    @step(rule=PURE, timeout=timedelta(minutes=5))
+    def monitor(report: str) -> int:
+        from recsys import nightly
+
+        return int(nightly.monitor(pipeline()[1], report))
+
     @step(rule=PURE, timeout=timedelta(hours=4))
     def scrub() -> int:
         from recsys import nightly
@@ -147,6 +153,7 @@ def similarity_nightly() -> None:
     reported = report({"snapshot": snapshot, "plan": training["plan"],
                        "challenger": chosen["challenger"], "evaluation": chosen["evaluation"],
                        "embeddings": embeddings, "publication": publication})  # fmt: skip
+    monitor(reported)
     reported >> scrub()
 
 

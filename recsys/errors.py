@@ -8,6 +8,7 @@
     ├── ArtifactError    an artifact is missing, incomplete or not what its manifest says
     │   └── DamagedError    its bytes, or a pointer's, are not those that were written
     ├── AuditError       a built collection failed its audit; the alias was left where it was
+    ├── UnusualError     a figure of the night is unusual; the night's work is done
     └── TransientError   the outside world failed in a way that a retry can help (network, locks)
 
 Stages raise these; entry points (the CLI, DAGs, the HTTP service) decide how to show them.
@@ -58,6 +59,10 @@ class DamagedError(ArtifactError):
 
 class AuditError(RecsysError):
     """A built collection failed its audit; the alias was left where it was."""
+
+
+class UnusualError(RecsysError):
+    """A figure of the night is unusual: an alarm, after the night's work is done."""
 
 
 class TransientError(RecsysError):

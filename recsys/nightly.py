@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from recsys.config import Config
-from recsys.errors import ArtifactError, AuditError, DamagedError, InputError
+from recsys.errors import ArtifactError, AuditError, DamagedError, InputError, UnusualError
 from recsys.workspace import Manifest, Workspace, content_id
 
 if TYPE_CHECKING:
@@ -250,6 +250,21 @@ def write_report(config: Config, workspace: Workspace, run_id: str, refs: Mappin
         plan_ref=refs.get("plan"),
         timings=timings,
     )
+
+
+def monitor(workspace: Workspace, report: str) -> int:
+    """Return how many figures of the night that ``report`` is about are unusual.
+
+    Raises :class:`UnusualError` that names those that were not so the night before: an alarm, once, after
+    the night's work is done.
+    """
+    night = workspace.get(report).info.get("monitoring") or {"alarms": [], "unusual": []}
+    if night["alarms"]:
+        raise UnusualError(
+            "\n  ".join(["The vectors that were published are unusual:", *night["alarms"]]),
+            fix='Look at the night\'s report, and at "Unusual figures" in docs/operations.md.',
+        )
+    return len(night["unusual"])
 
 
 def scrub(config: Config, workspace: Workspace) -> int:

@@ -167,7 +167,7 @@ def report(config: "Config", workspace: "Workspace", snapshot: str | None, as_js
     if plan is not None and (plan.info["train"] or plan.inputs["evaluation"] == evaluation.ref):
         refs["plan"] = plan.ref
     manifest = nightly.write_report(config, workspace, f"by hand: {publication.id}", refs)
-    _show(manifest, as_json, manifest.info["page"])
+    _show(manifest, as_json, "\n  ".join([manifest.info["page"], *manifest.info["monitoring"]["alarms"]]))
 
 
 @click.command()

@@ -28,13 +28,14 @@ from recsys.config.embedding import EmbeddingConfig
 from recsys.config.encoder import EncoderConfig
 from recsys.config.evaluation import EvaluationConfig
 from recsys.config.index import IndexConfig
+from recsys.config.monitoring import MonitoringConfig
 from recsys.config.search import SearchConfig
 from recsys.config.training import TrainingConfig
 from recsys.errors import ConfigError
 
 __all__ = [
     "CatalogConfig", "Config", "EmbeddingConfig", "EncoderConfig", "EvaluationConfig", "IndexConfig",
-    "SearchConfig", "Section", "TrainingConfig", "WorkspaceConfig", "load",
+    "MonitoringConfig", "SearchConfig", "Section", "TrainingConfig", "WorkspaceConfig", "load",
 ]  # fmt: skip
 
 _ENVIRONMENT = {
@@ -59,7 +60,7 @@ class WorkspaceConfig(Section):
     """Housekeeping deletes what nothing needs any more and was neither made nor used for so many days. Every
     refresh that finds a change makes a snapshot; at least 2, which is longer than any run takes."""
     keep_reports_days: float = Field(default=365.0, ge=2)
-    """The same for reports, which nothing needs."""
+    """The same for reports; those of the last ``monitoring.nights`` nights say what is usual."""
 
 
 class Config(Section):
@@ -78,6 +79,7 @@ class Config(Section):
     evaluation: EvaluationConfig = EvaluationConfig()
     embedding: EmbeddingConfig = EmbeddingConfig()
     index: IndexConfig = IndexConfig()
+    monitoring: MonitoringConfig = MonitoringConfig()
     search: SearchConfig = SearchConfig()
 
     def resolve(self, path: str) -> str:

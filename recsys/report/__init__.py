@@ -4,6 +4,8 @@
     facts       what the night's artifacts say, as one JSON value
     vectors     neighbours of a few products in the published vectors, and a map of many
     overlap     how neighbours change when another encoder takes over
+    figures     what the published vectors look like, beside the night before
+    monitoring  which of these figures are unusual, by the nights before
     cards       what is shown of a product: its words and a thumbnail
     charts      geometry of the charts
     formatting  numbers, durations and names, as people read them

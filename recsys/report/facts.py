@@ -6,12 +6,14 @@
      "examples": [{"id", "neighbours"}], "products": {id: card},
      "provenance": [{"what", "ref", "created_at"}], "next": [{"command", "does"}],
      "map": {"ids", "categories", "points", "of"} or null,
-     "overlap": null, {"missing": sentence}, or {"embeddings", "k", "value", "low", "high", ...}}
+     "overlap": null, {"missing": sentence}, or {"embeddings", "k", "value", "low", "high", ...},
+     "monitoring": {"night", "earlier": [nights]}}
 
 ``evaluation`` is ``evaluation.json`` (:mod:`recsys.workspace.evaluations`), without candidates and tasks
 where nothing was trained tonight: what earlier nights found is in their reports. ``plan`` is the training
 plan's ``train``, ``sentence``, ``reasons`` and ``findings``, or null. ``overlap`` is how neighbours change
 (:func:`recsys.report.overlap.compare`) where another encoder takes over from the champion, else null.
+``monitoring`` is tonight and the nights before, as :mod:`recsys.workspace.monitoring` describes one.
 """
 
 import shlex
@@ -24,6 +26,7 @@ from recsys.config import Config
 from recsys.errors import ArtifactError
 from recsys.report import formatting, vectors
 from recsys.report.cards import ProductCards
+from recsys.report.monitoring import monitor
 from recsys.workspace import Manifest, Workspace
 from recsys.workspace.embeddings import SET_KIND, EmbeddingSet
 from recsys.workspace.evaluations import read_evaluation
@@ -69,8 +72,10 @@ class RunArtifacts:
         return self.plan is None or bool(self.plan.info["train"])
 
 
-def gather(config: Config, workspace: Workspace, run: RunArtifacts, cards: ProductCards) -> dict[str, Any]:
-    """Return the facts; ``cards`` then holds every product that they name."""
+def gather(
+    config: Config, workspace: Workspace, run: RunArtifacts, cards: ProductCards, *, at: str
+) -> dict[str, Any]:
+    """Return the facts; ``cards`` then holds every product that they name. ``at`` is the time (UTC)."""
     snapshot = Snapshot(workspace, run.snapshot)
     evaluation = read_evaluation(workspace, run.evaluation) if run.trained else _unchanged(config, run)
     embeddings = EmbeddingSet(workspace, run.embeddings.ref)
@@ -92,13 +97,15 @@ def gather(config: Config, workspace: Workspace, run: RunArtifacts, cards: Produ
         ),
         "overlap": _overlap(workspace, snapshot, embeddings, evaluation),
         "map": _map(embeddings, config.seed),
+        "monitoring": monitor(config, workspace, embeddings, evaluation, run_id=run.run_id, at=at),
     }  # fmt: skip
     named = _ids_named(facts)
     cards.fetch(named)
     facts["products"] = {id: cards.card(id) for id in sorted(named) if id in cards}
     if facts["map"]:
         facts["map"]["categories"] = [cards.card(id)["category"] for id in facts["map"]["ids"]]
-    facts["provenance"] = _provenance(workspace, run, (facts["overlap"] or {}).get("embeddings"))
+    compared = ((facts["overlap"] or {}).get("embeddings"), facts["monitoring"]["night"]["before"])
+    facts["provenance"] = _provenance(workspace, run, *compared)
     facts["headline"] = _headline(facts)
     facts["next"] = _next_steps(facts)
     return facts
@@ -243,17 +250,20 @@ def _map(embeddings: EmbeddingSet, seed: int) -> dict[str, Any] | None:
     return {"ids": ids, "points": points.astype(float).round(4).tolist(), "of": len(embeddings)}
 
 
-def _provenance(workspace: Workspace, run: RunArtifacts, before: str | None) -> list[dict[str, Any]]:
+def _provenance(
+    workspace: Workspace, run: RunArtifacts, before: str | None, last: str | None
+) -> list[dict[str, Any]]:
     """Return every artifact that the run read or made, with its role and when it was made.
 
-    ``before`` is the set of the champion's vectors that the report compares with.
+    The report compares with the champion's vectors ``before`` and with those of the ``last`` night.
     """
     refs = dict(run.inputs)
     for manifest in (run.challenger, run.evaluation):
         for role, ref in manifest.inputs.items():
             refs.setdefault("training started from" if role == "start" else role, ref)
     chosen, collection = run.evaluation.info.get("chosen"), run.publication.info.get("collection")
-    others = {"in service now": chosen, "collection": collection, "embeddings before": before}
+    others = {"in service now": chosen, "collection": collection, "embeddings before": before,
+              "embeddings of the last night": last}  # fmt: skip
     refs |= {role: ref for role, ref in others.items() if ref}
     found = []
     for role, ref in refs.items():
@@ -279,12 +289,16 @@ _MOST_CATEGORIES = 6
 
 
 def _headline(facts: Mapping[str, Any]) -> list[str]:
-    """Return what happened in three sentences: the encoder, the catalog, the index."""
+    """Return what happened in three sentences, the encoder, the catalog, the index, and what is unusual."""
     catalog = facts["catalog"]
     rejected = catalog["num_rejected"]["product"]
     came = formatting.count(catalog["num_products"], "product") + " came in"
     came += f" and {formatting.count(rejected, 'row')} had to be turned away." if rejected else "."
-    return [_decision(facts), came, _index(facts["embedding"], facts["publication"])]
+    unusual = len(facts["monitoring"]["night"]["unusual"])
+    found = [
+        f"{formatting.count(unusual, 'figure')} of the vectors {'is' if unusual == 1 else 'are'} unusual."
+    ]
+    return [_decision(facts), came, _index(facts["embedding"], facts["publication"]), *found[: bool(unusual)]]
 
 
 def _decision(facts: Mapping[str, Any]) -> str:

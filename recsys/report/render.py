@@ -27,6 +27,7 @@ from recsys.report.facts import (
     shown_checks,
     title,
 )
+from recsys.report.monitoring import FIGURES, curves
 
 
 def render(facts: Mapping[str, Any], cards: ProductCards) -> str:
@@ -40,6 +41,7 @@ def render(facts: Mapping[str, Any], cards: ProductCards) -> str:
         losses=_losses(facts["training"]["losses"]),
         validation=_validation(facts["training"]["validation"]),
         map=charts.scatter(facts["map"], cards) if facts["map"] else None,
+        nights=_nights(facts["monitoring"]),
         style=style,
         script=script,
         policy="default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
@@ -73,6 +75,14 @@ def _validation(validation: Mapping[str, Any]) -> dict[str, Any] | None:
     return charts.line_chart({formatting.metric(validation["metric"] or "metric"): points}, x_label="epoch")
 
 
+def _nights(monitoring: Mapping[str, Any]) -> dict[str, dict[str, Any] | None]:
+    """Return a small chart of each of the curves over the nights; ``None`` where nothing can be drawn."""
+    return {
+        name: charts.line_chart(lines, x_label="nights, tonight is 0", width=340, height=200)
+        for name, lines in curves(monitoring).items()
+    }
+
+
 @functools.cache
 def _environment() -> Environment:
     environment = Environment(
@@ -97,6 +107,7 @@ def _environment() -> Environment:
         "check_sentence": check_sentence,
         "check_title": check_title,
         "count": formatting.count,
+        "figures": FIGURES,
         "holds_sentence": holds_sentence,
         "overlap_sentence": overlap_sentence,
         "power_sentence": power_sentence,

@@ -10,19 +10,21 @@ import json
 import logging
 import time
 from collections.abc import Mapping
+from datetime import UTC, datetime
 
 from recsys.config import Config
 from recsys.report import render, summary
 from recsys.report.cards import ProductCards
 from recsys.report.facts import RunArtifacts, gather
 from recsys.workspace import Manifest, Workspace, content_id
+from recsys.workspace.monitoring import POINTER
 from recsys.workspace.snapshot import Snapshot
 
 logger = logging.getLogger(__name__)
 
 KIND = "reports"
 PAGE, FACTS, SUMMARY = "report.html", "report.json", "summary.txt"
-_VERSION = 4
+_VERSION = 5
 
 
 def build(
@@ -45,7 +47,8 @@ def build(
     The id comes from the run and the artifacts it ended with: building it again returns what is there.
     ``info`` has
     ``run_id``, ``headline``, ``decision``, ``reasons``, ``chosen``, ``counts``, ``alias``, ``collection``,
-    ``examples``, ``next``, ``page`` (where the page lies) and ``duration_s``.
+    ``examples``, ``next``, ``monitoring`` (:mod:`recsys.workspace.monitoring`), ``page`` (where the page
+    lies) and ``duration_s``.
     """
     started = time.monotonic()
     refs = (snapshot_ref, encoder_ref, evaluation_ref, embedding_set_ref, publication_ref)
@@ -65,12 +68,14 @@ def build(
     if existing is not None:
         return existing
     cards = ProductCards(Snapshot(workspace, snapshot))
-    facts = gather(config, workspace, run, cards)
+    facts = gather(config, workspace, run, cards, at=datetime.now(UTC).isoformat(timespec="seconds"))
+    night = facts["monitoring"]["night"]
     html = render.render(facts, cards)
     root = workspace.local if workspace.is_local else workspace.root
     where = f"{root}/{KIND}/{id}/{PAGE}"
     before = (facts["overlap"] or {}).get("embeddings")
-    inputs = run.inputs | ({"embeddings_before": before} if before else {})
+    compared = {"embeddings_before": before, "embeddings_last_night": night["before"]}
+    inputs = run.inputs | {role: ref for role, ref in compared.items() if ref}
     with workspace.create(KIND, id, inputs=inputs) as draft:
         (draft.path / PAGE).write_text(html, encoding="utf-8")
         text = json.dumps(facts, indent=1, ensure_ascii=False, allow_nan=False, default=str)
@@ -79,6 +84,10 @@ def build(
         draft.info |= {key: facts[key] for key in ("run_id", "headline", "examples", "next")}
         draft.info |= {key: facts["evaluation"].get(key) for key in ("decision", "reasons", "chosen")}
         draft.info |= {key: facts["publication"].get(key) for key in ("counts", "alias", "collection")}
-        draft.info |= {"page": where, "duration_s": round(time.monotonic() - started, 3)}
+        draft.info |= {"monitoring": night, "page": where}
+        draft.info["duration_s"] = round(time.monotonic() - started, 3)
+        workspace.write_pointer(POINTER, night)
+    for said in night["unusual"].values():
+        logger.warning("%s", said)
     logger.info("report of %s: %s, %d KB", run_id, where, len(html) // 1024)
     return draft.committed()

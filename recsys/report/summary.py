@@ -19,6 +19,7 @@ def text(facts: Mapping[str, Any], page: str) -> str:
         _section("Encoders", _encoders(facts["evaluation"]) + _wrapped(facts["training"]["judgements"])),
         _section("The gate", _gate(facts["evaluation"])),
         _section("What changes for shoppers", _wrapped(overlap_sentence(facts["overlap"]))),
+        _section("Unusual tonight", _unusual(facts["monitoring"]["night"])),
         _section("The index", _index(facts)),
         _section("Three products and what is most similar", _examples(facts)),
         _section("Next", [f"{step['command']:<40} {step['does']}" for step in facts["next"]]),
@@ -79,6 +80,10 @@ def _gate(evaluation: Mapping[str, Any]) -> list[str]:
     power = power_sentence(evaluation)
     first += _wrapped(power) if power else []
     return first + [line for reason in evaluation["reasons"] for line in _wrapped("because: " + reason)]
+
+
+def _unusual(night: Mapping[str, Any]) -> list[str]:
+    return [line for said in night["unusual"].values() for line in _wrapped(said)]
 
 
 def _index(facts: Mapping[str, Any]) -> list[str]:

@@ -33,6 +33,7 @@ TASKS = [
     "collect",
     "publish",
     "report",
+    "monitor",
     "scrub",
 ]
 KINDS = (

@@ -34,6 +34,7 @@ def test_the_tasks_are_wired_as_designed(parsed: dict[str, Any]) -> None:
         "collect",
         "publish",
         "report",
+        "monitor",
         "scrub",
     ]
     assert {name for name, task in tasks.items() if task["queue"] == "gpu"} == {"train", "evaluate", "embed"}
@@ -50,7 +51,8 @@ def test_the_tasks_are_wired_as_designed(parsed: dict[str, Any]) -> None:
     assert tasks["evaluate"]["after"] == ["begin", "ingest", "judgements", "train"]
     assert tasks["choose"]["after"] == ["evaluate", "plan_training"]
     assert tasks["publish"]["after"] == ["collect", "ingest"]
-    assert tasks["scrub"]["after"] == ["report"]  # damage alarms, after the night's work is done
+    for alarm in ("monitor", "scrub"):  # after the night's work is done
+        assert tasks[alarm]["after"] == ["report"]
 
 
 def test_a_refresh_waits_for_no_gpu_and_takes_turns_with_others_that_publish(parsed: dict[str, Any]) -> None:

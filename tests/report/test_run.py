@@ -78,6 +78,7 @@ def test_a_promoting_night_is_told_in_every_section(nights: Nights) -> None:
         "gate",
         "neighbours",
         "map",
+        "monitoring",
         "index",
         "timings",
         "provenance",
@@ -227,7 +228,16 @@ LITTLE = "Nothing to learn from tonight: 3 of 60 products (5.0%) are new or chan
 def test_a_night_with_nothing_to_learn_from_shows_no_other_nights_figures(nights: Nights) -> None:
     page, facts, summary, html = report(nights, plan={"train": False, "sentence": LITTLE, "reasons": []})
     sections = [s["id"] for s in page.all("section")]
-    assert sections == ["similar", "catalog", "training", "map", "index", "timings", "provenance"]
+    assert sections == [
+        "similar",
+        "catalog",
+        "training",
+        "map",
+        "monitoring",
+        "index",
+        "timings",
+        "provenance",
+    ]
     linked = [a["href"] or "" for a in page.all("a")]
     assert [link for link in linked if link.startswith("#")] == [f"#{section}" for section in sections]
     assert "Nothing to learn from tonight: the champion stays." in page.text

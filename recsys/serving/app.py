@@ -46,7 +46,7 @@ def create_app(
     ``lifespan`` may do both; :func:`recsys.serving.run.open_app` makes one.
     """
     settings = config.search
-    metrics = Metrics(live)
+    metrics = Metrics(live, workspace)
     sessions = Sessions(workspace.state("sessions"), max_age_s=settings.session_hours * 3600)
     app = FastAPI(
         title="Similar products",

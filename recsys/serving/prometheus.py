@@ -1,5 +1,6 @@
-"""Metrics for Prometheus: requests, where their time goes, what is live and how fresh it is."""
+"""Metrics for Prometheus: requests, where their time goes, what is live, how fresh and how usual it is."""
 
+import logging
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
@@ -8,6 +9,10 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from recsys.search.live_index import LiveIndex
+from recsys.workspace import Workspace
+from recsys.workspace.monitoring import POINTER, Night
+
+logger = logging.getLogger(__name__)
 
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
@@ -15,7 +20,7 @@ _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5
 class Metrics:
     """The service's own registry; nothing is registered globally."""
 
-    def __init__(self, live: LiveIndex) -> None:
+    def __init__(self, live: LiveIndex, workspace: Workspace) -> None:
         self.registry = CollectorRegistry()
         labels = ("route", "method", "status")
         self._requests = Counter("recsys_http_requests", "Requests answered.", labels, registry=self.registry)
@@ -33,6 +38,7 @@ class Metrics:
             "recsys_http_work_waiting", "Requests that a thread works on, or will.", registry=self.registry
         )
         self.registry.register(_LiveCollector(live))
+        self.registry.register(_NightCollector(workspace))
 
     def request(self, route: str, method: str, status: int, seconds: float) -> None:
         """Count one request."""
@@ -77,3 +83,42 @@ class _LiveCollector(Collector):
             yield GaugeMetricFamily(
                 "recsys_live_age_seconds", "Since the live collection was last brought to a snapshot.", age
             )
+
+
+class _NightCollector(Collector):
+    """Reads at each scrape what monitoring found on the last night; there may be none."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+
+    def collect(self) -> Iterable[Metric]:
+        """Return the figures of the last night."""
+        try:
+            night = self._workspace.read_pointer(POINTER)
+            return _gauges(night) if night else []
+        except Exception:  # the other metrics do not depend on it
+            logger.exception("no figures of the last night")
+            return []
+
+
+def _gauges(night: Night) -> list[Metric]:
+    usual = night["usual"]
+    found = {
+        "recsys_vectors": {name: figure["value"] for name, figure in night["figures"].items()},
+        "recsys_vectors_limit": {name: usual[name]["limit"] for name in usual},
+        "recsys_vectors_unusual": {name: float(name in night["unusual"]) for name in usual},
+    }
+    meanings = (
+        "A figure of the vectors published last night.",
+        "Above this it is unusual.",
+        "1 where it is.",
+    )
+    gauges = []
+    for (metric, values), meaning in zip(found.items(), meanings, strict=True):
+        gauges.append(GaugeMetricFamily(metric, meaning, labels=("figure",)))
+        for name, value in values.items():
+            if value is not None:
+                gauges[-1].add_metric((name,), value)
+    at = datetime.fromisoformat(night["at"]).timestamp()
+    when = GaugeMetricFamily("recsys_vectors_timestamp_seconds", "When they were looked at.", at)
+    return [*gauges, when]

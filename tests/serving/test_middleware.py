@@ -2,6 +2,7 @@
 
 import logging
 import re
+from pathlib import Path
 
 import pytest
 from starlette.requests import Request
@@ -144,6 +145,38 @@ def test_requests_are_counted(shop: Shop) -> None:
     ):
         assert line in text
     assert 0 <= float(re.findall(r"^recsys_live_age_seconds (\S+)$", text, re.MULTILINE)[0]) < 3600
+
+
+def test_the_figures_of_the_last_night_are_gauges_and_damage_takes_nothing_else_away(shop: Shop) -> None:
+    figures = {"churn": {"value": 0.4, "low": 0.3, "high": 0.5}, "hubness": {"value": 2.5, "low": None}}
+    night = {
+        "at": "2026-11-29T01:40:00+00:00", "figures": figures, "unusual": {"churn": "a sentence"},
+        "usual": {"churn": {"median": 0.02, "limit": 0.07}, "hubness": {"median": None, "limit": None}},
+    }  # fmt: skip
+    gauges = {
+        'recsys_vectors{figure="churn"} 0.4',
+        'recsys_vectors{figure="hubness"} 2.5',
+        'recsys_vectors_limit{figure="churn"} 0.07',
+        'recsys_vectors_unusual{figure="churn"} 1.0',
+        'recsys_vectors_unusual{figure="hubness"} 0.0',
+        "recsys_vectors_timestamp_seconds 1.7959164e+09",
+    }
+    pointer = Path(shop.workspace.root) / "pointers" / "monitoring.json"
+    with TestClient(shop.app(), base_url="http://localhost") as client:
+        assert "recsys_vectors" not in client.get("/metrics").text  # no night yet
+        shop.workspace.write_pointer("monitoring", night)
+        try:
+            lines = client.get("/metrics").text.splitlines()
+            assert {line for line in lines if line.startswith("recsys_vectors")} == gauges
+            texts = []
+            for damaged in ("{", "{}", '{"at": 1}'):
+                pointer.write_text(damaged)
+                texts.append(client.get("/metrics").text)
+        finally:
+            pointer.unlink()
+    for text in texts:
+        assert "recsys_vectors" not in text
+        assert "recsys_ready 1.0" in text
 
 
 def test_too_much_waiting_is_refused_at_once(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,8 +1,9 @@
 """Fixtures every stage's tests share."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -49,6 +50,34 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def workspace(tmp_path: Path) -> Workspace:
     """A fresh local workspace."""
     return Workspace(tmp_path / "workspace")
+
+
+@pytest.fixture(scope="session")
+def s3_url() -> Iterator[str]:
+    """A bucket on a real S3 protocol server."""
+    import boto3
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    endpoint = "http://{}:{}".format(*server.get_host_and_port())
+    names = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
+    with mock.patch.dict(os.environ, names, AWS_ENDPOINT_URL=endpoint):
+        boto3.client("s3", endpoint_url=endpoint).create_bucket(Bucket="bucket")
+        yield "s3://bucket/some/prefix"
+    server.stop()
+
+
+@pytest.fixture
+def machine(s3_url: str, tmp_path: Path) -> Callable[..., Workspace]:
+    """Make a machine: a workspace in one bucket for all of a test, a cache and connections of its own."""
+    from s3fs import S3FileSystem
+
+    def make(name: str, **options: float) -> Workspace:
+        S3FileSystem.clear_instance_cache()
+        return Workspace(f"{s3_url}/{tmp_path.name}", cache=tmp_path / name, **options)
+
+    return make
 
 
 @pytest.fixture

@@ -71,12 +71,11 @@ def build(
     facts = gather(config, workspace, run, cards, at=datetime.now(UTC).isoformat(timespec="seconds"))
     night = facts["monitoring"]["night"]
     html = render.render(facts, cards)
-    root = workspace.local if workspace.is_local else workspace.root
-    where = f"{root}/{KIND}/{id}/{PAGE}"
     before = (facts["overlap"] or {}).get("embeddings")
     compared = {"embeddings_before": before, "embeddings_last_night": night["before"]}
     inputs = run.inputs | {role: ref for role, ref in compared.items() if ref}
     with workspace.create(KIND, id, inputs=inputs) as draft:
+        where = f"{draft.url}/{PAGE}"
         (draft.path / PAGE).write_text(html, encoding="utf-8")
         text = json.dumps(facts, indent=1, ensure_ascii=False, allow_nan=False, default=str)
         (draft.path / FACTS).write_text(text + "\n", encoding="utf-8")

@@ -70,7 +70,7 @@ def find_garbage(
     snapshots = {ref.partition("/")[2] for ref in kept}
     files += [p for p in workspace.local.glob(_AUTOCOMPLETE) if p.name.partition(".")[0] not in snapshots]
     others = [
-        *(ref for ref, manifest in found.items() if manifest is None),  # what a kill left
+        *chain.from_iterable(workspace.leftovers(ref, manifest) for ref, manifest in found.items()),
         *sorted(str(path.relative_to(workspace.local)) for path in files),
         *(f"pointers/{name}.json" for name in workspace.pointers() if name.startswith("runs/")),
     ]

@@ -8,7 +8,9 @@
     <local>/state/<name>              local caches that may be deleted at any time
 
 ``root`` is a local folder or any fsspec URL (``s3://...``). Artifacts are written in a local folder
-first: locally they are renamed into place in one step, remotely uploaded with the manifest last.
+first: locally they are renamed into place in one step. In an object store each writer uploads to a folder of
+its own, ``<kind>/<id>/<upload>/...``; the manifest, which names it, is put last and only where there is none,
+so that of two writers one wins and nobody reads the files of the other.
 
 A manifest holds the SHA-256 of every file and, like a pointer, of itself. A file is read for it when it is
 written, when it comes from a remote store, and when it is opened and its size or time is not what it was.
@@ -72,11 +74,18 @@ class Manifest:
     """What the stage records of it: counts, metrics, durations. JSON values."""
     checksums: dict[str, str] = field(default_factory=dict)
     """Relative path → SHA-256; empty in what an earlier release wrote, which is opened unchecked."""
+    upload: str = ""
+    """In an object store, the folder below ``ref`` that holds the files; empty in a local workspace."""
 
     @property
     def ref(self) -> str:
         """``kind/id``: how artifacts name each other, and what travels through XCom."""
         return f"{self.kind}/{self.id}"
+
+    @property
+    def folder(self) -> str:
+        """Where the files are kept, relative to the workspace."""
+        return f"{self.ref}/{self.upload}" if self.upload else self.ref
 
 
 Manifests = list[Manifest]  # by this name in Workspace, where `list` is a method
@@ -87,6 +96,10 @@ class Draft:
     """An artifact being written: put files under ``path``, facts into ``info`` and ``inputs``."""
 
     path: Path
+    upload: str
+    """As in the manifest."""
+    url: str
+    """Where the files will be, unless another writer is first: a local folder, or a URL."""
     inputs: dict[str, str]
     info: dict[str, Any] = field(default_factory=dict)
     manifest: Manifest | None = None
@@ -197,9 +210,13 @@ class Workspace:
         partial = self._temporary(manifest.kind)
         partial.mkdir(parents=True)
         try:
-            for name in [*manifest.files, MANIFEST]:
+            for name in manifest.files:
                 (partial / name).parent.mkdir(parents=True, exist_ok=True)
-                self._fs.get_file(f"{self._path}/{manifest.ref}/{name}", str(partial / name))
+                try:
+                    self._fs.get_file(f"{self._path}/{manifest.folder}/{name}", str(partial / name))
+                except FileNotFoundError:
+                    raise _damaged(manifest.ref, f"{name} is missing") from None
+            (partial / MANIFEST).write_text(checksums.seal(asdict(manifest)), encoding="utf-8")
             if damage := checksums.damage_in(partial, manifest.files, manifest.checksums):
                 raise _damaged(manifest.ref, damage)
             _move(partial, folder)
@@ -212,6 +229,17 @@ class Workspace:
         """Yield the ref of every artifact of every kind, and of folders that may be one, in order."""
         for kind in sorted(set(self._folders(self._path)) - _NO_KINDS):
             yield from (f"{kind}/{id}" for id in sorted(self._folders(f"{self._path}/{kind}")))
+
+    def leftovers(self, ref: str, manifest: Manifest | None) -> Iterator[str]:
+        """Yield the paths of what killed writers left beside an artifact, or where there is none.
+
+        In an object store an upload that goes on is among them: look when it was last written to.
+        """
+        if self.is_local:
+            yield from [] if manifest else [ref]
+        elif manifest is None or manifest.upload:
+            uploads = (f"{ref}/{upload}" for upload in self._folders(f"{self._path}/{ref}"))
+            yield from (path for path in uploads if manifest is None or path != manifest.folder)
 
     def last_used(self, manifest: Manifest) -> datetime:
         """Return when an artifact was made or, to a day, when a machine last asked for its files."""
@@ -254,7 +282,7 @@ class Workspace:
 
     def open(self, manifest: Manifest, name: str) -> BinaryIO:
         """Open one file of an artifact where it is kept, without a check and without a copy."""
-        file: BinaryIO = self._fs.open(f"{self._path}/{manifest.ref}/{name}", "rb")
+        file: BinaryIO = self._fs.open(f"{self._path}/{manifest.folder}/{name}", "rb")
         return file
 
     def _folders(self, path: str) -> Iterator[str]:
@@ -299,7 +327,9 @@ class Workspace:
         """
         partial = self._temporary(kind)
         partial.mkdir(parents=True)
-        draft = Draft(path=partial, inputs=dict(inputs or {}))
+        upload = "" if self.is_local else uuid.uuid4().hex[:16]
+        url = f"{self.local if self.is_local else self.root}/{kind}/{id}{'/' if upload else ''}{upload}"
+        draft = Draft(path=partial, upload=upload, url=url, inputs=dict(inputs or {}))
         try:
             yield draft
             draft.manifest = self._commit(kind, id, draft)
@@ -317,6 +347,7 @@ class Workspace:
             files=files,
             info=draft.info,
             checksums={name: checksums.sha256(draft.path / name) for name in files},
+            upload=draft.upload,
         )
         for name in files:
             fsync(draft.path / name)
@@ -325,13 +356,27 @@ class Workspace:
             if not _move(draft.path, self.local / kind / id):
                 return self.get(f"{kind}/{id}")
             self._mark(manifest)
-        else:
-            if existing := self.find(kind, id):
-                return existing
-            for name in [*files, MANIFEST]:
-                self._fs.put_file(str(draft.path / name), f"{self._path}/{kind}/{id}/{name}")
+        elif winner := self.find(kind, id) or self._upload(draft.path, manifest):
+            return winner
         logger.info("committed %s: %d files, %d bytes", manifest.ref, len(files), sum(files.values()))
         return manifest
+
+    def _upload(self, path: Path, manifest: Manifest) -> Manifest | None:
+        """Put an artifact into the object store; return that of another writer who was first, or ``None``."""
+        for name in manifest.files:
+            self._fs.put_file(str(path / name), f"{self._path}/{manifest.folder}/{name}")
+        text = (path / MANIFEST).read_bytes()
+        try:
+            self._fs.pipe_file(f"{self._path}/{manifest.ref}/{MANIFEST}", text, mode="create")
+        except OSError:  # refused, or tried again because the answer to the first attempt was lost
+            winner = self.find_ref(manifest.ref)
+            if winner is None:
+                raise
+            if winner.upload != manifest.upload:
+                logger.info("another writer of %s was first", manifest.ref)
+                self.remove(manifest.folder)
+                return winner
+        return None
 
     def delete(self, manifest: Manifest) -> None:
         """Remove an artifact; a kill in between leaves nothing half-there."""
@@ -340,14 +385,19 @@ class Workspace:
     def delete_ref(self, ref: str) -> None:
         """Remove what ``ref`` names, also where its manifest cannot be read.
 
-        It is gone in one step; on an object store its manifest goes first.
+        It is gone in one step; on an object store its manifest goes first, and what another writer uploads
+        meanwhile stays.
         """
         if not self.is_local:
-            remote = f"{self._path}/{ref}"
+            try:
+                manifest = self.find_ref(ref)
+                files = manifest.folder if manifest else ""
+            except DamagedError:
+                files = ref
             with contextlib.suppress(FileNotFoundError):
-                self._fs.rm_file(f"{remote}/{MANIFEST}")
-            with contextlib.suppress(FileNotFoundError):
-                self._fs.rm(remote, recursive=True)
+                self._fs.rm_file(f"{self._path}/{ref}/{MANIFEST}")
+            if files:
+                self.remove(files)
         doomed = self._temporary("deleted")
         doomed.parent.mkdir(exist_ok=True)
         with contextlib.suppress(FileNotFoundError):

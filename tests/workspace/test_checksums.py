@@ -35,7 +35,7 @@ def test_a_damaged_file_is_refused_by_name(tmp_path: Path, damage: Callable[[Pat
 
 def test_a_damaged_object_is_refused_on_download(store: Workspace, tmp_path: Path) -> None:
     ref = commit(store, text="hello")
-    store._fs.pipe_file(f"{store._path}/{ref}/deep/file.txt", b"hallo")
+    store._fs.pipe_file(f"{store._path}/{store.get(ref).folder}/deep/file.txt", b"hallo")
     other = store if store.is_local else Workspace(store.root, cache=tmp_path / "other")
     with pytest.raises(DamagedError, match=r"things/a1 is damaged: deep/file.txt has another SHA-256"):
         other.path(other.get(ref))

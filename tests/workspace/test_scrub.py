@@ -25,7 +25,7 @@ def test_a_scrub_finds_what_no_use_has_met(store: Workspace) -> None:
         flip_unseen(store.local / damaged / "deep" / "file.txt")
         store.path(store.get(damaged))  # its times say that it was read before
     else:
-        store._fs.pipe_file(f"{store._path}/{damaged}/deep/file.txt", b"hallo")
+        store._fs.pipe_file(f"{store._path}/{store.get(damaged).folder}/deep/file.txt", b"hallo")
     store._fs.pipe_file(f"{store._path}/{unreadable}/manifest.json", b"{")
     fresh = scrub(store, older_than_s=3600)
     assert (fresh.num_read, list(fresh.damaged)) == (0, [unreadable])

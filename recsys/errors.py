@@ -10,6 +10,7 @@
     ├── AuditError       a built collection failed its audit; the alias was left where it was
     ├── UnusualError     a figure of the night is unusual; the night's work is done
     └── TransientError   the outside world failed in a way that a retry can help (network, locks)
+        └── LeaseLostError  another machine has taken over what this one was doing
 
 Stages raise these; entry points (the CLI, DAGs, the HTTP service) decide how to show them.
 """
@@ -69,3 +70,7 @@ class TransientError(RecsysError):
     """The outside world failed in a way that a retry can help."""
 
     retryable = True
+
+
+class LeaseLostError(TransientError):
+    """Another machine has taken over what this one was doing."""

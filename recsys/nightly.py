@@ -294,16 +294,17 @@ def housekeeping(
     that these need. Waits for a publication and an ingest. Raises :class:`DamagedError`, with nothing
     deleted, for a damaged manifest.
     """
-    from recsys.index.service import LOCK
+    from recsys.catalog.run import LOCK as CATALOG
+    from recsys.index.service import LOCK as INDEX
     from recsys.workspace.retention import delete_garbage, find_garbage
 
     now, kept = now or datetime.now(UTC), config.workspace
     since, reports_since = (now - timedelta(days=days) for days in (kept.keep_days, kept.keep_reports_days))
-    with workspace.lock(LOCK), workspace.lock("catalog"):
+    with workspace.lease(INDEX) as publishing, workspace.lease(CATALOG) as ingesting:
         roots = _roots(config, workspace, since)
         garbage = find_garbage(workspace, roots, since=since, reports_since=reports_since)
         if delete:
-            garbage = delete_garbage(workspace, garbage, since=since)
+            garbage = delete_garbage(workspace, ingesting.guard(publishing.guard(garbage)), since=since)
     verb, size_bytes = "deleted" if delete else "could delete", sum(item.size_bytes for item in garbage)
     logger.info("housekeeping: %s %d things, %d bytes", verb, len(garbage), size_bytes)
     return garbage

@@ -1,8 +1,10 @@
 """Fixtures every stage's tests share."""
 
 import os
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import pytest
@@ -31,7 +33,7 @@ SLOW = (
     "tests/feedback/test_backup.py", "tests/feedback/test_migrate.py", "tests/feedback/test_processes.py",
     "tests/feedback/test_wheel.py",
     "tests/index/test_processes.py", "tests/index/test_publish.py", "tests/index/test_contract_doc.py",
-    "tests/report/test_run.py",
+    "tests/index/test_two_machines.py", "tests/report/test_run.py",
     "tests/sample_shop", "tests/training/test_data.py", "tests/training/test_judgements.py",
     "tests/training/test_objectives.py", "tests/training/test_resume.py", "tests/training/test_run.py",
     "tests/workspace/test_retention.py",
@@ -68,14 +70,22 @@ def s3_url() -> Iterator[str]:
     server.stop()
 
 
-@pytest.fixture
-def machine(s3_url: str, tmp_path: Path) -> Callable[..., Workspace]:
-    """Make a machine: a workspace in one bucket for all of a test, a cache and connections of its own."""
+@pytest.fixture(scope="session")
+def connections(s3_url: str) -> dict[str, Any]:
+    """Machine → its connections to the bucket, and what it remembers of folders there."""
     from s3fs import S3FileSystem
 
+    return defaultdict(lambda: S3FileSystem(skip_instance_cache=True))
+
+
+@pytest.fixture
+def machine(s3_url: str, connections: dict[str, Any], tmp_path: Path) -> Callable[..., Workspace]:
+    """Make a machine: a workspace in one bucket for all of a test, with a local cache of its own."""
+
     def make(name: str, **options: float) -> Workspace:
-        S3FileSystem.clear_instance_cache()
-        return Workspace(f"{s3_url}/{tmp_path.name}", cache=tmp_path / name, **options)
+        store = Workspace(f"{s3_url}/{tmp_path.name}", cache=tmp_path / name, **options)
+        store._fs = connections[name]
+        return store
 
     return make
 

@@ -22,9 +22,10 @@ from recsys.catalog.rows import RowMapper
 from recsys.catalog.snapshot_writer import SnapshotWriter
 from recsys.catalog.staging import Staging
 from recsys.config import Config
-from recsys.errors import DamagedError, GuardError, TransientError
+from recsys.errors import DamagedError, GuardError
 from recsys.progress import track
 from recsys.workspace import Manifest, Workspace, content_id
+from recsys.workspace.lease import Lease
 from recsys.workspace.normalise import Normalisation
 from recsys.workspace.snapshot import KIND, POINTER, PRODUCTS_FILE, REJECTED_FILE
 
@@ -40,7 +41,8 @@ _FETCH_SETTINGS = {
 }  # fmt: skip
 """Settings of how images are fetched: they do not change what an image is."""
 
-_LOCK_TIMEOUT_S = 600.0
+LOCK = "catalog"
+_LEASE_TIMEOUT_S = 600.0
 _STAGING_LIFE_S = 24 * 3600.0
 
 
@@ -55,22 +57,15 @@ def run(config: Config, workspace: Workspace) -> Manifest:
     :class:`~recsys.errors.GuardError` if a guard stops the run, and
     :class:`~recsys.errors.TransientError` if a later try can help.
     """
-    try:
-        lock = workspace.lock("catalog", timeout_s=_LOCK_TIMEOUT_S).acquire()
-    except TimeoutError:
-        raise TransientError(
-            f"Another ingest has held this workspace for {_LOCK_TIMEOUT_S:.0f} s.",
-            fix="Try again when it is done.",
-        ) from None
-    with lock:
-        return _Ingest(config, workspace).run()
+    with workspace.lease(LOCK, timeout_s=_LEASE_TIMEOUT_S) as lease:
+        return _Ingest(config, workspace, lease).run()
 
 
 class _Ingest:
-    """One ingest, under the workspace's catalog lock."""
+    """One ingest, under the lease of the workspace's catalog."""
 
-    def __init__(self, config: Config, workspace: Workspace) -> None:
-        self._catalog, self._workspace = config.catalog, workspace
+    def __init__(self, config: Config, workspace: Workspace, lease: Lease) -> None:
+        self._catalog, self._workspace, self._lease = config.catalog, workspace, lease
         self._feed = config.resolve(self._catalog.feed)
         base = self._catalog.images.base
         self._base = config.resolve(base) if base else default_base(self._feed)
@@ -253,4 +248,4 @@ class _Ingest:
             "history": sorted(days.items()),
             **{name: info[name] for name in ("counts", "diff", "duration_s")},
         }
-        self._workspace.write_pointer(POINTER, pointer)
+        self._workspace.write_pointer(POINTER, pointer, lease=self._lease)

@@ -61,6 +61,10 @@ class WorkspaceConfig(Section):
     refresh that finds a change makes a snapshot; at least 2, which is longer than any run takes."""
     keep_reports_days: float = Field(default=365.0, ge=2)
     """The same for reports; those of the last ``monitoring.nights`` nights say what is usual."""
+    lease_s: float = Field(default=120.0, ge=10)
+    """Where ``root`` is an object store: after so many seconds without a sign of the machine that publishes,
+    ingests or cleans up, the next one that waits takes over. 60 to 600; a machine that pauses for longer
+    begins again."""
 
 
 class Config(Section):

@@ -25,7 +25,7 @@ def choose(config: Config, workspace: Workspace, to: str | None = None) -> Colle
     After a rollback that was killed behind its switch it is the live one, so that a second call finishes
     the first instead of going back further. Raises :class:`InputError` if there is none.
     """
-    with workspace.lock(LOCK), closing(open_index(config, workspace)) as index:
+    with workspace.lease(LOCK), closing(open_index(config, workspace)) as index:
         return _choose(config, workspace, index, to)
 
 
@@ -45,11 +45,11 @@ def run(
     :class:`~recsys.errors.AuditError` and :class:`ArtifactError` with the alias left where it was.
     """
     started = time.monotonic()
-    with workspace.lock(LOCK), closing(open_index(config, workspace)) as index:
+    with workspace.lease(LOCK) as lease, closing(open_index(config, workspace)) as index:
         index.recover()
         live, target = index.live(), _choose(config, workspace, index, to)
         journal = _journal(config, workspace, target, live)
-        publisher = Publisher(config, workspace, index, journal, encode)
+        publisher = Publisher(config, workspace, index, journal, lease, encode)
         info = journal.result if target.live else None
         if info is None:
             source = _source(workspace, snapshot_ref, target.metadata.encoder) if snapshot_ref else None

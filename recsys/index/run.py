@@ -18,7 +18,7 @@ from typing import Any
 
 from recsys.config import Config
 from recsys.config.index import IndexConfig
-from recsys.errors import ArtifactError, GuardError
+from recsys.errors import ArtifactError, GuardError, RecsysError
 from recsys.index.audit import Audit, Encode, audit_build, audit_changes
 from recsys.index.base import BUILDING, FAILED, READY, SCHEMA_VERSION, CollectionInfo, Metadata, Point
 from recsys.index.diff import Changes, diff
@@ -30,6 +30,7 @@ from recsys.progress import track
 from recsys.workspace import Manifest, Workspace, content_id
 from recsys.workspace.embeddings import SET_KIND
 from recsys.workspace.holds import hold_sentence, holds, put_on_hold
+from recsys.workspace.lease import Lease
 from recsys.workspace.snapshot import newest_snapshot
 from recsys.workspace.store import write_atomic
 
@@ -60,14 +61,14 @@ def run(
     encoder on hold; where that serves all the same, its collection is kept up to date.
     """
     started = time.monotonic()
-    with workspace.lock(LOCK), closing(open_index(config, workspace)) as index:
+    with workspace.lease(LOCK) as lease, closing(open_index(config, workspace)) as index:
         source = Source(workspace, snapshot_ref, embedding_set_ref)
         index.recover()
         live = index.live()
         journal = Journal.open(workspace, source.inputs | where(config), source.inputs, live)
         if may_change_encoder and (live is None or live.metadata.encoder != source.encoder_ref):
             _require_no_hold(workspace, source.encoder_ref)
-        publisher = Publisher(config, workspace, index, journal, encode)
+        publisher = Publisher(config, workspace, index, journal, lease, encode)
         info = journal.result or publisher.publish(source, may_change_encoder)
         info["collected"] = publisher.drop_old_collections()
         info["duration_s"] = round(time.monotonic() - started, 3)
@@ -97,6 +98,7 @@ class Publisher:
         workspace: Workspace,
         index: VectorIndex,
         journal: "Journal",
+        lease: Lease,
         encode: Encode | None,
     ) -> None:
         self._config = config
@@ -104,6 +106,7 @@ class Publisher:
         self._workspace = workspace
         self._index = index
         self._journal = journal
+        self._lease = lease
         self._timings: dict[str, float] = {}
         self._expected: str | None = None
 
@@ -165,10 +168,13 @@ class Publisher:
         name, left = info["collection"], info.get("held")
         self._journal.record_result(info)
         if left is not None:  # before the switch: a kill in between leaves no rejected encoder without a hold
-            put_on_hold(self._workspace, left, f"rolled back to {name}", instead_of=info["encoder"])
+            reason = f"rolled back to {name}"
+            put_on_hold(self._workspace, left, reason, self._lease, instead_of=info["encoder"])
         with self._timed("switch_s"):
             metadata = self._index.open(name).metadata
+            self._lease.check()
             self._index.describe(name, replace(metadata, published_at=now()))
+            self._lease.check()
             self._index.switch(name, expected=self._expected)
         return info
 
@@ -180,7 +186,7 @@ class Publisher:
             if (metadata.state, metadata.embedding_set) == (BUILDING, source.embedding_set_ref) and not found:
                 found = collection.name
             else:
-                self._index.drop(collection.name)
+                self._drop(collection.name)
         return found
 
     def _refill(self, existing: CollectionInfo | Collection, source: Source) -> dict[str, int]:
@@ -201,7 +207,7 @@ class Publisher:
         )
         with self._index.build(name, metadata, num_points=len(source)) as writer:
             with self._timed("upsert_s"):
-                points = missing_points(writer, source, self._config.index.batch_size)
+                points = self._lease.guard(missing_points(writer, source, self._config.index.batch_size))
                 written = writer.upsert(track(points, total=len(source), label="publish", unit="products"))
             with self._timed("index_s"):
                 writer.index()
@@ -250,6 +256,7 @@ class Publisher:
             changes = compare(self._index, self._workspace, live, source)
         complete = has_current_schema(live, self._config.index) and not live.metadata.pending
         if not changes and complete:
+            self._lease.check()
             self._index.describe(live.name, updated(live.metadata, source))
             return self._nothing(source, live, "No product differs.")
         if not self._index.can_change(len(changes), live.num_points):
@@ -282,12 +289,11 @@ class Publisher:
         """Write what changed: vectors first, deletions last; ``info`` goes into the journal before readers
         see the change.
         """
-        pending = source.embedding_set_ref
-        with self._timed("change_s"), self._index.change(collection.name, pending=pending) as writer:
-            points = source.points(changes.upsert)
+        with self._changing(collection.name, source) as writer:
+            points = self._lease.guard(source.points(changes.upsert))
             writer.upsert(track(points, total=len(changes.upsert), label="publish", unit="products"))
-            writer.set_payloads(source.payloads(changes.payload))
-            writer.delete(changes.gone)
+            writer.set_payloads(self._lease.guard(source.payloads(changes.payload)))
+            writer.delete(self._lease.guard(changes.gone))
             writer.index()
             audit = audit_changes(
                 writer, source, changes, self._config.index, seed=self._config.seed, encode=self._encode
@@ -296,7 +302,19 @@ class Publisher:
             if info is not None:
                 info["audit"] = asdict(audit)
                 self._journal.record_result(info)
+            self._lease.check()
             writer.commit(updated(collection.metadata, source))
+
+    @contextmanager
+    def _changing(self, name: str, source: Source) -> Iterator[Writer]:
+        """Open a collection for a change to ``source``; what a lost lease ends is not put back."""
+        self._lease.check()
+        with self._timed("change_s"), self._index.change(name, pending=source.embedding_set_ref) as writer:
+            try:
+                yield writer
+            except RecsysError:
+                self._lease.check()  # who took over may have written since
+                raise
 
     def _info(
         self, name: str, shown: dict[str, str], total: int, live: CollectionInfo | None, **done: Any
@@ -339,8 +357,12 @@ class Publisher:
         dropped = [c.name for c in others if c.name not in kept]
         for name in dropped:
             logger.info("dropping %s", name)
-            self._index.drop(name)
+            self._drop(name)
         return dropped
+
+    def _drop(self, name: str) -> None:
+        self._lease.check()
+        self._index.drop(name)
 
     @contextmanager
     def _timed(self, step: str) -> Iterator[None]:

@@ -22,7 +22,7 @@ from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
 from recsys.config.index import IndexConfig
-from recsys.errors import ArtifactError, ConfigError, InputError, RecsysError, TransientError
+from recsys.errors import ArtifactError, ConfigError, InputError, LeaseLostError, RecsysError, TransientError
 from recsys.index.base import BUILDING, READY, CollectionInfo, Metadata, Payload, Point
 from recsys.index.before_images import BeforeImages
 from recsys.index.engine import Collection, VectorIndex, Writer, alias_moved
@@ -285,6 +285,8 @@ class ServerWriter(ServerCollection, Writer):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if isinstance(error, LeaseLostError):
+            return  # who took over may have written since; recover() sees whether he has
         if self._images is not None and isinstance(error, Exception):
             try:
                 self.put_back()

@@ -1,6 +1,8 @@
 """Artifacts and their formats: the only thing that stages share.
 
     store        a workspace: immutable artifacts, committed atomically, found by id; mutable pointers
+    lease        one holder at a time, over every machine that opens the workspace
+    compare_and_swap  a record in an object store that several machines change
     checksums    SHA-256 of files and records: how damage is seen
     scrub        reads every artifact again, for damage that no use of it has met
     retention    what nothing needs any more: what housekeeping deletes
@@ -28,4 +30,8 @@ __all__ = ["Draft", "Manifest", "Workspace", "content_id", "open_workspace"]
 def open_workspace(config: Config) -> Workspace:
     """Open the workspace that the configuration names; raises :class:`~recsys.errors.ConfigError`."""
     cache = config.workspace.cache
-    return Workspace(config.resolve(config.workspace.root), cache=config.resolve(cache) if cache else None)
+    return Workspace(
+        config.resolve(config.workspace.root),
+        cache=config.resolve(cache) if cache else None,
+        lease_s=config.workspace.lease_s,
+    )

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 from recsys.errors import InputError
+from recsys.workspace.lease import Lease
 from recsys.workspace.store import Workspace
 
 POINTER = "holds"
@@ -19,15 +20,17 @@ def hold_sentence(encoder: str, hold: dict[str, str]) -> str:
     return f"{encoder} is on hold since {hold['since']} ({hold['reason']})"
 
 
-def put_on_hold(workspace: Workspace, encoder: str, reason: str, *, instead_of: str | None = None) -> None:
+def put_on_hold(
+    workspace: Workspace, encoder: str, reason: str, lease: Lease, *, instead_of: str | None = None
+) -> None:
     """Hold an encoder, and lift the hold of another; one that is on hold already stays as it is.
 
-    Call it under the publication's lock.
+    Under the publication's ``lease``; raises :class:`~recsys.errors.LeaseLostError`.
     """
     since = datetime.now(UTC).isoformat(timespec="seconds")
     held = {encoder: {"since": since, "reason": reason}} | holds(workspace)
     held.pop(instead_of or "", None)
-    workspace.write_pointer(POINTER, {"encoders": held})
+    workspace.write_pointer(POINTER, {"encoders": held}, lease=lease)
 
 
 def lift_hold(workspace: Workspace, encoder: str) -> None:

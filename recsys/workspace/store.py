@@ -36,6 +36,8 @@ from fsspec.implementations.local import LocalFileSystem
 
 from recsys.errors import ArtifactError, ConfigError, DamagedError
 from recsys.workspace import checksums
+from recsys.workspace.compare_and_swap import SharedRecord, can_swap
+from recsys.workspace.lease import Lease
 
 logger = logging.getLogger(__name__)
 
@@ -114,9 +116,12 @@ class Draft:
 class Workspace:
     """The folder or object store where artifacts live. Cheap to make; safe to share between processes."""
 
-    def __init__(self, root: str | Path, *, cache: str | Path | None = None) -> None:
-        """Open the workspace at ``root``; a URL needs ``cache``, a local folder for copies of artifacts."""
-        self.root = str(root)
+    def __init__(self, root: str | Path, *, cache: str | Path | None = None, lease_s: float = 120.0) -> None:
+        """Open the workspace at ``root``; a URL needs ``cache``, a local folder for copies of artifacts.
+
+        A :meth:`lease` that is not renewed for ``lease_s`` seconds is lost.
+        """
+        self.root, self._lease_s = str(root), lease_s
         self._fs, self._path = fsspec.url_to_fs(self.root)
         self.is_local = isinstance(self._fs, LocalFileSystem)
         if self.is_local:
@@ -456,16 +461,39 @@ class Workspace:
             if name.endswith(".json"):  # and not one that is being written
                 yield name.removesuffix(".json")
 
-    def write_pointer(self, name: str, record: Mapping[str, Any]) -> None:
-        """Replace a pointer's record in one step: a reader sees the old one or the new one."""
+    def write_pointer(self, name: str, record: Mapping[str, Any], *, lease: Lease | None = None) -> None:
+        """Replace a pointer's record in one step: a reader sees the old one or the new one.
+
+        Under a ``lease`` only while it is held; raises :class:`~recsys.errors.LeaseLostError`.
+        """
         text = checksums.seal(record)
         if self.is_local:
             write_atomic(self.local / "pointers" / f"{name}.json", text)
-        else:
+        elif lease is None or (pointer := self._shared(name)) is None:
             self._fs.pipe_file(f"{self._path}/pointers/{name}.json", text.encode())
+        else:
+            while True:
+                tag = pointer.tag()  # before the check: what the next holder writes after it is not replaced
+                lease.check()
+                if pointer.swap(record, tag) is not None:
+                    return
+
+    def lease(self, name: str, *, timeout_s: float = 3600.0) -> Lease:
+        """Return a lease over all machines that open this workspace, for a ``with`` block.
+
+        Where the store cannot compare and swap it is a lock between the processes of this machine.
+        """
+        lock = self.lock(name, timeout_s=timeout_s)
+        return Lease(name, lock, self._shared(f"lease-{name}"), timeout_s=timeout_s, lease_s=self._lease_s)
+
+    def _shared(self, pointer: str) -> SharedRecord | None:
+        """Return a pointer as a record that machines compare and swap, ``None`` where the store cannot."""
+        if not can_swap(self._fs):
+            return None
+        return SharedRecord(self._fs, f"{self._path}/pointers/{pointer}.json")
 
     def lock(self, name: str, *, timeout_s: float = -1) -> FileLock:
-        """Return a lock between processes of this machine; across machines Airflow's pools serve for that."""
+        """Return a lock between processes of this machine."""
         path = self.local / "locks" / f"{name}.lock"
         path.parent.mkdir(parents=True, exist_ok=True)
         return FileLock(path, timeout=timeout_s)

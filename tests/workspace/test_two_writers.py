@@ -136,3 +136,7 @@ def test_a_store_that_is_not_s3_takes_the_first_manifest_too(
     between_look_and_upload(late, lambda: commit(first, text="of the first"), monkeypatch)
     ref = commit(late, text="of the late one")
     assert {text_of(store, ref) for store in (late, first)} == {"of the first"}
+    with late.lease("publish") as lease:
+        lease.check()
+        late.write_pointer("catalog", {"snapshot": "snapshots/1"}, lease=lease)
+    assert first.read_pointer("catalog") == {"snapshot": "snapshots/1"}

@@ -43,7 +43,12 @@ def champion_at_start(config: Config, workspace: Workspace, run_id: str) -> str 
     record = workspace.read_pointer(name)
     if record is None:
         champion = index.live_encoder(config, workspace)
-        record = {"run_id": run_id, "champion": champion, "started_at": datetime.now(UTC).isoformat()}
+        record = {
+            "run_id": run_id,
+            "champion": champion,
+            "started_at": datetime.now(UTC).isoformat(),
+            "sequence": workspace.next_sequence(),
+        }
         workspace.write_pointer(name, record)
     return record["champion"] or None
 
@@ -64,7 +69,8 @@ def plan_training(
     from recsys.training.plan import plan
     from recsys.workspace import judgements
 
-    began = (workspace.read_pointer(_record_name(run_id)) or {}).get("started_at") if run_id else None
+    record = workspace.read_pointer(_record_name(run_id)) if run_id else None
+    began = (record["sequence"], record["started_at"]) if record and "started_at" in record else None
     made = {
         "evaluation": [m for m in workspace.list("evaluations") if m.info["chosen"] == refs["champion"]],
         "embeddings": [
@@ -72,8 +78,7 @@ def plan_training(
         ],
     }
     before = {
-        role: (m.ref for m in reversed(found) if not began or m.created_at < began)
-        for role, found in made.items()
+        role: (m.ref for m in reversed(found) if not began or m.order < began) for role, found in made.items()
     }
     before["embeddings"] = (ref for ref in before["embeddings"] if _is_whole(workspace, ref))
     newest = {role: ref for role, found in before.items() if (ref := next(found, None))}
@@ -108,7 +113,7 @@ def latest_evaluation(workspace: Workspace, snapshot: str) -> Manifest:
     plan = latest_plan(workspace, snapshot)
     if plan is None or plan.info["train"]:
         return latest(workspace, "evaluations", made_by="evaluate", snapshot=snapshot)
-    since = [m for m in workspace.list("evaluations") if m.created_at > plan.created_at]
+    since = [m for m in workspace.list("evaluations") if m.order > plan.order]
     tonight = [m for m in since if m.inputs["snapshot"] == snapshot]
     return tonight[-1] if tonight else workspace.get(plan.inputs["evaluation"])
 

@@ -103,7 +103,7 @@ def _previous(workspace: Workspace, champion_ref: str | None, challenger: Manife
         evaluation
         for evaluation in workspace.list(KIND)
         if evaluation.info["chosen"] == champion_ref
-        and evaluation.created_at < challenger.created_at
+        and evaluation.order < challenger.order
         and "times_asked" in evaluation.info  # older ones did not count
     ]
     return found[-1] if found else None

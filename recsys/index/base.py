@@ -46,6 +46,8 @@ class Metadata:
     """UTC, ISO 8601: when it was last brought to ``snapshot``."""
     published_at: str = ""
     """UTC, ISO 8601: when it last became live; empty if it never was."""
+    sequence: int = 0
+    """Counts, over an alias's collections, how often one became live: the order in which they did."""
     indexed: tuple[str, ...] = ()
     """Payload fields that have an index."""
 

@@ -47,7 +47,11 @@ class BeforeImages:
             change = unseal((self.folder / _CHANGE).read_bytes())
         except (FileNotFoundError, RecordError):
             return None
-        before = replace(Metadata.from_json(change["before"]), published_at=current.published_at)
+        before = replace(
+            Metadata.from_json(change["before"]),
+            published_at=current.published_at,
+            sequence=current.sequence,
+        )
         return before if current == replace(before, pending=change["pending"]) else None
 
     def save(self, points: Sequence[str], stored: Sequence[StoredPoint | None]) -> None:

@@ -81,7 +81,7 @@ class VectorIndex(ABC):
                     logger.warning("left out: %s", error)
         return sorted(
             (c for c in found if c is not None),
-            key=lambda c: (c.live, c.metadata.published_at, c.metadata.created_at),
+            key=lambda c: (c.live, c.metadata.sequence, c.metadata.published_at, c.metadata.created_at),
             reverse=True,
         )
 

@@ -172,8 +172,9 @@ class Publisher:
             put_on_hold(self._workspace, left, reason, self._lease, instead_of=info["encoder"])
         with self._timed("switch_s"):
             metadata = self._index.open(name).metadata
+            sequence = 1 + max(c.metadata.sequence for c in self._index.collections())
             self._lease.check()
-            self._index.describe(name, replace(metadata, published_at=now()))
+            self._index.describe(name, replace(metadata, published_at=now(), sequence=sequence))
             self._lease.check()
             self._index.switch(name, expected=self._expected)
         return info

@@ -67,7 +67,7 @@ class Manifest:
     kind: str
     id: str
     created_at: str
-    """UTC, ISO 8601."""
+    """UTC, ISO 8601, by the clock of the machine that made it."""
     inputs: dict[str, str]
     """Role → ref (``kind/id``) of every artifact this one was made from."""
     files: dict[str, int]
@@ -78,6 +78,8 @@ class Manifest:
     """Relative path → SHA-256; empty in what an earlier release wrote, which is opened unchecked."""
     upload: str = ""
     """In an object store, the folder below ``ref`` that holds the files; empty in a local workspace."""
+    sequence: int = 0
+    """Of :meth:`Workspace.next_sequence`, drawn when it was committed."""
 
     @property
     def ref(self) -> str:
@@ -85,12 +87,18 @@ class Manifest:
         return f"{self.kind}/{self.id}"
 
     @property
+    def order(self) -> tuple[int, str]:
+        """Sorts artifacts as they were made: by number; without numbers, on one machine, by its clock."""
+        return self.sequence, self.created_at
+
+    @property
     def folder(self) -> str:
         """Where the files are kept, relative to the workspace."""
         return f"{self.ref}/{self.upload}" if self.upload else self.ref
 
 
-Manifests = list[Manifest]  # by this name in Workspace, where `list` is a method
+Manifests = list[Manifest]  # by these names in Workspace, where `list` is a method
+Strings = list[str]
 
 
 @dataclass(kw_only=True)
@@ -180,7 +188,7 @@ class Workspace:
                     found.append(self.find(kind, id))
                 except DamagedError as error:
                     logger.warning("left out: %s", error)
-        return sorted((m for m in found if m is not None), key=lambda m: (m.created_at, m.id))
+        return sorted((m for m in found if m is not None), key=lambda m: (m.order, m.id))
 
     def list_intact(self, kind: str, *, prefix: str = "") -> Manifests:
         """Return what :meth:`list` does, and delete what is damaged on this machine: for caches.
@@ -232,7 +240,7 @@ class Workspace:
 
     def refs(self) -> Iterator[str]:
         """Yield the ref of every artifact of every kind, and of folders that may be one, in order."""
-        for kind in sorted(set(self._folders(self._path)) - _NO_KINDS):
+        for kind in self._kinds():
             yield from (f"{kind}/{id}" for id in sorted(self._folders(f"{self._path}/{kind}")))
 
     def leftovers(self, ref: str, manifest: Manifest | None) -> Iterator[str]:
@@ -289,6 +297,9 @@ class Workspace:
         """Open one file of an artifact where it is kept, without a check and without a copy."""
         file: BinaryIO = self._fs.open(f"{self._path}/{manifest.folder}/{name}", "rb")
         return file
+
+    def _kinds(self) -> Strings:
+        return sorted(set(self._folders(self._path)) - _NO_KINDS)
 
     def _folders(self, path: str) -> Iterator[str]:
         try:
@@ -353,6 +364,7 @@ class Workspace:
             info=draft.info,
             checksums={name: checksums.sha256(draft.path / name) for name in files},
             upload=draft.upload,
+            sequence=self.next_sequence(),
         )
         for name in files:
             fsync(draft.path / name)
@@ -365,6 +377,22 @@ class Workspace:
             return winner
         logger.info("committed %s: %d files, %d bytes", manifest.ref, len(files), sum(files.values()))
         return manifest
+
+    def next_sequence(self) -> int:
+        """Return the next number of the order in which things happen in a workspace that machines share.
+
+        It is kept in the pointer ``sequence``; 0 where the store cannot compare and swap: there the clock of
+        the one machine gives the order.
+        """
+        counter = self._shared("sequence")
+        if counter is None:
+            return 0
+        while True:
+            found, tag = counter.read()
+            made = (m.sequence for kind in self._kinds() for m in self.list(kind)) if found is None else ()
+            number = 1 + (found["last"] if found else max(made, default=0))
+            if counter.swap({"last": number, "id": uuid.uuid4().hex}, tag) is not None:
+                return number
 
     def _upload(self, path: Path, manifest: Manifest) -> Manifest | None:
         """Put an artifact into the object store; return that of another writer who was first, or ``None``."""

@@ -11,7 +11,8 @@ import pytest
 from recsys import index as public
 from recsys.config import Config
 from recsys.errors import LeaseLostError
-from recsys.index import open_index
+from recsys.index import open_index, rollback
+from recsys.index import run as publishing
 from recsys.index.run import Publisher, run
 from recsys.index.server import ServerWriter
 from recsys.workspace import Workspace, lease
@@ -102,3 +103,14 @@ def test_a_change_that_lost_its_lease_writes_no_more_and_puts_nothing_back(
     with pytest.raises(LeaseLostError):
         run(config, slow, *older)
     assert set(titles(config, other).values()) == {"newer"}
+
+
+def test_a_rollback_goes_to_what_was_in_service_before_whatever_the_clocks_say(
+    config: Config, machines: tuple[Workspace, Workspace], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = []
+    for encoder, store, hour in (("e1", machines[0], 12), ("e2", machines[1], 9), ("e3", machines[0], 12)):
+        monkeypatch.setattr(publishing, "now", lambda hour=hour: f"2026-07-01T{hour:02d}:00:00.000+00:00")
+        names.append(run(config, store, *publish_inputs(store, CATALOG, encoder=encoder)).info["collection"])
+    assert [each["collection"] for each in public.status(config, machines[1])["previous"]] == names[1::-1]
+    assert rollback.choose(config, machines[1]).name == names[1]

@@ -211,7 +211,7 @@ class Publisher:
                 points = self._lease.guard(missing_points(writer, source, self._config.index.batch_size))
                 written = writer.upsert(track(points, total=len(source), label="publish", unit="products"))
             with self._timed("index_s"):
-                writer.index()
+                self._index_points(writer)
             audit = self._audit(name, writer, source)
             writer.commit(updated(writer.metadata, source))
         return _counts(new=written, unchanged=len(source) - written), audit
@@ -295,7 +295,7 @@ class Publisher:
             writer.upsert(track(points, total=len(changes.upsert), label="publish", unit="products"))
             writer.set_payloads(self._lease.guard(source.payloads(changes.payload)))
             writer.delete(self._lease.guard(changes.gone))
-            writer.index()
+            self._index_points(writer)
             audit = audit_changes(
                 writer, source, changes, self._config.index, seed=self._config.seed, encode=self._encode
             )
@@ -305,6 +305,10 @@ class Publisher:
                 self._journal.record_result(info)
             self._lease.check()
             writer.commit(updated(collection.metadata, source))
+
+    def _index_points(self, writer: Writer) -> None:
+        self._lease.check(for_s=self._config.index.indexing_timeout_s)  # Qdrant Edge lets no other thread run
+        writer.index()
 
     @contextmanager
     def _changing(self, name: str, source: Source) -> Iterator[Writer]:

@@ -47,6 +47,7 @@ class Lease:
     ) -> None:
         """Prepare; without a ``record`` only ``lock`` is taken, and it cannot be lost."""
         self._name, self._lock, self._record = name, lock, record
+        self._lease_s = lease_s
         self._timeout_s = timeout_s if timeout_s >= 0 else math.inf
         who = f"{socket.gethostname()} (process {os.getpid()})"
         self._value: dict[str, Any] = {"holder": who, "id": uuid.uuid4().hex, "lease_s": lease_s}
@@ -86,16 +87,18 @@ class Lease:
         finally:
             self._lock.release()
 
-    def check(self) -> None:
+    def check(self, *, for_s: float = 0.0) -> None:
         """See that this is still the holder, and renew: for ``lease_s`` from now on nobody else can be.
 
-        Raises :class:`LeaseLostError`.
+        ``for_s`` is how long a step may take during which no thread runs that could renew it. Raises
+        :class:`LeaseLostError`.
         """
         if self._record is None:
             return
         with self._renewing:
             started = time.monotonic()
             value = {**self._value, "renewals": self._value["renewals"] + 1}
+            value["lease_s"] = max(self._lease_s, for_s)
             tag = self._record.swap(value, self._tag)
             if tag is None:
                 self._renewed_at = -math.inf
@@ -131,7 +134,7 @@ class Lease:
                 time.sleep(min(found["lease_s"] / _LOOKS, _LONGEST_PAUSE_S))
 
     def _keep(self) -> None:
-        while not self._released.wait(self._value["lease_s"] / _RENEWALS):
+        while not self._released.wait(self._lease_s / _RENEWALS):
             try:
                 self.check()
             except LeaseLostError as error:

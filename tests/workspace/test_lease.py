@@ -87,6 +87,15 @@ def test_who_waits_too_long_hears_who_holds_it(machines: Machines, clock: Clock)
         pass
 
 
+def test_a_step_that_lets_no_thread_renew_is_announced(machines: Machines, clock: Clock) -> None:
+    first, started = take(machines[0]), clock.now
+    first.check(for_s=3 * LEASE_S)
+    with machines[1].lease("publish"):
+        assert started + 3 * LEASE_S <= clock.now < started + 4 * LEASE_S
+    with pytest.raises(LeaseLostError):
+        first.check()
+
+
 KILLED = """
 import os, signal, sys
 from recsys.workspace import Workspace

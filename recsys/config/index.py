@@ -44,8 +44,8 @@ class IndexConfig(Section):
     max_indexing_threads: int = Field(default=0, ge=0)
     """Threads that build the graph; 0 lets the engine choose."""
     indexing_timeout_s: float = Field(default=3600, gt=0)
-    """Seconds to wait for a server to finish indexing before the build counts as failed. With Qdrant Edge and
-    a workspace in an object store: how long other machines wait for one that indexes, before they take over."""
+    """Seconds to wait for a server to finish indexing before the build counts as failed. With Qdrant Edge
+    and a workspace in an object store: after which other machines take over from one that indexes."""
 
     batch_size: int = Field(default=1000, ge=1, le=100_000)
     """Points per upsert."""

@@ -169,7 +169,7 @@ class Publisher:
         self._journal.record_result(info)
         if left is not None:  # before the switch: a kill in between leaves no rejected encoder without a hold
             reason = f"rolled back to {name}"
-            put_on_hold(self._workspace, left, reason, self._lease, instead_of=info["encoder"])
+            put_on_hold(self._workspace, left, reason, instead_of=info["encoder"], lease=self._lease)
         with self._timed("switch_s"):
             metadata = self._index.open(name).metadata
             sequence = 1 + max(c.metadata.sequence for c in self._index.collections())

@@ -21,11 +21,16 @@ def hold_sentence(encoder: str, hold: dict[str, str]) -> str:
 
 
 def put_on_hold(
-    workspace: Workspace, encoder: str, reason: str, lease: Lease, *, instead_of: str | None = None
+    workspace: Workspace,
+    encoder: str,
+    reason: str,
+    *,
+    instead_of: str | None = None,
+    lease: Lease | None = None,
 ) -> None:
     """Hold an encoder, and lift the hold of another; one that is on hold already stays as it is.
 
-    Under the publication's ``lease``; raises :class:`~recsys.errors.LeaseLostError`.
+    A publication gives its ``lease``; raises :class:`~recsys.errors.LeaseLostError`.
     """
     since = datetime.now(UTC).isoformat(timespec="seconds")
     held = {encoder: {"since": since, "reason": reason}} | holds(workspace)

@@ -1,9 +1,11 @@
-"""Mutated feeds, images and request bodies, each read as the product reads it, for some minutes.
+"""Mutated feeds, images and request bodies, and faults at every operation of a stage, for some minutes.
 
     python -m benchmarks.soak --minutes 10
 
-Each case is a good input of a kind and a seed; whatever is raised that does not say what is wrong with it is
-an escape, and its input is kept under ``tests/fuzz/corpus`` for the tests.
+Mutated input is read as the product reads it: whatever is raised that does not say what is wrong with it is
+an escape, and its input is kept under ``tests/fuzz/corpus`` for the tests. A fault is *spoiled* where the
+stage, run again, does not leave what an undisturbed run leaves, or a reader saw something else meanwhile
+(:mod:`tests.faults`).
 """
 
 import random
@@ -12,18 +14,47 @@ import time
 import traceback
 import warnings
 from collections import Counter
+from functools import partial
+from typing import Any
 
-from benchmarks.harness import benchmark
+from benchmarks.harness import benchmark, in_fresh_process
+from tests.faults import machine, server, stages
+from tests.faults.campaign import FileCampaign, disturb
 from tests.fuzz import inputs
 
+_FUZZED, _INTERLEAVED = 0.15, 0.15
+"""Shares of the time; the rest is of faults, the same for each stage."""
 
-def measure(*, minutes: float, seed: int) -> dict[str, object]:
-    """Read mutated inputs, every kind in turn, until the time is over."""
+
+def measure(*, minutes: float, seed: int) -> dict[str, Any]:
+    """Read mutated inputs, every kind in turn; disturb every stage; interleave operations that crash."""
     warnings.simplefilter("ignore")
+    fuzzed = fuzz(60 * minutes * _FUZZED, seed)
+    campaigns = {name: partial(disturb, FileCampaign, name) for name in stages.STAGES}
+    campaigns |= {
+        f"{name} on a server": partial(disturb, server.ServerCampaign, name) for name in server.STAGES
+    }
+    seconds = 60 * minutes * (1 - _FUZZED - _INTERLEAVED) / len(campaigns)
+    found = {}
+    for name, campaign in campaigns.items():
+        found[name] = in_fresh_process(partial(campaign, seed=seed, seconds=seconds))
+        print(f"{name}: {found[name]}", file=sys.stderr)
+    interleaved = in_fresh_process(machine.interleave_for, 60 * minutes * _INTERLEAVED, seed)
+    return {
+        **fuzzed,
+        "num_faults": sum(sum(f["faults"].values()) for f in (*found.values(), interleaved)),
+        "num_spoiled": sum(len(f["spoiled"]) for f in (*found.values(), interleaved)),
+        "faults": found,
+        "interleaved": interleaved,
+    }
+
+
+def fuzz(seconds: float, seed: int) -> dict[str, Any]:
+    """Read mutated inputs, every kind in turn, until the time is over."""
     targets = inputs.targets()
     cases: Counter[str] = Counter()
     escapes: dict[str, str] = {}
-    deadline = time.monotonic() + 60 * minutes
+    deadline = time.monotonic() + seconds
     slowest, slowest_s = "", 0.0
     while time.monotonic() < deadline:
         seed += 1

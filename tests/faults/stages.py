@@ -1,0 +1,203 @@
+"""The stages that faults are injected into: what is there before, and the stage itself.
+
+Each works in a folder ``home``: the workspace in it is watched, its inputs beside it are not.
+"""
+
+import json
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from recsys import nightly
+from recsys.catalog import run as catalog
+from recsys.config import CatalogConfig, Config
+from recsys.embedding.run import run as embed
+from recsys.feedback import run as feedback
+from recsys.feedback.store import FeedbackStore
+from recsys.index import open_index
+from recsys.training.splits import make_splits
+from recsys.workspace import Workspace, decoding
+from recsys.workspace.holds import holds
+from recsys.workspace.normalise import normalise
+from recsys.workspace.scrub import scrub
+from tests.catalog.made_images import jpeg, write
+from tests.faults import fabricated
+from tests.faults.fabricated import CONFIG, Looks
+from tests.training import shop
+
+TODAY: Looks = {f"p{i:02d}": (i, 5.0 + i) for i in range(30)}
+CHANGED: Looks = {id: row for id, row in TODAY.items() if id != "p03"} | {
+    "p05": (500, 1.0), "p07": (7, 2.0), "p90": (90, 9.0)
+}  # fmt: skip
+LATER: Looks = {id: row for id, row in CHANGED.items() if id != "p11"} | {"p91": (91, 3.0)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """One stage of a night."""
+
+    prepare: Callable[[Path], object]
+    run: Callable[[Path], object]
+    load: Callable[[], object] = lambda: None
+    """Imports what the fork of a run needs and this process has not."""
+
+
+def workspace_of(home: Path) -> Workspace:
+    """Open the workspace that is watched."""
+    return Workspace(home / "workspace")
+
+
+def state(home: Path) -> dict[str, Any]:
+    """Return all that a stage leaves, by names that are the same in every run, as JSON values."""
+    workspace = workspace_of(home)
+    publications = [(m.info["action"], m.info["encoder"]) for m in workspace.list("publications")]
+    pointer = workspace.read_pointer("catalog") or {}
+    with closing(open_index(CONFIG, workspace)) as index:
+        collections = [
+            [c.metadata.encoder, c.metadata.snapshot, c.metadata.state, c.num_points, c.live]
+            for c in index.collections()
+        ]
+    found = {
+        "artifacts": [ref for ref in workspace.refs() if not ref.startswith("publications/")],
+        "publications": sorted(p for p in publications if p[0] != "nothing"),
+        "catalog": [pointer.get("snapshot"), pointer.get("previous")],
+        "held": sorted(holds(workspace)),
+        "collections": collections,
+        "damaged": scrub(workspace).damaged,
+        "unfinished": sorted(str(p) for p in (workspace.local / "scratch").glob("*/*")),
+        "answer": None if not collections else fabricated.ask(CONFIG, workspace),
+    }
+    return dict(json.loads(json.dumps(found)))
+
+
+# -- catalog, splits, embedding --------------------------------------------------------------------
+
+
+def _write_feed(home: Path, prices: dict[int, float]) -> None:
+    rows = [
+        {"id": f"p{i}", "title": f"Mug {i}", "price": f"{p} EUR", "image_link": f"images/{i}.jpg"}
+        for i, p in prices.items()
+    ]
+    for i in prices:
+        write(home / "feed", f"images/{i}.jpg", jpeg(seed=i))
+    (home / "feed" / "feed.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+
+
+def _ingest(home: Path) -> None:
+    decoding.DecodePool.normalise = (  # type: ignore[method-assign]  # in this process: it writes no files
+        lambda pool, source, wait_s=None: normalise(source, pool._settings)
+    )
+    settings = {"feed": str(home / "feed" / "feed.jsonl"), "images": {"shard_size": 3}}
+    catalog.run(Config(catalog=CatalogConfig.model_validate(settings)), workspace_of(home))
+
+
+def _two_feeds(home: Path) -> None:
+    _write_feed(home, {i: 3.0 + i for i in range(5)})
+    _ingest(home)
+    _write_feed(home, {1: 4.0, 2: 1.5, 3: 6.0, 4: 7.0, 8: 9.0})
+
+
+def _store_shop(home: Path) -> None:
+    shop.store(workspace_of(home), shop.rows(1))
+
+
+def _split(home: Path) -> None:
+    make_splits(Config(), workspace_of(home), "snapshots/night")
+
+
+def _embed_config(home: Path) -> Config:
+    small = shop.settings(home / "text" / "model")
+    embedding = {"shard_size": 4, "chunk_size": 3, "num_workers": 0, "device": "cpu"}
+    return Config.model_validate({"encoder": small.encoder.model_dump(), "embedding": embedding})
+
+
+def _store_encoder(home: Path) -> None:
+    from recsys.encoder.model import build
+
+    shop.tiny_text_model(home / "text")
+    _store_shop(home)
+    with workspace_of(home).create("encoders", "e1") as draft:
+        build(_embed_config(home).encoder, seed=0).save(draft.path)
+
+
+def _load_torch() -> None:
+    import sentence_transformers  # noqa: F401
+    import torch
+
+    from recsys.encoder import inference  # noqa: F401
+
+    torch.set_num_threads(1)
+
+
+def _embed(home: Path) -> None:
+    embed(_embed_config(home), workspace_of(home), "snapshots/night", "encoders/e1")
+
+
+# -- index -----------------------------------------------------------------------------------------
+
+
+def _publish(home: Path, encoder: str, *, refresh: bool = False) -> None:
+    fabricated.publish(CONFIG, workspace_of(home), encoder, refresh=refresh)
+
+
+def _night(home: Path, looks: Looks, encoder: str) -> None:
+    fabricated.ingest(workspace_of(home), looks, encoder)
+    _publish(home, encoder)
+
+
+def _before_publish(home: Path) -> None:
+    _night(home, TODAY, "e1")
+    fabricated.ingest(workspace_of(home), CHANGED, "e2")
+
+
+def _before_refresh(home: Path) -> None:
+    _night(home, TODAY, "e1")
+    fabricated.ingest(workspace_of(home), CHANGED, "e1")
+
+
+def _before_rollback(home: Path) -> None:
+    _night(home, TODAY, "e1")
+    _night(home, CHANGED, "e2")
+    _night(home, LATER, "e2")
+
+
+def _roll_back(home: Path) -> None:
+    nightly.rollback_once(CONFIG, workspace_of(home), "rollback", None, as_it_was=False)
+
+
+def _before_housekeeping(home: Path) -> None:
+    for looks, encoder in ((TODAY, "e1"), (CHANGED, "e2"), (CHANGED, "e3"), (LATER, "e4")):
+        _night(home, looks, encoder)
+
+
+def _housekeeping(home: Path) -> None:
+    later = datetime.now(UTC) + timedelta(days=30)
+    nightly.housekeeping(CONFIG, workspace_of(home), delete=True, now=later)
+
+
+# -- feedback --------------------------------------------------------------------------------------
+
+
+def _judge(home: Path, label: str = "similar") -> None:
+    workspace = workspace_of(home)
+    with closing(FeedbackStore.open(CONFIG, workspace)) as store:
+        store.judge("p01", "p02", label, "Maria")
+    feedback.run(CONFIG, workspace)
+
+
+STAGES = {
+    "ingest": Stage(prepare=_two_feeds, run=_ingest),
+    "splits": Stage(prepare=_store_shop, run=_split),
+    "embed": Stage(prepare=_store_encoder, run=_embed, load=_load_torch),
+    "publish": Stage(prepare=_before_publish, run=lambda home: _publish(home, "e2")),
+    "refresh": Stage(prepare=_before_refresh, run=lambda home: _publish(home, "e1", refresh=True)),
+    "rollback": Stage(prepare=_before_rollback, run=_roll_back),
+    "housekeeping": Stage(prepare=_before_housekeeping, run=_housekeeping),
+    "feedback": Stage(
+        prepare=lambda home: _judge(home, "not_similar"), run=lambda home: _judge(home, "similar")
+    ),
+}
+"""Every stage but those that train, evaluate or write the report."""

@@ -20,6 +20,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import pyarrow.dataset  # noqa: F401 (here, so that no fork has to)
+
+import recsys.index.edge  # noqa: F401 (as well)
 from recsys.index.edge_files import copy_sparse
 from tests.faults import fabricated
 from tests.faults.stages import STAGES, state
@@ -87,6 +90,7 @@ class FileCampaign(Campaign):
         self._start = self._done(state).value
         self._operations = self._done(self._stage.run, watched=True).operations
         self._end = self._done(state).value
+        assert not isinstance(self._end["answer"], str), self._end["answer"]
         self.num_operations = len(self._operations)
 
     def kinds(self, at: int) -> Sequence[str]:

@@ -1,6 +1,6 @@
 """Catalogs and encoders that are made up: what a product's vectors are, its row says.
 
-A product's ``mpn`` is its look, from which :func:`tests.index.catalogs.vectors` draws under an encoder's
+A product's title is its look, from which :func:`tests.index.catalogs.vectors` draws under an encoder's
 name; so whoever reads a collection can tell whether its vectors are its encoder's.
 """
 
@@ -28,7 +28,7 @@ CONFIG = Config(index=IndexConfig(batch_size=20, keep_previous=2, retries=2))
 def products(looks: Looks) -> list[Product]:
     """Return a catalog's rows."""
     return [
-        Product(id, look=look, columns={"mpn": str(look), "title": f"Product {id}", "price": price})
+        Product(id, look=look, columns={"title": str(look), "price": price})
         for id, (look, price) in looks.items()
     ]
 
@@ -66,7 +66,7 @@ def look(index: VectorIndex) -> Answer:
     opened = index.open()
     stored = opened.retrieve([r.id for r in opened.records()], with_vectors=True)
     name = opened.metadata.encoder.partition("/")[2]
-    rows = {s.id: (int(s.payload["mpn"]), s.payload["price"]) for s in stored}
+    rows = {s.id: (int(s.payload["title"]), s.payload["price"]) for s in stored}
     expected = _vectors(rows, name)
     wrong = [
         s.id
@@ -98,8 +98,8 @@ def answer_of(index: VectorIndex) -> Answer | str:
 
 
 def _rows(workspace: Workspace, snapshot: str) -> Looks:
-    rows = Snapshot.open(workspace, snapshot).table(["id", "mpn", "price"]).to_pylist()
-    return {row["id"]: (int(row["mpn"]), row["price"]) for row in rows}
+    rows = Snapshot.open(workspace, snapshot).table(["id", "title", "price"]).to_pylist()
+    return {row["id"]: (int(row["title"]), row["price"]) for row in rows}
 
 
 def _vectors(rows: Looks, encoder: str) -> Vectors:

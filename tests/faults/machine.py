@@ -184,7 +184,8 @@ class Shop(RuleBasedStateMachine):
         self.reader = Reader(self.folder)
 
     def _ingest(self, encoder: str) -> None:
-        ending = run(partial(fabricated.ingest, self.workspace, self.looks, encoder), self.folder, watched=False)
+        work = partial(fabricated.ingest, self.workspace, self.looks, encoder)
+        ending = run(work, self.folder, watched=False)
         assert ending.how == "returned", ending.value
         self.newest = ending.value
         self.history.append(Ingested(self.newest, self.looks))

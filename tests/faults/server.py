@@ -110,6 +110,8 @@ class ServerCampaign(Campaign):
         self._client.calls, self._client.fault = [], fault
         with suppress(Killed, RecsysError):
             self._run()
+        if fault.at >= len(self._client.calls):  # the audit's sample is another each time
+            return
         what = f"{self.name}: {fault.kind} at {fault.at}, {self._client.calls[fault.at]}"
         self._client.fault = None
         self.counts[fault.kind] += 1

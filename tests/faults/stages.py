@@ -35,6 +35,10 @@ CHANGED: Looks = {id: row for id, row in TODAY.items() if id != "p03"} | {
 LATER: Looks = {id: row for id, row in CHANGED.items() if id != "p11"} | {"p91": (91, 3.0)}
 
 
+_PER_ATTEMPT = {"publications", "embedding-plans", "features"}
+"""Kinds whose ids say what an attempt found to do."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Stage:
     """One stage of a night."""
@@ -61,7 +65,7 @@ def state(home: Path) -> dict[str, Any]:
             for c in index.collections()
         ]
     found = {
-        "artifacts": [ref for ref in workspace.refs() if not ref.startswith("publications/")],
+        "artifacts": [ref for ref in workspace.refs() if ref.partition("/")[0] not in _PER_ATTEMPT],
         "publications": sorted(p for p in publications if p[0] != "nothing"),
         "catalog": [pointer.get("snapshot"), pointer.get("previous")],
         "held": sorted(holds(workspace)),

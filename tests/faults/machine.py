@@ -6,6 +6,7 @@ while. After each the history of all that was done and answered is checked.
 
 import os
 import shutil
+import signal
 import tempfile
 import time
 import traceback
@@ -66,6 +67,7 @@ class Reader:
 
     def close(self) -> None:
         """End it."""
+        os.kill(self._pid, signal.SIGKILL)
         self._line.close()
         os.waitpid(self._pid, 0)
 

@@ -47,7 +47,7 @@ bench: $(STAMP)  ## every speed benchmark; a record each under benchmarks/result
 	@set -e; for name in decode fetch ingest_memory embedding training_step publish exact_search search_http training_cost gpu; do \
 	  echo "== $$name"; $(BIN)/python -m benchmarks.$$name; done
 
-soak: $(STAMP)   ## mutated feeds, images and requests for MINUTES (60); a record under benchmarks/results
+soak: $(STAMP)   ## mutated input, and faults at every operation, for MINUTES (60); a record under benchmarks/results
 	$(BIN)/python -m benchmarks.soak --minutes $${MINUTES:-60}
 
 lock:            ## recompile requirements.lock after a change of pyproject.toml

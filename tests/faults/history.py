@@ -3,7 +3,7 @@
     history = History()
     history += Ingested("snapshots/a", {"p1": (1, 5.0)})
     history += Begins("publish", may_show={("encoders/e1", "snapshots/a")})
-    history += Answered(answer)                  # by any reader, at any moment
+    history += Seen(answer)                  # by any reader, at any moment
     history += Ends("done", shows=("encoders/e1", "snapshots/a"))
     history += Held({"encoders/e2"})
     assert not violations(history)
@@ -52,7 +52,7 @@ class Ends:
 
 
 @dataclass(frozen=True)
-class Answered:
+class Seen:
     """A reader asked for everything: see :func:`tests.faults.fabricated.look`."""
 
     answer: Answer | str
@@ -65,7 +65,7 @@ class Held:
     encoders: set[str]
 
 
-Event = Ingested | Begins | Ends | Answered | Held
+Event = Ingested | Begins | Ends | Seen | Held
 History = list[Event]
 
 
@@ -89,10 +89,10 @@ def violations(history: History) -> list[str]:
                 check.end(event)
             case Held(encoders):
                 check.held_are(encoders)
-            case Answered(str() as reason):
+            case Seen(str() as reason):
                 if check.live:
                     check.say(f"no answer: {reason}")
-            case Answered(dict() as answer):
+            case Seen(dict() as answer):
                 check.answered(answer)
     return check.found
 

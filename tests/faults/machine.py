@@ -37,7 +37,7 @@ from recsys.workspace.holds import holds, lift_hold
 from tests.faults import fabricated
 from tests.faults.campaign import in_memory
 from tests.faults.fabricated import CONFIG, Answer, Looks
-from tests.faults.history import Answered, Begins, Ends, Held, History, Ingested, Shown, violations
+from tests.faults.history import Begins, Ends, Held, History, Ingested, Seen, Shown, violations
 from tests.faults.syscalls import KINDS, Fault, run
 
 _EDITS = st.lists(
@@ -85,11 +85,15 @@ def _read(line: Connection, folder: Path) -> None:
                 seen = []
 
 
+def _faults(most: int = 500) -> st.SearchStrategy[Fault | None]:
+    at = st.integers(0, min(most, 40)) | st.integers(0, most)  # many operations are few calls
+    fault = st.builds(Fault, at=at, kind=st.sampled_from(KINDS))
+    return fault | fault | fault | st.none()
+
+
 class Shop(RuleBasedStateMachine):
     """A workspace with an index, and what happened to it."""
 
-    largest_fault = 150
-    """Operations are counted from 0; a fault is at one up to this."""
     counts: ClassVar[Counter[str]] = Counter()
     """Of faults, by operation and kind, over all examples."""
     steps: ClassVar[int] = 0
@@ -132,7 +136,7 @@ class Shop(RuleBasedStateMachine):
                 self.looks = {**self.looks, id: changed}
         self._ingest(self.live[0].partition("/")[2])
 
-    @rule(fault=st.deferred(lambda: _faults()))
+    @rule(fault=_faults())
     def refresh(self, fault: Fault | None) -> None:
         """The newest catalog under the encoder in service."""
         encoder = self.live[0]
@@ -149,7 +153,7 @@ class Shop(RuleBasedStateMachine):
         self._ingest(name)
 
     @precondition(lambda self: self.night is not None)
-    @rule(fault=st.deferred(lambda: _faults()))
+    @rule(fault=_faults())
     def night_publishes(self, fault: Fault | None) -> None:
         """The night's catalog, or what was refreshed since, under the night's encoder."""
         assert self.night is not None
@@ -159,21 +163,21 @@ class Shop(RuleBasedStateMachine):
         if self._operate(work, fault, begins) != "crashed":
             self.night = None
 
-    @rule(fault=st.deferred(lambda: _faults()))
+    @rule(fault=_faults())
     def roll_back(self, fault: Fault | None) -> None:
         """A person goes back to the encoder before."""
         may_show = {(f"encoders/{name}", self.newest) for name in self.published}
         self._operate(partial(_roll_back, self.workspace), fault, Begins("rollback", may_show, holds=True))
 
     @precondition(lambda self: holds(self.workspace))
-    @rule(which=st.integers(0, 9), fault=st.deferred(lambda: _faults(most=8)))
+    @rule(which=st.integers(0, 9), fault=_faults(most=8))
     def lift(self, which: int, fault: Fault | None) -> None:
         """A person lifts a hold."""
         held = sorted(holds(self.workspace))
         encoder = held[which % len(held)]
         self._operate(partial(lift_hold, self.workspace, encoder), fault, Begins("lift", may_free=encoder))
 
-    @rule(days=st.sampled_from([0, 10, 40]), fault=st.deferred(lambda: _faults()))
+    @rule(days=st.sampled_from([0, 10, 40]), fault=_faults())
     def housekeeping(self, days: int, fault: Fault | None) -> None:
         """Some days later, what nothing needs is deleted; a night that began is long over."""
         self.night = self.night if days == 0 else None
@@ -206,18 +210,13 @@ class Shop(RuleBasedStateMachine):
             refused = any(name in str(ending.value) for name in _REFUSALS)
             assert ending.fault is not None or refused, f"{begins.what}: {error}: {ending}"
             assert ending.how != "died", ending
-        self.history += [begins, *map(Answered, meanwhile), end, Answered(now)]
+        self.history += [begins, *map(Seen, meanwhile), end, Seen(now)]
         self.history.append(Held(set(holds(self.workspace))))
         found = violations(self.history)
         assert not found, f"{found}\nafter {begins.what}, {fault} at {ending.fault}: {ending.value}"
         assert isinstance(now, dict)
         self.live = (now["encoder"], now["snapshot"])
         return end.how
-
-
-def _faults(most: int | None = None) -> st.SearchStrategy[Fault | None]:
-    at = st.integers(0, most or Shop.largest_fault)
-    return st.none() | st.builds(Fault, at=at, kind=st.sampled_from(KINDS))
 
 
 def _publish(workspace: Workspace, encoder: str, snapshot: str, *, refresh: bool = False) -> Shown | None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.faults.history import Answered, Begins, Ends, Held, History, Ingested, violations
+from tests.faults.history import Begins, Ends, Held, History, Ingested, Seen, violations
 
 A = {"p1": (1, 5.0), "p2": (2, 6.0)}
 B = {"p2": (2, 6.0), "p3": (3, 7.0)}
@@ -13,9 +13,9 @@ OLD, NEW = ("encoders/e1", "snapshots/a"), ("encoders/e2", "snapshots/b")
 BACK = ("encoders/e1", "snapshots/b")
 
 
-def answer(shown: tuple[str, str], **changes: Any) -> Answered:
+def answer(shown: tuple[str, str], **changes: Any) -> Seen:
     products = A if shown[1] == "snapshots/a" else B
-    return Answered({
+    return Seen({
         "collection": f"products__{shown[0]}", "encoder": shown[0], "snapshot": shown[1],
         "products": {id: list(row) for id, row in products.items()}, "wrong": [], "found": sorted(products),
         **changes,
@@ -68,7 +68,7 @@ def test_what_went_well_is_right() -> None:
         (9, answer(NEW, found=["p1", "p2", "p3"]), "a search finds"),
         (9, answer(OLD), "it could only be"),
         (9, answer(OLD), "older than what they saw"),
-        (9, Answered("There is no collection"), "no answer"),
+        (9, Seen("There is no collection"), "no answer"),
         (8, Ends("done", BACK), "publish says that it shows"),
         (17, answer(NEW), "encoders/e2 is live again and on hold"),
         (14, Held(set()), "rolled back from encoders/e2, which is not on hold"),

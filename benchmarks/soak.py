@@ -8,16 +8,16 @@ stage, run again, does not leave what an undisturbed run leaves, or a reader saw
 (:mod:`tests.faults`).
 """
 
+import multiprocessing
 import random
 import sys
 import time
 import traceback
 import warnings
 from collections import Counter
-from functools import partial
 from typing import Any
 
-from benchmarks.harness import benchmark, in_fresh_process
+from benchmarks.harness import benchmark
 from tests.faults import machine, server, stages
 from tests.faults.campaign import FileCampaign, disturb
 from tests.fuzz import inputs
@@ -30,16 +30,17 @@ def measure(*, minutes: float, seed: int) -> dict[str, Any]:
     """Read mutated inputs, every kind in turn; disturb every stage; interleave operations that crash."""
     warnings.simplefilter("ignore")
     fuzzed = fuzz(60 * minutes * _FUZZED, seed)
-    campaigns = {name: partial(disturb, FileCampaign, name) for name in stages.STAGES}
-    campaigns |= {
-        f"{name} on a server": partial(disturb, server.ServerCampaign, name) for name in server.STAGES
-    }
-    seconds = 60 * minutes * (1 - _FUZZED - _INTERLEAVED) / len(campaigns)
+    names = (*stages.STAGES, *server.STAGES)
+    seconds = 60 * minutes * (1 - _FUZZED - _INTERLEAVED) / len(names)
+    spawn, trials = multiprocessing.get_context("spawn"), {"seed": seed, "seconds": seconds}
     found = {}
-    for name, campaign in campaigns.items():
-        found[name] = in_fresh_process(partial(campaign, seed=seed, seconds=seconds))
-        print(f"{name}: {found[name]}", file=sys.stderr)
-    interleaved = in_fresh_process(machine.interleave_for, 60 * minutes * _INTERLEAVED, seed)
+    with spawn.Pool(1) as forks, spawn.Pool(1) as servers:
+        interleaved = forks.apply(machine.interleave_for, (60 * minutes * _INTERLEAVED, seed))
+        for name in server.STAGES:
+            found[f"{name} on a server"] = servers.apply(disturb, (server.ServerCampaign, name), trials)
+        for name in stages.STAGES:
+            found[name] = forks.apply(disturb, (FileCampaign, name), trials)
+            print(f"{name}: {found[name]}", file=sys.stderr)
     return {
         **fuzzed,
         "num_faults": sum(sum(f["faults"].values()) for f in (*found.values(), interleaved)),

@@ -2,7 +2,7 @@
 
     found = disturb("publish", seed=0, number=20)       # {"operations", "faults", "spoiled"}
 
-After a fault a reader who comes finds what was live before, or what the stage makes live; and the stage,
+After some faults a reader who comes finds what was live before, or what the stage makes live; and the stage,
 run again, leaves what an undisturbed run leaves.
 """
 
@@ -28,6 +28,8 @@ from tests.faults import fabricated
 from tests.faults.stages import STAGES, state
 from tests.faults.syscalls import KINDS, Ending, Fault, run
 
+IN_A_ROW = 3
+"""Faults before a run without one: the second and third are of a run that goes on after a fault."""
 _MEMORY = Path("/dev/shm")
 _ENGINE = re.compile(r"(g\d+|readers)/.*/")
 """What lies within a generation: many folders that are alike."""
@@ -52,10 +54,10 @@ class Campaign(ABC):
         """Return what is the same of operations that are alike."""
 
     @abstractmethod
-    def trial(self, fault: Fault) -> None:
-        """Run the stage with a fault and again without, and count it.
+    def trial(self, faults: Sequence[Fault]) -> None:
+        """Run the stage with one fault after the other, then without, and count those that came.
 
-        Raises ``AssertionError`` for what the fault spoiled.
+        Raises ``AssertionError`` for what they spoiled.
         """
 
     def faults(self, *, seed: int) -> Iterator[Fault]:
@@ -101,14 +103,17 @@ class FileCampaign(Campaign):
         path = _ENGINE.sub(r"\1/…/", found.path)
         return f"{found.name} {_VARIABLE.sub('', path)}"
 
-    def trial(self, fault: Fault) -> None:
+    def trial(self, faults: Sequence[Fault]) -> None:
         self._restore()
-        ending = run(partial(self._stage.run, self._home), self._home / "workspace", fault)
-        if ending.fault is None:  # threads took another way, and there were fewer operations
-            return
-        self.counts[fault.kind] += 1
-        what = f"{self.name}: {fault.kind} at {fault.at}, {ending.fault} ({ending.how} {ending.value})"
-        assert ending.how != "died", what
+        came = []
+        for fault in faults:
+            ending = run(partial(self._stage.run, self._home), self._home / "workspace", fault)
+            assert ending.how != "died", f"{self.name}: {fault}, {ending.fault}, after {came}"
+            if ending.fault is not None:  # it comes to nothing where fewer operations are left
+                self.counts[fault.kind] += 1
+                said = str(ending.value).strip().rpartition("\n")[2]
+                came.append(f"{fault.kind} at {fault.at}, {ending.fault}: {ending.how} {said}")
+        what = f"{self.name}: {came}"
         found, after = self._done(self._recover, what).value
         allowed = [seen(s["answer"]) for s in (self._start, self._end)]
         assert seen(found) in allowed, f"{what}: then readers saw {found}"
@@ -147,11 +152,12 @@ def disturb(
     deadline = None if seconds is None else time.monotonic() + seconds
     with TemporaryDirectory(dir=in_memory(), ignore_cleanup_errors=True) as folder:
         campaign, spoiled = make(name, Path(folder)), []
-        for fault in islice(campaign.faults(seed=seed), number):
+        faults = islice(campaign.faults(seed=seed), number)
+        while some := sorted(islice(faults, IN_A_ROW), key=lambda fault: fault.at):
             if deadline is not None and time.monotonic() > deadline:
                 break
             try:
-                campaign.trial(fault)
+                campaign.trial(some)
             except (AssertionError, TimeoutError) as error:
                 spoiled.append(str(error))
         return {

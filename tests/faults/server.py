@@ -105,16 +105,18 @@ class ServerCampaign(Campaign):
     def sort(self, at: int) -> str:
         return self._calls[at]
 
-    def trial(self, fault: Fault) -> None:
+    def trial(self, faults: Sequence[Fault]) -> None:
         self._prepare()
-        self._client.calls, self._client.fault = [], fault
-        with suppress(Killed, RecsysError):
-            self._run()
-        if fault.at >= len(self._client.calls):  # the audit's sample is another each time
-            return
-        what = f"{self.name}: {fault.kind} at {fault.at}, {self._client.calls[fault.at]}"
+        came = []
+        for fault in faults:
+            self._client.calls, self._client.fault = [], fault
+            with suppress(Killed, RecsysError):
+                self._run()
+            if fault.at < len(self._client.calls):
+                self.counts[fault.kind] += 1
+                came.append(f"{fault.kind} at {fault.at}, {self._client.calls[fault.at]}")
         self._client.fault = None
-        self.counts[fault.kind] += 1
+        what = f"{self.name}: {came}"
         found = self._ask()
         if self.name == "refresh":  # a small change shows as it is made
             rows = [row for answer in (self._start, self._end) for row in answer["products"].items()]

@@ -195,7 +195,6 @@ def _judge(home: Path, label: str = "similar") -> None:
 STAGES = {
     "ingest": Stage(prepare=_two_feeds, run=_ingest),
     "splits": Stage(prepare=_store_shop, run=_split),
-    "embed": Stage(prepare=_store_encoder, run=_embed, load=_load_torch),
     "publish": Stage(prepare=_before_publish, run=lambda home: _publish(home, "e2")),
     "refresh": Stage(prepare=_before_refresh, run=lambda home: _publish(home, "e1", refresh=True)),
     "rollback": Stage(prepare=_before_rollback, run=_roll_back),
@@ -203,5 +202,8 @@ STAGES = {
     "feedback": Stage(
         prepare=lambda home: _judge(home, "not_similar"), run=lambda home: _judge(home, "similar")
     ),
+    "embed": Stage(
+        prepare=_store_encoder, run=_embed, load=_load_torch
+    ),  # last: forks are larger from then on
 }
 """Every stage but those that train, evaluate or write the report."""

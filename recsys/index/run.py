@@ -31,7 +31,7 @@ from recsys.workspace import Manifest, Workspace, content_id
 from recsys.workspace.embeddings import SET_KIND
 from recsys.workspace.holds import hold_sentence, holds, put_on_hold
 from recsys.workspace.lease import Lease
-from recsys.workspace.snapshot import newest_snapshot
+from recsys.workspace.snapshot import POINTER
 from recsys.workspace.store import write_atomic
 
 logger = logging.getLogger(__name__)
@@ -233,24 +233,25 @@ class Publisher:
 
         Return what the collection shows then, and the newer snapshot if it could not be applied.
         """
-        newer = newer_snapshot(self._workspace, source, live)
-        if newer is None:
+        newer = newer_snapshots(self._workspace, source, live)
+        if not newer:
             return source, None
-        embeddings = find_embeddings(self._workspace, newer, source.encoder_ref)
+        sets = ((ref, find_embeddings(self._workspace, ref, source.encoder_ref)) for ref in newer)
+        ref, embeddings = next((found for found in sets if found[1]), (newer[-1], None))
         if embeddings is None:
-            logger.warning("%s is behind %s: it was not embedded under %s", name, newer, source.encoder_ref)
-            return source, newer
+            logger.warning("%s is behind %s: it was not embedded under %s", name, ref, source.encoder_ref)
+            return source, ref
         with self._timed("catch_up_s"):
-            latest = Source(self._workspace, newer, embeddings)
+            latest = Source(self._workspace, ref, embeddings)
             self._refill(self._index.open(name), latest)
         return latest, None
 
     # -- the same encoder ------------------------------------------------------------------------
 
     def _update(self, source: Source, live: CollectionInfo) -> dict[str, Any]:
-        newer = newer_snapshot(self._workspace, source, live)
-        if newer is not None:
-            return self._nothing(source, live, f"The live collection already shows {newer}, which is newer.")
+        if newer := newer_snapshots(self._workspace, source, live):
+            reason = f"The live collection already shows {newer[-1]}, which is newer."
+            return self._nothing(source, live, reason)
         if is_current(live, source, self._config.index):
             return self._nothing(source, live, "The live collection already shows this.")
         with self._timed("diff_s"):
@@ -409,16 +410,20 @@ def updated(metadata: Metadata, source: Source) -> Metadata:
     )
 
 
-def newer_snapshot(workspace: Workspace, source: Source, live: CollectionInfo | None) -> str | None:
-    """Return the live snapshot if it is the catalog's latest and ``source``'s is not, else ``None``.
+def newer_snapshots(workspace: Workspace, source: Source, live: CollectionInfo | None) -> list[str]:
+    """Return the live snapshot and the catalog's latest, newest first, if the live one is newer than
+    ``source``'s.
 
-    The catalog's pointer is the only order there is: a catalog that returns to an earlier state is the same
-    snapshot again, so its age says nothing.
+    The catalog's pointer, which names the latest and the one before, is the only order there is: a catalog
+    that returns to an earlier state is the same snapshot again, so its age says nothing. The latest may be
+    ingested and not live yet.
     """
-    latest = newest_snapshot(workspace)
-    if live is None or live.metadata.snapshot != latest or source.snapshot_ref == latest:
-        return None
-    return live.metadata.snapshot
+    pointer = workspace.read_pointer(POINTER) or {}
+    known = [pointer.get("snapshot"), pointer.get("previous")]
+    if live is None or live.metadata.snapshot not in known:
+        return []
+    newer = known[: known.index(live.metadata.snapshot) + 1]
+    return [] if source.snapshot_ref in newer else newer
 
 
 def find_embeddings(workspace: Workspace, snapshot_ref: str, encoder_ref: str) -> str | None:

@@ -38,7 +38,12 @@ def ingest(workspace: Workspace, looks: Looks, encoder: str) -> str:
     if workspace.find("encoders", encoder) is None:
         with workspace.create("encoders", encoder) as draft:
             (draft.path / "weights").write_text(encoder)
-    return publish_inputs(workspace, products(looks), encoder=encoder)[0]
+    before = workspace.read_pointer("catalog") or {}
+    snapshot, _ = publish_inputs(workspace, products(looks), encoder=encoder)
+    again = before.get("snapshot") == snapshot
+    previous = before.get("previous" if again else "snapshot")
+    workspace.write_pointer("catalog", {"snapshot": snapshot, "previous": previous})
+    return snapshot
 
 
 def publish(config: Config, workspace: Workspace, encoder: str, *, refresh: bool = False) -> Manifest:

@@ -164,6 +164,20 @@ def test_a_build_catches_up_with_what_a_refresh_published_meanwhile_or_says_that
     assert again.info["action"] == ("nothing" if embedded else "incremental")
 
 
+@pytest.mark.parametrize("encoder", ["e1", "e2"])
+def test_a_night_does_not_undo_a_refresh_while_the_next_one_has_only_ingested(
+    first: Manifest, publish: Publish, config: Config, workspace: Workspace, encoder: str
+) -> None:
+    nightly = publish_inputs(workspace, CATALOG[1:], encoder=encoder)
+    refreshed = publish(NEXT_NIGHT).info["snapshot"]
+    third, _ = publish_inputs(workspace, NEXT_NIGHT[1:], encoder="e2")
+    workspace.write_pointer("catalog", {"snapshot": third, "previous": refreshed})
+    info = run(config, workspace, *nightly).info
+    shown = ("nothing", refreshed) if encoder == "e1" else ("build", third)
+    assert (info["action"], info["snapshot"]) == shown
+    assert public.status(config, workspace)["snapshot"] == shown[1]
+
+
 def test_an_older_snapshot_does_not_undo_a_refresh(
     first: Manifest, publish: Publish, config: Config, workspace: Workspace
 ) -> None:

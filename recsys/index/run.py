@@ -419,7 +419,7 @@ def newer_snapshots(workspace: Workspace, source: Source, live: CollectionInfo |
     ingested and not live yet.
     """
     pointer = workspace.read_pointer(POINTER) or {}
-    known = [pointer.get("snapshot"), pointer.get("previous")]
+    known = [str(pointer[name]) for name in ("snapshot", "previous") if pointer.get(name)]
     if live is None or live.metadata.snapshot not in known:
         return []
     newer = known[: known.index(live.metadata.snapshot) + 1]

@@ -12,7 +12,7 @@ import re
 import shutil
 import time
 from abc import ABC, abstractmethod
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import islice
@@ -54,8 +54,9 @@ class Campaign(ABC):
         """Return what is the same of operations that are alike."""
 
     @abstractmethod
-    def trial(self, faults: Sequence[Fault]) -> None:
-        """Run the stage with one fault after the other, then without, and count those that came.
+    def trial(self, faults: deque[Fault]) -> None:
+        """Run the stage with the next of ``faults``, and the next, until it is done or :data:`IN_A_ROW`
+        came; then without. Take them from ``faults`` and count those that came.
 
         Raises ``AssertionError`` for what they spoiled.
         """
@@ -103,13 +104,15 @@ class FileCampaign(Campaign):
         path = _ENGINE.sub(r"\1/…/", found.path)
         return f"{found.name} {_VARIABLE.sub('', path)}"
 
-    def trial(self, faults: Sequence[Fault]) -> None:
+    def trial(self, faults: deque[Fault]) -> None:
         self._restore()
-        came = []
-        for fault in faults:
+        came: list[str] = []
+        ending = Ending()
+        while faults and len(came) < IN_A_ROW and ending.how != "returned":
+            fault = faults.popleft()
             ending = run(partial(self._stage.run, self._home), self._home / "workspace", fault)
             assert ending.how != "died", f"{self.name}: {fault}, {ending.fault}, after {came}"
-            if ending.fault is not None:  # it comes to nothing where fewer operations are left
+            if ending.fault is not None:  # it does not come where fewer operations are left
                 self.counts[fault.kind] += 1
                 said = str(ending.value).strip().rpartition("\n")[2]
                 came.append(f"{fault.kind} at {fault.at}, {ending.fault}: {ending.how} {said}")
@@ -152,12 +155,10 @@ def disturb(
     deadline = None if seconds is None else time.monotonic() + seconds
     with TemporaryDirectory(dir=in_memory(), ignore_cleanup_errors=True) as folder:
         campaign, spoiled = make(name, Path(folder)), []
-        faults = islice(campaign.faults(seed=seed), number)
-        while some := sorted(islice(faults, IN_A_ROW), key=lambda fault: fault.at):
-            if deadline is not None and time.monotonic() > deadline:
-                break
+        faults = deque(islice(campaign.faults(seed=seed), number))
+        while faults and (deadline is None or time.monotonic() < deadline):
             try:
-                campaign.trial(some)
+                campaign.trial(faults)
             except (AssertionError, TimeoutError) as error:
                 spoiled.append(str(error))
         return {

@@ -6,6 +6,7 @@ that nothing catches, so that a ``finally`` still runs. What a kill leaves in fi
 
 import shutil
 import time
+from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -20,7 +21,7 @@ from recsys.errors import RecsysError
 from recsys.index import server
 from recsys.workspace import Workspace
 from tests.faults import fabricated
-from tests.faults.campaign import Campaign, seen
+from tests.faults.campaign import IN_A_ROW, Campaign, seen
 from tests.faults.fabricated import CONFIG, Answer, Looks
 from tests.faults.stages import CHANGED, LATER, TODAY
 from tests.faults.syscalls import Fault
@@ -105,13 +106,16 @@ class ServerCampaign(Campaign):
     def sort(self, at: int) -> str:
         return self._calls[at]
 
-    def trial(self, faults: Sequence[Fault]) -> None:
+    def trial(self, faults: deque[Fault]) -> None:
         self._prepare()
-        came = []
-        for fault in faults:
+        came: list[str] = []
+        done = False
+        while faults and len(came) < IN_A_ROW and not done:
+            fault = faults.popleft()
             self._client.calls, self._client.fault = [], fault
             with suppress(Killed, RecsysError):
                 self._run()
+                done = True
             if fault.at < len(self._client.calls):
                 self.counts[fault.kind] += 1
                 came.append(f"{fault.kind} at {fault.at}, {self._client.calls[fault.at]}")

@@ -17,7 +17,7 @@ from tests.faults.syscalls import is_supported
 
 pytestmark = pytest.mark.slow
 watched = pytest.mark.skipif(not is_supported(), reason="needs seccomp, on Linux and x86-64")
-_FAULTS = 12
+_FAULTS = 9
 
 
 @pytest.fixture(scope="module")
@@ -33,20 +33,20 @@ def test_a_stage_survives_faults_of_files(fresh: Pool, name: str) -> None:
     found = fresh.apply(disturb, (FileCampaign, name), {"seed": 0, "number": _FAULTS})
     assert found["spoiled"] == []
     assert found["operations"] > 10
-    assert sum(found["faults"].values()) > _FAULTS / 3
+    assert sum(found["faults"].values()) > _FAULTS / 2
 
 
 @watched
 def test_whatever_is_done_and_wherever_it_crashes_what_must_hold_does(fresh: Pool) -> None:
-    found = fresh.apply(machine.interleave, (5, 12))
+    found = fresh.apply(machine.interleave, (8, 12))
     assert found["steps"] > 20
-    assert len(found["faults"]) > 5
+    assert sum(found["faults"].values()) > 5
 
 
 def test_stages_survive_faults_of_a_server() -> None:
     for name, found in in_fresh_process(_disturb_servers).items():
         assert found["spoiled"] == [], name
-        assert sum(found["faults"].values()) > _FAULTS / 3
+        assert sum(found["faults"].values()) > _FAULTS / 2
 
 
 def _disturb_servers() -> dict[str, Any]:

@@ -18,6 +18,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -107,9 +108,12 @@ def summary(samples: list[float]) -> dict[str, float]:
 
 
 def in_fresh_process(function: Callable[..., Any], *arguments: Any) -> Any:
-    """Return what ``function``, of the top of a module, returns in a process that did nothing else."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(function, arguments)
+    """Return what ``function``, of the top of a module, returns in a process that did nothing else.
+
+    Raises ``BrokenProcessPool`` where that process dies.
+    """
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(function, *arguments).result()
 
 
 def process_status_mb(key: str) -> float:

@@ -21,7 +21,7 @@ from recsys.errors import RecsysError
 from recsys.index import server
 from recsys.workspace import Workspace
 from tests.faults import fabricated
-from tests.faults.campaign import IN_A_ROW, Campaign, seen
+from tests.faults.campaign import IN_A_ROW, Campaign, disturb, seen
 from tests.faults.fabricated import CONFIG, Answer, Looks
 from tests.faults.stages import CHANGED, LATER, TODAY
 from tests.faults.syscalls import Fault
@@ -154,3 +154,8 @@ class ServerCampaign(Campaign):
         answer = fabricated.ask(self._config, self._workspace)
         assert isinstance(answer, dict), answer
         return answer
+
+
+def disturb_servers(number: int) -> dict[str, Any]:
+    """Return stage → what :func:`disturb` found with so many faults of a server."""
+    return {name: disturb(ServerCampaign, name, seed=0, number=number) for name in STAGES}

@@ -2,16 +2,14 @@
 
 import multiprocessing
 from collections.abc import Iterator
-from multiprocessing.pool import Pool
-from typing import Any
+from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 
 from benchmarks.harness import in_fresh_process
 from tests.faults import machine
 from tests.faults.campaign import FileCampaign, disturb
-from tests.faults.server import STAGES as SERVER_STAGES
-from tests.faults.server import ServerCampaign
+from tests.faults.server import disturb_servers
 from tests.faults.stages import STAGES
 from tests.faults.syscalls import is_supported
 
@@ -21,33 +19,29 @@ _FAULTS, _SERVER_FAULTS = 9, 6
 
 
 @pytest.fixture(scope="module")
-def fresh() -> Iterator[Pool]:
+def fresh() -> Iterator[ProcessPoolExecutor]:
     """A process that forks those that are watched, and uses no engine."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         yield pool
 
 
 @watched
 @pytest.mark.parametrize("name", STAGES)
-def test_a_stage_survives_faults_of_files(fresh: Pool, name: str) -> None:
-    found = fresh.apply(disturb, (FileCampaign, name), {"seed": 0, "number": _FAULTS})
+def test_a_stage_survives_faults_of_files(fresh: ProcessPoolExecutor, name: str) -> None:
+    found = fresh.submit(disturb, FileCampaign, name, seed=0, number=_FAULTS).result()
     assert found["spoiled"] == []
     assert found["operations"] > 10
     assert sum(found["faults"].values()) > _FAULTS / 2
 
 
 @watched
-def test_whatever_is_done_and_wherever_it_crashes_what_must_hold_does(fresh: Pool) -> None:
-    found = fresh.apply(machine.interleave, (8, 12))
+def test_whatever_is_done_and_wherever_it_crashes_what_must_hold_does(fresh: ProcessPoolExecutor) -> None:
+    found = fresh.submit(machine.interleave, 8, 12).result()
     assert found["steps"] > 20
     assert sum(found["faults"].values()) > 5
 
 
 def test_stages_survive_faults_of_a_server() -> None:
-    for name, found in in_fresh_process(_disturb_servers).items():
+    for name, found in in_fresh_process(disturb_servers, _FAULTS).items():
         assert found["spoiled"] == [], name
         assert sum(found["faults"].values()) > _SERVER_FAULTS / 2
-
-
-def _disturb_servers() -> dict[str, Any]:
-    return {name: disturb(ServerCampaign, name, seed=0, number=_SERVER_FAULTS) for name in SERVER_STAGES}

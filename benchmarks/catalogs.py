@@ -50,6 +50,7 @@ def read_catalog(name: str) -> dict[str, Any]:
         "reasons": night.info["reasons"],
         "training_s": round(challenger.info["duration_s"]),
         "decided": {c["setting"]: c["value"] for c in challenger.info["decisions"]},
+        "unseen_classes": challenger.info.get("unseen_classes"),
         "evaluation": night.ref,
         "tasks": tasks,
     }

@@ -18,6 +18,9 @@ from recsys.metrics.bootstrap import Interval
 Float64 = NDArray[np.float64]
 Ints = NDArray[np.integer[Any]]
 
+_WIDTH_95 = 1.96
+"""Standard errors on either side of a 95% interval."""
+
 
 class Estimate(NamedTuple):
     """A mean and its standard error."""
@@ -46,6 +49,16 @@ def clustered_mean(values: Sequence[Float64], components: Sequence[Ints], weight
     size = len(known)
     error = np.sqrt((influence**2).sum() * size / (size - 1)) if size > 1 else np.inf
     return Estimate(float(np.average([sample.mean() for sample in values], weights=weights)), float(error))
+
+
+def mean_share(shares: Float64, components: Ints) -> dict[str, float | None]:
+    """Return the mean of ``shares`` ``[Q]``, each in 0 to 1, of queries in the ``components`` ``[Q]``.
+
+    The result is JSON: ``value``, and ``low`` and ``high`` of its 95% interval, null for a single component.
+    """
+    mean = clustered_mean([shares], [components], np.ones(1)).interval(_WIDTH_95)
+    ends = (None, None) if np.isinf(mean.low) else np.clip(mean[1:], 0, 1).tolist()
+    return {"value": mean.value, "low": ends[0], "high": ends[1]}
 
 
 def component_means(values: Float64, components: Ints, groups: Ints) -> tuple[Float64, Ints, Ints]:

@@ -57,7 +57,11 @@ def skewness(values: NDArray[Any]) -> float:
     return float((deviations**3).mean()) / spread**3 if spread else 0.0
 
 
+def is_shared(lists: Ints, others: Ints) -> NDArray[np.bool_]:
+    """Return which entries of each query's list are in its other list too; all are ``[Q, K]``."""
+    return np.asarray((lists[:, :, None] == others[:, None, :]).any(axis=2), np.bool_)
+
+
 def overlap(before: Ints, after: Ints) -> Float64:
     """Return the share of each query's list ``before`` ``[Q, K]`` that is in its list ``after``, ``[Q]``."""
-    same = before[:, :, None] == after[:, None, :]
-    return np.asarray(same.any(axis=2).mean(axis=1), np.float64)
+    return np.asarray(is_shared(before, after).mean(axis=1), np.float64)

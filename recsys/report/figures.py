@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recsys.metrics.clusters import clustered_mean
+from recsys.metrics.clusters import mean_share
 from recsys.metrics.neighbourhoods import k_nearest, k_occurrences, overlap, skewness
 from recsys.report.vectors import Array, first_by_hash
 from recsys.training.drift import MIN_PRODUCTS, is_unlike
@@ -35,7 +35,6 @@ ISOLATED = 0.05
 """Share of products that count as isolated on an encoder's first night."""
 _HELD_OUT = 5
 """One standing product of so many says how far apart products of this catalog are."""
-_WIDTH = 1.96
 _MAX_CATEGORIES = 12
 
 
@@ -96,18 +95,18 @@ def measure(
     if isolation_limit is None:
         found["isolation_limit"] = isolation_limit = float(np.quantile(scores[:, 0], ISOLATED))
     counts = k_occurrences(nearest)
-    figures["isolated"] = _mean(scores[:, 0] < isolation_limit)
+    figures["isolated"] = _share(scores[:, 0] < isolation_limit)
     figures["hubness"] = {"value": skewness(counts), "low": None, "high": None}
-    figures["antihubs"] = _mean(counts == 0)
+    figures["antihubs"] = _share(counts == 0)
     standing = [name for name in sample if name in before]
     if len(new) >= MIN_PRODUCTS and len(standing) >= _HELD_OUT * MIN_PRODUCTS:
         held_out = standing[::_HELD_OUT]
         others = [name for i, name in enumerate(standing) if i % _HELD_OUT]
         compared = [new[i] for i in first_by_hash(new, MAX_NEW)]
-        figures["drift"] = _mean(is_unlike(*(now.vectors(names) for names in (compared, others, held_out))))
+        figures["drift"] = _share(is_unlike(*(now.vectors(names) for names in (compared, others, held_out))))
     if then and standing and sum(name in before for name in chosen) > K:
         churn = _churn(chosen, then, sample, nearest)
-        figures["churn"] = _mean(churn)
+        figures["churn"] = _share(churn)
         found["categories"] = _by_category(churn, now.labels(standing, breakdown_by))
     return found
 
@@ -138,13 +137,6 @@ def _by_category(churn: NDArray[np.float64], labels: Sequence[str | None]) -> di
     return {n: {"num_products": len(values[n]), "churn": float(np.mean(values[n]))} for n in largest}
 
 
-def _mean(values: NDArray[Any]) -> Mapping[str, float | None]:
-    """Return the mean of ``values`` ``[Q]``, in 0 to 1, with its 95% interval; a single one has none."""
-    mean = clustered_mean([np.asarray(values, np.float64)], [np.arange(len(values))], np.ones(1))
-    low, high = mean.interval(_WIDTH)[1:]
-    known = len(values) > 1
-    return {
-        "value": mean.value,
-        "low": max(low, 0) if known else None,
-        "high": min(high, 1) if known else None,
-    }
+def _share(values: NDArray[Any]) -> dict[str, float | None]:
+    """Return the mean of ``values`` ``[Q]``, in 0 to 1, each of an item group of its own."""
+    return mean_share(np.asarray(values, np.float64), np.arange(len(values)))

@@ -15,8 +15,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from recsys.metrics.clusters import clustered_mean
+from recsys.metrics.clusters import mean_share
 from recsys.metrics.exact import Term, score_chunks, top_k
+from recsys.metrics.neighbourhoods import is_shared
 from recsys.report.vectors import first_by_hash
 from recsys.workspace.columns import attribute_of, read_column
 from recsys.workspace.embeddings import EmbeddingSet
@@ -28,7 +29,6 @@ K = 10
 MAX_QUERIES = 2000
 _NUM_CHANGED, _NUM_SHOWN = 20, 6
 _BATCH_SIZE = 4096
-_WIDTH = 1.96
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,8 +123,10 @@ def compare(
     ids = [every[p] for p in new]
     queries = np.array(first_by_hash(ids, MAX_QUERIES))
     nearest = {name: side.nearest(queries) for name, side in sides.items()}
-    same = nearest["before"][:, :, None] == nearest["after"][:, None, :]  # [Q, K, K]
-    kept = {"before": same.any(axis=2), "after": same.any(axis=1)}
+    kept = {
+        "before": is_shared(nearest["before"], nearest["after"]),
+        "after": is_shared(nearest["after"], nearest["before"]),
+    }
     num_kept = kept["before"].sum(axis=1)
     own = sides["after"].group_of(queries)
     labels = read_column(products, breakdown_by, setting="evaluation.tasks")
@@ -132,7 +134,7 @@ def compare(
         "k": K,
         "num_products": len(ids),
         "num_queries": len(queries),
-        **_mean(num_kept, own),
+        **mean_share(num_kept / K, own),
         "distribution": np.bincount(num_kept, minlength=K + 1).tolist(),
         "categories": _by_category(num_kept, own, [labels[p] for p in new[queries]]),
         "changed": [
@@ -169,20 +171,17 @@ def _item_groups(column: pa.ChunkedArray) -> Ints:
     return np.where(codes < 0, np.arange(len(codes)), first[inverse])
 
 
-def _mean(num_kept: Ints, groups: Ints) -> dict[str, float | None]:
-    """Return the mean overlap as a share of K with its interval, whose ends are null for a single group."""
-    mean = clustered_mean([num_kept / K], [groups], np.ones(1)).interval(_WIDTH)
-    ends = (None, None) if np.isinf(mean.low) else np.clip(mean[1:], 0, 1).tolist()
-    return {"value": mean.value, "low": ends[0], "high": ends[1]}
-
-
 def _by_category(num_kept: Ints, groups: Ints, labels: list[str | None]) -> list[dict[str, Any]]:
     rows: dict[str, list[int]] = {}
     for q, label in enumerate(labels):
         if label is not None:
             rows.setdefault(label, []).append(q)
     return [
-        {"name": name, "num_queries": len(rows[name]), **_mean(num_kept[rows[name]], groups[rows[name]])}
+        {
+            "name": name,
+            "num_queries": len(rows[name]),
+            **mean_share(num_kept[rows[name]] / K, groups[rows[name]]),
+        }
         for name in sorted(rows, key=lambda name: (-len(rows[name]), name))
     ]
 

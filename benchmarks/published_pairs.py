@@ -104,8 +104,7 @@ def text_vectors(
     catalog = Snapshot.open(workspace, snapshot.ref)
     everything = np.arange(catalog.table(("id",)).num_rows)
     challenger = workspace.get(night.inputs["challenger"])
-    alphas = settings.evaluation.wise_ft_alphas or challenger.info["wise_ft_alphas"]
-    furthest = candidates_of(challenger, None, alphas)[-1]
+    furthest = candidates_of(challenger, None, settings.evaluation.wise_ft_alphas)[-1]
     candidates = [
         Candidate(name=UNTOUCHED, title="Untouched backbone", ref=untouched(settings, workspace).ref),
         Candidate(name=BASE, title="Zero-shot base", ref=night.inputs["base"]),

@@ -57,12 +57,15 @@ class Candidate:
 
 
 def candidates_of(
-    challenger: Manifest, champion_ref: str | None, alphas: Sequence[float], anchor_ref: str | None = None
+    challenger: Manifest,
+    champion_ref: str | None,
+    alphas: Sequence[float] | None,
+    anchor_ref: str | None = None,
 ) -> list[Candidate]:
     """Return the candidates of a night, simplest first after the champion; none is listed twice.
 
-    ``alphas`` say how far they go from the base to the fine-tuned encoder, which is 1. The anchor, the
-    encoder that losses add up against, cannot win.
+    ``alphas`` say how far they go from the base to the fine-tuned encoder, which is 1; ``None``: as its
+    training found. The anchor, the encoder that losses add up against, cannot win.
 
     Raises :class:`ArtifactError` where the challenger does not name its base and its split.
     """
@@ -76,7 +79,7 @@ def candidates_of(
     found.append(Candidate(name=BASE, title="Zero-shot base", ref=base))
     if anchor_ref:
         found.append(Candidate(name=ANCHOR, title="In service a while ago", ref=anchor_ref))
-    for alpha in alphas:
+    for alpha in alphas or challenger.info.get("wise_ft_alphas", (1.0,)):
         if alpha == 1:
             found.append(Candidate(name=TUNED, title="Fine-tuned tonight", ref=challenger.ref))
             continue

@@ -58,8 +58,8 @@ def run(
     inputs |= {"previous": previous.ref} if previous else {}
     night = datetime.fromisoformat(workspace.get(snapshot_ref).created_at)
     anchor = _anchor(workspace, previous, night, config.evaluation.gate.anchor_days)
-    alphas = config.evaluation.wise_ft_alphas or challenger.info.get("wise_ft_alphas", (1.0,))
-    candidates = candidates_of(challenger, champion_ref, alphas, anchor["ref"] if anchor else None)
+    alphas, anchor_ref = config.evaluation.wise_ft_alphas, anchor["ref"] if anchor else None
+    candidates = candidates_of(challenger, champion_ref, alphas, anchor_ref)
     on_hold = holds(workspace)
     held = {c.ref: hold_sentence(c.ref, on_hold[c.ref]) for c in candidates if c.ref in on_hold}
     id = _id(config, inputs, sorted(held))

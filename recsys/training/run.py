@@ -12,7 +12,7 @@ import logging
 import time
 from collections import Counter
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -29,7 +29,6 @@ from recsys.training.preflight import reason_not_to_train
 from recsys.training.recipe import decide
 from recsys.training.settings import UNRELATED, settings_of
 from recsys.training.splits import make_splits
-from recsys.training.supervision import Int, Supervision
 from recsys.training.unseen_classes import how_far
 from recsys.training.validation import Validator, choose_tasks
 from recsys.workspace import Manifest, Workspace, content_id, judgements
@@ -38,16 +37,6 @@ from recsys.workspace.snapshot import Snapshot
 from recsys.workspace.splits import TRAIN, read_splits
 
 logger = logging.getLogger(__name__)
-
-
-class TrainingData(NamedTuple):
-    """What a challenger is trained and validated on."""
-
-    ids: list[str]  # [N]
-    splits: list[str]  # [N]
-    trained: Int  # rows that are trained on
-    supervision: Supervision
-    items: TrainingItems
 
 
 def run(
@@ -102,17 +91,16 @@ def run(
         encoder = ProductEncoder.load(workspace.path(initial))
         known = supervision.build(snapshot.table(), splits, config.training, config.resolve, judged)
         trained = np.flatnonzero(np.array(splits) == TRAIN)
-        data = TrainingData(ids, splits, trained, known, items())
-        training, decisions = decide(config.training, encoder, data.items, known, trained)
+        training, decisions = decide(config.training, encoder, items(), known, trained)
         if judged:
             training = supervision.with_judgements(training)
         config = config.model_copy(update={"training": training})
         job = FitJob(
-            config=training, encoder=encoder, items=data.items, images=snapshot.images(), supervision=known,
+            config=training, encoder=encoder, items=items(), images=snapshot.images(), supervision=known,
             trained=trained, validator=None, folder=workspace.scratch(KIND, id), seed=config.seed,
             store=FeatureStore(workspace),
         )  # fmt: skip
-        info = _train(job, snapshot, data)
+        info = _train(job, snapshot, ids, splits)
         if info["trained"]:
             far = how_far(replace(job, encoder=ProductEncoder.load(workspace.path(base))), snapshot)
             info |= {"wise_ft_alphas": list(far.alphas), "unseen_classes": far.record}
@@ -129,22 +117,25 @@ def run(
     return draft.committed()
 
 
-def _train(job: FitJob, snapshot: Snapshot, data: TrainingData) -> dict[str, Any]:
-    """Fine-tune the job's encoder in place, resuming in its folder, and return the record."""
+def _train(job: FitJob, snapshot: Snapshot, ids: list[str], splits: list[str]) -> dict[str, Any]:
+    """Fine-tune the job's encoder in place, resuming in its folder, and return the record.
+
+    ``ids`` and ``splits`` are those of the snapshot's rows ``[N]``.
+    """
     info: dict[str, Any] = {
         "counts": {
-            "splits": dict(sorted(Counter(data.splits).items())),
-            "supervision": data.supervision.counts,
-            "training_images": len(data.items.sha256),
-            "training_texts": len(data.items.texts),
+            "splits": dict(sorted(Counter(splits).items())),
+            "supervision": job.supervision.counts,
+            "training_images": len(job.items.sha256),
+            "training_texts": len(job.items.texts),
         }
     }
     config, encoder = job.config, job.encoder
-    reason = reason_not_to_train(config, encoder, data.items, data.supervision, data.trained)
+    reason = reason_not_to_train(config, encoder, job.items, job.supervision, job.trained)
     if reason is not None:
         logger.warning("nothing is trained: %s", reason)
         return info | {"trained": False, "reason": reason, "fit": None, "validation_label": None}
-    tasks = choose_tasks(data.splits, data.ids, data.supervision, config.validation)
+    tasks = choose_tasks(splits, ids, job.supervision, config.validation)
     validator = None
     if not tasks:
         logger.warning("no validation product has anything to find; the last epoch is kept")

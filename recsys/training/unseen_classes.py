@@ -1,13 +1,14 @@
 """How far from the base an encoder may go before it forgets classes that it was never trained on.
 
 A shop gets new kinds of products, and no score of the kinds it has says what training does to them. So a
-first, shorter training leaves some classes out, and every step on the way from the base (WiSE-FT) is scored
+second, shorter training leaves some classes out, and every step on the way from the base (WiSE-FT) is scored
 on them: its own images among the images of all of them, its own texts among the texts. The furthest step that
 is as good there as the best one, within a standard error over classes, is the furthest that may serve.
 
     N = products of the snapshot, C = classes left out
 """
 
+import copy
 import dataclasses
 import hashlib
 from typing import Any, NamedTuple
@@ -113,7 +114,7 @@ def fit_without(job: FitJob, is_left_out: NDArray[np.bool_]) -> ProductEncoder:
     shorter = dataclasses.replace(
         job,
         config=_half(job.config),
-        encoder=interpolate(job.encoder, job.encoder, 0),
+        encoder=copy.deepcopy(job.encoder),
         supervision=dataclasses.replace(job.supervision, pairs=pairs),
         trained=job.trained[~is_left_out[job.trained]],
         validator=None,

@@ -107,13 +107,18 @@ def summary(samples: list[float]) -> dict[str, float]:
     }
 
 
-def in_fresh_process(function: Callable[..., Any], *arguments: Any) -> Any:
-    """Return what ``function``, of the top of a module, returns in a process that did nothing else.
+def fresh_process() -> ProcessPoolExecutor:
+    """Return one process that did nothing else, for functions of the top of a module.
 
-    Raises ``BrokenProcessPool`` where that process dies.
+    A result raises ``BrokenProcessPool`` where that process died.
     """
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(function, *arguments).result()
+    return ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
+
+
+def in_fresh_process(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Return what ``function`` returns in a :func:`fresh_process`."""
+    with fresh_process() as process:
+        return process.submit(function, *arguments).result()
 
 
 def process_status_mb(key: str) -> float:

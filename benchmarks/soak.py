@@ -8,7 +8,6 @@ stage, run again, does not leave what an undisturbed run leaves, or a reader saw
 (:mod:`tests.faults`).
 """
 
-import multiprocessing
 import random
 import sys
 import time
@@ -17,7 +16,7 @@ import warnings
 from collections import Counter
 from typing import Any
 
-from benchmarks.harness import benchmark
+from benchmarks.harness import benchmark, fresh_process
 from tests.faults import machine, server, stages
 from tests.faults.campaign import FileCampaign, disturb
 from tests.fuzz import inputs
@@ -32,14 +31,14 @@ def measure(*, minutes: float, seed: int) -> dict[str, Any]:
     fuzzed = fuzz(60 * minutes * _FUZZED, seed)
     names = (*stages.STAGES, *server.STAGES)
     seconds = 60 * minutes * (1 - _FUZZED - _INTERLEAVED) / len(names)
-    spawn, trials = multiprocessing.get_context("spawn"), {"seed": seed, "seconds": seconds}
     found = {}
-    with spawn.Pool(1) as forks, spawn.Pool(1) as servers:
-        interleaved = forks.apply(machine.interleave_for, (60 * minutes * _INTERLEAVED, seed))
+    with fresh_process() as forks, fresh_process() as servers:
+        interleaved = forks.submit(machine.interleave_for, 60 * minutes * _INTERLEAVED, seed).result()
         for name in server.STAGES:
-            found[f"{name} on a server"] = servers.apply(disturb, (server.ServerCampaign, name), trials)
+            trial = servers.submit(disturb, server.ServerCampaign, name, seed=seed, seconds=seconds)
+            found[f"{name} on a server"] = trial.result()
         for name in stages.STAGES:
-            found[name] = forks.apply(disturb, (FileCampaign, name), trials)
+            found[name] = forks.submit(disturb, FileCampaign, name, seed=seed, seconds=seconds).result()
             print(f"{name}: {found[name]}", file=sys.stderr)
     return {
         **fuzzed,

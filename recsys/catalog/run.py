@@ -27,7 +27,7 @@ from recsys.progress import track
 from recsys.workspace import Manifest, Workspace, content_id
 from recsys.workspace.lease import Lease
 from recsys.workspace.normalise import Normalisation
-from recsys.workspace.snapshot import KIND, POINTER, PRODUCTS_FILE, REJECTED_FILE
+from recsys.workspace.snapshot import KIND, POINTER, PRODUCTS_FILE, REJECTED_FILE, newest_snapshots
 
 logger = logging.getLogger(__name__)
 
@@ -173,9 +173,8 @@ class _Ingest:
         ``None`` if there was none, or it is gone; raises :class:`DamagedError` if none can be read: without
         one the guards would not see how much of the catalog is gone.
         """
-        pointer = self._workspace.read_pointer(POINTER) or {}
         damage: DamagedError | None = None
-        for ref in filter(None, (pointer.get("snapshot"), pointer.get("previous"))):
+        for ref in newest_snapshots(self._workspace):
             try:
                 manifest = self._workspace.find_ref(ref)
                 if manifest is not None:

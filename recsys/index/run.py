@@ -31,7 +31,7 @@ from recsys.workspace import Manifest, Workspace, content_id
 from recsys.workspace.embeddings import SET_KIND
 from recsys.workspace.holds import hold_sentence, holds, put_on_hold
 from recsys.workspace.lease import Lease
-from recsys.workspace.snapshot import POINTER
+from recsys.workspace.snapshot import newest_snapshots
 from recsys.workspace.store import write_atomic
 
 logger = logging.getLogger(__name__)
@@ -418,8 +418,7 @@ def newer_snapshots(workspace: Workspace, source: Source, live: CollectionInfo |
     that returns to an earlier state is the same snapshot again, so its age says nothing. The latest may be
     ingested and not live yet.
     """
-    pointer = workspace.read_pointer(POINTER) or {}
-    known = [str(pointer[name]) for name in ("snapshot", "previous") if pointer.get(name)]
+    known = newest_snapshots(workspace)
     if live is None or live.metadata.snapshot not in known:
         return []
     newer = known[: known.index(live.metadata.snapshot) + 1]

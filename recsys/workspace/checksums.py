@@ -58,26 +58,22 @@ def sha256_of(file: BinaryIO) -> str:
 def damage_in(folder: Path, sizes: Mapping[str, int], sha256s: Mapping[str, str]) -> str | None:
     """Return what is wrong with the files under ``folder``, or ``None``.
 
-    ``sizes`` are in bytes; a file that ``sha256s`` lacks is only measured.
+    ``sizes`` are in bytes; ``sha256s`` has every one of them.
     """
     for name, size in sizes.items():
         path = folder / name
         if not path.is_file():
             return f"{name} is missing"
-        digest = sha256(path) if name in sha256s else None
-        if found := mismatch(name, path.stat().st_size, digest, size, sha256s.get(name)):
+        if found := mismatch(name, path.stat().st_size, sha256(path), size, sha256s[name]):
             return found
     return None
 
 
-def mismatch(name: str, num_bytes: int, digest: str | None, size: int, expected: str | None) -> str | None:
-    """Return how a file differs from the ``size`` and SHA-256 of its manifest, or ``None``.
-
-    Where the manifest has no SHA-256, ``expected`` is ``None`` and only the size counts.
-    """
+def mismatch(name: str, num_bytes: int, digest: str, size: int, expected: str) -> str | None:
+    """Return how a file differs from the ``size`` and ``expected`` SHA-256 of its manifest, or ``None``."""
     if num_bytes != size:
         return f"{name} has {num_bytes} bytes, its manifest says {size}"
-    if expected is not None and digest != expected:
+    if digest != expected:
         return f"{name} has another SHA-256 than its manifest says"
     return None
 

@@ -25,8 +25,8 @@ class Scrub:
 def scrub(workspace: Workspace, *, older_than_s: float = 0.0) -> Scrub:
     """Read every artifact that was not made and not scrubbed within the last ``older_than_s`` seconds.
 
-    Every manifest is looked at. Files are read where they are kept, on an object store too. Artifacts that
-    an earlier release wrote have no checksums: their sizes are compared. Memory is one block.
+    Every manifest is looked at. Files are read where they are kept, on an object store too. Memory is one
+    block.
     """
     found = Scrub()
     for ref in workspace.refs():
@@ -63,7 +63,6 @@ def _damage(workspace: Workspace, manifest: Manifest) -> str | None:
                 num_bytes = file.tell()
         except FileNotFoundError:
             return f"{name} is missing"
-        expected = manifest.checksums.get(name)
-        if found := checksums.mismatch(name, num_bytes, digest, size, expected):
+        if found := checksums.mismatch(name, num_bytes, digest, size, manifest.checksums[name]):
             return found
     return None

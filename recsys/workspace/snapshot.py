@@ -28,8 +28,13 @@ POINTER = "catalog"
 
 def newest_snapshot(workspace: Workspace) -> str | None:
     """Return the ref of the catalog's newest snapshot, ``None`` before the first ingest."""
-    record = workspace.read_pointer(POINTER)
-    return None if record is None else str(record["snapshot"])
+    return next(iter(newest_snapshots(workspace)), None)
+
+
+def newest_snapshots(workspace: Workspace) -> list[str]:
+    """Return the refs of the catalog's newest snapshot and of the one before, as far as there are any."""
+    record = workspace.read_pointer(POINTER) or {}
+    return [str(record[name]) for name in ("snapshot", "previous") if record.get(name)]
 
 
 class Snapshot:

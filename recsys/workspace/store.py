@@ -74,8 +74,8 @@ class Manifest:
     """Relative path → size in bytes."""
     info: dict[str, Any] = field(default_factory=dict)
     """What the stage records of it: counts, metrics, durations. JSON values."""
-    checksums: dict[str, str] = field(default_factory=dict)
-    """Relative path → SHA-256; empty in what an earlier release wrote, which is opened unchecked."""
+    checksums: dict[str, str]
+    """Relative path → SHA-256 of every one of ``files``."""
     upload: str = ""
     """In an object store, the folder below ``ref`` that holds the files; empty in a local workspace."""
     sequence: int = 0

@@ -1,12 +1,11 @@
 """Faults spread over each stage, and operations that interleave; ``make soak`` goes on from there."""
 
-import multiprocessing
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 
-from benchmarks.harness import in_fresh_process
+from benchmarks.harness import fresh_process, in_fresh_process
 from tests.faults import machine
 from tests.faults.campaign import FileCampaign, disturb
 from tests.faults.server import disturb_servers
@@ -21,8 +20,8 @@ _FAULTS, _SERVER_FAULTS = 9, 6
 @pytest.fixture(scope="module")
 def fresh() -> Iterator[ProcessPoolExecutor]:
     """A process that forks those that are watched, and uses no engine."""
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        yield pool
+    with fresh_process() as process:
+        yield process
 
 
 @watched

@@ -3,9 +3,8 @@
 The DAG and the command line both use it, so that ``recsys train`` continues what ``recsys ingest`` did.
 """
 
-import functools
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -132,7 +131,13 @@ def encoder_to_serve(config: Config, workspace: Workspace, evaluation: Manifest)
 
 
 def publish(
-    config: Config, workspace: Workspace, snapshot: str, embeddings: str, *, refresh: bool = False
+    config: Config,
+    workspace: Workspace,
+    snapshot: str,
+    embeddings: str,
+    *,
+    refresh: bool = False,
+    idempotency_key: str | None = None,
 ) -> Manifest:
     """Publish an embedding set whose audit encodes a sample of products anew; see :mod:`recsys.index.run`.
 
@@ -153,8 +158,15 @@ def publish(
         from recsys.embedding import run as embedding
 
         embedding.run(config, workspace, latest, encoder)
-    encode = _encode(config, workspace)
-    return run.run(config, workspace, snapshot, embeddings, encode=encode, may_change_encoder=not refresh)
+    return run.run(
+        config,
+        workspace,
+        snapshot,
+        embeddings,
+        encode=_encode(config, workspace),
+        may_change_encoder=not refresh,
+        idempotency_key=idempotency_key,
+    )
 
 
 def _encode(config: Config, workspace: Workspace) -> "Encode":
@@ -167,7 +179,12 @@ def _encode(config: Config, workspace: Workspace) -> "Encode":
 
 
 def rollback(
-    config: Config, workspace: Workspace, to: str | None = None, *, as_it_was: bool = False
+    config: Config,
+    workspace: Workspace,
+    to: str | None = None,
+    *,
+    as_it_was: bool = False,
+    idempotency_key: str | None = None,
 ) -> Manifest:
     """Go back to the collection ``to``, by default the one before; see :mod:`recsys.index.rollback`.
 
@@ -175,9 +192,12 @@ def rollback(
     anew. What stands in the way of that names ``--as-it-was`` as the way back without it.
     """
     from recsys.index import rollback
+    from recsys.index.run import find_publication
 
+    if (made := find_publication(workspace, idempotency_key)) is not None:
+        return made
     if as_it_was:
-        return rollback.run(config, workspace, to, snapshot_ref=None)
+        return rollback.run(config, workspace, to, snapshot_ref=None, idempotency_key=idempotency_key)
     target = rollback.choose(config, workspace, to)
     encoder, encode = target.metadata.encoder, None
     try:
@@ -187,7 +207,14 @@ def rollback(
 
             embedding.run(config, workspace, snapshot, encoder)
             encode = _encode(config, workspace)
-        return rollback.run(config, workspace, target.name, snapshot_ref=snapshot, encode=encode)
+        return rollback.run(
+            config,
+            workspace,
+            target.name,
+            snapshot_ref=snapshot,
+            encode=encode,
+            idempotency_key=idempotency_key,
+        )
     except (ArtifactError, AuditError, InputError) as error:
         fix = f"To go back without today's catalog: recsys rollback --to {target.name} --as-it-was"
         raise type(error)(error.message, fix=f"{fix}\n  Or: {error.fix}") from error
@@ -201,27 +228,16 @@ def publish_once(
     Without that record a task cleared after its publication would find nothing to do, and the report would
     say that nothing happened tonight.
     """
-    return _once(workspace, run_id, embeddings, lambda: publish(config, workspace, snapshot, embeddings))
+    key = content_id({"run": run_id, "what": embeddings})
+    return publish(config, workspace, snapshot, embeddings, idempotency_key=key)
 
 
 def rollback_once(
     config: Config, workspace: Workspace, run_id: str, to: str | None, *, as_it_was: bool
 ) -> Manifest:
     """Go back as :func:`rollback` does; a second call of the same run does not go back further."""
-    make = functools.partial(rollback, config, workspace, to, as_it_was=as_it_was)
-    return _once(workspace, run_id, "rollback", make)
-
-
-def _once(workspace: Workspace, run_id: str, what: str, make: Callable[[], Manifest]) -> Manifest:
-    """Return the publication that run ``run_id`` made of ``what``; make it the first time."""
-    record = workspace.read_pointer(_record_name(run_id)) or {"run_id": run_id}
-    published: dict[str, str] = record.get("publications", {})
-    if what in published:
-        return workspace.get(published[what])
-    manifest = make()
-    published[what] = manifest.ref
-    workspace.write_pointer(_record_name(run_id), {**record, "publications": published})
-    return manifest
+    key = content_id({"run": run_id, "what": "rollback"})
+    return rollback(config, workspace, to, as_it_was=as_it_was, idempotency_key=key)
 
 
 def write_report(config: Config, workspace: Workspace, run_id: str, refs: Mapping[str, str]) -> Manifest:
@@ -309,7 +325,13 @@ def housekeeping(
         roots = _roots(config, workspace, since)
         garbage = find_garbage(workspace, roots, since=since, reports_since=reports_since)
         if delete:
-            garbage = delete_garbage(workspace, ingesting.guard(publishing.guard(garbage)), since=since)
+            leases = (publishing, ingesting)
+
+            def fence() -> None:
+                for lease in leases:
+                    lease.check_if_due()
+
+            garbage = delete_garbage(workspace, garbage, since=since, fence=fence)
     verb, size_bytes = "deleted" if delete else "could delete", sum(item.size_bytes for item in garbage)
     logger.info("housekeeping: %s %d things, %d bytes", verb, len(garbage), size_bytes)
     return garbage

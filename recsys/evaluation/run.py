@@ -65,6 +65,7 @@ def run(
     id = _id(config, inputs, sorted(held))
     existing = workspace.find(KIND, id)
     if existing is not None:
+        workspace.drop_scratch(KIND, id)
         logger.info("%s exists already: %s", existing.ref, existing.info["decision"])
         return existing
     evaluation = Evaluator(config, workspace, inputs, workspace.scratch(KIND, id)).evaluate(candidates)

@@ -278,6 +278,7 @@ class EdgeWriter(EdgeCollection, Writer):
         load = edge.EdgeShard.load if begun else edge.EdgeShard.create
         shard = load(str(self._folder), shard_config(index.config, entry.metadata.dim))
         super().__init__(shard, name, entry.metadata, index.config)
+        self.index_blocks_s = index.config.indexing_timeout_s
         self._updates = 0
         existing = set(self.shard.info().payload_schema)
         for column, kind in indexed_columns(self._config.attributes).items():

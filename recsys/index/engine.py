@@ -8,7 +8,7 @@ share is here, what differs in :mod:`recsys.index.edge` and :mod:`recsys.index.s
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -63,6 +63,8 @@ class VectorIndex(ABC):
         self.config = config
         self.alias = config.alias
         """The name that readers use."""
+        self.fence: Callable[[], None] = lambda: None
+        """Raises where another may write by now; called before requests that would undo what he wrote."""
 
     def collections(self) -> list[CollectionInfo]:
         """Return this alias's collections, the live one first, then the last published first.
@@ -292,6 +294,9 @@ class Writer(Collection):
     Leaving the block without :meth:`commit` leaves readers with what they had: an unfinished build can be
     resumed, an unfinished change is undone.
     """
+
+    index_blocks_s = 0.0
+    """Seconds for which :meth:`index` may let no other thread of the process run."""
 
     def __enter__(self) -> Self:
         return self

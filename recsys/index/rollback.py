@@ -12,11 +12,12 @@ from recsys.errors import ArtifactError, InputError
 from recsys.index.audit import Encode
 from recsys.index.base import READY, CollectionInfo
 from recsys.index.engine import VectorIndex, open_index
-from recsys.index.run import Journal, Publisher, find_embeddings, inputs_of, where
+from recsys.index.run import Journal, Publisher, find_embeddings, find_publication, inputs_of, where
 from recsys.index.service import LOCK
 from recsys.index.source import Source
 from recsys.workspace import Manifest, Workspace
 from recsys.workspace.holds import holds
+from recsys.workspace.lease import Lease
 
 
 def choose(config: Config, workspace: Workspace, to: str | None = None) -> CollectionInfo:
@@ -25,8 +26,8 @@ def choose(config: Config, workspace: Workspace, to: str | None = None) -> Colle
     After a rollback that was killed behind its switch it is the live one, so that a second call finishes
     the first instead of going back further. Raises :class:`InputError` if there is none.
     """
-    with workspace.lease(LOCK), closing(open_index(config, workspace)) as index:
-        return _choose(config, workspace, index, to)
+    with workspace.lease(LOCK) as lease, closing(open_index(config, workspace)) as index:
+        return _choose(config, workspace, index, to, lease)
 
 
 def run(
@@ -36,6 +37,7 @@ def run(
     *,
     snapshot_ref: str | None,
     encode: Encode | None = None,
+    idempotency_key: str | None = None,
 ) -> Manifest:
     """Point the alias at the collection that :func:`choose` returns; return the publication's manifest.
 
@@ -46,9 +48,12 @@ def run(
     """
     started = time.monotonic()
     with workspace.lease(LOCK) as lease, closing(open_index(config, workspace)) as index:
+        if (made := find_publication(workspace, idempotency_key)) is not None:
+            return made
+        index.fence = lease.check
         index.recover()
-        live, target = index.live(), _choose(config, workspace, index, to)
-        journal = _journal(config, workspace, target, live)
+        live, target = index.live(), _choose(config, workspace, index, to, lease)
+        journal = _journal(config, workspace, target, live, lease)
         publisher = Publisher(config, workspace, index, journal, lease, encode)
         info = journal.result if target.live else None
         if info is None:
@@ -57,12 +62,14 @@ def run(
             info = publisher.roll_back(target, source, live)
         info["collected"] = publisher.drop_old_collections()
         info["duration_s"] = round(time.monotonic() - started, 3)
-        return journal.commit(info)
+        return journal.commit(info | {"idempotency_key": idempotency_key})
 
 
-def _choose(config: Config, workspace: Workspace, index: VectorIndex, to: str | None) -> CollectionInfo:
+def _choose(
+    config: Config, workspace: Workspace, index: VectorIndex, to: str | None, lease: Lease
+) -> CollectionInfo:
     live, held = index.live(), holds(workspace)
-    if live and to in (None, live.name) and _journal(config, workspace, live, live).result:
+    if live and to in (None, live.name) and _journal(config, workspace, live, live, lease).result:
         return live
     kept = [c for c in index.collections() if not c.live and c.metadata.state == READY]
     passed = {live.metadata.encoder, *held} if live else set(held)
@@ -95,7 +102,7 @@ def _source(workspace: Workspace, snapshot_ref: str, encoder_ref: str) -> Source
 
 
 def _journal(
-    config: Config, workspace: Workspace, target: CollectionInfo, live: CollectionInfo | None
+    config: Config, workspace: Workspace, target: CollectionInfo, live: CollectionInfo | None, lease: Lease
 ) -> Journal:
     """Open the one journal of rollbacks: a second call, which knows no target, finds the first one's."""
-    return Journal.open(workspace, {"rollback": where(config)}, inputs_of(target.metadata), live)
+    return Journal.open(workspace, {"rollback": where(config)}, inputs_of(target.metadata), live, lease)

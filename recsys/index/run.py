@@ -6,14 +6,12 @@ a change is a build too. Every step can be repeated, so a publication that was k
 again.
 """
 
-import json
 import logging
 import secrets
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from recsys.config import Config
@@ -32,7 +30,6 @@ from recsys.workspace.embeddings import SET_KIND
 from recsys.workspace.holds import hold_sentence, holds, put_on_hold
 from recsys.workspace.lease import Lease
 from recsys.workspace.snapshot import newest_snapshots
-from recsys.workspace.store import write_atomic
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +45,7 @@ def run(
     *,
     encode: Encode | None = None,
     may_change_encoder: bool = True,
+    idempotency_key: str | None = None,
 ) -> Manifest:
     """Publish an embedding set and return the manifest of the publication.
 
@@ -55,24 +53,37 @@ def run(
     encoder, the audit only proves that the collection is what the embedding set says.
     Unless it ``may_change_encoder``, an encoder other than the one in service publishes ``nothing``. A build
     catches up with what a refresh published meanwhile, if that was embedded under its encoder.
+    What was published for ``idempotency_key`` before is returned as it is.
     ``info`` says what was done: ``action`` (``build``, ``incremental``, ``payload`` or ``nothing``),
-    ``counts``, ``audit``, ``alias``, ``collection``, ``previous``, ``timings`` and ``duration_s``. Raises
-    :class:`~recsys.errors.AuditError` with the alias left where it was, and :class:`GuardError` for an
-    encoder on hold; where that serves all the same, its collection is kept up to date.
+    ``counts``, ``audit``, ``alias``, ``collection``, ``previous``, ``timings``, ``duration_s`` and the
+    ``idempotency_key``. Raises :class:`~recsys.errors.AuditError` with the alias left where it was, and
+    :class:`GuardError` for an encoder on hold; where that serves all the same, its collection is kept up to
+    date.
     """
     started = time.monotonic()
     with workspace.lease(LOCK) as lease, closing(open_index(config, workspace)) as index:
+        if (made := find_publication(workspace, idempotency_key)) is not None:
+            return made
         source = Source(workspace, snapshot_ref, embedding_set_ref)
+        index.fence = lease.check
         index.recover()
         live = index.live()
-        journal = Journal.open(workspace, source.inputs | where(config), source.inputs, live)
+        journal = Journal.open(workspace, source.inputs | where(config), source.inputs, live, lease)
         if may_change_encoder and (live is None or live.metadata.encoder != source.encoder_ref):
             _require_no_hold(workspace, source.encoder_ref)
         publisher = Publisher(config, workspace, index, journal, lease, encode)
         info = journal.result or publisher.publish(source, may_change_encoder)
         info["collected"] = publisher.drop_old_collections()
         info["duration_s"] = round(time.monotonic() - started, 3)
-        return journal.commit(info)
+        return journal.commit(info | {"idempotency_key": idempotency_key})
+
+
+def find_publication(workspace: Workspace, idempotency_key: str | None) -> Manifest | None:
+    """Return the publication that was made for a key, ``None`` if there is none or no key."""
+    if idempotency_key is None:
+        return None
+    made = (m for m in reversed(workspace.list(KIND)) if m.info["idempotency_key"] == idempotency_key)
+    return next(made, None)
 
 
 def where(config: Config) -> dict[str, Any]:
@@ -308,7 +319,7 @@ class Publisher:
             writer.commit(updated(collection.metadata, source))
 
     def _index_points(self, writer: Writer) -> None:
-        self._lease.check(for_s=self._config.index.indexing_timeout_s)  # Qdrant Edge lets no other thread run
+        self._lease.check(for_s=writer.index_blocks_s)
         writer.index()
 
     @contextmanager
@@ -472,7 +483,7 @@ def _counts(*, new: int = 0, unchanged: int = 0) -> dict[str, int]:
 
 @dataclass
 class Journal:
-    """What a publication did so far: its memory across kills.
+    """What a publication did so far: its memory across kills, on any machine.
 
     What was live when a publication first began decides its id and is *previous* in its manifest. A run that
     was killed after the switch still writes the manifest of what it did, not "nothing changed".
@@ -483,19 +494,25 @@ class Journal:
     key: str
     before: dict[str, Any]
     """The live collection when it began."""
+    lease: Lease
     result: dict[str, Any] | None = None
     """``Manifest.info``, written just before the step that readers see; set if they do see it."""
 
     @classmethod
     def open(
-        cls, workspace: Workspace, what: dict[str, Any], inputs: dict[str, str], live: CollectionInfo | None
+        cls,
+        workspace: Workspace,
+        what: dict[str, Any],
+        inputs: dict[str, str],
+        live: CollectionInfo | None,
+        lease: Lease,
     ) -> "Journal":
         """Continue the publication of ``inputs`` that was interrupted, or begin one; ``what`` tells it from
         others.
         """
-        journal = cls(workspace, inputs, content_id(what), _summary(live))
-        if journal._path.exists():
-            saved = json.loads(journal._path.read_text(encoding="utf-8"))
+        journal = cls(workspace, inputs, content_id(what), _summary(live), lease)
+        saved = workspace.read_pointer(journal._name)
+        if saved is not None:
             finished = saved["done"] is not None and _shows(live, saved["done"])
             if finished or saved["before"] == journal.before:
                 journal.before = saved["before"]
@@ -517,16 +534,16 @@ class Journal:
             with self.workspace.create(KIND, id, inputs=self.inputs) as draft:
                 draft.info.update(info)
             manifest = draft.committed()
-        self.workspace.drop_scratch(KIND, self.key)
+        self.workspace.remove(f"pointers/{self._name}.json")
         return manifest
 
     @property
-    def _path(self) -> Path:
-        return self.workspace.scratch(KIND, self.key) / "journal.json"
+    def _name(self) -> str:
+        return f"runs/publication-{self.key}"
 
     def _write(self) -> None:
         state = {"before": self.before, "done": self.result}
-        write_atomic(self._path, json.dumps(state, indent=1))
+        self.workspace.write_pointer(self._name, state, lease=self.lease)
 
 
 def inputs_of(metadata: Metadata) -> dict[str, str]:

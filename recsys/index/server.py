@@ -93,6 +93,7 @@ class ServerIndex(VectorIndex):
 
     def _create(self, name: str, metadata: Metadata) -> None:
         settings = collection_settings(self.config, metadata.dim)
+        self.fence()
         try:
             self._call(self._client.create_collection, name, metadata=metadata.to_json(), **settings)
         except ExistsError:
@@ -111,9 +112,9 @@ class ServerIndex(VectorIndex):
         """
         metadata = self._ready(name)
         images = BeforeImages.begin(self._changes / name, metadata, pending=pending)
-        writer = ServerWriter(self._client, name, metadata, self.config, images)
+        writer = ServerWriter(self._client, name, metadata, self.config, images, self.fence)
+        writer.describe(replace(metadata, pending=pending))  # first: the lease was checked just now
         writer.create_payload_indexes()
-        writer.describe(replace(metadata, pending=pending))
         return writer
 
     def recover(self) -> None:
@@ -122,7 +123,8 @@ class ServerIndex(VectorIndex):
             images, metadata = BeforeImages(folder), self._metadata(folder.name)
             if metadata is not None and images.before(metadata) is not None:
                 logger.warning("%s: putting back what an unfinished change wrote", folder.name)
-                ServerWriter(self._client, folder.name, metadata, self.config, images).put_back()
+                writer = ServerWriter(self._client, folder.name, metadata, self.config, images, self.fence)
+                writer.put_back()
             images.drop()
 
     def describe(self, name: str, metadata: Metadata) -> None:
@@ -148,23 +150,27 @@ class ServerIndex(VectorIndex):
         return next((a.collection_name for a in aliases if a.alias_name == self.alias), None)
 
     def _metadata(self, name: str) -> Metadata | None:
-        if not self._call(self._client.collection_exists, name):
+        try:
+            values = self._call(self._client.get_collection, name).config.metadata
+        except MissingError:
             return None
-        values = self._call(self._client.get_collection, name).config.metadata
         return Metadata.from_json(values) if values and "encoder" in values else None
 
     def _info(self, name: str, *, live: bool) -> CollectionInfo | None:
         metadata = self._metadata(name)
         if metadata is None:
             return None
-        count = self._call(self._client.count, name, exact=True).count
+        try:
+            count = self._call(self._client.count, name, exact=True).count
+        except MissingError:  # deleted just now
+            return None
         return CollectionInfo(name=name, metadata=metadata, num_points=count, live=live)
 
     def _set_alias(self, name: str, expected: str | None) -> None:
         """Move the alias if it names ``expected``, and see that it stays.
 
-        Qdrant cannot compare and swap. The alias is read right before each attempt and once after: what
-        moves it between that reading and the request, milliseconds, is overwritten unseen.
+        Qdrant cannot compare and swap. The alias is read, and the lease renewed, right before each attempt,
+        and the alias once after: what moves it between that and the request, milliseconds, is overwritten.
         """
         self._call(self._move_alias, name, expected)
         found = self.live_name()
@@ -177,6 +183,7 @@ class ServerIndex(VectorIndex):
             return
         if found != expected:
             raise alias_moved(self.alias, found, expected)
+        self.fence()
         create = models.CreateAliasOperation(
             create_alias=models.CreateAlias(collection_name=name, alias_name=self.alias)
         )
@@ -277,10 +284,11 @@ class ServerWriter(ServerCollection, Writer):
         metadata: Metadata,
         config: IndexConfig,
         images: BeforeImages | None = None,
+        fence: Callable[[], None] = lambda: None,
     ) -> None:
         """Write to a collection; what a change overwrites is kept in ``images``, a build has none."""
         super().__init__(client, name, metadata, config)
-        self._images = images
+        self._images, self._fence = images, fence
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -300,11 +308,13 @@ class ServerWriter(ServerCollection, Writer):
         if images is None or before is None:
             return
         for saved in images.newest_first():
+            self._fence()
             there = [stored for _, stored in saved if stored is not None]
             if absent := [point for point, stored in saved if stored is None]:
                 self._delete(absent)
             self.set_payloads((s.id, s.payload) for s in there if s.vector is None)
             self.upsert(Point(s.id, s.vector, s.payload) for s in there if s.vector is not None)
+        self._fence()
         self.describe(before)
         images.drop()
 
@@ -407,6 +417,10 @@ class ExistsError(ArtifactError):
     """A collection of that name exists already."""
 
 
+class MissingError(ArtifactError):
+    """There is no collection of that name."""
+
+
 _TRANSIENT_GRPC = {
     grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.RESOURCE_EXHAUSTED,
     grpc.StatusCode.ABORTED, grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN, grpc.StatusCode.CANCELLED,
@@ -482,7 +496,7 @@ def explain(error: Exception) -> RecsysError:
             fix="Set QDRANT_API_KEY to a key that may write to this server's collections.",
         )
     if status in (grpc.StatusCode.NOT_FOUND, 404):
-        return ArtifactError(
+        return MissingError(
             f"The Qdrant server has no such thing: {text}.",
             fix="recsys status lists the collections there are; publish again if the live one was deleted.",
         )

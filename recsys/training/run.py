@@ -86,6 +86,7 @@ def run(
     with workspace.lock(f"training-{id}"):
         found = workspace.find(KIND, id)
         if found is not None:
+            workspace.drop_scratch(KIND, id)
             logger.info("%s is there already", found.ref)
             return found
         encoder = ProductEncoder.load(workspace.path(initial))

@@ -105,11 +105,15 @@ class Lease:
                 raise self._lost()
             self._value, self._tag, self._renewed_at = value, tag, started
 
+    def check_if_due(self) -> None:
+        """:meth:`check` where the last renewal is ``lease_s`` old, or was refused."""
+        if time.monotonic() - self._renewed_at >= self._value["lease_s"]:
+            self.check()
+
     def guard(self, items: Iterable[T]) -> Iterator[T]:
-        """Yield ``items``; :meth:`check` first where the last renewal is ``lease_s`` old, or was refused."""
+        """Yield ``items``, each after :meth:`check_if_due`."""
         for item in items:
-            if time.monotonic() - self._renewed_at >= self._value["lease_s"]:
-                self.check()
+            self.check_if_due()
             yield item
 
     def _take(self, record: SharedRecord, deadline: float) -> None:

@@ -9,7 +9,7 @@ An artifact needs every other that its inputs or its ``info`` name, but for thos
 """
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from graphlib import TopologicalSorter
@@ -81,20 +81,28 @@ def find_garbage(
     return garbage
 
 
-def delete_garbage(workspace: Workspace, garbage: Iterable[Garbage], *, since: datetime) -> list[Garbage]:
+def delete_garbage(
+    workspace: Workspace,
+    garbage: Iterable[Garbage],
+    *,
+    since: datetime,
+    fence: Callable[[], None] = lambda: None,
+) -> list[Garbage]:
     """Delete what :func:`find_garbage` found, and return what was deleted.
 
-    It ends at an artifact that came into use meanwhile: what that needs, which comes later, stays too.
+    It ends at an artifact that came into use meanwhile: what that needs, which comes later, stays too. Before
+    each deletion ``fence`` raises where this may delete no more.
     """
     deleted = []
     for item in garbage:
-        if item.manifest is None:
-            workspace.remove(item.path)
-        elif workspace.last_used(item.manifest) < since:
-            workspace.delete(item.manifest)
-        else:
+        if item.manifest is not None and workspace.last_used(item.manifest) >= since:
             logger.warning("%s came into use: the rest is left for the next time", item.path)
             break
+        fence()
+        if item.manifest is None:
+            workspace.remove(item.path)
+        else:
+            workspace.delete(item.manifest)
         deleted.append(item)
     return deleted
 

@@ -1,15 +1,20 @@
 """Engines for the index's tests: Qdrant Edge, and a Qdrant server or qdrant-client's in-memory mode."""
 
+import json
 import os
 import tempfile
 import uuid
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
+import httpx
 import pytest
 from qdrant_client import QdrantClient
+from qdrant_client.http.exceptions import UnexpectedResponse
 
 from recsys.config import Config, IndexConfig
 from recsys.index import VectorIndex, open_index
@@ -41,6 +46,27 @@ class SharedClient(QdrantClient):
 
     def close(self, **kwargs: object) -> None:
         pass
+
+    def get_collection(self, collection_name: str, **kwargs: Any) -> Any:
+        with _missing():
+            return super().get_collection(collection_name, **kwargs)
+
+    def count(self, collection_name: str, *arguments: Any, **named: Any) -> Any:
+        with _missing():
+            return super().count(collection_name, *arguments, **named)
+
+
+def http(status: int, text: str = "what the server said") -> UnexpectedResponse:
+    """Return the failure of a server that answers with ``status``."""
+    return UnexpectedResponse(status, "reason", json.dumps({"status": text}).encode(), httpx.Headers())
+
+
+@contextmanager
+def _missing() -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:
+        raise http(404, str(error)) from error
 
 
 @pytest.fixture(params=["edge", "server"])

@@ -1,6 +1,5 @@
 """Failures of a Qdrant server: which are tried again, and what the others mean."""
 
-import json
 from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
@@ -10,15 +9,15 @@ import grpc
 import httpx
 import pytest
 from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
-from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
+from qdrant_client.http.exceptions import ResponseHandlingException
 
 from recsys.config import Config, IndexConfig
 from recsys.errors import ArtifactError, ConfigError, InputError, RecsysError, TransientError
 from recsys.index import server
-from recsys.index.server import ServerIndex, call, explain
+from recsys.index.server import MissingError, ServerIndex, call, explain
 from recsys.workspace import Workspace
 from tests.index.catalogs import make_points, publish_inputs
-from tests.index.conftest import SharedClient
+from tests.index.conftest import SharedClient, http
 from tests.index.test_contract import META, publish
 from tests.index.test_publish import CATALOG, NEXT_NIGHT, publish_and_compare
 
@@ -32,10 +31,6 @@ class Failed(grpc.RpcError, grpc.Call):  # type: ignore[misc]
 
     def details(self) -> str:
         return self._details
-
-
-def http(status: int, text: str = "what the server said") -> UnexpectedResponse:
-    return UnexpectedResponse(status, "reason", json.dumps({"status": text}).encode(), httpx.Headers())
 
 
 Status = grpc.StatusCode
@@ -59,8 +54,8 @@ Status = grpc.StatusCode
         (Failed(Status.UNAUTHENTICATED), ConfigError),
         (Failed(Status.PERMISSION_DENIED), ConfigError),
         (http(403), ConfigError),
-        (Failed(Status.NOT_FOUND), ArtifactError),
-        (http(404), ArtifactError),
+        (Failed(Status.NOT_FOUND), MissingError),
+        (http(404), MissingError),
         (Failed(Status.INVALID_ARGUMENT), InputError),
         (http(400), InputError),
         (ResponseHandlingException(ValueError("not JSON")), InputError),

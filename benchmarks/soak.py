@@ -1,5 +1,8 @@
 """Mutated feeds, images and request bodies, and faults at every operation of a stage, for some minutes.
 
+Faults are of files (killed, no space, I/O error, half of a write, lost rename), and of the calls of two
+machines to an object store and a Qdrant server (lost, late, twice, paused while the other goes on).
+
     python -m benchmarks.soak --minutes 10
 
 Mutated input is read as the product reads it: whatever is raised that does not say what is wrong with it is
@@ -17,34 +20,39 @@ from collections import Counter
 from typing import Any
 
 from benchmarks.harness import benchmark, fresh_process
-from tests.faults import machine, server, stages
+from tests.faults import machine, remote, stages
 from tests.faults.campaign import FileCampaign, disturb
 from tests.fuzz import inputs
 
 _FUZZED, _INTERLEAVED = 0.15, 0.15
-"""Shares of the time; the rest is of faults, the same for each stage."""
+"""Shares of the time; the rest is of faults, the same for each stage. Two lanes run side by side: one of a
+stage's faults of files, one of everything else.
+"""
 
 
 def measure(*, minutes: float, seed: int) -> dict[str, Any]:
     """Read mutated inputs, every kind in turn; disturb every stage; interleave operations that crash."""
     warnings.simplefilter("ignore")
-    fuzzed = fuzz(60 * minutes * _FUZZED, seed)
-    names = (*stages.STAGES, *server.STAGES)
-    seconds = 60 * minutes * (1 - _FUZZED - _INTERLEAVED) / len(names)
-    found = {}
-    with fresh_process() as forks, fresh_process() as servers:
-        interleaved = forks.submit(machine.interleave_for, 60 * minutes * _INTERLEAVED, seed).result()
-        for name in server.STAGES:
-            trial = servers.submit(disturb, server.ServerCampaign, name, seed=seed, seconds=seconds)
-            found[f"{name} on a server"] = trial.result()
-        for name in stages.STAGES:
-            found[name] = forks.submit(disturb, FileCampaign, name, seed=seed, seconds=seconds).result()
-            print(f"{name}: {found[name]}", file=sys.stderr)
+    total_s = 60 * minutes
+    fuzzed_s, interleaved_s = _FUZZED * total_s, _INTERLEAVED * total_s
+    remote_s = (total_s - fuzzed_s - interleaved_s) / len(remote.STAGES)
+    with fresh_process() as fork, fresh_process() as mixed, fresh_process() as machines:
+        found = {
+            name: fork.submit(disturb, FileCampaign, name, seed=seed, seconds=total_s / len(stages.STAGES))
+            for name in stages.STAGES
+        }
+        interleaved = mixed.submit(machine.interleave_for, interleaved_s, seed).result()
+        fuzzed = fuzz(fuzzed_s, seed)
+        for name in remote.STAGES:
+            trial = machines.submit(disturb, remote.RemoteCampaign, name, seed=seed, seconds=remote_s)
+            found[f"{name} on two machines"] = trial
+            trial.result()
+        results = {name: trial.result() for name, trial in found.items()}
     return {
         **fuzzed,
-        "num_faults": sum(sum(f["faults"].values()) for f in (*found.values(), interleaved)),
-        "num_spoiled": sum(len(f["spoiled"]) for f in (*found.values(), interleaved)),
-        "faults": found,
+        "num_faults": sum(sum(f["faults"].values()) for f in (*results.values(), interleaved)),
+        "num_spoiled": sum(len(f["spoiled"]) for f in (*results.values(), interleaved)),
+        "faults": results,
         "interleaved": interleaved,
     }
 

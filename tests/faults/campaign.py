@@ -85,14 +85,15 @@ class FileCampaign(Campaign):
         super().__init__(name)
         self._stage, self._before, self._home = STAGES[name], folder / "before", folder / "home"
         fabricated.use()
+        self._state = partial(state, asks=self._stage.asks)
         self._stage.load()
         (self._home / "workspace").mkdir(parents=True)
         self._done(self._stage.prepare)
         self._home.rename(self._before)
         self._restore()
-        self._start = self._done(state).value
+        self._start = self._done(self._state).value
         self._operations = self._done(self._stage.run, watched=True).operations
-        self._end = self._done(state).value
+        self._end = self._done(self._state).value
         assert not isinstance(self._end["answer"], str), self._end["answer"]
         self.num_operations = len(self._operations)
 
@@ -124,9 +125,9 @@ class FileCampaign(Campaign):
         assert not differs, f"{what}: then run again it left, instead of what it should: {differs}"
 
     def _recover(self, home: Path) -> tuple[Any, dict[str, Any]]:
-        found = state(home)["answer"]
+        found = self._state(home)["answer"]
         self._stage.run(home)
-        return found, state(home)
+        return found, self._state(home)
 
     def _done(
         self, work: Callable[[Path], Any], after: str = "undisturbed", *, watched: bool = False

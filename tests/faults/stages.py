@@ -18,6 +18,7 @@ from recsys.embedding.run import run as embed
 from recsys.feedback import run as feedback
 from recsys.feedback.store import FeedbackStore
 from recsys.index import open_index
+from recsys.index.run import run as publish
 from recsys.training.splits import make_splits
 from recsys.workspace import Workspace, decoding
 from recsys.workspace.holds import holds
@@ -35,7 +36,7 @@ CHANGED: Looks = {id: row for id, row in TODAY.items() if id != "p03"} | {
 LATER: Looks = {id: row for id, row in CHANGED.items() if id != "p11"} | {"p91": (91, 3.0)}
 
 
-_PER_ATTEMPT = {"publications", "embedding-plans", "features"}
+PER_ATTEMPT = {"publications", "embedding-plans", "features"}
 """Kinds whose ids say what an attempt found to do."""
 
 
@@ -47,6 +48,8 @@ class Stage:
     run: Callable[[Path], object]
     load: Callable[[], object] = lambda: None
     """Imports what the fork of a run needs and this process has not."""
+    asks: bool = True
+    """Whether readers are asked: vectors of a real encoder are not what a row says."""
 
 
 def workspace_of(home: Path) -> Workspace:
@@ -54,8 +57,11 @@ def workspace_of(home: Path) -> Workspace:
     return Workspace(home / "workspace")
 
 
-def state(home: Path) -> dict[str, Any]:
-    """Return all that a stage leaves, by names that are the same in every run, as JSON values."""
+def state(home: Path, *, asks: bool = True) -> dict[str, Any]:
+    """Return all that a stage leaves, by names that are the same in every run, as JSON values.
+
+    What readers find is the ``answer``; ``None`` if nobody ``asks``.
+    """
     workspace = workspace_of(home)
     publications = [(m.info["action"], m.info["encoder"]) for m in workspace.list("publications")]
     pointer = workspace.read_pointer("catalog") or {}
@@ -65,14 +71,18 @@ def state(home: Path) -> dict[str, Any]:
             for c in index.collections()
         ]
     found = {
-        "artifacts": [ref for ref in workspace.refs() if ref.partition("/")[0] not in _PER_ATTEMPT],
+        "weights": {
+            m.ref: {name: sum_ for name, sum_ in m.checksums.items() if name.endswith(".safetensors")}
+            for m in workspace.list("encoders")
+        },
+        "artifacts": [ref for ref in workspace.refs() if ref.partition("/")[0] not in PER_ATTEMPT],
         "publications": sorted(p for p in publications if p[0] != "nothing"),
         "catalog": [pointer.get("snapshot"), pointer.get("previous")],
         "held": sorted(holds(workspace)),
         "collections": collections,
         "damaged": scrub(workspace).damaged,
         "unfinished": sorted(str(p) for p in (workspace.local / "scratch").glob("*/*")),
-        "answer": None if not collections else fabricated.ask(CONFIG, workspace),
+        "answer": fabricated.ask(CONFIG, workspace) if collections and asks else None,
     }
     return dict(json.loads(json.dumps(found)))
 
@@ -140,6 +150,72 @@ def _embed(home: Path) -> None:
     embed(_embed_config(home), workspace_of(home), "snapshots/night", "encoders/e1")
 
 
+# -- training, evaluation, report --------------------------------------------------------------------
+
+
+def _config(home: Path) -> Config:
+    return shop.settings(home / "text" / "model", max_epochs=1)
+
+
+def _load_lightning() -> None:
+    _load_torch()
+    import lightning  # noqa: F401
+
+    import recsys.evaluation.run
+    import recsys.report.run
+    import recsys.training.run  # noqa: F401
+
+
+def _before_training(home: Path) -> None:
+    shop.tiny_text_model(home / "text")
+    _store_shop(home)
+
+
+def _train(home: Path) -> None:
+    from recsys.training.run import run
+
+    run(_config(home), workspace_of(home), "snapshots/night")
+
+
+def _before_evaluation(home: Path) -> None:
+    _before_training(home)
+    _train(home)
+
+
+def _evaluate(home: Path) -> None:
+    from recsys.evaluation.run import run
+
+    workspace = workspace_of(home)
+    run(
+        _config(home),
+        workspace,
+        "snapshots/night",
+        nightly.latest_challenger(workspace, "snapshots/night").ref,
+    )
+
+
+def _before_report(home: Path) -> None:
+    _before_evaluation(home)
+    _evaluate(home)
+    config, workspace = _config(home), workspace_of(home)
+    [evaluation] = workspace.list("evaluations")
+    embeddings = embed(config, workspace, "snapshots/night", evaluation.info["chosen"])
+    publish(config, workspace, "snapshots/night", embeddings.ref)
+
+
+def _report(home: Path) -> None:
+    workspace = workspace_of(home)
+    refs = {role: workspace.list(kind)[-1].ref for role, kind in _REPORTED.items()}
+    challenger = nightly.latest_challenger(workspace, "snapshots/night").ref
+    nightly.write_report(_config(home), workspace, "tonight", {**refs, "challenger": challenger})
+
+
+_REPORTED = {
+    "snapshot": "snapshots", "evaluation": "evaluations", "embeddings": "embedding-sets",
+    "publication": "publications",
+}  # fmt: skip
+
+
 # -- index -----------------------------------------------------------------------------------------
 
 
@@ -202,8 +278,9 @@ STAGES = {
     "feedback": Stage(
         prepare=lambda home: _judge(home, "not_similar"), run=lambda home: _judge(home, "similar")
     ),
-    "embed": Stage(
-        prepare=_store_encoder, run=_embed, load=_load_torch
-    ),  # last: forks are larger from then on
+    # last, as forks are larger from then on
+    "embed": Stage(prepare=_store_encoder, run=_embed, load=_load_torch),
+    "train": Stage(prepare=_before_training, run=_train, load=_load_lightning),
+    "evaluate": Stage(prepare=_before_evaluation, run=_evaluate, load=_load_lightning),
+    "report": Stage(prepare=_before_report, run=_report, load=_load_lightning, asks=False),
 }
-"""Every stage but those that train, evaluate or write the report."""

@@ -8,13 +8,13 @@ import pytest
 from benchmarks.harness import fresh_process, in_fresh_process
 from tests.faults import machine
 from tests.faults.campaign import FileCampaign, disturb
-from tests.faults.server import disturb_servers
+from tests.faults.remote import disturb_remotely
 from tests.faults.stages import STAGES
 from tests.faults.syscalls import is_supported
 
 pytestmark = pytest.mark.slow
 watched = pytest.mark.skipif(not is_supported(), reason="needs seccomp, on Linux and x86-64")
-_FAULTS, _SERVER_FAULTS = 9, 6
+_FAULTS, _REMOTE_FAULTS = 9, 40
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def test_whatever_is_done_and_wherever_it_crashes_what_must_hold_does(fresh: Pro
     assert sum(found["faults"].values()) > 5
 
 
-def test_stages_survive_faults_of_a_server() -> None:
-    for name, found in in_fresh_process(disturb_servers, _FAULTS).items():
+def test_stages_of_two_machines_survive_faults_of_a_store_and_a_server() -> None:
+    for name, found in in_fresh_process(disturb_remotely, _REMOTE_FAULTS).items():
         assert found["spoiled"] == [], name
-        assert sum(found["faults"].values()) > _SERVER_FAULTS / 2
+        assert sum(found["faults"].values()) > _REMOTE_FAULTS / 2

@@ -52,10 +52,10 @@ def run(
     split, and training may begin with it. Of the judgements ``judgements_ref``, those of two training
     products are learnt from. ``inputs`` name ``snapshot``, ``splits``, ``base``, ``initial``, and
     ``judgements`` if there are any; ``info`` holds ``trained``, ``counts``, ``fit`` (steps, epochs, history,
-    speed), ``wise_ft_alphas`` (how far from the base it may serve), ``unseen_classes`` (what that was found
-    by, or ``None``), ``config`` (nothing left open), ``decisions`` (of the recipe), ``settings`` (those that
-    were given) and ``duration_s``. Where there is nothing to learn from, the challenger is the initial
-    encoder, ``trained`` is false and ``reason`` says why.
+    speed), ``wise_ft_alphas`` (how far from the base it may serve) and ``unseen_classes`` (what that was found
+    by, or ``None``) unless the config says it, ``config`` (nothing left open), ``decisions`` (of the recipe),
+    ``settings`` (those that were given) and ``duration_s``. Where there is nothing to learn from, the
+    challenger is the initial encoder, ``trained`` is false and ``reason`` says why.
     """
     started = time.monotonic()
     for term in config.training.terms:
@@ -82,7 +82,9 @@ def run(
         "initial": initial.ref,
     }
     inputs |= {"judgements": judgements_ref} if judgements_ref else {}
-    id = content_id({"role": "challenger", "inputs": inputs, "settings": settings})
+    asks_how_far = config.evaluation.wise_ft_alphas is None
+    parts = {"role": "challenger", "inputs": inputs, "settings": settings, "asks_how_far": asks_how_far}
+    id = content_id(parts)
     with workspace.lock(f"training-{id}"):
         found = workspace.find(KIND, id)
         if found is not None:
@@ -102,7 +104,7 @@ def run(
             store=FeatureStore(workspace),
         )  # fmt: skip
         info = _train(job, snapshot, ids, splits)
-        if info["trained"]:
+        if info["trained"] and asks_how_far:
             far = how_far(replace(job, encoder=ProductEncoder.load(workspace.path(base))), snapshot)
             info |= {"wise_ft_alphas": list(far.alphas), "unseen_classes": far.record}
             decisions.append(far.choice)

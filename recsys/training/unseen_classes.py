@@ -126,8 +126,8 @@ def fit_without(job: FitJob, is_left_out: NDArray[np.bool_]) -> ProductEncoder:
 
 
 def _half(config: TrainingConfig) -> TrainingConfig:
-    steps = config.epoch_steps
-    return config.model_copy(update={"epoch_steps": -(-steps // 2)} if steps else {})
+    shorter = "epoch_steps" if config.epoch_steps else "max_epochs"
+    return config.model_copy(update={shorter: -(-getattr(config, shorter) // 2)})
 
 
 def by_class(vectors: NDArray[np.float32], codes: Int, classes: Int) -> NDArray[np.float64]:

@@ -109,3 +109,16 @@ def test_without_classes_to_leave_out(
     assert info["wise_ft_alphas"] == alphas
     assert info["unseen_classes"] is None
     assert because in info["decisions"][-1]["because"]
+
+
+def test_a_config_that_says_how_far_saves_the_second_training(
+    workspace: Workspace, text_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unseen_classes, "fit", lambda job: pytest.fail("a second training"))
+    config = settings(text_model, encoder=FROZEN, labels=GROUPS)
+    evaluation = config.evaluation.model_copy(update={"wise_ft_alphas": (0.5,)})
+    told = config.model_copy(update={"evaluation": evaluation})
+    info = run(told, workspace, store(workspace, rows())).info
+    assert info["trained"] and "wise_ft_alphas" not in info
+    monkeypatch.undo()
+    assert "wise_ft_alphas" in run(config, workspace, "snapshots/night").info

@@ -47,7 +47,7 @@ LIMIT = 10
 _QUERIES = 2000
 _SECONDS = 10
 _CONNECTIONS = (1, 4, 8)
-_SCRIPT = """
+SCRIPT = """
 local ids = {}
 for id in io.lines("%s") do ids[#ids + 1] = id end
 local next = 0
@@ -114,7 +114,7 @@ def publish(root: Path, count: int, dim: int) -> list[str]:
     chosen = [p.id for p in source.points(source.sample(_QUERIES, 7))]
     np.random.default_rng(3).shuffle(chosen)
     (root / "ids").write_text("\n".join(chosen) + "\n", encoding="utf-8")
-    (root / "load.lua").write_text(_SCRIPT % (root / "ids", LIMIT), encoding="utf-8")
+    (root / "load.lua").write_text(SCRIPT % (root / "ids", LIMIT), encoding="utf-8")
     return chosen
 
 

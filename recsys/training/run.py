@@ -52,10 +52,10 @@ def run(
     split, and training may begin with it. Of the judgements ``judgements_ref``, those of two training
     products are learnt from. ``inputs`` name ``snapshot``, ``splits``, ``base``, ``initial``, and
     ``judgements`` if there are any; ``info`` holds ``trained``, ``counts``, ``fit`` (steps, epochs, history,
-    speed), ``wise_ft_alphas`` (how far from the base it may serve) and ``unseen_classes`` (what that was found
-    by, or ``None``) unless the config says it, ``config`` (nothing left open), ``decisions`` (of the recipe),
-    ``settings`` (those that were given) and ``duration_s``. Where there is nothing to learn from, the
-    challenger is the initial encoder, ``trained`` is false and ``reason`` says why.
+    speed), ``wise_ft_alphas`` (how far from the base it may serve) and ``unseen_classes`` (what that was
+    found by, or ``None``) unless the config says it, ``config`` (nothing left open), ``decisions`` (of the
+    recipe), ``settings`` (those that were given) and ``duration_s``. Where there is nothing to learn from,
+    the challenger is the initial encoder, ``trained`` is false and ``reason`` says why.
     """
     started = time.monotonic()
     for term in config.training.terms:

@@ -61,6 +61,10 @@ class Campaign(ABC):
         Raises ``AssertionError`` for what they spoiled.
         """
 
+    def close(self) -> None:
+        """Let go what it holds besides its folder."""
+        return
+
     def faults(self, *, seed: int) -> Iterator[Fault]:
         """Yield every fault there can be, at operations of each sort in turn, in an order from ``seed``."""
         rng = random.Random(seed)
@@ -162,6 +166,7 @@ def disturb(
                 campaign.trial(faults)
             except (AssertionError, TimeoutError) as error:
                 spoiled.append(str(error))
+        campaign.close()
         return {
             "operations": campaign.num_operations, "faults": dict(campaign.counts), "spoiled": spoiled
         }  # fmt: skip

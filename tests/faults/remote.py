@@ -44,16 +44,16 @@ KINDS = (*_OF_READS, "killed after", "answer lost", "done twice", "done late")
 place two calls later. A machine that is "paused" sends the call once the other has done the same; one that is
 "overtaken", once the other has done that and what comes next."""
 _LATE = 2
-_READS = {
-    "cat_file", "count", "find", "get_aliases", "get_collection", "get_collections",
-    "info", "ls", "modified", "query_batch_points", "retrieve", "scroll",
-}  # fmt: skip
-_CONDITIONAL = {"pipe_file", "put_file"}
-_DELETES = {"rm", "rm_file"}
-_WRITES = _CONDITIONAL | _DELETES | {
+_CONDITIONAL, _DELETES = {"pipe_file", "put_file"}, {"rm", "rm_file"}
+_OF_STORE = _CONDITIONAL | _DELETES | {"cat_file", "find", "info", "ls", "modified"}
+_SERVER_WRITES = {
     "batch_update_points", "create_collection", "create_payload_index", "delete", "delete_collection",
     "update_collection", "update_collection_aliases", "upsert",
 }  # fmt: skip
+OF_SERVER = _SERVER_WRITES | {
+    "count", "get_aliases", "get_collection", "get_collections", "query_batch_points", "retrieve", "scroll"
+}  # fmt: skip
+_UNCONDITIONAL = _SERVER_WRITES | _DELETES
 _MACHINES = ("ours", "other")
 _NIGHTS: dict[str, list[tuple[Looks, str]]] = {
     "publish": [(TODAY, "e1"), (CHANGED, "e2")],
@@ -76,7 +76,7 @@ class Cloud:
     """What the machines share: the store, the server and the time; it counts the calls of one of them."""
 
     def __init__(self, seed: int) -> None:
-        self.store, self.client = Store(self), Client(self)
+        self.store, self.client = Store(self), self.connect()
         self.calls: list[str] = []
         self.fault: Fault | None = None
         self.meanwhile: Callable[[], object] = lambda: None
@@ -84,6 +84,10 @@ class Cloud:
         self._rng, self._now, self._ahead = random.Random(seed), 0.0, timedelta()
         self._late: list[tuple[int, Callable[[], object]]] = []
         self._depth, self._killed = 0, False
+
+    def connect(self) -> QdrantClient:
+        """Return the client of an empty server."""
+        return Client(self)
 
     # -- time
 
@@ -126,11 +130,12 @@ class Cloud:
         self.calls.append(name)
         self._depth += 1
         try:
-            return self._befall(kind, service, method)
+            return self.befall(kind, service, method)
         finally:
             self._depth -= 1
 
-    def _befall(self, kind: str, service: Any, method: Callable[[], Any]) -> Any:
+    def befall(self, kind: str, service: Any, method: Callable[[], Any]) -> Any:
+        """Do a call that a fault of this kind befalls."""
         if kind == "killed before":
             self._kill()
         if kind == "not done":
@@ -181,14 +186,14 @@ class Cloud:
         self.calls, self._late, self.fault = [], [], None
 
 
-class _Service:
+class Service:
     """Sends its calls through the cloud."""
 
     cloud: Cloud
 
     def __getattribute__(self, name: str) -> Any:
         method = super().__getattribute__(name)
-        if name not in _READS and name not in _WRITES:
+        if name not in OF_SERVER and name not in _OF_STORE:
             return method
 
         @functools.wraps(method)
@@ -198,7 +203,7 @@ class _Service:
         return call
 
 
-class Client(_Service, SharedClient):
+class Client(Service, SharedClient):
     """A Qdrant server."""
 
     def __init__(self, cloud: Cloud) -> None:
@@ -218,7 +223,7 @@ class Client(_Service, SharedClient):
         return http(504)
 
 
-class Store(_Service, MemoryFileSystem):
+class Store(Service, MemoryFileSystem):
     """An object store that speaks S3's conditions."""
 
     protocol = ("memory", "s3")
@@ -265,16 +270,15 @@ class Store(_Service, MemoryFileSystem):
 class RemoteCampaign(Campaign):
     """The trials of one stage over store and server; for a process of its own: it replaces functions."""
 
-    def __init__(self, name: str, folder: Path) -> None:
+    def __init__(self, name: str, folder: Path, cloud: Cloud | None = None) -> None:
         """Run the stage undisturbed; the machines' own files are in ``folder``."""
         super().__init__(name)
-        self._folder, self._cloud = folder, Cloud(seed=0)
-        self._config = Config(index=CONFIG.index.model_copy(update={"url": "http://in-memory"}))
+        self._folder, self._cloud = folder, cloud or Cloud(seed=0)
+        self._config = Config(index=CONFIG.index.model_copy(update={"url": "http://shared"}))
         fabricated.use()
         self._simulate()
-        with self._cloud.turn("ours"):
-            self._prepare()
-        self._before = self._cloud.save()
+        self._before: Any = None
+        self._restore()
         self._start = self._ask()
         self._restore()
         self._run("ours", counted=True)
@@ -286,10 +290,10 @@ class RemoteCampaign(Campaign):
         self.num_operations = len(self._calls)
 
     def kinds(self, at: int) -> Sequence[str]:
-        kinds = KINDS if self._calls[at] in _WRITES else _OF_READS
+        kinds = KINDS if self._calls[at] in _UNCONDITIONAL | _CONDITIONAL else _OF_READS
         # without a condition, what is sent before a pause is carried out after it, whoever has the lease
         sent = {*self._calls[at : at + 1], *_DELETES.intersection(self._calls[at + 1 : at + 2])}
-        return kinds if sent.isdisjoint(_WRITES - _CONDITIONAL) else [k for k in kinds if k != OVERTAKEN]
+        return kinds if sent.isdisjoint(_UNCONDITIONAL) else [k for k in kinds if k != OVERTAKEN]
 
     def sort(self, at: int) -> str:
         return self._calls[at]
@@ -349,6 +353,10 @@ class RemoteCampaign(Campaign):
         return workspace
 
     def _restore(self) -> None:
+        if self._before is None:
+            with self._cloud.turn("ours"):
+                self._prepare()
+            self._before = self._cloud.save()
         self._cloud.load(self._before)
         for machine in _MACHINES:
             shutil.rmtree(self._folder / machine, ignore_errors=True)

@@ -9,8 +9,10 @@ from benchmarks.harness import fresh_process, in_fresh_process
 from tests.faults import machine
 from tests.faults.campaign import FileCampaign, disturb
 from tests.faults.remote import disturb_remotely
+from tests.faults.restarts import disturb_servers
 from tests.faults.stages import STAGES
 from tests.faults.syscalls import is_supported
+from tests.index import qdrant
 
 pytestmark = pytest.mark.slow
 watched = pytest.mark.skipif(not is_supported(), reason="needs seccomp, on Linux and x86-64")
@@ -44,3 +46,10 @@ def test_stages_of_two_machines_survive_faults_of_a_store_and_a_server() -> None
     for name, found in in_fresh_process(disturb_remotely, _REMOTE_FAULTS).items():
         assert found["spoiled"] == [], name
         assert sum(found["faults"].values()) > _REMOTE_FAULTS / 2
+
+
+@pytest.mark.skipif(not qdrant.BINARY, reason="RECSYS_TEST_QDRANT_BINARY names no program")
+def test_stages_survive_a_server_that_is_killed_and_restarted() -> None:
+    for name, found in in_fresh_process(disturb_servers, _FAULTS).items():
+        assert found["spoiled"] == [], name
+        assert sum(found["faults"].values()) > _FAULTS / 2

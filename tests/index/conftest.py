@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -19,9 +18,9 @@ from qdrant_client.http.exceptions import UnexpectedResponse
 from recsys.config import Config, IndexConfig
 from recsys.index import VectorIndex, open_index
 from recsys.workspace import Workspace
+from tests.index import qdrant
 
-SERVER_URL = os.environ.get("RECSYS_TEST_QDRANT_URL")
-GRPC_PORT = (urlsplit(SERVER_URL or "").port or 6333) + 1
+SERVER_URL, GRPC_PORT = qdrant.server() or (None, 0)
 _MEMORY = Path("/dev/shm")
 
 

@@ -80,7 +80,7 @@ def output(*command: str) -> str:
     return done.stdout
 
 
-needs_server = pytest.mark.skipif(not SERVER_URL, reason="RECSYS_TEST_QDRANT_URL names no server")
+needs_server = pytest.mark.skipif(not SERVER_URL, reason="no Qdrant server: see tests/index/qdrant.py")
 
 
 @needs_server

@@ -1,4 +1,4 @@
-"""What only a real server does; needs RECSYS_TEST_QDRANT_URL."""
+"""What only a real server does."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -22,7 +22,7 @@ from tests.index.test_contract import META, name_of, publish
 from tests.index.test_publish import CATALOG, NEXT_NIGHT, publish_and_compare
 
 pytestmark = [
-    pytest.mark.skipif(not SERVER_URL, reason="RECSYS_TEST_QDRANT_URL names no server"),
+    pytest.mark.skipif(not SERVER_URL, reason="no Qdrant server: see tests/index/qdrant.py"),
     pytest.mark.parametrize("engine", ["server"], indirect=True),
 ]
 

@@ -119,6 +119,7 @@ def test_a_config_that_says_how_far_saves_the_second_training(
     evaluation = config.evaluation.model_copy(update={"wise_ft_alphas": (0.5,)})
     told = config.model_copy(update={"evaluation": evaluation})
     info = run(told, workspace, store(workspace, rows())).info
-    assert info["trained"] and "wise_ft_alphas" not in info
+    assert info["trained"]
+    assert "wise_ft_alphas" not in info
     monkeypatch.undo()
     assert "wise_ft_alphas" in run(config, workspace, "snapshots/night").info

@@ -193,6 +193,41 @@ def rollback(
         raise type(error)(error.message, fix=f"{fix}\n  Or: {error.fix}") from error
 
 
+def audit(config: Config, workspace: Workspace, *, repair: bool) -> Manifest | None:
+    """Audit the live collection, encoding a sample anew, and ``repair`` it; see :mod:`recsys.index.repair`.
+
+    Vectors that are gone or damaged are embedded again first. What stands in the way of an audit says how to
+    bring the live collection up to date without it.
+    """
+    from recsys import index
+    from recsys.index import repair as stage
+
+    live = index.status(config, workspace)
+    try:
+        if repair and live["collection"]:
+            from recsys.embedding import run as embedding
+
+            embedding.run(config, workspace, live["snapshot"], live["encoder"])
+        return stage.run(config, workspace, repair=repair, encode=_encode(config, workspace))
+    except ArtifactError as error:
+        fix = "recsys refresh makes catalog and vectors again; without its encoder, go back: recsys rollback"
+        raise type(error)(
+            f"{live['collection']} is live and cannot be audited: {error.message}",
+            fix=f"{fix}\n  Or: {error.fix}",
+        ) from error
+
+
+def audit_and_repair(config: Config, workspace: Workspace) -> None:
+    """Audit the live collection and repair it; raises :class:`DamagedError`, an alarm, where it was wrong."""
+    publication = audit(config, workspace, repair=True)
+    if publication is not None:
+        raise DamagedError(
+            f"{publication.info['reason']}\n  Readers have {publication.info['collection']} instead.",
+            fix='It is repaired. Find out what wrote to the index: "A live index that is wrong" in '
+            "docs/operations.md.",
+        )
+
+
 def publish_once(
     config: Config, workspace: Workspace, run_id: str, snapshot: str, embeddings: str
 ) -> Manifest:

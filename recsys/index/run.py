@@ -108,25 +108,23 @@ class Publisher:
         self._journal = journal
         self._lease = lease
         self._timings: dict[str, float] = {}
-        self._expected: str | None = None
+        self._expected = index.live_name()
 
     def publish(self, source: Source, may_change_encoder: bool = True) -> dict[str, Any]:
         """Make the alias show ``source``, under another encoder only if it ``may_change_encoder``."""
-        self._expected = self._index.live_name()
         live = self._index.live()
         if live is None:
-            return self._build(source, live, "There was no collection yet.")
+            return self.build(source, live, "There was no collection yet.")
         if live.metadata.encoder == source.encoder_ref:
             return self._update(source, live)
         if may_change_encoder:
-            return self._build(source, live, "The encoder is a new one.")
+            return self.build(source, live, "The encoder is a new one.")
         return self._nothing(source, live, "Another encoder is in service.")
 
     def roll_back(
         self, target: CollectionInfo, source: Source | None, live: CollectionInfo | None
     ) -> dict[str, Any]:
         """Bring a kept collection to ``source``, audit it and switch; without a source, only switch."""
-        self._expected = self._index.live_name()
         done: dict[str, Any]
         if source is None:
             shown, total = inputs_of(target.metadata), target.num_points
@@ -145,7 +143,8 @@ class Publisher:
 
     # -- a new collection ------------------------------------------------------------------------
 
-    def _build(self, source: Source, live: CollectionInfo | None, reason: str) -> dict[str, Any]:
+    def build(self, source: Source, live: CollectionInfo | None, reason: str) -> dict[str, Any]:
+        """Build a collection beside the live one, which stays what it is, audit it and switch."""
         prefix = collection_prefix(self._index.alias, source)
         begun = [c for c in self._index.collections() if f"{c.name}__".startswith(prefix) and not c.live]
         complete = next((c for c in begun if c.metadata.state == READY), None)
@@ -263,7 +262,7 @@ class Publisher:
             return self._nothing(source, live, "No product differs.")
         if not self._index.can_change(len(changes), live.num_points):
             differ = f"{len(changes)} of {live.num_points} products differ"
-            return self._build(source, live, f"The encoder did not change, but {differ}.")
+            return self.build(source, live, f"The encoder did not change, but {differ}.")
         action = "incremental" if len(changes.upsert) or changes.gone else "payload"
         reason = "The encoder did not change: only what differs was written."
         info = self._info(

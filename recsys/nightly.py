@@ -331,9 +331,11 @@ def housekeeping(
 
     What the index's collections show stays, what the pointers name, holds included, the newest evaluation,
     and the newest that chose the encoder of a collection, from which the gate and the plan go on; and all
-    that these need. Waits for a publication and an ingest. Raises :class:`DamagedError`, with nothing
-    deleted, for a damaged manifest.
+    that these need. With ``delete`` the image store is compacted too (:mod:`recsys.catalog.compaction`).
+    Waits for a publication and an ingest. Raises :class:`DamagedError`, with nothing deleted, for a damaged
+    manifest.
     """
+    from recsys.catalog.compaction import compact
     from recsys.catalog.run import LOCK as CATALOG
     from recsys.index.service import LOCK as INDEX
     from recsys.workspace.retention import delete_garbage, find_garbage
@@ -345,6 +347,7 @@ def housekeeping(
         garbage = find_garbage(workspace, roots, since=since, reports_since=reports_since)
         if delete:
             garbage = delete_garbage(workspace, ingesting.guard(publishing.guard(garbage)), since=since)
+            compact(config, workspace, ingesting)
     verb, size_bytes = "deleted" if delete else "could delete", sum(item.size_bytes for item in garbage)
     logger.info("housekeeping: %s %d things, %d bytes", verb, len(garbage), size_bytes)
     return garbage

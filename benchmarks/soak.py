@@ -6,9 +6,10 @@ machines to an object store and a Qdrant server (lost, late, twice, paused while
     python -m benchmarks.soak --minutes 10
 
 Mutated input is read as the product reads it: whatever is raised that does not say what is wrong with it is
-an escape, and its input is kept under ``tests/fuzz/corpus`` for the tests. A fault is *spoiled* where the
-stage, run again, does not leave what an undisturbed run leaves, or a reader saw something else meanwhile
-(:mod:`tests.faults`).
+an escape, and its input is kept under ``tests/fuzz/corpus`` for the tests. Half of that time mutates at
+random, whole requests to the service among the inputs; the other half, where atheris is installed, by what
+the inputs reach (``guided``). A fault is *spoiled* where the stage, run again, does not leave what an
+undisturbed run leaves, or a reader saw something else meanwhile (:mod:`tests.faults`).
 """
 
 import random
@@ -17,12 +18,13 @@ import time
 import traceback
 import warnings
 from collections import Counter
+from importlib.util import find_spec
 from typing import Any
 
 from benchmarks.harness import benchmark, fresh_process
 from tests.faults import machine, remote, stages
 from tests.faults.campaign import FileCampaign, disturb
-from tests.fuzz import inputs
+from tests.fuzz import guided, inputs, service
 
 _FUZZED, _INTERLEAVED = 0.15, 0.15
 """Shares of the time; the rest is of faults, the same for each stage. Two lanes run side by side: one of a
@@ -58,8 +60,16 @@ def measure(*, minutes: float, seed: int) -> dict[str, Any]:
 
 
 def fuzz(seconds: float, seed: int) -> dict[str, Any]:
+    """Read inputs that are mutated at random, then, where atheris is installed, those that it makes."""
+    is_guided = find_spec("atheris") is not None
+    with service.targets() as requests:
+        found = mutate(inputs.targets() | requests, seconds / 2 if is_guided else seconds, seed)
+    by_coverage = guided.run(seconds / 2, inputs.CORPUS, seed=seed + 1) if is_guided else None
+    return found | {"guided": by_coverage}
+
+
+def mutate(targets: dict[str, Any], seconds: float, seed: int) -> dict[str, Any]:
     """Read mutated inputs, every kind in turn, until the time is over."""
-    targets = inputs.targets()
     cases: Counter[str] = Counter()
     escapes: dict[str, str] = {}
     deadline = time.monotonic() + seconds

@@ -1,17 +1,24 @@
-"""housekeeping: every week, delete what nothing needs any more.
+"""housekeeping: every week, audit the live index, repair it, and delete what nothing needs any more.
 
-`recsys housekeeping` says before what would go; see docs/operations.md. It takes turns with what publishes.
+`audit` is red where the index was wrong, also when it is repaired. `recsys housekeeping` says before what
+would go; see docs/operations.md. Both take turns with what publishes.
 """
 
 from datetime import timedelta
 
 from airflow.sdk import dag
-from similarity_defaults import DAG_SETTINGS, PURE, WRITER_POOL, logger, pipeline, step
+from similarity_defaults import DAG_SETTINGS, NETWORK, PURE, WRITER_POOL, logger, pipeline, step
 
 
 @dag(schedule="0 14 * * 0", dagrun_timeout=timedelta(hours=8), doc_md=__doc__, **DAG_SETTINGS)  # type: ignore[untyped-decorator]
 def housekeeping() -> None:
-    """One task."""
+    """Two tasks, of which neither waits for the other's success."""
+
+    @step(rule=NETWORK, timeout=timedelta(hours=4), pool=WRITER_POOL)
+    def audit() -> None:
+        from recsys import nightly
+
+        nightly.audit_and_repair(*pipeline())
 
     @step(rule=PURE, timeout=timedelta(hours=4), pool=WRITER_POOL)
     def delete() -> int:
@@ -22,6 +29,7 @@ def housekeeping() -> None:
         logger.info("recsys | deleted %d things, %d bytes", len(deleted), size_bytes)
         return len(deleted)
 
+    audit()
     delete()
 
 

@@ -220,6 +220,41 @@ def rollback(
         raise type(error)(error.message, fix=f"{fix}\n  Or: {error.fix}") from error
 
 
+def audit(config: Config, workspace: Workspace, *, repair: bool) -> Manifest | None:
+    """Audit the live collection, encoding a sample anew, and ``repair`` it; see :mod:`recsys.index.repair`.
+
+    Vectors that are gone or damaged are embedded again first. What stands in the way of an audit says how to
+    bring the live collection up to date without it.
+    """
+    from recsys import index
+    from recsys.index import repair as stage
+
+    live = index.status(config, workspace)
+    try:
+        if repair and live["collection"]:
+            from recsys.embedding import run as embedding
+
+            embedding.run(config, workspace, live["snapshot"], live["encoder"])
+        return stage.run(config, workspace, repair=repair, encode=_encode(config, workspace))
+    except ArtifactError as error:
+        fix = "recsys refresh makes catalog and vectors again; without its encoder, go back: recsys rollback"
+        raise type(error)(
+            f"{live['collection']} is live and cannot be audited: {error.message}",
+            fix=f"{fix}\n  Or: {error.fix}",
+        ) from error
+
+
+def audit_and_repair(config: Config, workspace: Workspace) -> None:
+    """Audit the live collection and repair it; raises :class:`DamagedError`, an alarm, where it was wrong."""
+    publication = audit(config, workspace, repair=True)
+    if publication is not None:
+        raise DamagedError(
+            f"{publication.info['reason']}\n  Readers have {publication.info['collection']} instead.",
+            fix='It is repaired. Find out what wrote to the index: "A live index that is wrong" in '
+            "docs/operations.md.",
+        )
+
+
 def publish_once(
     config: Config, workspace: Workspace, run_id: str, snapshot: str, embeddings: str
 ) -> Manifest:
@@ -312,9 +347,11 @@ def housekeeping(
 
     What the index's collections show stays, what the pointers name, holds included, the newest evaluation,
     and the newest that chose the encoder of a collection, from which the gate and the plan go on; and all
-    that these need. Waits for a publication and an ingest. Raises :class:`DamagedError`, with nothing
-    deleted, for a damaged manifest.
+    that these need. With ``delete`` the image store is compacted too (:mod:`recsys.catalog.compaction`).
+    Waits for a publication and an ingest. Raises :class:`DamagedError`, with nothing deleted, for a damaged
+    manifest.
     """
+    from recsys.catalog.compaction import compact
     from recsys.catalog.run import LOCK as CATALOG
     from recsys.index.service import LOCK as INDEX
     from recsys.workspace.retention import delete_garbage, find_garbage
@@ -332,6 +369,7 @@ def housekeeping(
                     lease.check_if_due()
 
             garbage = delete_garbage(workspace, garbage, since=since, fence=fence)
+            compact(config, workspace, ingesting)
     verb, size_bytes = "deleted" if delete else "could delete", sum(item.size_bytes for item in garbage)
     logger.info("housekeeping: %s %d things, %d bytes", verb, len(garbage), size_bytes)
     return garbage

@@ -31,7 +31,7 @@ SLOW = (
     "tests/evaluation/test_gate_simulation.py", "tests/evaluation/test_judgements.py",
     "tests/evaluation/test_run.py",
     "tests/feedback/test_backup.py", "tests/feedback/test_migrate.py", "tests/feedback/test_processes.py",
-    "tests/feedback/test_wheel.py",
+    "tests/feedback/test_wheel.py", "tests/fuzz/test_guided.py", "tests/fuzz/test_service.py",
     "tests/index/test_processes.py", "tests/index/test_publish.py", "tests/index/test_contract_doc.py",
     "tests/index/test_two_machines.py", "tests/report/test_run.py",
     "tests/sample_shop", "tests/training/test_data.py", "tests/training/test_judgements.py",

@@ -5,6 +5,7 @@
     rows             one record to one product row, by the column map (columns) and type checks (values)
     staging          the rows on disk while images are fetched: a run that was killed goes on from there
     ingest_images    looks at every image link: links, fetch and ssrf bring the bytes, image_state remembers
+    compaction       image shards that are mostly unused become fewer, full ones
     snapshot_writer  products.parquet and rejected.parquet in id order
     diff             what changed against the snapshot in service
     guards           what stops a run before it harms the live catalog

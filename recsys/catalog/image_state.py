@@ -120,8 +120,8 @@ class ImageState:
         return bool(self._execute("SELECT 1 FROM stored WHERE sha256 = ?", sha256))
 
     def add(self, sha256: bytes) -> None:
-        """Record that an image is in the shard that is being written."""
-        self._execute("INSERT OR IGNORE INTO stored VALUES (?, -1)", sha256)
+        """Record that an image is in the shard that is being written, and in no other that it was in."""
+        self._execute("INSERT OR REPLACE INTO stored VALUES (?, -1)", sha256)
 
     def name_shard(self, ref: str) -> None:
         """Record that the shard that was being written is committed; two of the same content become one."""
@@ -140,7 +140,11 @@ class ImageState:
         """Record what a link holds."""
         self._execute("INSERT OR REPLACE INTO links VALUES (?, ?, ?, ?, ?, ?, ?)", link, *astuple(state))
 
+    def shard_ref(self, sha256: bytes) -> str | None:
+        """Return the ref of the shard that holds this image, if it is stored."""
+        query = "SELECT ref FROM stored JOIN shards ON number = shard WHERE sha256 = ?"
+        return next((str(ref) for (ref,) in self._execute(query, sha256)), None)
+
     def shard_refs(self, sha256s: Iterator[bytes]) -> list[str]:
         """Return the refs of the shards that hold these images, each once, sorted."""
-        query = "SELECT ref FROM stored JOIN shards ON number = shard WHERE sha256 = ?"
-        return sorted({ref for sha256 in sha256s for (ref,) in self._execute(query, sha256)})
+        return sorted(set(filter(None, map(self.shard_ref, sha256s))))

@@ -246,6 +246,24 @@ def scrub(_config: "Config", workspace: "Workspace", days: float, delete: bool, 
 
 
 @click.command()
+@click.option("--repair", is_flag=True, help="Build it anew where it is wrong, and switch to that.")
+@json_option
+@with_workspace
+def audit(config: "Config", workspace: "Workspace", repair: bool, as_json: bool) -> None:
+    """Compare the live index with its snapshot, and a sample of it with what its encoder makes anew."""
+    from recsys import nightly
+
+    manifest = nightly.audit(config, workspace, repair=repair)
+    if manifest is None:
+        show({"ref": None}, as_json=as_json, text="nothing is wrong")
+    else:
+        info = manifest.info
+        _show(
+            manifest, as_json, f"{info['reason']}\n  built anew: alias {info['alias']} → {info['collection']}"
+        )
+
+
+@click.command()
 @click.option("--delete", is_flag=True, help="Delete it; without this, only say what could be deleted.")
 @json_option
 @with_workspace
@@ -305,7 +323,7 @@ def _show_rows(counts: dict[str, int], as_json: bool) -> None:
 
 VERBS = (
     ingest, judgements, train, evaluate, embed, publish, report, refresh, rollback, holds,
-    scrub, housekeeping, backup, restore,
+    scrub, audit, housekeeping, backup, restore,
 )  # fmt: skip
 
 

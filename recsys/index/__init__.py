@@ -5,6 +5,7 @@
     diff        what differs from what is published
     audit       proof that a collection is what it should be
     rollback    go back to a kept collection, brought up to date, audited and recorded
+    repair      the live collection audited, and built anew where it is wrong
     service     what is in service, and what a rollback can reach
     engine      the index, whichever engine it runs on; edge and server are the two engines
     translate   our filters and queries as Qdrant's models

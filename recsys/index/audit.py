@@ -45,7 +45,7 @@ _FIX_BUILD = (
 )
 _FIX_VECTORS = (
     "Delete the named embeddings, and the workspace's features, which they may come from; then run the night "
-    "again, or `recsys embed` and `recsys publish`."
+    "again, or `recsys embed` and `recsys publish`; for what is in service, `recsys audit --repair`."
 )
 
 

@@ -62,7 +62,7 @@ def run(
             info = publisher.roll_back(target, source, live)
         info["collected"] = publisher.drop_old_collections()
         info["duration_s"] = round(time.monotonic() - started, 3)
-        return journal.commit(info | {"idempotency_key": idempotency_key})
+        return journal.commit(info, idempotency_key)
 
 
 def _choose(

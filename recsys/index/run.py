@@ -75,7 +75,7 @@ def run(
         info = journal.result or publisher.publish(source, may_change_encoder)
         info["collected"] = publisher.drop_old_collections()
         info["duration_s"] = round(time.monotonic() - started, 3)
-        return journal.commit(info | {"idempotency_key": idempotency_key})
+        return journal.commit(info, idempotency_key)
 
 
 def find_publication(workspace: Workspace, idempotency_key: str | None) -> Manifest | None:
@@ -119,25 +119,23 @@ class Publisher:
         self._journal = journal
         self._lease = lease
         self._timings: dict[str, float] = {}
-        self._expected: str | None = None
+        self._expected = index.live_name()
 
     def publish(self, source: Source, may_change_encoder: bool = True) -> dict[str, Any]:
         """Make the alias show ``source``, under another encoder only if it ``may_change_encoder``."""
-        self._expected = self._index.live_name()
         live = self._index.live()
         if live is None:
-            return self._build(source, live, "There was no collection yet.")
+            return self.build(source, live, "There was no collection yet.")
         if live.metadata.encoder == source.encoder_ref:
             return self._update(source, live)
         if may_change_encoder:
-            return self._build(source, live, "The encoder is a new one.")
+            return self.build(source, live, "The encoder is a new one.")
         return self._nothing(source, live, "Another encoder is in service.")
 
     def roll_back(
         self, target: CollectionInfo, source: Source | None, live: CollectionInfo | None
     ) -> dict[str, Any]:
         """Bring a kept collection to ``source``, audit it and switch; without a source, only switch."""
-        self._expected = self._index.live_name()
         done: dict[str, Any]
         if source is None:
             shown, total = inputs_of(target.metadata), target.num_points
@@ -156,7 +154,8 @@ class Publisher:
 
     # -- a new collection ------------------------------------------------------------------------
 
-    def _build(self, source: Source, live: CollectionInfo | None, reason: str) -> dict[str, Any]:
+    def build(self, source: Source, live: CollectionInfo | None, reason: str) -> dict[str, Any]:
+        """Build a collection beside the live one, which stays what it is, audit it and switch."""
         prefix = collection_prefix(self._index.alias, source)
         begun = [c for c in self._index.collections() if f"{c.name}__".startswith(prefix) and not c.live]
         complete = next((c for c in begun if c.metadata.state == READY), None)
@@ -274,7 +273,7 @@ class Publisher:
             return self._nothing(source, live, "No product differs.")
         if not self._index.can_change(len(changes), live.num_points):
             differ = f"{len(changes)} of {live.num_points} products differ"
-            return self._build(source, live, f"The encoder did not change, but {differ}.")
+            return self.build(source, live, f"The encoder did not change, but {differ}.")
         action = "incremental" if len(changes.upsert) or changes.gone else "payload"
         reason = "The encoder did not change: only what differs was written."
         info = self._info(
@@ -525,17 +524,21 @@ class Journal:
         self.result = info
         self._write()
 
-    def commit(self, info: dict[str, Any]) -> Manifest:
+    def commit(self, info: dict[str, Any], idempotency_key: str | None = None) -> Manifest:
         """Write the manifest of the finished publication and delete the journal."""
         done = {"action": info["action"], "collection": info["collection"]}
         id = content_id({"key": self.key, "before": self.before, **done})
         manifest = self.workspace.find(KIND, id)
         if manifest is None:
             with self.workspace.create(KIND, id, inputs=self.inputs) as draft:
-                draft.info.update(info)
+                draft.info.update(info, idempotency_key=idempotency_key)
             manifest = draft.committed()
-        self.workspace.remove(f"pointers/{self._name}.json")
+        self.delete()
         return manifest
+
+    def delete(self) -> None:
+        """Forget what was begun."""
+        self.workspace.remove(f"pointers/{self._name}.json")
 
     @property
     def _name(self) -> str:

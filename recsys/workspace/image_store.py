@@ -54,6 +54,14 @@ class ImageShardWriter:
         self._file.close()
 
 
+def read_shard(workspace: Workspace, ref: str) -> Iterator[dict[str, Any]]:
+    """Yield the images of a shard as they were added to it; memory is one record batch."""
+    with pa.memory_map(str(workspace.path(workspace.get(ref)) / FILE)) as file:
+        shard = pa.ipc.open_file(file)
+        for number in range(shard.num_record_batches):
+            yield from shard.get_batch(number).to_pylist()
+
+
 class ImageStore:
     """Random access to the images of some shards. Thread-safe; cheap to pass to forked workers."""
 

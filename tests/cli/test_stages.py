@@ -1,5 +1,6 @@
 """The verbs that make something: what they print, as text and as JSON, and why they refuse."""
 
+import contextlib
 import json
 import shutil
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 import click.testing
 import pytest
 
-from recsys import config, nightly
+from recsys import config, index, nightly
 from recsys.cli import main
 from recsys.workspace import Workspace, open_workspace
 from recsys.workspace.holds import holds, put_on_hold
@@ -212,6 +213,28 @@ def test_scrub_names_what_is_damaged_and_deletes_it_when_told(tmp_path: Path) ->
     assert [manifest.ref for manifest in store.list("things")] == [refs[1]]
     assert printed(scrub("--json"))["damaged"] == {}
     assert printed(scrub("--days", "1", "--json"))["num_read"] == 0
+
+
+@pytest.mark.usefixtures("night")
+def test_an_audit_says_that_nothing_is_wrong_or_what_was_built_anew(shop: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "shop"
+    shutil.copytree(shop.parent, folder, ignore=shutil.ignore_patterns("readers"))  # a server may open one
+    loaded = config.load(folder / "shop.toml")
+
+    def run(*arguments: str) -> click.testing.Result:
+        return click.testing.CliRunner().invoke(main, ["--config", str(folder / "shop.toml"), *arguments])
+
+    assert run("audit").stdout == "nothing is wrong\n"
+    assert printed(run("audit", "--repair", "--json")) == {"ref": None}
+    with contextlib.closing(index.open_index(loaded, open_workspace(loaded))) as opened:
+        live = opened.open()
+        with opened.change(live.name, pending="") as writer:
+            writer.delete(["p01"])
+            writer.commit(live.metadata)
+    assert "recsys audit --repair" in run("audit").stderr
+    said = run("audit", "--repair").stdout
+    assert "79 products, expected 80: 1 absent (p01)" in said
+    assert f"\n  built anew: alias products → {printed(run('status', '--json'))['collection']}\n" in said
 
 
 def test_holds_are_listed_and_lifted(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from recsys.feedback.store import FeedbackStore
 from recsys.index.run import find_embeddings
 from recsys.workspace import Workspace, open_workspace
 from recsys.workspace.holds import holds
+from tests.workspace.test_retention import put
 
 TASKS = [
     "begin",
@@ -251,6 +252,40 @@ def test_a_refresh_shows_new_prices_and_a_rollback_goes_back_under_them(
     )  # fmt: skip
     assert nowhere["state"] == "failed"
     assert "There is no collection 'nowhere' to go back to." in nowhere["log"]
+
+
+@pytest.mark.slow
+def test_housekeeping_repairs_the_live_index_is_red_about_it_once_and_deletes_what_nothing_needs(
+    clean: tuple[Path, dict[str, Any]], harness: Harness, tmp_path: Path
+) -> None:
+    folder = tmp_path / "shop"
+    shutil.copytree(clean[0].parent, folder)
+    path = folder / clean[0].name
+    loaded = config.load(path)
+    workspace = open_workspace(loaded)
+    garbage = put(workspace, "snapshots/nobodys", days=90)
+    before, ids = artifacts(path), live_ids(path)
+    with contextlib.closing(index.open_index(loaded, workspace)) as opened:
+        live = opened.open()
+        with opened.change(live.name, pending="") as writer:  # as nobody should
+            writer.delete(ids[:1])
+            writer.commit(live.metadata)
+
+    red = harness("clean", RECSYS_CONFIG=str(path), TEST_DAG="housekeeping")
+    assert red["state"] == "failed", red["log"][-5000:]
+    assert f"{len(ids) - 1} products, expected {len(ids)}: 1 absent ({ids[0]})" in red["log"]
+    assert "recsys | deleted 1 things" in red["log"]  # whatever the index was like
+    assert workspace.find_ref(garbage) is None
+    assert live_ids(path) == ids
+    assert index.status(loaded, workspace)["collection"] != live.name
+
+    ran = harness("fail-each", RECSYS_CONFIG=str(path), TEST_DAG="housekeeping", TEST_NIGHT="next-week")
+    assert ran["state"] == "success", ran["log"][-5000:]
+    assert sorted(ran["failed"]) == ["audit", "delete"]
+    assert ran["begun"] == []  # nothing is wrong: nothing is written
+    after = artifacts(path)
+    assert len(after.pop("publications")) == len(before.pop("publications")) + 1
+    assert after == before | {"snapshots": [id for id in before["snapshots"] if id != "nobodys"]}
 
 
 def live_ids(path: Path) -> list[str]:

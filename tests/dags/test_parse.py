@@ -72,8 +72,11 @@ def test_a_rollback_waits_for_the_writers_slot_and_for_no_gpu(parsed: dict[str, 
 
 
 def test_housekeeping_takes_turns_with_what_publishes(parsed: dict[str, Any]) -> None:
-    (task,) = parsed["tasks"]["housekeeping"].values()
-    assert (task["pool"], task["queue"], task["timeout"]) == ("index_writer", "default", True)
+    tasks = parsed["tasks"]["housekeeping"]
+    assert list(tasks) == ["audit", "delete"]
+    for task in tasks.values():
+        assert (task["pool"], task["queue"], task["timeout"]) == ("index_writer", "default", True)
+        assert task["after"] == []  # a wrong index keeps nobody from making room
 
 
 def test_every_dag_runs_once_at_a_time_ends_some_day_and_calls_the_alarms_that_are_configured(

@@ -1,6 +1,7 @@
 """An audit that knows the truth: what no comparison with the embedding set can see is refused."""
 
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from recsys.embedding import run as embedding
 from recsys.embedding.reencode import reencode
 from recsys.encoder import inference
 from recsys.encoder.model import ProductEncoder
-from recsys.errors import ArtifactError, AuditError
+from recsys.errors import ArtifactError, AuditError, DamagedError
 from recsys.index import run as publishing
 from recsys.workspace import Workspace
 from recsys.workspace.embeddings import (
@@ -200,6 +201,30 @@ def test_a_wrong_change_leaves_readers_with_what_they_had(config: Config, shop: 
     with pytest.raises(AuditError, match="encoded anew: 2 of 2 are not what"):
         nightly.publish(config, shop, "snapshots/night-2", changed.ref)
     assert index.status(config, shop)["snapshot"] == SNAPSHOT
+
+
+def test_a_live_index_that_is_wrong_is_repaired_and_an_alarm(config: Config, shop: Workspace) -> None:
+    nightly.audit_and_repair(config, shop)  # nothing was published: nothing to audit
+    embedded = embedding.run(config, shop, SNAPSHOT, ENCODER)
+    live = nightly.publish(config, shop, SNAPSHOT, embedded.ref).info["collection"]
+    with closing(index.open_index(config, shop)) as opened:
+        metadata = opened.open().metadata
+        with opened.change(live, pending="") as writer:
+            [stored, other] = writer.retrieve(["p01", "p02"], with_vectors=True)
+            writer.upsert([stored._replace(vector=other.vector)])
+            writer.commit(metadata)
+    with pytest.raises(AuditError, match=r"(?s)p01 \(image .*recsys audit --repair"):
+        nightly.audit(config, shop, repair=False)
+    shop.delete_ref(embedded.info["shards"][0])  # a damaged shard that was removed
+    with pytest.raises(DamagedError, match=rf"(?s){live} failed its audit.*p01.*Readers have products__"):
+        nightly.audit_and_repair(config, shop)
+    assert index.status(config, shop)["collection"] != live
+    nightly.audit_and_repair(config, shop)  # the cleared task
+    shop.delete_ref(ENCODER)
+    with pytest.raises(
+        ArtifactError, match=r"(?s)is live and cannot be audited: .* go back: recsys rollback"
+    ):
+        nightly.audit_and_repair(config, shop)
 
 
 @pytest.mark.parametrize("fault", [neighbours_images])

@@ -37,10 +37,12 @@ def test_mutated_input(name: str) -> None:
         read(inputs.mutate(data, random.Random(seed)))
 
 
-@pytest.mark.parametrize("path", sorted(inputs.CORPUS.glob("*~*")), ids=lambda path: path.name)
+ESCAPED = sorted(path for path in inputs.CORPUS.glob("*~*") if path.name.partition("~")[0] in TARGETS)
+
+
+@pytest.mark.parametrize("path", ESCAPED, ids=lambda path: path.name)
 def test_what_escaped_once(path: Any) -> None:
-    name = path.name.partition("~")[0]
-    TARGETS[name][1](path.read_bytes())
+    TARGETS[path.name.partition("~")[0]][1](path.read_bytes())
 
 
 @QUICK

@@ -54,13 +54,13 @@ class Shop:
         return create_app(Config.model_validate(values), self.workspace, live=self.live, store=self.store)
 
 
-@pytest.fixture(scope="session")
-def shop(text_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    """The shop, published under two encoders; the second is live."""
+@contextlib.contextmanager
+def open_shop(folder: Path, text_model: Path) -> Iterator[Shop]:
+    """Publish the shop under two encoders, of which the second is live."""
     values = shops.settings(text_model).model_dump()
     values["catalog"]["images"] |= BOUNDS
     config = Config.model_validate(values)
-    workspace = Workspace(tmp_path_factory.mktemp("shop"))
+    workspace = Workspace(folder)
     old = shops.publish(config, workspace)
     shops.publish(config, workspace, seed=1)
     live = LiveIndex(config, workspace)
@@ -69,6 +69,12 @@ def shop(text_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     with contextlib.closing(FeedbackStore.open(config, workspace)) as store:
         yield Shop(config, workspace, live, store, old)
     live.close()
+
+
+@pytest.fixture(scope="session")
+def shop(text_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    with open_shop(tmp_path_factory.mktemp("shop"), text_model) as opened:
+        yield opened
 
 
 @pytest.fixture(scope="session")

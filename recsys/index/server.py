@@ -25,7 +25,7 @@ from recsys.config.index import IndexConfig
 from recsys.errors import ArtifactError, ConfigError, InputError, LeaseLostError, RecsysError, TransientError
 from recsys.index.base import BUILDING, READY, CollectionInfo, Metadata, Payload, Point
 from recsys.index.before_images import BeforeImages
-from recsys.index.engine import Collection, VectorIndex, Writer, alias_moved
+from recsys.index.engine import Collection, VectorIndex, Writer, alias_moved, batches
 from recsys.index.filters import Filter
 from recsys.index.points import indexed_columns
 from recsys.index.translate import Translator, to_stored_point
@@ -289,6 +289,7 @@ class ServerWriter(ServerCollection, Writer):
         """Write to a collection; what a change overwrites is kept in ``images``, a build has none."""
         super().__init__(client, name, metadata, config)
         self._images, self._fence = images, fence
+        self._deleted: set[str] = set()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -314,6 +315,7 @@ class ServerWriter(ServerCollection, Writer):
                 self._delete(absent)
             self.set_payloads((s.id, s.payload) for s in there if s.vector is None)
             self.upsert(Point(s.id, s.vector, s.payload) for s in there if s.vector is not None)
+        self.index()
         self._fence()
         self.describe(before)
         images.drop()
@@ -329,9 +331,23 @@ class ServerWriter(ServerCollection, Writer):
                 )
 
     def index(self) -> None:
-        """Turn indexing on and wait until the server is done with it."""
+        """Turn indexing on, wait until the server is done with it, and delete again what came back.
+
+        Qdrant can lose a deletion that falls into an optimization (seen with 1.18.2).
+        """
         indexing = models.OptimizersConfigDiff(indexing_threshold=self._config.indexing_threshold_kb)
         self._call(self._client.update_collection, optimizers_config=indexing)
+        self._settle()
+        for _ in range(self._config.retries):
+            parts = batches(sorted(self._deleted), self._config.batch_size)
+            there = [r.id for part in parts for r in self._retrieve(part, payload=False, vectors=False)]
+            if not there:
+                break
+            logger.warning("%s: %d deleted products came back: deleting them again", self.name, len(there))
+            self._delete(there)
+            self._settle()
+
+    def _settle(self) -> None:
         deadline = time.monotonic() + self._config.indexing_timeout_s
         settled = 0
         pause = _FIRST_POLL_S
@@ -378,7 +394,9 @@ class ServerWriter(ServerCollection, Writer):
             self._images.save(points, [stored.get(point) for point in points])
 
     def _upsert(self, points: list[Any]) -> None:
-        self._keep([point.id for point in points], vectors=True)
+        ids = [point.id for point in points]
+        self._keep(ids, vectors=True)
+        self._deleted.difference_update(ids)
         self._call(self._client.upsert, points=points, wait=True)
 
     def _overwrite_payloads(self, payloads: list[tuple[str, Payload]]) -> None:
@@ -393,6 +411,7 @@ class ServerWriter(ServerCollection, Writer):
 
     def _delete(self, points: list[str]) -> None:
         self._keep(points, vectors=True)
+        self._deleted.update(points)
         selector = models.PointIdsList(points=list(points))
         self._call(self._client.delete, points_selector=selector, wait=True)
 

@@ -25,7 +25,8 @@ _LONGEST_S = 0.8
 def index_settings(engine: str, index_settings: dict[str, object]) -> dict[str, object]:
     if engine == "server" and not SERVER_URL:
         pytest.skip("an in-memory index has one process")
-    return {**index_settings, "indexing_threshold_kb": 10}  # so that generations share files
+    # so that generations share files, and a server is changed in place
+    return {**index_settings, "indexing_threshold_kb": 10, "change_in_place": 1.0}
 
 
 def publish_through_kills(
@@ -52,7 +53,8 @@ def test_a_build_a_change_and_a_switch_survive_kills_at_any_moment(
 ) -> None:
     settings, names = {**index_settings, "batch_size": 20}, []
     catalog = products(400)
-    changed = relabel(next_night(catalog), "the next night")
+    tonight = next_night(catalog)
+    changed = [*relabel(tonight[:300], "the next night"), *tonight[300:]]
     for night, encoder, kills in ((catalog, "e1", 4), (changed, "e1", 4), (changed, "e2", 3)):
         refs = publish_inputs(workspace, night, encoder=encoder)
         publish_through_kills(workspace, settings, refs, kills, seed)

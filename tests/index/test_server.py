@@ -10,11 +10,11 @@ import pytest
 from qdrant_client import QdrantClient, models
 
 from recsys.config import Config
-from recsys.errors import ArtifactError, ConfigError, InputError
+from recsys.errors import ArtifactError, InputError
 from recsys.index import open_index
 from recsys.index.base import Query
 from recsys.index.filters import AnyOf, Range, category
-from recsys.index.server import ServerIndex, connect
+from recsys.index.server import ExistsError, ServerIndex, connect
 from recsys.workspace import Workspace
 from tests.index.catalogs import make_points, publish_inputs, similar
 from tests.index.conftest import SERVER_URL
@@ -129,5 +129,5 @@ def test_an_alias_that_is_a_collection_is_refused(index: ServerIndex, client: Qd
     client.create_collection(
         index.alias, vectors_config=models.VectorParams(size=4, distance=models.Distance.DOT)
     )
-    with pytest.raises((ConfigError, InputError), match=index.alias):
+    with pytest.raises(ExistsError, match=index.alias):
         publish(index, make_points(5))

@@ -1,5 +1,6 @@
 """Failures of a Qdrant server: which are tried again, and what the others mean."""
 
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
@@ -8,6 +9,7 @@ from unittest.mock import Mock
 import grpc
 import httpx
 import pytest
+from qdrant_client import QdrantClient
 from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
 from qdrant_client.http.exceptions import ResponseHandlingException
 
@@ -17,7 +19,7 @@ from recsys.index import server
 from recsys.index.server import MissingError, ServerIndex, call, explain
 from recsys.workspace import Workspace
 from tests.index.catalogs import make_points, publish_inputs
-from tests.index.conftest import SharedClient, http
+from tests.index.conftest import SERVER_URL, SharedClient, http
 from tests.index.test_contract import META, publish
 from tests.index.test_publish import CATALOG, NEXT_NIGHT, publish_and_compare
 
@@ -228,3 +230,23 @@ def test_a_server_too_old_for_metadata_is_refused(
     with nullcontext() if accepted else pytest.raises(ConfigError, match=r"1\.15\.3"):
         server.connect(IndexConfig(url="http://qdrant.example", api_key="key"))
     assert client.call_args.kwargs["api_key"] == "key"
+
+
+@pytest.mark.parametrize("engine", ["server"], indirect=True)
+@pytest.mark.skipif(bool(SERVER_URL), reason="the in-memory mode is made to forget")
+def test_a_deletion_that_the_server_lost_is_done_again(
+    make_config: Callable[..., Config], workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = make_config(change_in_place=1)
+    publish_and_compare(config, workspace, publish_inputs(workspace, CATALOG))
+    deleted: list[Any] = []
+    delete = QdrantClient.delete
+
+    def lose_the_first(client: QdrantClient, *arguments: Any, **named: Any) -> Any:
+        deleted.append(named["points_selector"].points)
+        return None if len(deleted) == 1 else delete(client, *arguments, **named)
+
+    monkeypatch.setattr(QdrantClient, "delete", lose_the_first)
+    manifest = publish_and_compare(config, workspace, publish_inputs(workspace, NEXT_NIGHT))
+    assert manifest.info["counts"]["gone"] == len(deleted[0])
+    assert deleted == [deleted[0], deleted[0]]

@@ -7,13 +7,17 @@ Heavy imports happen inside verbs, so that ``recsys --help`` answers at once.
 
 import logging
 import os
+import sqlite3
 import sys
 from typing import Any
 
 import click
 
 from recsys.cli import init, queries, stages
-from recsys.errors import RecsysError
+from recsys.errors import RecsysError, TransientError
+
+_FULL = ("No space left on device", "disk is full")
+"""How the operating system, which Arrow quotes, and SQLite say it."""
 
 
 class Verbs(click.Group):
@@ -24,8 +28,16 @@ class Verbs(click.Group):
         try:
             return super().invoke(ctx)
         except RecsysError as error:
-            click.echo(click.style("error: ", fg="red", bold=True) + str(error), err=True)
-            ctx.exit(os.EX_TEMPFAIL if error.retryable else 1)
+            failure: RecsysError = error
+        except (OSError, sqlite3.OperationalError) as error:
+            if not any(text in str(error) for text in _FULL):
+                raise
+            failure = TransientError(
+                f"A disk is full: {error}.",
+                fix='Make room: "A full disk" in docs/operations.md; then try again.',
+            )
+        click.echo(click.style("error: ", fg="red", bold=True) + str(failure), err=True)
+        return ctx.exit(os.EX_TEMPFAIL if failure.retryable else 1)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Keep the order of the pipeline, not of the alphabet."""

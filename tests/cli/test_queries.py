@@ -1,10 +1,13 @@
 """The verbs that search and show, their options, and what a wrong call says."""
 
+import errno
 import json
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 from click.testing import CliRunner, Result
@@ -88,6 +91,19 @@ def test_a_failure_that_a_retry_can_help_has_its_own_exit_code(
 
     monkeypatch.setattr("recsys.index.status", busy)
     assert cli("status").exit_code == 75
+
+
+@pytest.mark.parametrize(
+    "error",
+    [OSError(errno.ENOSPC, "No space left on device"), sqlite3.OperationalError("database or disk is full")],
+)
+def test_a_full_disk_is_an_error_and_no_traceback(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    monkeypatch.setattr("recsys.index.status", mock.Mock(side_effect=error))
+    done = cli("status")
+    assert (done.exit_code, done.stderr.splitlines()[0]) == (75, f"error: A disk is full: {error}.")
+    assert "docs/operations.md" in done.stderr
 
 
 def test_config_shows_settings_without_secrets(shop: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:

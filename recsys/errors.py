@@ -15,6 +15,9 @@
 Stages raise these; entry points (the CLI, DAGs, the HTTP service) decide how to show them.
 """
 
+import functools
+from collections.abc import Callable
+
 
 class RecsysError(Exception):
     """Base of all our errors.
@@ -32,6 +35,10 @@ class RecsysError(Exception):
 
     def __str__(self) -> str:
         return f"{self.message}\n  to fix: {self.fix}"
+
+    def __reduce__(self) -> tuple[Callable[..., "RecsysError"], tuple[str]]:
+        """Let it pass between processes."""
+        return functools.partial(type(self), fix=self.fix), (self.message,)
 
 
 class ConfigError(RecsysError):

@@ -31,6 +31,7 @@ from recsys.workspace import Manifest, Workspace, content_id
 from recsys.workspace.embeddings import Vectors
 from recsys.workspace.features import FeatureStore
 from recsys.workspace.snapshot import Snapshot
+from recsys.workspace.store import write_atomic
 
 logger = logging.getLogger(__name__)
 
@@ -205,5 +206,5 @@ class Embedder:
         for array in arrays:
             array.flush()
         seconds = time.monotonic() - started
-        (folder / _DONE).write_text(json.dumps({"duration_s": seconds}))
+        write_atomic(folder / _DONE, json.dumps({"duration_s": seconds}))
         logger.info("%s: embedded %d products in %.1f s", candidate.name, size, seconds)

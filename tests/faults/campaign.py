@@ -11,6 +11,7 @@ import random
 import re
 import shutil
 import time
+import traceback
 from abc import ABC, abstractmethod
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
@@ -164,8 +165,10 @@ def disturb(
         while faults and (deadline is None or time.monotonic() < deadline):
             try:
                 campaign.trial(faults)
-            except (AssertionError, TimeoutError) as error:
+            except AssertionError as error:
                 spoiled.append(str(error))
+            except Exception:  # noqa: BLE001 (any is what is looked for)
+                spoiled.append(traceback.format_exc())
         campaign.close()
         return {
             "operations": campaign.num_operations, "faults": dict(campaign.counts), "spoiled": spoiled

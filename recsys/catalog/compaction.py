@@ -29,13 +29,14 @@ def compact(config: Config, workspace: Workspace, lease: Lease) -> int:
     catalog.
     """
     images, newest = config.catalog.images, newest_snapshot(workspace)
-    if newest is None or not workspace.get(newest).info["image_shards"]:
+    manifest = workspace.find_ref(newest) if newest else None
+    if manifest is None or not manifest.info["image_shards"]:
         return 0
     settings = Normalisation.of(images)
     state = ImageState(workspace, settings)
     shard = OpenShard(workspace, state, settings.id)
     try:
-        used = pc.unique(pc.list_flatten(Snapshot.open(workspace, newest).table(["images"])["images"]))
+        used = pc.unique(pc.list_flatten(Snapshot.open(workspace, manifest.ref).table(["images"])["images"]))
         needed: dict[str | None, set[bytes]] = defaultdict(set)
         for sha256 in used.to_pylist():
             needed[state.shard_ref(sha256)].add(sha256)

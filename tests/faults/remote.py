@@ -303,6 +303,8 @@ class RemoteCampaign(Campaign):
         came: list[str] = []
         done = overtaken = False
         while faults and len(came) < IN_A_ROW and not done and not overtaken:
+            if came and faults[0].kind == OVERTAKEN:
+                break  # after a fault, other calls are made than those that it was meant for
             fault = self._cloud.fault = faults.popleft()
             machine, other = _MACHINES[:: 1 if fault.at % 2 else -1]
             self._cloud.calls = []

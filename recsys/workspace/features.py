@@ -10,7 +10,9 @@ that no other tower's are read.
 """
 
 import hashlib
+import io
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -96,9 +98,16 @@ class FeatureStore:
         manifest = self._workspace.find(KIND, id)
         if manifest is None:
             with self._workspace.create(KIND, id) as draft:
-                np.save(draft.path / KEYS_FILE, np.array(list(new), "S32"))
-                np.save(draft.path / FEATURES_FILE, np.stack(list(new.values())))
+                write_array(draft.path / KEYS_FILE, np.array(list(new), "S32"))
+                write_array(draft.path / FEATURES_FILE, np.stack(list(new.values())))
                 draft.info = {"rows": len(new)}
             manifest = draft.committed()
         self._open(tower).append(self._read(manifest))
         self._new[tower] = {}
+
+
+def write_array(path: Path, array: NDArray[Any]) -> None:
+    """Write ``path`` as ``np.save`` does, which does not hear of an error of its last write."""
+    buffer = io.BytesIO()
+    np.save(buffer, array)
+    path.write_bytes(buffer.getbuffer())

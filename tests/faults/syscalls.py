@@ -266,6 +266,7 @@ class _Watch:
         self._ending.how = "killed"
         if self._renamed is not None:
             self._renamed.undo()
+            self._renamed = None
 
     def _see(self, listener: int) -> bool:
         """Answer one call; ``False`` where the process is to be killed instead."""

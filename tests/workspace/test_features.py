@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from recsys.workspace import Workspace
 from recsys.workspace import features as module
-from recsys.workspace.features import KIND, FeatureStore
+from recsys.workspace.features import KIND, FeatureStore, write_array
 from tests.workspace.test_checksums import flip
 
 
@@ -70,3 +70,9 @@ def test_damaged_features_are_computed_again(tmp_path: Path) -> None:
 def test_features_of_a_tower_that_is_not_kept_are_refused(tmp_path: Path) -> None:
     with pytest.raises(KeyError, match="call keep first"):
         FeatureStore(Workspace(tmp_path)).add("a", {key(1): value(1)})
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no disk here that is always full")
+def test_a_full_disk_is_an_error_however_small_the_array() -> None:
+    with pytest.raises(OSError, match="No space left"):
+        write_array(Path("/dev/full"), np.zeros(3, np.float32))

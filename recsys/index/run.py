@@ -82,7 +82,7 @@ def find_publication(workspace: Workspace, idempotency_key: str | None) -> Manif
     """Return the publication that was made for a key, ``None`` if there is none or no key."""
     if idempotency_key is None:
         return None
-    made = (m for m in reversed(workspace.list(KIND)) if m.info["idempotency_key"] == idempotency_key)
+    made = (m for m in reversed(workspace.list(KIND)) if m.info.get("idempotency_key") == idempotency_key)
     return next(made, None)
 
 

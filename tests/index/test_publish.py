@@ -502,3 +502,15 @@ def _count_upserts(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
         monkeypatch.setattr(kind, "upsert", upsert)
     return sizes
+
+
+def test_a_publication_from_before_keys_is_not_taken_for_tonights(
+    config: Config, workspace: Workspace
+) -> None:
+    refs = publish_inputs(workspace, CATALOG)
+    with workspace.create("publications", "older") as draft:
+        draft.info |= {"action": "build"}
+    first = run(config, workspace, *refs, idempotency_key="tonight")
+    assert first.info["action"] == "build"
+    assert run(config, workspace, *refs, idempotency_key="tonight") == first
+    assert run(config, workspace, *refs, idempotency_key="the next night").info["action"] == "nothing"

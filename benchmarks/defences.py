@@ -1,6 +1,6 @@
 """What checksums, worker processes, encoding anew and leases cost: stages beside those of an earlier commit.
 
-    python -m benchmarks.defences --before 48dc64d [--products 600] [--repeats 5]
+    python -m benchmarks.defences --before 3175f72 [--products 600] [--repeats 5]
 
 Both commits read the same sample shop with the same encoder, whose towers stay as they are, in turns. A
 stage's seconds are those that it records itself; looking up what is similar to a product is what `wrk`
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.harness import benchmark, summary
-from benchmarks.search_http import LIMIT, SCRIPT, load
+from benchmarks.search_http import load, write_load
 from examples.sample_shop import run as sample_shop
 
 _ROOT = Path(__file__).parents[1]
@@ -133,9 +133,7 @@ def _compare(by: dict[str, list[float]]) -> dict[str, Any]:
 def _lookup(root: Path, tree: Tree) -> float:
     """Return the median seconds of a request by id."""
     lines = (root / "catalog" / "feed.csv").read_text(encoding="utf-8").splitlines()[1:]
-    ids = [line.split(",")[0] for line in lines]
-    (root / "ids").write_text("\n".join(ids) + "\n", encoding="utf-8")
-    (root / "load.lua").write_text(SCRIPT % (root / "ids", LIMIT), encoding="utf-8")
+    write_load(root, [line.split(",")[0] for line in lines])
     with tree.service() as url:
         load(root, url, 1, seconds=3)
         return float(load(root, url, 1)["p50_ms"]) / 1e3

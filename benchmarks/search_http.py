@@ -47,7 +47,7 @@ LIMIT = 10
 _QUERIES = 2000
 _SECONDS = 10
 _CONNECTIONS = (1, 4, 8)
-SCRIPT = """
+_SCRIPT = """
 local ids = {}
 for id in io.lines("%s") do ids[#ids + 1] = id end
 local next = 0
@@ -113,9 +113,14 @@ def publish(root: Path, count: int, dim: int) -> list[str]:
     source = Source(workspace, *refs)
     chosen = [p.id for p in source.points(source.sample(_QUERIES, 7))]
     np.random.default_rng(3).shuffle(chosen)
-    (root / "ids").write_text("\n".join(chosen) + "\n", encoding="utf-8")
-    (root / "load.lua").write_text(SCRIPT % (root / "ids", LIMIT), encoding="utf-8")
+    write_load(root, chosen)
     return chosen
+
+
+def write_load(root: Path, ids: list[str]) -> None:
+    """Write what `wrk` reads to ask for these products in turn."""
+    (root / "ids").write_text("\n".join(ids) + "\n", encoding="utf-8")
+    (root / "load.lua").write_text(_SCRIPT % (root / "ids", LIMIT), encoding="utf-8")
 
 
 def _summarise(found: list[dict[str, Any]], *, alone: bool) -> dict[str, Any]:

@@ -17,14 +17,6 @@ from tests.catalog.test_run import _config, _feed, _products, _rows
 ALLOWED = {"allow_gone": True}
 
 
-@pytest.fixture
-def shop(tmp_path: Path) -> Path:
-    folder = tmp_path / "shop"
-    for i in range(10):
-        write(folder, f"images/{i}.jpg", jpeg(seed=i))
-    return folder
-
-
 def compact(config: Config, workspace: Workspace) -> int:
     with workspace.lease(LOCK) as lease:
         return compaction.compact(config, workspace, lease)

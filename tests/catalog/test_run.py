@@ -57,14 +57,6 @@ def _rows(count: int = 10) -> list[Row]:
     ]
 
 
-@pytest.fixture
-def shop(tmp_path: Path) -> Path:
-    folder = tmp_path / "shop"
-    for i in range(10):
-        write(folder, f"images/{i}.jpg", jpeg(seed=i))
-    return folder
-
-
 def _products(workspace: Workspace, manifest: Manifest) -> dict[str, Row]:
     rows = Snapshot.open(workspace, manifest.ref).table().to_pylist()
     return {row["id"]: row for row in rows}

@@ -199,17 +199,21 @@ def test_a_night_with_nothing_to_learn_from_publishes_the_champions_vectors_and_
     assert len(artifacts(path)["evaluations"]) == 2
 
 
+def copy_of(clean: Path, tmp_path: Path) -> tuple[Path, config.Config, Workspace]:
+    """Copy a shop; return the copy's configuration file, its settings and its workspace."""
+    folder = tmp_path / "shop"
+    shutil.copytree(clean.parent, folder)
+    loaded = config.load(folder / clean.name)
+    return folder / clean.name, loaded, open_workspace(loaded)
+
+
 @pytest.mark.slow
 def test_a_refresh_shows_new_prices_and_a_rollback_goes_back_under_them(
     clean: tuple[Path, dict[str, Any]], harness: Harness, tmp_path: Path
 ) -> None:
-    folder = tmp_path / "shop"
-    shutil.copytree(clean[0].parent, folder)
-    path = folder / clean[0].name
-    loaded = config.load(path)
-    workspace = open_workspace(loaded)
+    path, loaded, workspace = copy_of(clean[0], tmp_path)
     before = artifacts(path)
-    feed = folder / "catalog" / "feed.csv"
+    feed = path.parent / "catalog" / "feed.csv"
     with feed.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     id = live_ids(path)[0]
@@ -258,11 +262,7 @@ def test_a_refresh_shows_new_prices_and_a_rollback_goes_back_under_them(
 def test_housekeeping_repairs_the_live_index_is_red_about_it_once_and_deletes_what_nothing_needs(
     clean: tuple[Path, dict[str, Any]], harness: Harness, tmp_path: Path
 ) -> None:
-    folder = tmp_path / "shop"
-    shutil.copytree(clean[0].parent, folder)
-    path = folder / clean[0].name
-    loaded = config.load(path)
-    workspace = open_workspace(loaded)
+    path, loaded, workspace = copy_of(clean[0], tmp_path)
     garbage = put(workspace, "snapshots/nobodys", days=90)
     before, ids = artifacts(path), live_ids(path)
     with contextlib.closing(index.open_index(loaded, workspace)) as opened:

@@ -52,7 +52,7 @@ def train(folder: Path, num_products: int) -> dict[str, Any]:
         "cpu_seconds": round(time.process_time() - cpu_before, 1),
         "peak_mb": round(process_status_mb("VmHWM")),
         "peak_before_mb": round(before),
-        "trained_products": made.info["splits"]["train"],
+        "trained_products": made.info["counts"]["splits"]["train"],
         "steps": made.info["fit"]["steps"],
         "threads": torch.get_num_threads(),
     }

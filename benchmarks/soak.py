@@ -27,8 +27,8 @@ from tests.faults.campaign import FileCampaign, disturb
 from tests.fuzz import guided, inputs, service
 
 _FUZZED, _INTERLEAVED = 0.15, 0.15
-"""Shares of the time; the rest is of faults, the same for each stage. Two lanes run side by side: one of a
-stage's faults of files, one of everything else.
+"""Shares of the time; the rest is of faults, the same for each stage, whose preparation comes on top. Two
+lanes run side by side: one of a stage's faults of files, one of everything else.
 """
 
 

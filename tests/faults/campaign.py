@@ -156,11 +156,13 @@ def disturb(
 ) -> dict[str, Any]:
     """Try ``number`` faults of a stage, or every one until ``seconds`` are over, in this process.
 
+    Preparing the stage does not count, so that each has its turn.
+
     Return the number of ``operations``, of ``faults`` by kind, and what was ``spoiled``.
     """
-    deadline = None if seconds is None else time.monotonic() + seconds
     with TemporaryDirectory(dir=in_memory(), ignore_cleanup_errors=True) as folder:
         campaign, spoiled = make(name, Path(folder)), []
+        deadline = None if seconds is None else time.monotonic() + seconds
         faults = deque(islice(campaign.faults(seed=seed), number))
         while faults and (deadline is None or time.monotonic() < deadline):
             try:

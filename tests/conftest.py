@@ -26,26 +26,34 @@ ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
 
 SLOW = (
-    "tests/cli", "tests/dags", "tests/serving",
-    "tests/embedding", "tests/encoder", "tests/evaluation/test_candidates.py",
-    "tests/evaluation/test_gate_simulation.py", "tests/evaluation/test_judgements.py",
-    "tests/evaluation/test_run.py",
-    "tests/feedback/test_backup.py", "tests/feedback/test_migrate.py", "tests/feedback/test_processes.py",
-    "tests/feedback/test_wheel.py", "tests/fuzz/test_guided.py", "tests/fuzz/test_service.py",
-    "tests/index/test_processes.py", "tests/index/test_publish.py", "tests/index/test_contract_doc.py",
-    "tests/index/test_two_machines.py", "tests/report/test_run.py",
-    "tests/sample_shop", "tests/training/test_data.py", "tests/training/test_judgements.py",
-    "tests/training/test_objectives.py", "tests/training/test_resume.py", "tests/training/test_run.py",
-    "tests/workspace/test_retention.py",
+    "tests/benchmarks/test_published_pairs.py", "tests/cli", "tests/dags", "tests/embedding", "tests/encoder",
+    "tests/evaluation/test_candidates.py", "tests/evaluation/test_gate_simulation.py",
+    "tests/evaluation/test_judgements.py", "tests/evaluation/test_run.py", "tests/feedback/test_backup.py",
+    "tests/feedback/test_migrate.py", "tests/feedback/test_processes.py", "tests/feedback/test_wheel.py",
+    "tests/fuzz/test_guided.py", "tests/fuzz/test_service.py", "tests/index/test_contract_doc.py",
+    "tests/index/test_processes.py", "tests/index/test_publish.py", "tests/index/test_two_machines.py",
+    "tests/proposal/test_backbone.py", "tests/report/test_run.py", "tests/sample_shop", "tests/serving",
+    "tests/training/test_augment.py", "tests/training/test_data.py", "tests/training/test_judgements.py",
+    "tests/training/test_objectives.py", "tests/training/test_recipe.py", "tests/training/test_resume.py",
+    "tests/training/test_run.py", "tests/training/test_unseen_classes.py", "tests/workspace/test_retention.py",
 )  # fmt: skip
 """What `make test-fast` leaves out: browsers, servers, processes that are killed, encoders, training,
 Airflow, and the gate's simulation."""
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out what is slow before it is imported: torch, Airflow and open_clip take their time."""
+    return True if config.option.markexpr == "not slow" and is_slow(collection_path) else None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if item.path.relative_to(ROOT).as_posix().startswith(SLOW):
+        if is_slow(item.path):
             item.add_marker("slow")
+
+
+def is_slow(path: Path) -> bool:
+    return path.relative_to(ROOT).as_posix().startswith(SLOW)
 
 
 @pytest.fixture

@@ -12,13 +12,6 @@ from pytorch_metric_learning.distances import CosineSimilarity
 from pytorch_metric_learning.utils.accuracy_calculator import AccuracyCalculator
 from pytorch_metric_learning.utils.inference import CustomKNN
 from sklearn.metrics import ndcg_score
-from torchmetrics.functional.retrieval import (
-    retrieval_hit_rate,
-    retrieval_normalized_dcg,
-    retrieval_precision,
-    retrieval_r_precision,
-    retrieval_recall,
-)
 
 from recsys.metrics.retrieval import RankedRelevance, compute, map_at_r, required_depths
 
@@ -86,10 +79,13 @@ def test_against_pytorch_metric_learning(seed: int, classes: int, own_gallery: b
     assert means == pytest.approx({name: theirs[their] for name, their in names.items()}, abs=1e-6)
 
 
+@pytest.mark.slow  # for what torchmetrics imports
 @given(seed=st.integers(0, 10_000), share=st.floats(0.02, 0.9))
 @settings(max_examples=25, deadline=None)
 def test_against_torchmetrics_and_scikit_learn(seed: int, share: float) -> None:
     """Every metric that torchmetrics has, with more results asked for than the gallery holds."""
+    from torchmetrics.functional import retrieval as torchmetrics
+
     rng = np.random.default_rng(seed)
     queries, gallery = unit(seed, 12), unit(seed + 1, 45)
     wanted = rng.random((12, 45)) < share
@@ -100,11 +96,17 @@ def test_against_torchmetrics_and_scikit_learn(seed: int, share: float) -> None:
     for q in range(len(queries)):
         predicted, target = torch.from_numpy(scores[q]), torch.from_numpy(wanted[q])
         gains = torch.from_numpy(grades[q])
-        theirs = {f"recall@{k}": retrieval_recall(predicted, target, top_k=k) for k in (1, 4, 50)}
-        theirs |= {f"precision@{k}": retrieval_precision(predicted, target, top_k=k) for k in (1, 5, 60)}
-        theirs |= {f"ndcg@{k}": retrieval_normalized_dcg(predicted, gains, top_k=k) for k in (5, 40)}
-        theirs["hit@3"] = retrieval_hit_rate(predicted, target, top_k=3)
-        theirs["r_precision"] = retrieval_r_precision(predicted, target)
+        theirs = {
+            f"recall@{k}": torchmetrics.retrieval_recall(predicted, target, top_k=k) for k in (1, 4, 50)
+        }
+        theirs |= {
+            f"precision@{k}": torchmetrics.retrieval_precision(predicted, target, top_k=k) for k in (1, 5, 60)
+        }
+        theirs |= {
+            f"ndcg@{k}": torchmetrics.retrieval_normalized_dcg(predicted, gains, top_k=k) for k in (5, 40)
+        }
+        theirs["hit@3"] = torchmetrics.retrieval_hit_rate(predicted, target, top_k=3)
+        theirs["r_precision"] = torchmetrics.retrieval_r_precision(predicted, target)
         found = {name: ours[name][q] for name in theirs}
         assert found == pytest.approx({name: value.item() for name, value in theirs.items()}, abs=1e-5)
         sklearns = {f"ndcg@{k}": ndcg_score(grades[q : q + 1], scores[q : q + 1], k=k) for k in (5, 40)}

@@ -87,8 +87,8 @@ class ImageTowerConfig(TowerConfig):
     """Standard deviation of the RGB input in [0, 1]; unset takes the model's own."""
     late_stages: int | None = Field(default=None, ge=0, le=8)
     """How many of the last stages of a pretrained tower are trained on what the earlier ones say of an image,
-    which is computed once; 0: none. Unset: 1 where ``frozen`` is unset too and the architecture allows it
-    (``timm``'s EfficientNet, MobileNet, ResNet and ConvNeXt)."""
+    which is computed once; 0: none. Unset: where ``frozen`` is unset too, 2 of the seven of ``timm``'s
+    EfficientNet and MobileNet, 1 of the four of its ResNet and ConvNeXt, and none of other architectures."""
     resize_mode: Literal["crop", "squash", "pad"] = "pad"
     """How an image becomes square: ``crop`` the middle, ``squash`` both sides, or ``pad`` with white."""
     projection: ProjectionConfig = ProjectionConfig()
@@ -100,11 +100,11 @@ class ImageTowerConfig(TowerConfig):
         return bool(self.pretrained or self.weights or ":" in self.name)
 
     @property
-    def num_late_stages(self) -> int:
-        """How many of the last stages are trained, if the architecture allows it."""
+    def num_late_stages(self) -> int | None:
+        """How many of the last stages are trained; ``None``: as the architecture has it."""
         if not self.is_frozen:
             return 0
-        return int(self.frozen is None) if self.late_stages is None else self.late_stages
+        return 0 if self.frozen and self.late_stages is None else self.late_stages
 
     @model_validator(mode="after")
     def _complete(self) -> Self:

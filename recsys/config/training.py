@@ -119,8 +119,9 @@ class ObjectiveConfig(Section):
 class OptimizerConfig(Section):
     """AdamW with one learning rate per part of the model."""
 
-    backbone_lr: float = Field(default=1e-4, ge=0)
-    """Peak learning rate of pretrained layers; 0 leaves them as they are."""
+    backbone_lr: float | None = Field(default=None, ge=0)
+    """Peak learning rate of pretrained layers; 0 leaves them as they are. Unset: 3e-4 of late stages, 1e-4 of
+    a tower that is trained whole."""
     head_lr: float = Field(default=1e-3, ge=0)
     """Peak learning rate of projections, of the temperature, and of anything trained from scratch."""
     proxy_lr: float = Field(default=1e-2, ge=0)

@@ -19,6 +19,7 @@ _PROJECTIONS = ((40, 2000),)
 _TOWERS = ((40, 300), (20, 1000))
 """Epochs and the most steps they may take; the longest of several counts. A tower takes fewer: a step of it
 costs more, and a small catalog teaches it little in more of them."""
+_LATE_STAGES_LR, _TOWER_LR = 3e-4, 1e-4
 _LOSS = NamedConfig(name="SupConLoss", params={"temperature": 0.1})
 _WORDS_WEIGHT = 0.25
 
@@ -62,10 +63,16 @@ def decide(
         if tower.frozen is None:
             why = "its weights are pretrained." if tower.is_pretrained else "its weights start at random."
             decisions.append(Choice(f"encoder.{name}.frozen", str(tower.is_frozen).lower(), why))
-    late = encoder.image_tower.late_stages
-    if late and items.sha256 and encoder.config.image.late_stages is None:
-        why = "it learns from what the earlier stages say, which is computed once."
+    late = encoder.image_tower.late_stages if items.sha256 else 0
+    if late and encoder.config.image.late_stages is None:
+        why = "the last stages learn from what the earlier ones say, which is computed once."
         decisions.append(Choice("encoder.image.late_stages", str(late), why))
+    if config.optimizer.backbone_lr is None:
+        rate = _LATE_STAGES_LR if late else _TOWER_LR
+        update["optimizer"] = config.optimizer.model_copy(update={"backbone_lr": rate})
+        if late or any(tower.is_pretrained and not tower.is_frozen for _, tower in towers):
+            why = f"it is that of {'late stages' if late else 'a tower that is trained whole'}."
+            decisions.append(Choice("training.optimizer.backbone_lr", f"{rate:g}", why))
     return config.model_copy(update=update), decisions
 
 

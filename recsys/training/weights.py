@@ -36,6 +36,7 @@ def parameter_groups(
         groups.setdefault((part, weight.ndim > 1), []).append(weight)
     for weight in objectives.parameters():
         groups.setdefault(("proxy", False), []).append(weight)
+    assert config.backbone_lr is not None, "the recipe leaves nothing open"
     rates = {"backbone": config.backbone_lr, "head": config.head_lr, "proxy": config.proxy_lr}
     return [
         {

@@ -274,15 +274,25 @@ def test_what_early_stages_say_is_named_by_their_weights_alone(tmp_path: Path) -
 @pytest.mark.parametrize(("tower", "expected"), [
     ({}, 0),  # random weights are trained whole
     ({"frozen": True}, 0),
-    ({"weights": "w.safetensors"}, 1),
+    ({"weights": "w.safetensors"}, None),
     ({"weights": "w.safetensors", "frozen": True}, 0),
     ({"weights": "w.safetensors", "frozen": False}, 0),
     ({"weights": "w.safetensors", "late_stages": 0}, 0),
     ({"weights": "w.safetensors", "late_stages": 2}, 2),
 ])  # fmt: skip
-def test_late_stages_of_pretrained_towers_are_trained(tower: dict[str, Any], expected: int) -> None:
+def test_late_stages_of_pretrained_towers_are_trained(tower: dict[str, Any], expected: int | None) -> None:
     config = ImageTowerConfig.model_validate({"kind": "timm", "name": "resnet10t", **tower})
     assert config.num_late_stages == expected
+
+
+@pytest.mark.parametrize(("name", "expected"), [
+    ("mobilenetv3_small_050", 2), ("resnet10t", 1), ("convnext_atto", 1), ("vit_tiny_patch16_224", 0),
+])  # fmt: skip
+def test_an_architecture_has_its_number_of_late_stages(tmp_path: Path, name: str, expected: int) -> None:
+    path = tmp_path / "weights.safetensors"
+    save_file(timm.create_model(name).state_dict(), path)
+    image = ImageTowerConfig(kind="timm", name=name, weights=str(path))
+    assert build(EncoderConfig(image=image), seed=0).image_tower.late_stages == expected
 
 
 def test_late_stages_that_cannot_be_trained_are_refused() -> None:

@@ -108,3 +108,15 @@ def test_the_artifact_says_what_was_decided_and_holds_nothing_open(
     assert len(manifest.info["config"]["objectives"]) == 5
     card = (workspace.path(manifest) / "README.md").read_text()
     assert "SupConLoss on label group" in card
+
+
+@pytest.mark.parametrize(("given", "expected"), [({}, 3e-4), ({"optimizer": {"backbone_lr": 0.01}}, 0.01)])
+def test_late_stages_learn_at_a_rate_of_their_own(
+    workspace: Workspace, text_model: Path, given: dict[str, Any], expected: float
+) -> None:
+    image = {"kind": "timm", "name": "resnet10t", "image_size": 32, "frozen": True, "late_stages": 1}
+    found, choices = decided(workspace, text_model, rows(4), encoder={"image": image}, **given)
+    assert found.optimizer.backbone_lr == expected
+    assert ("training.optimizer.backbone_lr" in choices) == (not given)
+    found, _ = decided(workspace, text_model, rows(4))
+    assert found.optimizer.backbone_lr == 1e-4

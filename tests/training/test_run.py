@@ -173,7 +173,7 @@ def test_late_stages_are_trained_on_what_the_early_ones_said_once(
     assert {n.split(".")[2] for n in changed} == {"layer4"}
     assert not any("running" in n for n in changed)
     history = [entry["metric"] for entry in manifest.info["fit"]["epochs"]]
-    assert history[-1] != history[0]  # validation sees what is trained
+    assert len(set(history)) > 1, history  # validation sees what is trained
 
 
 def test_bf16_autocast_leaves_losses_and_weights_in_float32(workspace: Workspace, text_model: Path) -> None:

@@ -24,16 +24,17 @@ _JSON = (str, int, float, list, tuple, dict, type(None))
 class _Family(NamedTuple):
     """In which attributes a family of timm models keeps its layers, in the order of the forward pass."""
 
+    num_late: int  # of the last stages, trained unless the config says otherwise
     first: tuple[str, ...]
     stages: tuple[str, ...]  # several modules, or one sequence of them
     last: tuple[str, ...]
 
 
 _FAMILIES = {
-    "EfficientNet": _Family(("conv_stem", "bn1"), ("blocks",), ("conv_head", "bn2")),
-    "MobileNetV3": _Family(("conv_stem", "bn1"), ("blocks",), ("conv_head", "norm_head")),
-    "ResNet": _Family(("conv1", "bn1", "act1", "maxpool"), ("layer1", "layer2", "layer3", "layer4"), ()),
-    "ConvNeXt": _Family(("stem",), ("stages",), ("norm_pre",)),
+    "EfficientNet": _Family(2, ("conv_stem", "bn1"), ("blocks",), ("conv_head", "bn2")),
+    "MobileNetV3": _Family(2, ("conv_stem", "bn1"), ("blocks",), ("conv_head", "norm_head")),
+    "ResNet": _Family(1, ("conv1", "bn1", "act1", "maxpool"), ("layer1", "layer2", "layer3", "layer4"), ()),
+    "ConvNeXt": _Family(1, ("stem",), ("stages",), ("norm_pre",)),
 }
 """By the name of their class."""
 
@@ -98,8 +99,12 @@ class TimmTower(ImageTower):
             "image_size": config.image_size or int(source["input_size"][-1]),
             "mean": list(source["mean"]),
             "std": list(source["std"]),
-            "late_stages": config.num_late_stages if type(model).__name__ in _FAMILIES else 0,
         }
+        family, asked = _FAMILIES.get(type(model).__name__), config.num_late_stages
+        if family is None:
+            description["late_stages"] = 0
+        else:
+            description["late_stages"] = family.num_late if asked is None else asked
         if config.late_stages and config.late_stages != description["late_stages"]:
             raise ConfigError(
                 f"encoder.image.late_stages is {config.late_stages}, and {name} has no stages that can be "
@@ -131,7 +136,7 @@ class TimmTower(ImageTower):
         if not self.late_stages:
             return early.float()
         assert self._family is not None
-        first, stages, _ = self._family
+        _, first, stages, _ = self._family
         maps = early.float().reshape(-1, *self._map_shape).contiguous(memory_format=torch.channels_last)
         model = _with(self.model, dict.fromkeys(first) | self._some(stages, slice(-self.late_stages, None)))
         features: torch.Tensor = self.pool(model(maps))
@@ -149,7 +154,7 @@ class TimmTower(ImageTower):
     def _early_model(self) -> nn.Module:
         """Return the model without late stages and head; it shares its weights."""
         assert self._family is not None
-        _, stages, last = self._family
+        _, _, stages, last = self._family
         head = ("global_pool", "flatten", "act2", "head")
         early = self._some(stages, slice(None, -self.late_stages))
         return _with(self.model, dict.fromkeys((*last, *head)) | early)

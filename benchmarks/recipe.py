@@ -5,11 +5,12 @@
     done
     python -m benchmarks.recipe [--names NAME ...]
 
-A variant changes one thing: how a projection starts, whether late stages are trained, the loss, its
-temperature, the steps, the rate. Each is trained as the recipe would, and scored on the gate's holdout, never
-on the final test; where the config holds classes out whole, on classes that were not trained on. Scores are
-differences to the untouched backbone on the same queries, halfway from the base (``half``, as the encoder
-that serves) and all the way (``tuned``), with 95% intervals over components.
+A variant changes one thing: how a projection starts, how many late stages are trained, the loss, its
+temperature, the steps, the rate. Each is trained as the recipe would, without a quarter of the classes, and
+never scored on the final test. ``holdout`` has the gate's holdout: differences to the untouched backbone on
+the same queries, halfway from the base (``half``) and all the way (``tuned``), with 95% intervals over
+components. ``left_out`` has how products of the classes left out find their own, MAP@R at every step from the
+base: the mean over classes, and its difference to the base with a standard error.
 """
 
 import logging
@@ -37,11 +38,13 @@ from recsys.training.fit import FitJob, fit
 from recsys.training.initial_encoder import make_base
 from recsys.training.recipe import decide
 from recsys.training.splits import make_splits
+from recsys.training.unseen_classes import MIN_CLASSES, Scores, leaving_out, left_out, step_scores
 from recsys.workspace import Workspace, open_workspace
 from recsys.workspace.features import FeatureStore
 from recsys.workspace.snapshot import Snapshot
 from recsys.workspace.splits import HOLDOUT, TRAIN, read_splits
 
+_LEFT_OUT = 0.25
 NAMES = ("luma", "grocery", "grocery-openset", "fashion-openset", "product_matching_text")
 HALF, UNTOUCHED = "half", "untouched"
 
@@ -84,14 +87,19 @@ def with_optimizer(**values: float) -> Change:
 
 VARIANTS: dict[str, Change] = {
     "recipe": lambda training: training,
-    "no late stages": lambda training: training,
     "temperature 0.05": with_loss("SupConLoss", temperature=0.05),
     "temperature 0.2": with_loss("SupConLoss", temperature=0.2),
     "multi-similarity": with_loss("MultiSimilarityLoss", alpha=2, beta=50, base=0.5),
     "proxy anchor": with_loss("ProxyAnchorLoss", margin=0.1, alpha=32),
     "no words": without_words,
-    "a quarter of the steps": times(0.25),
-    "three times the rate": with_optimizer(head_lr=3e-3, backbone_lr=3e-4),
+    "half the steps": times(0.5),
+    "twice the steps": times(2),
+    "late stages at a third of the rate": with_optimizer(backbone_lr=1e-4),
+    "late stages at twice the rate": with_optimizer(backbone_lr=6e-4),
+    "projections at three times the rate": with_optimizer(head_lr=3e-3),
+    "no late stages": lambda training: training,
+    "one late stage": lambda training: training,
+    "three late stages": lambda training: training,
 }
 STARTS: dict[str, dict[str, Any]] = {
     "recipe": {},
@@ -99,27 +107,35 @@ STARTS: dict[str, dict[str, Any]] = {
     "whitened by 0.5": {"projection": {"init": "pca", "whiten": 0.5}},
     "random projection": {"projection": {"init": "orthogonal"}},
     "no late stages": {"late_stages": 0},
+    "one late stage": {"late_stages": 1},
+    "three late stages": {"late_stages": 3},
 }
 
 
 def ablate(name: str) -> dict[str, Any]:
-    """Return variant → task → encoder → difference to the untouched backbone, of one catalog."""
+    """Return what the variants are worth on one catalog's ``holdout`` and on classes ``left_out``."""
     settings = config.load(f"conf/{name}.toml")
     workspace = open_workspace(settings)
     snapshot_ref = nightly.latest_snapshot(workspace)
     splits_ref = make_splits(settings, workspace, snapshot_ref).ref
     inputs = {"snapshot": snapshot_ref, "splits": splits_ref}
     made: list[str] = []
+    unseen: dict[str, Any] = {}
     refs = {UNTOUCHED: untouched(settings, workspace).ref}
-    for variant, start in STARTS.items():
+    has_stages = settings.encoder.image.kind == "timm"
+    starts = {name: start for name, start in STARTS.items() if has_stages or "late_stages" not in start}
+    for variant, start in starts.items():
         values = settings.encoder.model_dump()
         values["image"] |= start
         started = settings.model_copy(update={"encoder": EncoderConfig.model_validate(values)})
         refs[f"{variant}/{BASE}"] = _base(started, workspace, inputs)
     for variant, change in VARIANTS.items():
+        if variant in STARTS and variant not in starts:
+            continue
         start = refs.get(f"{variant}/{BASE}", refs[f"recipe/{BASE}"])
         base = ProductEncoder.load(workspace.path(workspace.get(start)))
-        tuned = _train(settings, workspace, inputs, start, change)
+        tuned, scores = _train(settings, workspace, inputs, start, change)
+        unseen[variant] = _means(scores)
         ends = {HALF: interpolate(base, tuned, 0.5), TUNED: tuned}
         for end, encoder in ends.items():
             made.append(save(workspace, encoder))
@@ -127,10 +143,30 @@ def ablate(name: str) -> dict[str, Any]:
     candidates = [Candidate(name=name, title=name, ref=ref) for name, ref in refs.items()]
     try:
         with evaluated(settings, workspace, inputs, candidates, HOLDOUT) as evaluation:
-            return {r.name: _differences(r, settings) for r in evaluation.results[HOLDOUT]}
+            holdout = {r.name: _differences(r, settings) for r in evaluation.results[HOLDOUT]}
     finally:
         for ref in made:
             workspace.delete(workspace.get(ref))
+    return {"holdout": holdout, "left_out": unseen}
+
+
+def _means(scores: Scores) -> dict[str, Any]:
+    """Return vector → step → mean over classes, difference to the base, and that one's standard error."""
+    found: dict[str, Any] = {}
+    for vector, steps in scores.items():
+        known = np.isfinite(steps[0.0])
+        if known.sum() < MIN_CLASSES:
+            continue
+        gains = {alpha: values[known] - steps[0.0][known] for alpha, values in steps.items()}
+        found[vector] = {
+            f"{alpha:g}": {
+                "map_at_r": round(float(steps[alpha][known].mean()), 4),
+                "minus_base": round(float(gain.mean()), 4),
+                "standard_error": round(float(gain.std(ddof=1) / np.sqrt(len(gain))), 4),
+            }
+            for alpha, gain in gains.items()
+        }
+    return found
 
 
 def _differences(result: TaskResult, settings: config.Config) -> dict[str, Any]:
@@ -162,8 +198,11 @@ def _splits(workspace: Workspace, inputs: dict[str, str]) -> tuple[list[str], li
 
 def _train(
     settings: config.Config, workspace: Workspace, inputs: dict[str, str], base_ref: str, change: Change
-) -> ProductEncoder:
-    """Return the base after the training that the recipe decides on, with one change; the last epoch's."""
+) -> tuple[ProductEncoder, Scores]:
+    """Return the base after the training that the recipe decides on, with one change; the last epoch's.
+
+    And how classes that it left out find their own; none where too few are known to leave some out.
+    """
     snapshot = Snapshot.open(workspace, inputs["snapshot"])
     splits, components = _splits(workspace, inputs)
     encoder = ProductEncoder.load(workspace.path(workspace.get(base_ref)))
@@ -176,9 +215,12 @@ def _train(
         config=change(training), encoder=encoder, items=items, images=snapshot.images(), supervision=known,
         trained=trained, validator=None, folder=folder, seed=settings.seed, store=FeatureStore(workspace),
     )  # fmt: skip
-    fit(job)
+    left = left_out(job, _LEFT_OUT)
+    trial = leaving_out(job, left)
+    fit(trial)
+    scores = step_scores(job, trial.encoder, snapshot, left) if len(left.classes) else {}
     shutil.rmtree(folder)
-    return encoder
+    return trial.encoder, scores
 
 
 def measure(names: list[str]) -> dict[str, Any]:

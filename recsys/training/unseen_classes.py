@@ -37,6 +37,15 @@ Scores = dict[str, dict[float, NDArray[np.float64]]]
 """Vector → step from the base → MAP@R of each class left out ``[C]``; NaN: nothing to find by this vector."""
 
 
+class LeftOut(NamedTuple):
+    """Classes that a training leaves out."""
+
+    label: str
+    codes: Int  # [N], -1 without a class
+    classes: Int  # [C]; none where too few are known
+    rows: Int  # some of their products
+
+
 class HowFar(NamedTuple):
     """What may serve between the base (0) and the fine-tuned encoder (1)."""
 
@@ -52,43 +61,42 @@ def how_far(job: FitJob, snapshot: Snapshot) -> HowFar:
     towers = (job.encoder.config.image, job.items.sha256), (job.encoder.config.text, job.items.texts)
     if any(read and not (tower.is_pretrained or tower.is_frozen) for tower, read in towers):
         return _answer((1.0,), "a tower starts at random: there is nothing to go back to.")
-    label = next((name for name in job.supervision.labels if name not in BUILT_IN_LABELS), "group")
-    codes = job.supervision.labels[label]
-    classes = leave_out(codes[job.trained], job.config.unseen_share)
-    if not len(classes):
+    left = left_out(job, job.config.unseen_share)
+    if not len(left.classes):
         why = "no classes were left out of a shorter training to find out more."
         if job.config.unseen_share:
-            why = f"there are too few classes of {label} to leave some out and find out more."
+            why = f"there are too few classes of {left.label} to leave some out and find out more."
         return _answer(_up_to(HALFWAY), why)
-    is_left_out = np.isin(codes, classes)
-    tuned = fit_without(job, is_left_out)
-    rows = np.sort(_shuffled(job.trained[is_left_out[job.trained]])[:_MAX_PRODUCTS])
-    columns = tuple(dict.fromkeys(job.encoder.content.columns))
-    products = snapshot.table(columns).take(pa.array(rows)).to_pylist()
-    scores: Scores = {"image": {}, "text": {}}
-    for alpha in (0.0, *STEPS):
-        encoder = interpolate(job.encoder, tuned, alpha)
-        found = embed_all(encoder, products, job.images, store=job.store)
-        vectors = {"image": (found.image, found.has_image), "text": (found.text, found.has_text)}
-        for name, (values, has) in vectors.items():
-            scores[name][alpha] = by_class(values[has], codes[rows[has]], classes)
+    shorter = leaving_out(job, left)
+    fit(dataclasses.replace(shorter, config=_half(job.config)))
+    scores = step_scores(job, shorter.encoder, snapshot, left)
     limit = choose(scores)
     means = {
         name: {f"{alpha:g}": round(float(np.nanmean(values)), 4) for alpha, values in steps.items()}
         for name, steps in scores.items()
         if np.isfinite(steps[0.0]).any()
     }
-    record = {"label": label, "num_classes": len(classes), "num_products": len(rows), "scores": means}
+    counts = {"num_classes": len(left.classes), "num_products": len(left.rows)}
+    record = {"label": left.label, **counts, "scores": means}
     told = "; ".join(
         f"{name}s find their class with MAP@R "
         + ", ".join(f"{by[f'{alpha:g}']:.3f} at {alpha:g}" for alpha in (0.0, *STEPS))
         for name, by in means.items()
     )
-    why = f"a shorter training left out {len(classes)} classes of {label}; there {told}."
+    why = f"a shorter training left out {len(left.classes)} classes of {left.label}; there {told}."
     return _answer(_up_to(limit), why, record)
 
 
-def leave_out(codes: Int, share: float) -> Int:
+def left_out(job: FitJob, share: float) -> LeftOut:
+    """Return what to leave out of the job: a ``share`` of the classes of its first label."""
+    label = next((name for name in job.supervision.labels if name not in BUILT_IN_LABELS), "group")
+    codes = job.supervision.labels[label]
+    classes = classes_to_leave_out(codes[job.trained], share)
+    rows = job.trained[np.isin(codes[job.trained], classes)]
+    return LeftOut(label, codes, classes, np.sort(_shuffled(rows)[:_MAX_PRODUCTS]))
+
+
+def classes_to_leave_out(codes: Int, share: float) -> Int:
     """Return the classes to leave out, a ``share`` of those with two products; none where they are too few.
 
     ``codes`` has the class of every training product, -1 without one.
@@ -106,23 +114,37 @@ def _shuffled(values: Int) -> Int:
     return np.array(sorted(values.tolist(), key=lambda v: hashlib.sha256(str(v).encode()).digest()), np.int64)
 
 
-def fit_without(job: FitJob, is_left_out: NDArray[np.bool_]) -> ProductEncoder:
-    """Return what half the training makes of a copy of ``job.encoder`` without some products ``[N]``."""
-    left, right, weight = job.supervision.pairs
-    kept = ~(is_left_out[left] | is_left_out[right])
-    pairs = LabelledPairs(left[kept], right[kept], weight[kept])
-    shorter = dataclasses.replace(
+def leaving_out(job: FitJob, left: LeftOut) -> FitJob:
+    """Return the job without some classes, for a copy of its encoder, which nothing validates."""
+    is_left_out = np.isin(left.codes, left.classes)
+    one, other, weight = job.supervision.pairs
+    kept = ~(is_left_out[one] | is_left_out[other])
+    pairs = LabelledPairs(one[kept], other[kept], weight[kept])
+    folder = job.folder / "unseen_classes"
+    folder.mkdir(parents=True, exist_ok=True)
+    return dataclasses.replace(
         job,
-        config=_half(job.config),
         encoder=copy.deepcopy(job.encoder),
         supervision=dataclasses.replace(job.supervision, pairs=pairs),
         trained=job.trained[~is_left_out[job.trained]],
         validator=None,
-        folder=job.folder / "unseen_classes",
+        folder=folder,
     )
-    shorter.folder.mkdir(parents=True, exist_ok=True)
-    fit(shorter)
-    return shorter.encoder
+
+
+def step_scores(job: FitJob, tuned: ProductEncoder, snapshot: Snapshot, left: LeftOut) -> Scores:
+    """Return how products left out find their class, at every step from the job's encoder to ``tuned``."""
+    columns = tuple(dict.fromkeys(tuned.content.columns))
+    products = snapshot.table(columns).take(pa.array(left.rows)).to_pylist()
+    codes = left.codes[left.rows]
+    scores: Scores = {"image": {}, "text": {}}
+    for alpha in (0.0, *STEPS):
+        encoder = interpolate(job.encoder, tuned, alpha)
+        found = embed_all(encoder, products, job.images, store=job.store)
+        vectors = {"image": (found.image, found.has_image), "text": (found.text, found.has_text)}
+        for name, (values, has) in vectors.items():
+            scores[name][alpha] = by_class(values[has], codes[has], left.classes)
+    return scores
 
 
 def _half(config: TrainingConfig) -> TrainingConfig:

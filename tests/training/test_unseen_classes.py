@@ -9,7 +9,7 @@ import pytest
 from recsys.training import unseen_classes
 from recsys.training.fit import FitJob, fit
 from recsys.training.run import run
-from recsys.training.unseen_classes import MIN_CLASSES, STEPS, Scores, by_class, choose, leave_out
+from recsys.training.unseen_classes import MIN_CLASSES, STEPS, Scores, by_class, choose, classes_to_leave_out
 from recsys.workspace import Workspace
 from tests.training.shop import rows, settings, store
 
@@ -20,13 +20,13 @@ FROZEN = {"image": {"kind": "small", "image_size": 32, "frozen": True}}
 def test_classes_are_left_out_always_the_same_ones_and_enough_stay() -> None:
     codes = np.repeat(np.arange(40), 3)
     codes[-3:] = [-1, 39, -1]  # no class, and a class of one
-    left = leave_out(codes, 0.25)
+    left = classes_to_leave_out(codes, 0.25)
     assert len(left) == 10
     assert 39 not in left
-    assert left.tolist() == leave_out(codes[::-1], 0.25).tolist()
-    assert len(leave_out(codes, 0.01)) == MIN_CLASSES
-    assert not len(leave_out(codes, 0))
-    assert not len(leave_out(np.repeat(np.arange(2 * MIN_CLASSES - 1), 3), 0.25))
+    assert left.tolist() == classes_to_leave_out(codes[::-1], 0.25).tolist()
+    assert len(classes_to_leave_out(codes, 0.01)) == MIN_CLASSES
+    assert not len(classes_to_leave_out(codes, 0))
+    assert not len(classes_to_leave_out(np.repeat(np.arange(2 * MIN_CLASSES - 1), 3), 0.25))
 
 
 def test_each_class_is_scored_among_all_that_were_left_out() -> None:

@@ -215,10 +215,11 @@ def rollback(
 @with_workspace
 def holds(_config: "Config", workspace: "Workspace", lift: str | None, as_json: bool) -> None:
     """List the encoders that were rolled back from: none is published until its hold is lifted."""
-    from recsys.workspace.holds import holds, lift_hold
+    from recsys.index import rollback
+    from recsys.workspace.holds import holds
 
     if lift:
-        lift_hold(workspace, lift)
+        rollback.lift(workspace, lift)
     held = holds(workspace)
     lines = [f"{ref} since {hold['since']}: {hold['reason']}" for ref, hold in held.items()]
     show(held, as_json=as_json, text="\n".join(lines) or "no encoder is on hold")

@@ -16,7 +16,7 @@ from recsys.index.run import Journal, Publisher, find_embeddings, find_publicati
 from recsys.index.service import LOCK
 from recsys.index.source import Source
 from recsys.workspace import Manifest, Workspace
-from recsys.workspace.holds import holds
+from recsys.workspace.holds import holds, lift_hold
 from recsys.workspace.lease import Lease
 
 
@@ -63,6 +63,16 @@ def run(
         info["collected"] = publisher.drop_old_collections()
         info["duration_s"] = round(time.monotonic() - started, 3)
         return journal.commit(info, idempotency_key)
+
+
+def lift(workspace: Workspace, encoder: str, *, wait_s: float = 60.0) -> None:
+    """Let an encoder serve again, between two publications: both write what is on hold.
+
+    Raises :class:`~recsys.errors.TransientError` where one goes on for longer than ``wait_s``, and
+    :class:`InputError` if the encoder is not on hold.
+    """
+    with workspace.lease(LOCK, timeout_s=wait_s) as lease:
+        lift_hold(workspace, encoder, lease=lease)
 
 
 def _choose(

@@ -38,8 +38,11 @@ def put_on_hold(
     workspace.write_pointer(POINTER, {"encoders": held}, lease=lease)
 
 
-def lift_hold(workspace: Workspace, encoder: str) -> None:
-    """Let an encoder serve again; raises :class:`InputError` if it is not on hold."""
+def lift_hold(workspace: Workspace, encoder: str, *, lease: Lease | None = None) -> None:
+    """Let an encoder serve again; raises :class:`InputError` if it is not on hold.
+
+    Whoever publishes meanwhile is kept out by its ``lease``; raises :class:`~recsys.errors.LeaseLostError`.
+    """
     held = holds(workspace)
     if encoder not in held:
         raise InputError(
@@ -47,4 +50,4 @@ def lift_hold(workspace: Workspace, encoder: str) -> None:
             fix=f"On hold: {', '.join(held)}." if held else "No encoder is on hold.",
         )
     del held[encoder]
-    workspace.write_pointer(POINTER, {"encoders": held})
+    workspace.write_pointer(POINTER, {"encoders": held}, lease=lease)

@@ -31,9 +31,9 @@ from hypothesis.stateful import (
 )
 
 from recsys import nightly
-from recsys.index import open_index
+from recsys.index import open_index, rollback
 from recsys.workspace import Workspace
-from recsys.workspace.holds import holds, lift_hold
+from recsys.workspace.holds import holds
 from tests.faults import fabricated
 from tests.faults.campaign import in_memory
 from tests.faults.fabricated import CONFIG, Answer, Looks
@@ -175,7 +175,9 @@ class Shop(RuleBasedStateMachine):
         """A person lifts a hold."""
         held = sorted(holds(self.workspace))
         encoder = held[which % len(held)]
-        self._operate(partial(lift_hold, self.workspace, encoder), fault, Begins("lift", may_free=encoder))
+        self._operate(
+            partial(rollback.lift, self.workspace, encoder), fault, Begins("lift", may_free=encoder)
+        )
 
     @rule(days=st.sampled_from([0, 10, 40]), fault=_faults())
     def housekeeping(self, days: int, fault: Fault | None) -> None:

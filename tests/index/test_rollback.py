@@ -9,17 +9,18 @@ import pytest
 
 from recsys import index as public
 from recsys.config import Config
-from recsys.errors import ArtifactError, AuditError, GuardError, InputError
+from recsys.errors import ArtifactError, AuditError, GuardError, InputError, TransientError
 from recsys.index import open_index, rollback
 from recsys.index import run as publishing
 from recsys.index.audit import REENCODED
 from recsys.index.edge import EdgeIndex
 from recsys.index.engine import VectorIndex
 from recsys.index.server import ServerIndex
+from recsys.index.service import LOCK
 from recsys.index.source import Source
 from recsys.workspace import Manifest, Workspace
 from recsys.workspace.embeddings import Vectors
-from recsys.workspace.holds import holds, lift_hold
+from recsys.workspace.holds import holds
 from tests.index.catalogs import Product, embed, products, publish_inputs, vectors
 from tests.index.test_publish import next_night, publish_and_compare
 
@@ -142,9 +143,11 @@ def test_an_encoder_on_hold_is_gone_back_to_by_name_only(shop: Shop) -> None:
 
 def test_what_was_rolled_back_from_is_switched_to_once_its_hold_is_lifted(shop: Shop) -> None:
     shop.roll_back(as_it_was=True)
-    lift_hold(shop.workspace, "encoders/e2")
+    with shop.workspace.lease(LOCK), pytest.raises(TransientError, match=r"has the lease 'index-publish'"):
+        rollback.lift(shop.workspace, "encoders/e2", wait_s=0)
+    rollback.lift(shop.workspace, "encoders/e2")
     with pytest.raises(InputError, match="not on hold"):
-        lift_hold(shop.workspace, "encoders/e2")
+        rollback.lift(shop.workspace, "encoders/e2")
     again = shop.publish(TODAY, "e2").info
     assert (again["action"], again["collection"]) == ("build", shop.second)
     assert again["counts"]["unchanged"] == len(TODAY)

@@ -16,7 +16,6 @@ from datetime import datetime
 from pathlib import Path
 
 import numpy as np
-from numpy.lib.format import open_memmap
 
 from recsys.config import Config
 from recsys.config.base import differences
@@ -28,6 +27,7 @@ from recsys.errors import ArtifactError
 from recsys.evaluation.products import Positions
 from recsys.progress import track
 from recsys.workspace import Manifest, Workspace, content_id
+from recsys.workspace.arrays import create_array
 from recsys.workspace.embeddings import Vectors
 from recsys.workspace.features import FeatureStore
 from recsys.workspace.snapshot import Snapshot
@@ -179,11 +179,8 @@ class Embedder:
         size = len(self._pool)
         shapes = {"image": (size, encoder.dim), "text": (size, encoder.dim)}
         arrays = [
-            open_memmap(
-                folder / f"{name}.npy",
-                "w+",
-                np.float32 if name in shapes else np.bool_,
-                shapes.get(name, (size,)),
+            create_array(
+                folder / f"{name}.npy", np.float32 if name in shapes else np.bool_, shapes.get(name, (size,))
             )
             for name in Vectors._fields
         ]

@@ -17,7 +17,6 @@ import numpy as np
 import torch
 from lightning.fabric.utilities import move_data_to_device
 from lightning.pytorch.callbacks import EarlyStopping, RichProgressBar
-from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 from recsys.config.training import TrainingConfig
@@ -40,6 +39,7 @@ from recsys.training.weights import (
     pretrained_names,
     trainable_weights,
 )
+from recsys.workspace.arrays import create_array
 from recsys.workspace.features import FeatureStore
 from recsys.workspace.image_store import ImageStore
 
@@ -156,7 +156,7 @@ def _early_features(job: FitJob, sha256s: list[bytes]) -> NDArray[Any]:
     for part in early_features(job.encoder, sha256s, job.images, store=job.store):
         if features is None:
             shape = (len(sha256s), part.shape[1])
-            features = open_memmap(job.folder / "early_features.npy", "w+", part.dtype, shape)
+            features = create_array(job.folder / "early_features.npy", part.dtype, shape)
         features[start : start + len(part)] = part
         start += len(part)
     assert features is not None

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from recsys.encoder.preprocess import Preprocess
 from recsys.progress import track
+from recsys.workspace.arrays import create_array
 from recsys.workspace.image_store import ImageStore
 from recsys.workspace.store import content_id
 
@@ -52,11 +53,10 @@ class ImageCache:
     def _open(self, folder: Path) -> Pixels:
         side = self._preprocess.image_size
         digest = content_id({"sha256": [s.hex() for s in self._sha256], "mode": self._preprocess.resize_mode})
-        path = folder / f"images-{side}-{digest}.u8"
-        shape = (len(self._sha256), side, side, 3)
+        path = folder / f"images-{side}-{digest}.npy"
         if not path.exists():
             partial = path.with_suffix(".partial")
-            target = np.memmap(partial, np.uint8, "w+", shape=shape)
+            target = create_array(partial, np.uint8, (len(self._sha256), side, side, 3))
             with ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as pool:  # decoding releases the GIL
                 starts = range(0, len(target), _DECODED_AT_ONCE)
                 for start in track(starts, label="decoding", unit="batches of images"):
@@ -64,7 +64,8 @@ class ImageCache:
                     target[part] = list(pool.map(self._decode, self._sha256[part]))
             logger.info("decoded %d images to %d x %d", len(target), side, side)
             partial.replace(path)
-        return np.memmap(path, np.uint8, "r", shape=shape)
+        cached: Pixels = np.load(path, mmap_mode="r")
+        return cached
 
 
 def cache_bytes(num_images: int, side: int) -> int:

@@ -10,14 +10,13 @@ that no other tower's are read.
 """
 
 import hashlib
-import io
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from recsys.workspace.arrays import write_array
 from recsys.workspace.store import Manifest, Workspace
 
 Features = NDArray[np.floating[Any]]
@@ -104,10 +103,3 @@ class FeatureStore:
             manifest = draft.committed()
         self._open(tower).append(self._read(manifest))
         self._new[tower] = {}
-
-
-def write_array(path: Path, array: NDArray[Any]) -> None:
-    """Write ``path`` as ``np.save`` does, which does not hear of an error of its last write."""
-    buffer = io.BytesIO()
-    np.save(buffer, array)
-    path.write_bytes(buffer.getbuffer())

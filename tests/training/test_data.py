@@ -147,7 +147,7 @@ def test_the_cache_is_whole_or_not_there(
     monkeypatch.setattr(Preprocess, "pixels", fails)
     with pytest.raises(KeyboardInterrupt):
         ImageCache(images, hashes, preprocess, cache=tmp_path)
-    assert not list(tmp_path.glob("*.u8"))
+    assert not list(tmp_path.glob("*.npy"))
     monkeypatch.setattr(Preprocess, "pixels", pixels)
     cached, fresh = (
         ImageCache(images, hashes, preprocess, cache=tmp_path),

@@ -1,5 +1,4 @@
 import hashlib
-import resource
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +8,7 @@ from hypothesis import strategies as st
 
 from recsys.workspace import Workspace
 from recsys.workspace import features as module
-from recsys.workspace.features import KIND, FeatureStore, write_array
+from recsys.workspace.features import KIND, FeatureStore
 from tests.workspace.test_checksums import flip
 
 
@@ -71,13 +70,3 @@ def test_damaged_features_are_computed_again(tmp_path: Path) -> None:
 def test_features_of_a_tower_that_is_not_kept_are_refused(tmp_path: Path) -> None:
     with pytest.raises(KeyError, match="call keep first"):
         FeatureStore(Workspace(tmp_path)).add("a", {key(1): value(1)})
-
-
-def test_an_error_of_the_last_write_is_heard(tmp_path: Path) -> None:
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (130, hard))  # the header is 128 bytes
-    try:
-        with pytest.raises(OSError, match="too large"):
-            write_array(tmp_path / "array.npy", np.zeros(3, np.float32))
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

@@ -53,7 +53,7 @@ alone shows one; with more, one that grows night by night is seen too late. Both
 _CERTAIN, _FALLEN = 3, 2
 """From so many on, a category's loss can be certain; its fall to nothing is no single odd product."""
 _NOTHING = 0.1
-"""What keeps at most this share of its score has fallen to nothing."""
+"""What keeps at most this share of its score has fallen to nothing; what had no more was there already."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -531,12 +531,13 @@ def _fallen_categories(breakdown: _Breakdown, num_asked: int, config: GateConfig
 def _chance_of_falls(breakdown: _Breakdown) -> Float64:
     """Return how likely as many of a category's groups fall to nothing as did, at the others' rate, ``[G]``.
 
-    1 for a category of which fewer than two fell.
+    1 for a category of which fewer than two fell. A group that scored no more than :data:`_NOTHING` before
+    has nothing to fall from.
     """
     of = (breakdown.components, breakdown.codes)
     before, _, category = component_means(breakdown.before, *of)
     after, _, _ = component_means(breakdown.after, *of)
-    scored = before > 0
+    scored = before > _NOTHING
     fell = scored & (after <= _NOTHING * before)
     num_scored = np.bincount(category, scored, len(breakdown.names))
     num_fell = np.bincount(category, fell, len(breakdown.names))

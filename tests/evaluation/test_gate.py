@@ -150,6 +150,15 @@ def test_one_odd_product_is_not_a_category_that_fell() -> None:
     assert "fell to nothing in category fallen" in found.reasons[0]
 
 
+@pytest.mark.parametrize(("before", "accepted"), [(0.09, True), (0.3, False)])
+def test_what_was_next_to_nothing_has_not_fallen(before: float, accepted: bool) -> None:
+    task = with_categories(scores(0.3), {"small": 5, "large": 0})
+    was, now = task.values["champion"].copy(), task.values["tuned"].copy()
+    was[:5], now[:5] = before * np.array([0.2, 1.0, 0.6, 1.0, 0.9]), 0.0
+    found = compared(replace(task, values=task.values | {"champion": was, "tuned": now}))
+    assert found.accepted == accepted, found.reasons
+
+
 def test_what_others_gain_does_not_hide_the_loss_of_a_category() -> None:
     def estimate(gain: float) -> float:
         task = with_categories(scores(0.0), {f"large {i}": 40 for i in range(4)} | {"lost": 0})

@@ -113,12 +113,12 @@ class Publisher:
         encode: Encode | None,
     ) -> None:
         self._config = config
-        self._encode = encode
         self._workspace = workspace
         self._index = index
         self._journal = journal
         self._lease = lease
         self._timings: dict[str, float] = {}
+        self._encode = self._timed("reencode_s")(encode) if encode else None
         self._expected = index.live_name()
 
     def publish(self, source: Source, may_change_encoder: bool = True) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """Mutated feeds, images and request bodies, and faults at every operation of a stage, for some minutes.
 
 Faults are of files (killed, no space, I/O error, half of a write, lost rename), and of the calls of two
-machines to an object store and a Qdrant server (lost, late, twice, paused while the other goes on).
+machines to an object store and a Qdrant server (lost, late, twice, paused while the other goes on). Where
+``RECSYS_TEST_QDRANT_BINARY`` names Qdrant's program, that is also killed and started again at their calls.
 
     python -m benchmarks.soak --minutes 10
 
@@ -12,6 +13,7 @@ the inputs reach (``guided``). A fault is *spoiled* where the stage, run again, 
 undisturbed run leaves, or a reader saw something else meanwhile (:mod:`tests.faults`).
 """
 
+import itertools
 import random
 import sys
 import time
@@ -22,9 +24,10 @@ from importlib.util import find_spec
 from typing import Any
 
 from benchmarks.harness import benchmark, fresh_process
-from tests.faults import machine, remote, stages
+from tests.faults import machine, remote, restarts, stages
 from tests.faults.campaign import FileCampaign, disturb
 from tests.fuzz import guided, inputs, service
+from tests.index import qdrant
 
 _FUZZED, _INTERLEAVED = 0.15, 0.15
 """Shares of the time; the rest is of faults, the same for each stage, whose preparation comes on top. Two
@@ -37,7 +40,10 @@ def measure(*, minutes: float, seed: int) -> dict[str, Any]:
     warnings.simplefilter("ignore")
     total_s = 60 * minutes
     fuzzed_s, interleaved_s = _FUZZED * total_s, _INTERLEAVED * total_s
-    remote_s = (total_s - fuzzed_s - interleaved_s) / len(remote.STAGES)
+    campaigns: dict[str, type[remote.RemoteCampaign]] = {"on two machines": remote.RemoteCampaign}
+    if qdrant.BINARY:
+        campaigns["over a server restarted"] = restarts.RestartCampaign
+    remote_s = (total_s - fuzzed_s - interleaved_s) / len(remote.STAGES) / len(campaigns)
     with fresh_process() as fork, fresh_process() as mixed, fresh_process() as machines:
         found = {
             name: fork.submit(disturb, FileCampaign, name, seed=seed, seconds=total_s / len(stages.STAGES))
@@ -45,9 +51,9 @@ def measure(*, minutes: float, seed: int) -> dict[str, Any]:
         }
         interleaved = mixed.submit(machine.interleave_for, interleaved_s, seed).result()
         fuzzed = fuzz(fuzzed_s, seed)
-        for name in remote.STAGES:
-            trial = machines.submit(disturb, remote.RemoteCampaign, name, seed=seed, seconds=remote_s)
-            found[f"{name} on two machines"] = trial
+        for (where, campaign), name in itertools.product(campaigns.items(), remote.STAGES):
+            trial = machines.submit(disturb, campaign, name, seed=seed, seconds=remote_s)
+            found[f"{name} {where}"] = trial
             trial.result()
         results = {name: trial.result() for name, trial in found.items()}
     return {

@@ -27,7 +27,15 @@ from recsys.progress import track
 from recsys.workspace import Manifest, Workspace, content_id
 from recsys.workspace.lease import Lease
 from recsys.workspace.normalise import Normalisation
-from recsys.workspace.snapshot import KIND, POINTER, PRODUCTS_FILE, REJECTED_FILE, newest_snapshots
+from recsys.workspace.snapshot import (
+    KIND,
+    POINTER,
+    PRODUCTS_FILE,
+    REJECTED_FILE,
+    newest_snapshots,
+    snapshot_order,
+    with_newest,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -243,6 +251,7 @@ class _Ingest:
         pointer = {
             "snapshot": manifest.ref,
             "previous": record.get("previous") if in_service == manifest.ref else in_service,
+            "order": with_newest(snapshot_order(self._workspace), manifest.ref),
             "ingested_at": now.isoformat(),
             "history": sorted(days.items()),
             **{name: info[name] for name in ("counts", "diff", "duration_s")},

@@ -29,7 +29,7 @@ from recsys.workspace import Manifest, Workspace, content_id
 from recsys.workspace.embeddings import SET_KIND
 from recsys.workspace.holds import hold_sentence, holds, put_on_hold
 from recsys.workspace.lease import Lease
-from recsys.workspace.snapshot import newest_snapshots
+from recsys.workspace.snapshot import snapshot_order
 
 logger = logging.getLogger(__name__)
 
@@ -421,14 +421,10 @@ def updated(metadata: Metadata, source: Source) -> Metadata:
 
 
 def newer_snapshots(workspace: Workspace, source: Source, live: CollectionInfo | None) -> list[str]:
-    """Return the live snapshot and the catalog's latest, newest first, if the live one is newer than
+    """Return the live snapshot and what was ingested since, newest first, if the live one is newer than
     ``source``'s.
-
-    The catalog's pointer, which names the latest and the one before, is the only order there is: a catalog
-    that returns to an earlier state is the same snapshot again, so its age says nothing. The latest may be
-    ingested and not live yet.
     """
-    known = newest_snapshots(workspace)
+    known = snapshot_order(workspace)
     if live is None or live.metadata.snapshot not in known:
         return []
     newer = known[: known.index(live.metadata.snapshot) + 1]
@@ -509,6 +505,20 @@ class Journal:
         """Continue the publication of ``inputs`` that was interrupted, or begin one; ``what`` tells it from
         others.
         """
+        journal = cls.read(workspace, what, inputs, live, lease)
+        journal._write()
+        return journal
+
+    @classmethod
+    def read(
+        cls,
+        workspace: Workspace,
+        what: dict[str, Any],
+        inputs: dict[str, str],
+        live: CollectionInfo | None,
+        lease: Lease,
+    ) -> "Journal":
+        """Return what :meth:`open` does, and write nothing."""
         journal = cls(workspace, inputs, content_id(what), _summary(live), lease)
         saved = workspace.read_pointer(journal._name)
         if saved is not None:
@@ -516,7 +526,6 @@ class Journal:
             if finished or saved["before"] == journal.before:
                 journal.before = saved["before"]
                 journal.result = saved["done"] if finished else None
-        journal._write()
         return journal
 
     def record_result(self, info: dict[str, Any]) -> None:

@@ -22,8 +22,11 @@ PRODUCTS_FILE = "products.parquet"
 REJECTED_FILE = "rejected.parquet"
 POINTER = "catalog"
 """Names the snapshot in service, the one before it, and what the last ingest did:
-``{"snapshot", "previous", "ingested_at", "counts", "diff", "duration_s", "history"}``; ``history`` is
+``{"snapshot", "previous", "order", "ingested_at", "counts", "diff", "duration_s", "history"}``; ``order`` has
+the ids of the last snapshots, newest first, which says nothing of whether they are kept; ``history`` is
 ``[[date, number of products], …]`` of the last days, since the guard on losses was last overridden."""
+_ORDERED = 100
+"""Snapshots that ``order`` has: refreshes of a day, or nights of three months."""
 
 
 def newest_snapshot(workspace: Workspace) -> str | None:
@@ -35,6 +38,21 @@ def newest_snapshots(workspace: Workspace) -> list[str]:
     """Return the refs of the catalog's newest snapshot and of the one before, as far as there are any."""
     record = workspace.read_pointer(POINTER) or {}
     return [str(record[name]) for name in ("snapshot", "previous") if record.get(name)]
+
+
+def snapshot_order(workspace: Workspace) -> list[str]:
+    """Return the refs of the catalog's last snapshots, newest first; earlier ones may be gone.
+
+    A catalog that returns to an earlier state is the same snapshot again, so its age says nothing.
+    """
+    record = workspace.read_pointer(POINTER) or {}
+    return [f"{KIND}/{id}" for id in record.get("order", ())] or newest_snapshots(workspace)
+
+
+def with_newest(order: list[str], ref: str) -> list[str]:
+    """Return what a pointer's ``order`` is once the snapshot ``ref`` is the newest of ``order``'s refs."""
+    refs = [ref, *(other for other in order if other != ref)]
+    return [other.partition("/")[2] for other in refs[:_ORDERED]]
 
 
 class Snapshot:

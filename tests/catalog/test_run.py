@@ -20,7 +20,7 @@ from recsys.catalog.run import run
 from recsys.config import CatalogConfig, Config
 from recsys.errors import DamagedError, GuardError, InputError
 from recsys.workspace import Manifest, Workspace, decoding
-from recsys.workspace.snapshot import Snapshot
+from recsys.workspace.snapshot import Snapshot, snapshot_order
 from tests.catalog.made_images import encode, jpeg, write
 from tests.catalog.web import Request, Response, Web
 from tests.workspace.test_checksums import flip
@@ -191,6 +191,7 @@ def test_a_feed_that_goes_back_to_an_earlier_state(shop: Path, workspace: Worksp
     }  # fmt: skip
     pointer = workspace.read_pointer("catalog") or {}
     assert (pointer["snapshot"], pointer["previous"]) == (first.ref, second.ref)
+    assert snapshot_order(workspace) == [first.ref, second.ref]
 
 
 def test_products_are_in_the_order_of_their_utf8_bytes(shop: Path, workspace: Workspace) -> None:

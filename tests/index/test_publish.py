@@ -19,7 +19,7 @@ from recsys.index.audit import Audit
 from recsys.index.base import Point
 from recsys.index.edge import EdgeIndex, EdgeWriter
 from recsys.index.engine import Collection
-from recsys.index.run import run
+from recsys.index.run import find_embeddings, run
 from recsys.index.server import ServerIndex, ServerWriter
 from recsys.index.source import Source
 from recsys.workspace import Manifest, Workspace
@@ -176,6 +176,23 @@ def test_a_night_does_not_undo_a_refresh_while_the_next_one_has_only_ingested(
     shown = ("nothing", refreshed) if encoder == "e1" else ("build", third)
     assert (info["action"], info["snapshot"]) == shown
     assert public.status(config, workspace)["snapshot"] == shown[1]
+
+
+def test_a_night_does_not_undo_a_refresh_while_two_more_have_only_ingested(
+    first: Manifest, publish: Publish, config: Config, workspace: Workspace
+) -> None:
+    nightly = publish_inputs(workspace, CATALOG[1:])
+    order = [publish(NEXT_NIGHT).info["snapshot"]]
+    for catalog in (NEXT_NIGHT[1:], NEXT_NIGHT[2:]):
+        order.insert(0, publish_inputs(workspace, catalog)[0])
+    ids = [ref.partition("/")[2] for ref in order]
+    workspace.write_pointer("catalog", {"snapshot": order[0], "previous": order[1], "order": ids})
+    info = run(config, workspace, *nightly).info
+    assert (info["action"], info["snapshot"]) == ("nothing", order[2])
+    info = run(
+        config, workspace, order[1], find_embeddings(workspace, order[1], first.inputs["encoder"])
+    ).info
+    assert (info["action"], info["snapshot"]) == ("incremental", order[1])
 
 
 def test_an_older_snapshot_does_not_undo_a_refresh(

@@ -127,6 +127,11 @@ def test_vectors_of_another_encoder_leave_the_alias_and_the_way_back(shop: Shop)
     assert shop.roll_back(as_it_was=True).info["collection"] == shop.first
 
 
+def test_looking_for_the_way_back_writes_nothing(shop: Shop) -> None:
+    assert rollback.choose(shop.config, shop.workspace).name == shop.first
+    assert not [name for name in shop.workspace.pointers() if name.startswith("runs/")]
+
+
 def test_an_encoder_on_hold_is_gone_back_to_by_name_only(shop: Shop) -> None:
     with pytest.raises(InputError, match="no collection 'no-such'"):
         shop.roll_back("no-such")

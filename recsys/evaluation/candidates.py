@@ -55,6 +55,8 @@ class Candidate:
     """Share of the fine-tuned weights, for an interpolation."""
     ends: tuple[str, str] | None = None
     """Refs of base and fine-tuned encoder, for an interpolation."""
+    is_behind: bool = False
+    """Whether training found that it is worse than what it leads to; then it does not challenge."""
 
 
 def candidates_of(
@@ -66,7 +68,8 @@ def candidates_of(
     """Return the candidates of a night, simplest first after the champion; none is listed twice.
 
     ``alphas`` say how far they go from the base to the fine-tuned encoder, which is 1; ``None``: as its
-    training found. The anchor, the encoder that losses add up against, cannot win.
+    training found, and whether the base itself is behind. The anchor, the encoder that losses add up
+    against, cannot win.
 
     Raises :class:`ArtifactError` where the challenger does not name its base and its split.
     """
@@ -77,7 +80,8 @@ def candidates_of(
         )
     base = challenger.inputs["base"]
     found = [Candidate(name=CHAMPION, title="In service", ref=champion_ref)] if champion_ref else []
-    found.append(Candidate(name=BASE, title="Zero-shot base", ref=base))
+    is_behind = alphas is None and challenger.info.get("base_is_behind", False)
+    found.append(Candidate(name=BASE, title="Zero-shot base", ref=base, is_behind=is_behind))
     if anchor_ref:
         found.append(Candidate(name=ANCHOR, title="In service a while ago", ref=anchor_ref))
     for alpha in alphas or challenger.info.get("wise_ft_alphas", (1.0,)):

@@ -3,7 +3,8 @@
 Two samples of queries, never mixed. On the **validation** products :func:`select` takes the candidate that
 is nearest to the zero-shot base among those within one standard error of the best (Breiman et al. 1984),
 out of the base, the fine-tuned encoder and the interpolations between them (WiSE-FT: Wortsman et al.,
-"Robust fine-tuning of zero-shot models", CVPR 2022). The **holdout** took no part in that, and decides:
+"Robust fine-tuning of zero-shot models", CVPR 2022), as far as training left them in the choice. The
+**holdout** took no part in that, and decides:
 
     overall    the gain over the encoder in service must be certain
     task       no gating task may lose more than ``tolerance``, or than one standard error if that is larger
@@ -148,7 +149,8 @@ def decide(
 
     on_hold = {c.name: f"{c.title}: {held[c.ref]}." for c in candidates if held and c.ref in held}
     on_hold.pop(reference, None)  # it serves already
-    able = [n for n in names if n not in (CHAMPION, ANCHOR, *errors, *on_hold)]
+    out = {CHAMPION, ANCHOR, *errors, *on_hold, *(c.name for c in candidates if c.is_behind)}
+    able = [n for n in names if n not in out]
     selecting = [t for t in scores(validation) if len(t.components)]
     gate = config.evaluation.gate
     against = [n for n in (reference, *others) if n not in errors]

@@ -36,7 +36,8 @@ def run(
         live = index.live()
         if live is None:
             return None
-        journal = Journal.open(workspace, {"repair": where(config)}, inputs_of(live.metadata), live, lease)
+        what = {"repair": where(config)}
+        journal = Journal.read(workspace, what, inputs_of(live.metadata), live, lease).begin()
         publisher = Publisher(config, workspace, index, journal, lease, encode)
         info = journal.result
         if info is None:

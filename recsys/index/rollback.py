@@ -6,7 +6,6 @@ person goes back to is on hold no more.
 
 import time
 from contextlib import closing
-from typing import Any
 
 from recsys.config import Config
 from recsys.errors import ArtifactError, InputError
@@ -54,7 +53,7 @@ def run(
         index.fence = lease.check
         index.recover()
         live, target = index.live(), _choose(config, workspace, index, to, lease)
-        journal = Journal.open(*_journal(config, workspace, target), live, lease)
+        journal = _journal(config, workspace, target, live, lease).begin()
         publisher = Publisher(config, workspace, index, journal, lease, encode)
         info = journal.result if target.live else None
         if info is None:
@@ -80,11 +79,7 @@ def _choose(
     config: Config, workspace: Workspace, index: VectorIndex, to: str | None, lease: Lease
 ) -> CollectionInfo:
     live, held = index.live(), holds(workspace)
-    if (
-        live
-        and to in (None, live.name)
-        and Journal.read(*_journal(config, workspace, live), live, lease).result
-    ):
+    if live and to in (None, live.name) and _journal(config, workspace, live, live, lease).result:
         return live
     kept = [c for c in index.collections() if not c.live and c.metadata.state == READY]
     passed = {live.metadata.encoder, *held} if live else set(held)
@@ -117,9 +112,7 @@ def _source(workspace: Workspace, snapshot_ref: str, encoder_ref: str) -> Source
 
 
 def _journal(
-    config: Config, workspace: Workspace, target: CollectionInfo
-) -> tuple[Workspace, dict[str, Any], dict[str, str]]:
-    """Return what names the one journal of rollbacks: a second call, which knows no target, finds the
-    first one's.
-    """
-    return workspace, {"rollback": where(config)}, inputs_of(target.metadata)
+    config: Config, workspace: Workspace, target: CollectionInfo, live: CollectionInfo | None, lease: Lease
+) -> Journal:
+    """Return the one journal of rollbacks: a second call, which knows no target, finds the first one's."""
+    return Journal.read(workspace, {"rollback": where(config)}, inputs_of(target.metadata), live, lease)

@@ -68,7 +68,8 @@ def run(
         index.fence = lease.check
         index.recover()
         live = index.live()
-        journal = Journal.open(workspace, source.inputs | where(config), source.inputs, live, lease)
+        what = source.inputs | where(config)
+        journal = Journal.read(workspace, what, source.inputs, live, lease).begin()
         if may_change_encoder and (live is None or live.metadata.encoder != source.encoder_ref):
             _require_no_hold(workspace, source.encoder_ref)
         publisher = Publisher(config, workspace, index, journal, lease, encode)
@@ -494,22 +495,6 @@ class Journal:
     """``Manifest.info``, written just before the step that readers see; set if they do see it."""
 
     @classmethod
-    def open(
-        cls,
-        workspace: Workspace,
-        what: dict[str, Any],
-        inputs: dict[str, str],
-        live: CollectionInfo | None,
-        lease: Lease,
-    ) -> "Journal":
-        """Continue the publication of ``inputs`` that was interrupted, or begin one; ``what`` tells it from
-        others.
-        """
-        journal = cls.read(workspace, what, inputs, live, lease)
-        journal._write()
-        return journal
-
-    @classmethod
     def read(
         cls,
         workspace: Workspace,
@@ -518,7 +503,9 @@ class Journal:
         live: CollectionInfo | None,
         lease: Lease,
     ) -> "Journal":
-        """Return what :meth:`open` does, and write nothing."""
+        """Return the publication of ``inputs`` that was interrupted, or one not yet begun; ``what`` tells it
+        from others.
+        """
         journal = cls(workspace, inputs, content_id(what), _summary(live), lease)
         saved = workspace.read_pointer(journal._name)
         if saved is not None:
@@ -527,6 +514,11 @@ class Journal:
                 journal.before = saved["before"]
                 journal.result = saved["done"] if finished else None
         return journal
+
+    def begin(self) -> "Journal":
+        """Write down that the publication goes on; return the journal."""
+        self._write()
+        return self
 
     def record_result(self, info: dict[str, Any]) -> None:
         """Record what will have been done once the next step is: switching, or committing a change."""

@@ -52,9 +52,10 @@ def run(
     split, and training may begin with it. Of the judgements ``judgements_ref``, those of two training
     products are learnt from. ``inputs`` name ``snapshot``, ``splits``, ``base``, ``initial``, and
     ``judgements`` if there are any; ``info`` holds ``trained``, ``counts``, ``fit`` (steps, epochs, history,
-    speed), ``wise_ft_alphas`` (how far from the base it may serve) and ``unseen_classes`` (what that was
-    found by, or ``None``) unless the config says it, ``config`` (nothing left open), ``decisions`` (of the
-    recipe), ``settings`` (those that were given) and ``duration_s``. Where there is nothing to learn from,
+    speed), ``wise_ft_alphas`` (how far from the base it may serve), ``base_is_behind`` (whether the base
+    itself may not challenge) and ``unseen_classes`` (what both were found by, or ``None``) unless the config
+    says how far, ``config`` (nothing left open), ``decisions`` (of the recipe), ``settings`` (those that were
+    given) and ``duration_s``. Where there is nothing to learn from,
     the challenger is the initial encoder, ``trained`` is false and ``reason`` says why.
     """
     started = time.monotonic()
@@ -106,7 +107,8 @@ def run(
         info = _train(job, snapshot, ids, splits)
         if info["trained"] and asks_how_far:
             far = how_far(replace(job, encoder=ProductEncoder.load(workspace.path(base))), snapshot)
-            info |= {"wise_ft_alphas": list(far.alphas), "unseen_classes": far.record}
+            info |= {"wise_ft_alphas": list(far.alphas), "base_is_behind": far.base_is_behind}
+            info["unseen_classes"] = far.record
             decisions.append(far.choice)
         info |= {"role": "challenger", "dim": encoder.dim, "late_stages": encoder.image_tower.late_stages}
         info |= {"decisions": [d._asdict() for d in decisions]}

@@ -1,9 +1,10 @@
-"""How far from the base an encoder may go before it forgets classes that it was never trained on.
+"""How far from the base an encoder may go, and has to: asked of classes that it was never trained on.
 
 A shop gets new kinds of products, and no score of the kinds it has says what training does to them. So a
 second, shorter training leaves some classes out, and every step on the way from the base (WiSE-FT) is scored
-on them: its own images among the images of all of them, its own texts among the texts. The furthest step that
-is as good there as the best one, within a standard error over classes, is the furthest that may serve.
+on them: its own images among the images of all of them, its own texts among the texts. What is as good there
+as the best step, within a standard error over classes, may serve: between the nearest such step and the
+furthest. Validation products choose among these; alone, a few of them hardly tell one step from another.
 
     N = products of the snapshot, C = classes left out
 """
@@ -11,6 +12,7 @@ is as good there as the best one, within a standard error over classes, is the f
 import copy
 import dataclasses
 import hashlib
+from collections.abc import Collection
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,10 +22,12 @@ from numpy.typing import NDArray
 from recsys.config.training import BUILT_IN_LABELS, TrainingConfig
 from recsys.encoder.inference import embed_all
 from recsys.encoder.model import ProductEncoder, interpolate
+from recsys.encoder.template import GIVEN_AWAY, names_label
 from recsys.training.fit import FitJob, fit
 from recsys.training.recipe import Choice
 from recsys.training.supervision import Int, LabelledPairs
 from recsys.training.validation import retrieval_score
+from recsys.workspace.columns import read_column
 from recsys.workspace.snapshot import Snapshot
 
 STEPS = (0.25, 0.5, 0.75, 1.0)
@@ -50,6 +54,8 @@ class HowFar(NamedTuple):
     """What may serve between the base (0) and the fine-tuned encoder (1)."""
 
     alphas: tuple[float, ...]
+    base_is_behind: bool
+    """Whether the base itself is worse than the best step by more than a standard error."""
     choice: Choice
     record: dict[str, Any] | None
     """Where classes were left out: ``label``, ``num_classes``, ``num_products`` and the mean ``scores`` by
@@ -60,17 +66,19 @@ def how_far(job: FitJob, snapshot: Snapshot) -> HowFar:
     """Return how far from the base, ``job.encoder``, the job may lead; trains a copy, half as long."""
     towers = (job.encoder.config.image, job.items.sha256), (job.encoder.config.text, job.items.texts)
     if any(read and not (tower.is_pretrained or tower.is_frozen) for tower, read in towers):
-        return _answer((1.0,), "a tower starts at random: there is nothing to go back to.")
+        why = "a tower starts at random: there is nothing to go back to."
+        return HowFar((1.0,), False, _choice((1.0,), why), None)
     left = left_out(job, job.config.unseen_share)
     if not len(left.classes):
         why = "no classes were left out of a shorter training to find out more."
         if job.config.unseen_share:
             why = f"there are too few classes of {left.label} to leave some out and find out more."
-        return _answer(_up_to(HALFWAY), why)
+        alphas = _between(0.0, HALFWAY)
+        return HowFar(alphas, False, _choice(alphas, why), None)
     shorter = leaving_out(job, left)
     fit(dataclasses.replace(shorter, config=_half(job.config)))
     scores = step_scores(job, shorter.encoder, snapshot, left)
-    limit = choose(scores)
+    nearest, furthest = choose(scores, {"text"} if _texts_name_classes(job, snapshot, left) else set())
     means = {
         name: {f"{alpha:g}": round(float(np.nanmean(values)), 4) for alpha, values in steps.items()}
         for name, steps in scores.items()
@@ -84,7 +92,8 @@ def how_far(job: FitJob, snapshot: Snapshot) -> HowFar:
         for name, by in means.items()
     )
     why = f"a shorter training left out {len(left.classes)} classes of {left.label}; there {told}."
-    return _answer(_up_to(limit), why, record)
+    alphas = _between(nearest, furthest)
+    return HowFar(alphas, nearest > 0, _choice(alphas, why), record)
 
 
 def left_out(job: FitJob, share: float) -> LeftOut:
@@ -162,32 +171,50 @@ def by_class(vectors: NDArray[np.float32], codes: Int, classes: Int) -> NDArray[
     return scores
 
 
-def choose(scores: Scores) -> float:
-    """Return the furthest step that every vector's classes bear; the first one where none does.
+def _texts_name_classes(job: FitJob, snapshot: Snapshot, left: LeftOut) -> bool:
+    """Tell whether products' texts give their classes away."""
+    level = job.config.labels.get(left.label)
+    if level is None or not level.columns:
+        return False
+    table, setting = snapshot.table().take(pa.array(left.rows)), f"training.labels.{left.label}.columns"
+    columns = [read_column(table, column, setting=setting) for column in level.columns]
+    texts = [job.encoder.content.read(row).text or "" for row in table.to_pylist()]
+    named = [
+        all(names_label(text, label) for label in labels)
+        for text, *labels in zip(texts, *columns, strict=True)
+    ]
+    return float(np.mean(named)) >= GIVEN_AWAY
 
-    A step bears comparison if its classes lose no more to the best step, the base included, than one
-    standard error of that difference.
+
+def choose(scores: Scores, given_away: Collection[str] = ()) -> tuple[float, float]:
+    """Return the nearest and the furthest step that may serve; the nearest is 0 where the base may.
+
+    A step is as good as the best one, for the classes of a vector, if they lose no more to it than one
+    standard error of that difference. The furthest that is so for every vector may serve, in any case the
+    first step; none that is nearer than the nearest that is so for every vector, unless that is further. What
+    a vector finds that is ``given_away`` asks for no step.
     """
-    limits = []
-    for steps in scores.values():
+    nearest, furthest = [0.0], []
+    for vector, steps in scores.items():
         known = np.isfinite(steps[0.0])
         if known.sum() < MIN_CLASSES:
             continue
         best = max(steps, key=lambda alpha: float(steps[alpha][known].mean()))
-        borne = [STEPS[0]]
-        for alpha in STEPS:
+        as_good = []
+        for alpha in (0.0, *STEPS):
             loss = steps[best][known] - steps[alpha][known]
             if loss.mean() <= loss.std(ddof=1) / np.sqrt(len(loss)):
-                borne.append(alpha)
-        limits.append(max(borne))
-    return min(limits, default=HALFWAY)
+                as_good.append(alpha)
+        furthest.append(max(as_good[-1], STEPS[0]))
+        if vector not in given_away:
+            nearest.append(as_good[0])
+    last = min(furthest, default=HALFWAY)
+    return min(max(nearest), last), last
 
 
-def _up_to(limit: float) -> tuple[float, ...]:
-    return tuple(alpha for alpha in STEPS if alpha <= limit)
+def _between(nearest: float, furthest: float) -> tuple[float, ...]:
+    return tuple(alpha for alpha in STEPS if nearest <= alpha <= furthest)
 
 
-def _answer(alphas: tuple[float, ...], why: str, record: dict[str, Any] | None = None) -> HowFar:
-    return HowFar(
-        alphas, Choice("evaluation.wise_ft_alphas", ", ".join(f"{a:g}" for a in alphas), why), record
-    )
+def _choice(alphas: tuple[float, ...], why: str) -> Choice:
+    return Choice("evaluation.wise_ft_alphas", ", ".join(f"{a:g}" for a in alphas), why)

@@ -251,11 +251,13 @@ def result(name: str = "variants", queries: int = 60, noise: float = 0.01, **lev
 def decided(
     names: tuple[str, ...], validation: list[TaskResult], holdout: list[TaskResult], *,
     configured: bool = True, errors: dict[str, str] | None = None, why: dict[str, str | None] | None = None,
-    held: dict[str, str] | None = None,
+    held: dict[str, str] | None = None, behind: tuple[str, ...] = (),
 ) -> Decision:  # fmt: skip
     own = {"tasks": [{"name": r.name, "relevant": ["label"], "gate": True} for r in holdout]}
     config = shop.settings(**(own if configured else {}))
-    candidates = [Candidate(name=n, title=n.title(), ref=f"encoders/{n}") for n in names]
+    candidates = [
+        Candidate(name=n, title=n.title(), ref=f"encoders/{n}", is_behind=n in behind) for n in names
+    ]
     return decide(config, candidates, errors or {}, validation, holdout, why or {}, held=held)
 
 
@@ -279,6 +281,16 @@ def test_what_was_selected_is_refused_even_where_another_would_have_passed() -> 
         [result(champion=0.4, base=0.3, wise_5=0.35, tuned=0.8)],
     )
     assert (found.action, found.chosen) == ("keep", CHAMPION)
+
+
+def test_a_base_that_training_found_behind_does_not_challenge_and_may_still_serve() -> None:
+    names = (BASE, "wise-0.5")
+    level = result(base=0.3, wise_5=0.3)
+    assert decided(names, [level], [level]).challenger == BASE
+    found = decided(names, [level], [level], behind=(BASE,))
+    assert (found.challenger, found.chosen) == ("wise-0.5", BASE)
+    found = decided(names, [level], [result(base=0.3, wise_5=0.5)], behind=(BASE,))
+    assert (found.challenger, found.chosen) == ("wise-0.5", "wise-0.5")
 
 
 BETTER, WORSE = result(base=0.3, wise_5=0.4, tuned=0.6), result(base=0.3, wise_5=0.2, tuned=0.1)

@@ -39,26 +39,36 @@ def test_each_class_is_scored_among_all_that_were_left_out() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "furthest"),
+    ("change", "between"),
     [
-        ({0.25: 0.02, 0.5: 0.04, 0.75: 0.06, 1.0: 0.08}, 1.0),
-        ({0.25: 0.05, 0.5: 0.08, 0.75: 0.03, 1.0: -0.10}, 0.5),
-        ({0.25: -0.05, 0.5: -0.08, 0.75: -0.1, 1.0: -0.2}, 0.25),
-        ({0.25: 0.05, 0.5: 0.081, 0.75: 0.08, 1.0: -0.10}, 0.75),
+        ({0.25: 0.02, 0.5: 0.04, 0.75: 0.06, 1.0: 0.08}, (1.0, 1.0)),
+        ({0.25: 0.05, 0.5: 0.08, 0.75: 0.03, 1.0: -0.10}, (0.5, 0.5)),
+        ({0.25: -0.05, 0.5: -0.08, 0.75: -0.1, 1.0: -0.2}, (0.0, 0.25)),
+        ({0.25: 0.05, 0.5: 0.081, 0.75: 0.08, 1.0: -0.10}, (0.5, 0.75)),
+        ({0.25: 0.0, 0.5: 0.0, 0.75: 0.0, 1.0: -0.10}, (0.0, 0.75)),
     ],
 )
-def test_the_furthest_step_that_is_no_worse_than_the_best(
-    change: dict[float, float], furthest: float
-) -> None:
+def test_what_is_as_good_as_the_best_step(change: dict[float, float], between: tuple[float, float]) -> None:
     rng = np.random.default_rng(1)
     base = rng.uniform(0.2, 0.8, 30)
-    steps = {0.0: base} | {alpha: base + gain + rng.normal(0, 0.01, 30) for alpha, gain in change.items()}
+    noise = rng.permuted(np.tile(np.linspace(-0.017, 0.017, 30), (5, 1)), axis=1)
+    gains = {0.0: 0.0} | change
+    steps = {alpha: base + gain + noise[i] for i, (alpha, gain) in enumerate(gains.items())}
     steps[0.0][3] = np.nan  # a class without anything to find
-    assert choose({"image": steps, "text": {0.0: np.full(30, np.nan)}}) == furthest
+    unknown = {0.0: np.full(30, np.nan)}
+    assert choose({"image": steps, "text": unknown}) == between
     flat: Scores = {"text": dict.fromkeys((0.0, *STEPS), base)}
-    assert choose(flat | {"image": steps}) == furthest  # the vector that bears least decides
-    assert choose(flat) == 1
-    assert choose({"image": {0.0: np.full(30, np.nan)}}) == 0.5
+    assert choose(flat | {"image": steps}) == between
+    assert choose(flat) == (0, 1)
+    assert choose({"image": unknown}) == (0, 0.5)
+    assert choose({"text": steps}, {"text"}) == (0, between[1])  # it says nothing for going on
+
+
+def test_the_vector_that_bears_least_decides() -> None:
+    rising = {alpha: np.linspace(0.2, 0.4, 9) + alpha / 2 for alpha in (0.0, *STEPS)}
+    falling = {alpha: np.linspace(0.6, 0.8, 9) - alpha / 2 for alpha in (0.0, *STEPS)}
+    assert choose({"image": rising}) == (1, 1)
+    assert choose({"image": rising, "text": falling}) == (0.25, 0.25)
 
 
 def test_a_shorter_training_never_sees_what_it_left_out(
@@ -83,9 +93,26 @@ def test_a_shorter_training_never_sees_what_it_left_out(
     )
     assert (job.config.epoch_steps, job.config.max_epochs) == (2, 2)
     assert set(info["unseen_classes"]["scores"]) == {"image", "text"}
-    assert info["wise_ft_alphas"] == [alpha for alpha in STEPS if alpha <= max(info["wise_ft_alphas"])]
+    assert info["wise_ft_alphas"]
+    if not info["base_is_behind"]:
+        assert info["wise_ft_alphas"] == [alpha for alpha in STEPS if alpha <= max(info["wise_ft_alphas"])]
     decision = next(d for d in info["decisions"] if d["setting"] == "evaluation.wise_ft_alphas")
     assert "left out" in decision["because"]
+
+
+@pytest.mark.parametrize("is_named", [True, False])
+def test_texts_that_name_their_class_ask_for_no_step(
+    workspace: Workspace, text_model: Path, monkeypatch: pytest.MonkeyPatch, is_named: bool
+) -> None:
+    asked: list[set[str]] = []
+    monkeypatch.setattr(unseen_classes, "choose", lambda _, given: (asked.append(given), (0.5, 0.5))[1])
+    products = rows()
+    for row, _ in products if is_named else ():
+        row["title"] += f" of {row['item_group_id']}"
+    config = settings(text_model, encoder=FROZEN, labels=GROUPS)
+    info = run(config, workspace, store(workspace, products)).info
+    assert asked == [{"text"} if is_named else set()]
+    assert (info["wise_ft_alphas"], info["base_is_behind"]) == ([0.5], True)
 
 
 @pytest.mark.parametrize(
@@ -107,7 +134,7 @@ def test_without_classes_to_leave_out(
     config = settings(text_model, encoder=encoder, **training)
     info = run(config, workspace, store(workspace, rows())).info
     assert info["wise_ft_alphas"] == alphas
-    assert info["unseen_classes"] is None
+    assert (info["base_is_behind"], info["unseen_classes"]) == (False, None)
     assert because in info["decisions"][-1]["because"]
 
 

@@ -157,8 +157,8 @@ class EvaluationConfig(Section):
     wise_ft_alphas: tuple[Annotated[float, Field(gt=0, le=1)], ...] | None = None
     """How far the candidates go from the base (0) to the fine-tuned encoder (1), by WiSE-FT. Unset: in steps
     of a quarter, those that are as good as the best for classes that a shorter training left out
-    (``training.unseen_share``); 1 alone where a tower is trained from random weights, since a base of noise is
-    nothing to go back to."""
+    (``training.unseen_share``); 1 alone where a tower is trained from random weights, since a base of noise
+    is nothing to go back to."""
     gate: GateConfig = GateConfig()
     """When a challenger takes over."""
     max_queries: int = Field(default=5_000, ge=10)

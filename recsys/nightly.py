@@ -30,18 +30,31 @@ STAGES = {
 """Stage → the artifact it makes."""
 
 
+def find_champion(config: Config, workspace: Workspace) -> str | None:
+    """Return the encoder in service, whose artifact is there: others are compared with it.
+
+    ``None`` before the first publication, and where the encoder that serves was deleted: then the night goes
+    as the first one did.
+    """
+    from recsys import index
+
+    serving = index.live_encoder(config, workspace)
+    if serving is None or workspace.find_ref(serving) is not None:
+        return serving
+    logger.warning("%s serves and is gone: nothing can be compared with it any more", serving)
+    return None
+
+
 def champion_at_start(config: Config, workspace: Workspace, run_id: str) -> str | None:
-    """Return the encoder in service when run ``run_id`` began, or ``None`` before the first publication.
+    """Return what :func:`find_champion` did when run ``run_id`` began.
 
     The first call of a run records it: a task that is cleared after the publication still compares
     tonight's challenger with last night's champion.
     """
-    from recsys import index
-
     name = _record_name(run_id)
     record = workspace.read_pointer(name)
     if record is None:
-        champion = index.live_encoder(config, workspace)
+        champion = find_champion(config, workspace)
         record = {
             "run_id": run_id,
             "champion": champion,

@@ -1,10 +1,12 @@
 """A night as a whole: a retried task decides as before; which encoder serves where nothing was trained."""
 
+from pathlib import Path
+
 import pytest
 
 from recsys import index, nightly
 from recsys.config import Config, WorkspaceConfig
-from recsys.errors import DamagedError, InputError
+from recsys.errors import ArtifactError, DamagedError, InputError
 from recsys.workspace import Workspace
 from recsys.workspace.holds import lift_hold, put_on_hold
 from tests.training.nights import CHAMPION, Nights, judgements, products, redate
@@ -23,6 +25,20 @@ def nights(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Nights:
     monkeypatch.setattr(index, "live_encoder", lambda *_: CHAMPION)
     assert nightly.champion_at_start(made.config, workspace, RUN) == CHAMPION
     return made
+
+
+def test_a_champion_that_is_gone_is_none_and_one_that_is_damaged_is_one(nights: Nights) -> None:
+    workspace, config = nights.workspace, nights.config
+    flip(Path(workspace.root) / CHAMPION / "weights")
+    assert nightly.find_champion(config, workspace) == CHAMPION
+    with pytest.raises(DamagedError, match=r"restore its folder from a backup.*recsys rollback"):
+        workspace.path(workspace.get(CHAMPION))
+    workspace.delete_ref(CHAMPION)
+    assert nightly.find_champion(config, workspace) is None
+    assert nightly.champion_at_start(config, workspace, RUN) == CHAMPION  # as the run began
+    assert nightly.champion_at_start(config, workspace, "scheduled__tomorrow") is None
+    with pytest.raises(ArtifactError, match=r"restore its folder from a backup"):
+        workspace.get(CHAMPION)
 
 
 def refs(snapshot: str, judged: str | None = None) -> dict[str, str | None]:

@@ -58,10 +58,10 @@ def train(
     as_json: bool,
 ) -> None:
     """Fine-tune a challenger encoder on a snapshot, if there is a reason to."""
-    from recsys import index, nightly
+    from recsys import nightly
     from recsys.workspace.judgements import latest
 
-    champion = index.live_encoder(config, workspace)
+    champion = nightly.find_champion(config, workspace)
     snapshot = snapshot or nightly.latest_snapshot(workspace)
     judgements = judgements or latest(workspace)
     refs = {"snapshot": snapshot, "champion": champion, "judgements": judgements}
@@ -93,12 +93,12 @@ def evaluate(
     as_json: bool,
 ) -> None:
     """Evaluate the challenger against the encoder in service, and decide."""
-    from recsys import index, nightly
+    from recsys import nightly
     from recsys.evaluation import run
     from recsys.workspace.judgements import latest
 
     snapshot = snapshot or nightly.latest_snapshot(workspace)
-    champion = champion or index.live_encoder(config, workspace)
+    champion = champion or nightly.find_champion(config, workspace)
     plan = None if encoder else nightly.latest_plan(workspace, snapshot)
     if plan is not None and not plan.info["train"] and plan.inputs["champion"] == champion:
         earlier = workspace.get(plan.inputs["evaluation"])

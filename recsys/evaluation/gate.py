@@ -149,12 +149,13 @@ def decide(
 
     on_hold = {c.name: f"{c.title}: {held[c.ref]}." for c in candidates if held and c.ref in held}
     on_hold.pop(reference, None)  # it serves already
-    out = {CHAMPION, ANCHOR, *errors, *on_hold, *(c.name for c in candidates if c.is_behind)}
-    able = [n for n in names if n not in out]
+    behind = [c.name for c in candidates if c.is_behind and c.name not in errors]
+    able = [n for n in names if n not in (CHAMPION, ANCHOR, *errors, *on_hold, *behind)]
     selecting = [t for t in scores(validation) if len(t.components)]
     gate = config.evaluation.gate
     against = [n for n in (reference, *others) if n not in errors]
     challenger, validation_scores = select(selecting, able, against, gate)
+    validation_scores |= {name: gate_score(selecting, name) for name in behind}
     if not selecting and TUNED in able:
         challenger = TUNED
         notes.append(
@@ -179,7 +180,9 @@ def decide(
     first_night = reference == BASE
     reasons = [*result.reasons, *on_hold.values()]
     if first_night and chosen == BASE:
-        reasons.append("No encoder is in service yet, so the zero-shot base enters service.")
+        reasons.append(
+            "No encoder in service is there to compare with, so the zero-shot base enters service."
+        )
     return Decision(
         action="promote" if result.accepted or first_night else "keep", chosen=chosen, reference=reference,
         challenger=challenger, reasons=reasons, gating=gating, validation_scores=validation_scores,

@@ -49,7 +49,10 @@ def run(
                 audit.require(live.name)
             except (AuditError, ArtifactError) as error:  # or it cannot even be read
                 if not repair:
-                    raise AuditError(error.message, fix="Build it anew: recsys audit --repair") from error
+                    fix = "Build it anew: recsys audit --repair"
+                    if isinstance(error, ArtifactError):
+                        fix = f"{error.fix} Then build it anew: recsys audit --repair"
+                    raise AuditError(error.message, fix=fix) from error
                 logger.warning("building anew: %s", error.message)
                 info = publisher.build(source, live, f"What was in service was wrong: {error.message}")
             else:

@@ -74,7 +74,7 @@ def _findings(
     if limits.always:
         yield Finding("training.retrain.always is set", True)
     if "champion" not in inputs:
-        yield Finding("no encoder is in service yet", True)
+        yield Finding("no encoder is in service, or it is gone", True)
         return
     last = _last_training(workspace, inputs)
     if last is None:

@@ -45,6 +45,11 @@ MANIFEST = "manifest.json"
 _TEMPORARY = ".tmp"
 _LOCAL = {_TEMPORARY, "scratch", "state", "locks", "index"}
 """Folders of this machine, also where the workspace is an object store."""
+_ENCODERS = "encoders/"
+_ENCODER = (
+    "restore its folder from a backup. Without one, go back to another encoder (recsys rollback), or let the "
+    "next night train one: it does where the encoder in service is gone."
+)
 _NO_KINDS = _LOCAL | {"pointers", "used"}
 """Folders of a workspace that hold no artifacts."""
 _USE_NOTED_FOR = timedelta(days=1)
@@ -170,9 +175,10 @@ class Workspace:
         """Return the manifest that ``ref`` (``kind/id``) names; raises :class:`ArtifactError`."""
         manifest = self.find_ref(ref)
         if manifest is None:
+            again = _ENCODER if ref.startswith(_ENCODERS) else "run the stage that makes it again."
             raise ArtifactError(
                 f"There is no committed artifact {ref!r} in {self.root}.",
-                fix="Check the id (recsys status lists what is there), or run the stage that makes it again.",
+                fix=f"Check the id (recsys status lists what is there), or {again}",
             )
         return manifest
 
@@ -531,11 +537,15 @@ class Workspace:
 
 
 def _damaged(ref: str, what: str) -> DamagedError:
-    return DamagedError(
-        f"{ref} is damaged: {what}.",
-        fix="Run `recsys scrub --delete`, which removes what is damaged, then the night again: it makes anew "
-        "what is missing.",
+    fix = (
+        "Run `recsys scrub --delete`, which removes what is damaged, then the night again: it makes anew "
+        "what is missing."
     )
+    if ref.startswith(_ENCODERS):
+        fix = (
+            f"No stage makes the same encoder twice: {_ENCODER} Delete it (recsys scrub --delete) only then."
+        )
+    return DamagedError(f"{ref} is damaged: {what}.", fix=fix)
 
 
 def write_atomic(path: Path, text: str) -> None:

@@ -289,6 +289,7 @@ def test_a_base_that_training_found_behind_does_not_challenge_and_may_still_serv
     assert decided(names, [level], [level]).challenger == BASE
     found = decided(names, [level], [level], behind=(BASE,))
     assert (found.challenger, found.chosen) == ("wise-0.5", BASE)
+    assert found.validation_scores[BASE] == pytest.approx(0.3, abs=0.01)
     found = decided(names, [level], [result(base=0.3, wise_5=0.5)], behind=(BASE,))
     assert (found.challenger, found.chosen) == ("wise-0.5", "wise-0.5")
 

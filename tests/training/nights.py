@@ -90,8 +90,8 @@ class Nights:
             write_splits(draft.path / FILE, pa.table({"id": ids, "component": ids, "split": split}, SCHEMA))
         splits = draft.committed().ref
         self.challenger = self.train("first", splits, judged)
-        with workspace.create("encoders", "champion"):
-            pass
+        with workspace.create("encoders", "champion") as draft:
+            (draft.path / "weights").write_text("champion")
         self.evaluation = self.evaluate("first", self.challenger)
 
     def train(self, name: str, splits: str, judged: str | None = None) -> str:

@@ -307,7 +307,7 @@ def _decision(facts: Mapping[str, Any]) -> str:
         return "Nothing to learn from tonight: the champion stays."
     chosen = title(evaluation, (evaluation["chosen"] or {}).get("name"))
     if evaluation["reference"] != "champion":
-        return f"There was no champion yet: “{chosen}” is the first encoder in service."
+        return f"There was no champion to compare with: “{chosen}” enters service."
     return (
         f"A new encoder takes over: “{chosen}”."
         if evaluation["decision"] == "promote"

@@ -197,7 +197,7 @@ def test_feed_text_is_text_and_only_web_links_are_links(nights: Nights, link: st
 
 def test_a_first_night_with_nothing_to_compare(nights: Nights) -> None:
     page, _, summary, _ = report(nights, rejected=[], evaluation=first_night)
-    assert "There was no champion yet: “Zero-shot base” is the first encoder in service." in page.text
+    assert "There was no champion to compare with: “Zero-shot base” enters service." in page.text
     assert "Nothing was turned away." in page.text
     assert "No task had queries tonight." in page.text
     assert "There were no held-out products to show." in page.text

@@ -91,7 +91,8 @@ def how_far(job: FitJob, snapshot: Snapshot) -> HowFar:
         + ", ".join(f"{by[f'{alpha:g}']:.3f} at {alpha:g}" for alpha in (0.0, *STEPS))
         for name, by in means.items()
     )
-    why = f"a shorter training left out {len(left.classes)} classes of {left.label}; there {told}."
+    behind = "; the base is behind and does not challenge" if nearest > 0 else ""
+    why = f"a shorter training left out {len(left.classes)} classes of {left.label}; there {told}{behind}."
     alphas = _between(nearest, furthest)
     return HowFar(alphas, nearest > 0, _choice(alphas, why), record)
 

@@ -363,10 +363,10 @@ def compare(
     elif reason_to_change and gain.value >= -max(config.tolerance, gain.error):
         why = f"A tie ({_in_words(overall.difference)}), and a reason to change: {reason_to_change}"
     else:
-        tie = (
-            f"No gain is certain: the difference is {_in_words(overall.difference)}. This holdout shows a "
-            f"gain from {detectable:.3f} on."
-        )
+        shows = f"This holdout shows a gain from {detectable:.3f} on."
+        if not detectable:
+            shows = "No held-out query tells the two apart."
+        tie = f"No gain is certain: the difference is {_in_words(overall.difference)}. {shows}"
         return GateResult(accepted=False, reasons=[tie], checks=checks, power=power)
     has_categories = any(c.kind == "category" for c in checks)
     no_loss = (

@@ -56,6 +56,7 @@ SLIGHT_LOSS = scores(-0.002, queries=2000, spread=0.005)  # within the tolerance
         (compared(scores(-0.05)), False, "lost in task variants"),
         (compared(scores(-0.05), reason=OLD), False, "lost in task variants"),
         (compared(TIE), False, "No gain is certain"),
+        (compared(constant(champion=0.5, tuned=0.5)), False, "No held-out query tells the two apart"),
         (compared(TIE, reason=OLD), True, OLD),
         (compared(SLIGHT_LOSS), False, "No gain is certain"),
         (compared(SLIGHT_LOSS, reason=OLD), True, OLD),

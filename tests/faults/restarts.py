@@ -1,9 +1,11 @@
 """Stages over a real Qdrant server that is killed and started again at the n-th call."""
 
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from grpc import RpcError
 from qdrant_client import QdrantClient
 
 from tests.faults.campaign import disturb
@@ -11,6 +13,7 @@ from tests.faults.remote import OF_SERVER, STAGES, Cloud, RemoteCampaign, Servic
 from tests.index.conftest import SharedClient, http
 from tests.index.qdrant import Node
 
+_READY_S = 60.0
 KINDS = ("server killed before", "server killed after")
 
 
@@ -50,8 +53,19 @@ class _RestartingCloud(Cloud):
         self.store.store.clear()
 
     def _restart(self) -> None:
+        """Kill the server and start it again; the time a client waits before it connects again passes too."""
         self.node.kill()
         self.node.start()
+        deadline = time.monotonic() + _READY_S
+        while True:
+            try:
+                QdrantClient.get_collections(self.client)
+            except RpcError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
+            else:
+                return
 
 
 class RestartCampaign(RemoteCampaign):

@@ -33,8 +33,7 @@ from recsys.workspace.snapshot import (
     PRODUCTS_FILE,
     REJECTED_FILE,
     newest_snapshots,
-    snapshot_order,
-    with_newest,
+    order_with,
 )
 
 logger = logging.getLogger(__name__)
@@ -242,16 +241,12 @@ class _Ingest:
         return [(day, count) for day, count in record.get("history", ()) if day > since]
 
     def _point_to(self, manifest: Manifest, info: dict[str, Any]) -> None:
-        record = self._workspace.read_pointer(POINTER) or {}
-        in_service = record.get("snapshot")
         now, num_products = datetime.now(UTC), info["counts"]["products"]
         today = now.date().isoformat()
         days = dict([] if self._catalog.guards.allow_gone else self._history(now))
         days[today] = max(num_products, days.get(today, 0))
         pointer = {
-            "snapshot": manifest.ref,
-            "previous": record.get("previous") if in_service == manifest.ref else in_service,
-            "order": with_newest(snapshot_order(self._workspace), manifest.ref),
+            **order_with(self._workspace, manifest.ref),
             "ingested_at": now.isoformat(),
             "history": sorted(days.items()),
             **{name: info[name] for name in ("counts", "diff", "duration_s")},

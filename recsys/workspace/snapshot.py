@@ -49,10 +49,11 @@ def snapshot_order(workspace: Workspace) -> list[str]:
     return [f"{KIND}/{id}" for id in record.get("order", ())] or newest_snapshots(workspace)
 
 
-def with_newest(order: list[str], ref: str) -> list[str]:
-    """Return what a pointer's ``order`` is once the snapshot ``ref`` is the newest of ``order``'s refs."""
-    refs = [ref, *(other for other in order if other != ref)]
-    return [other.partition("/")[2] for other in refs[:_ORDERED]]
+def order_with(workspace: Workspace, ref: str) -> dict[str, Any]:
+    """Return the pointer's ``snapshot``, ``previous`` and ``order`` once the snapshot ``ref`` is the newest."""
+    refs = [ref, *(other for other in snapshot_order(workspace) if other != ref)][:_ORDERED]
+    ids = [other.partition("/")[2] for other in refs]
+    return {"snapshot": ref, "previous": refs[1] if len(refs) > 1 else None, "order": ids}
 
 
 class Snapshot:

@@ -542,9 +542,7 @@ def _damaged(ref: str, what: str) -> DamagedError:
         "what is missing."
     )
     if ref.startswith(_ENCODERS):
-        fix = (
-            f"No stage makes the same encoder twice: {_ENCODER} Delete it (recsys scrub --delete) only then."
-        )
+        fix = f"What was trained is not made again: {_ENCODER} Delete it (recsys scrub --delete) only then."
     return DamagedError(f"{ref} is damaged: {what}.", fix=fix)
 
 

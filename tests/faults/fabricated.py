@@ -16,7 +16,7 @@ from recsys.index import VectorIndex, open_index, points
 from recsys.index.run import find_embeddings
 from recsys.workspace import Manifest, Workspace
 from recsys.workspace.embeddings import Vectors, product_vectors
-from recsys.workspace.snapshot import Snapshot, newest_snapshot
+from recsys.workspace.snapshot import Snapshot, newest_snapshot, order_with
 from tests.index.catalogs import DIM, Product, embed, publish_inputs, similar, vectors
 
 Looks = dict[str, tuple[int, float]]
@@ -38,11 +38,8 @@ def ingest(workspace: Workspace, looks: Looks, encoder: str) -> str:
     if workspace.find("encoders", encoder) is None:
         with workspace.create("encoders", encoder) as draft:
             (draft.path / "weights").write_text(encoder)
-    before = workspace.read_pointer("catalog") or {}
     snapshot, _ = publish_inputs(workspace, products(looks), encoder=encoder)
-    again = before.get("snapshot") == snapshot
-    previous = before.get("previous" if again else "snapshot")
-    workspace.write_pointer("catalog", {"snapshot": snapshot, "previous": previous})
+    workspace.write_pointer("catalog", order_with(workspace, snapshot))
     return snapshot
 
 

@@ -50,7 +50,7 @@ def snapshot_order(workspace: Workspace) -> list[str]:
 
 
 def order_with(workspace: Workspace, ref: str) -> dict[str, Any]:
-    """Return the pointer's ``snapshot``, ``previous`` and ``order`` once the snapshot ``ref`` is the newest."""
+    """Return the pointer's ``snapshot``, ``previous`` and ``order`` once ``ref`` is the newest."""
     refs = [ref, *(other for other in snapshot_order(workspace) if other != ref)][:_ORDERED]
     ids = [other.partition("/")[2] for other in refs]
     return {"snapshot": ref, "previous": refs[1] if len(refs) > 1 else None, "order": ids}

@@ -3,8 +3,9 @@
 Two samples of queries, never mixed. On the **validation** products :func:`select` takes the candidate that
 is nearest to the zero-shot base among those within one standard error of the best (Breiman et al. 1984),
 out of the base, the fine-tuned encoder and the interpolations between them (WiSE-FT: Wortsman et al.,
-"Robust fine-tuning of zero-shot models", CVPR 2022), as far as training left them in the choice. The
-**holdout** took no part in that, and decides:
+"Robust fine-tuning of zero-shot models", CVPR 2022), as far as training left them in the choice. Who loses
+in a task is out; but where training found the encoder in service behind and all others lose, the one that
+loses least challenges. The **holdout** took no part in that, and decides:
 
     overall    the gain over the encoder in service must be certain
     task       no gating task may lose more than ``tolerance``, or than one standard error if that is larger
@@ -155,6 +156,13 @@ def decide(
     gate = config.evaluation.gate
     against = [n for n in (reference, *others) if n not in errors]
     challenger, validation_scores = select(selecting, able, against, gate)
+    known = [name for name, score in validation_scores.items() if score is not None]
+    if challenger is None and known and reference in behind:
+        challenger = max(known, key=lambda name: _least_margin(selecting, name, against, gate))
+        notes.append(
+            "Every candidate loses in some task on the validation split, and the encoder in service is behind "
+            "for classes that a shorter training left out: the one that loses least challenges."
+        )
     validation_scores |= {name: gate_score(selecting, name) for name in behind}
     if not selecting and TUNED in able:
         challenger = TUNED
@@ -250,13 +258,7 @@ def select(
     """
     scores = {name: gate_score(validation, name) for name in candidates}
     known = {name: value for name, value in scores.items() if value is not None}
-    able = [
-        name
-        for name in known
-        if all(
-            c.passed for other in against if other != name for c in _tasks(validation, name, other, config)
-        )
-    ]
+    able = [name for name in known if _least_margin(validation, name, against, config) >= 0]
     if not able:
         return None, scores
     best = max(able, key=known.__getitem__)
@@ -265,6 +267,14 @@ def select(
         if name == best or behind.value <= behind.error:
             return name, scores
     raise AssertionError(best)
+
+
+def _least_margin(
+    tasks: Sequence[PerQueryScores], candidate: str, against: Sequence[str], config: GateConfig
+) -> float:
+    """Return by how much no loss of a candidate, in any task to any of ``against``, reaches its limit."""
+    checks = (c for other in against if other != candidate for c in _tasks(tasks, candidate, other, config))
+    return min((c.difference.value - c.limit for c in checks), default=0.0)
 
 
 def gate_score(tasks: Sequence[PerQueryScores], candidate: str) -> float | None:

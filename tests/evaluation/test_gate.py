@@ -295,6 +295,23 @@ def test_a_base_that_training_found_behind_does_not_challenge_and_may_still_serv
     assert (found.challenger, found.chosen) == ("wise-0.5", "wise-0.5")
 
 
+def test_where_the_base_is_behind_and_all_others_lose_the_one_that_loses_least_challenges() -> None:
+    """A few validation queries of one task are no reason to serve what is known to be behind."""
+    names = (BASE, "wise-0.5", TUNED)
+    validation = [
+        result("category", base=0.3, wise_5=0.5, tuned=0.6),
+        result("variants", base=0.5, wise_5=0.46, tuned=0.4),
+    ]
+    holdout = [result(name, base=0.3, wise_5=0.5, tuned=0.6) for name in ("category", "variants")]
+    assert decided(names, validation, holdout).challenger == BASE
+    found = decided(names, validation, holdout, behind=(BASE,))
+    assert (found.challenger, found.chosen) == ("wise-0.5", "wise-0.5")
+    assert "loses least" in found.notes[-1]
+    assert decided(names, validation, validation, behind=(BASE,)).chosen == BASE
+    champion = [replace(r, values=r.values | {CHAMPION: r.values[BASE]}) for r in validation]
+    assert decided((CHAMPION, *names), champion, champion, behind=(BASE,)).challenger is None
+
+
 BETTER, WORSE = result(base=0.3, wise_5=0.4, tuned=0.6), result(base=0.3, wise_5=0.2, tuned=0.1)
 
 

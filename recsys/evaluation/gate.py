@@ -160,8 +160,8 @@ def decide(
     if challenger is None and known and reference in behind:
         challenger = max(known, key=lambda name: _least_margin(selecting, name, against, gate))
         notes.append(
-            "Every candidate loses in some task on the validation split, and the encoder in service is behind for "
-            "classes that a shorter training left out: the one that loses least challenges."
+            "Every candidate loses in some task on the validation split, and the encoder in service is "
+            "behind for classes that training left out: the one that loses least challenges."
         )
     validation_scores |= {name: gate_score(selecting, name) for name in behind}
     if not selecting and TUNED in able:

@@ -4,7 +4,8 @@ A shop gets new kinds of products, and no score of the kinds it has says what tr
 second, shorter training leaves some classes out, and every step on the way from the base (WiSE-FT) is scored
 on them: its own images among the images of all of them, its own texts among the texts. What is as good there
 as the best step, within a standard error over classes, may serve: between the nearest such step and the
-furthest. Validation products choose among these; alone, a few of them hardly tell one step from another.
+furthest. Where images or texts bear no step, none does. Validation products choose among these; alone, a few
+of them hardly tell one step from another.
 
     N = products of the snapshot, C = classes left out
 """
@@ -36,6 +37,8 @@ HALFWAY = 0.5
 MIN_CLASSES = 5
 """Fewer classes left out, or left to train on, say nothing."""
 _MAX_PRODUCTS = 2000
+_TOLERANCE = 0.005
+"""A loss of MAP@R that counts as none, however certain: the gate's."""
 
 Scores = dict[str, dict[float, NDArray[np.float64]]]
 """Vector → step from the base → MAP@R of each class left out ``[C]``; NaN: nothing to find by this vector."""
@@ -92,6 +95,7 @@ def how_far(job: FitJob, snapshot: Snapshot) -> HowFar:
         for name, by in means.items()
     )
     behind = "; the base is behind and does not challenge" if nearest > 0 else ""
+    behind = "; they bear no step from it" if furthest == 0 else behind
     why = f"a shorter training left out {len(left.classes)} classes of {left.label}; there {told}{behind}."
     alphas = _between(nearest, furthest)
     return HowFar(alphas, nearest > 0, _choice(alphas, why), record)
@@ -191,9 +195,10 @@ def choose(scores: Scores, given_away: Collection[str] = ()) -> tuple[float, flo
     """Return the nearest and the furthest step that may serve; the nearest is 0 where the base may.
 
     A step is as good as the best one, for the classes of a vector, if they lose no more to it than one
-    standard error of that difference. The furthest that is so for every vector may serve, in any case the
-    first step; none that is nearer than the nearest that is so for every vector, unless that is further. What
-    a vector finds that is ``given_away`` asks for no step.
+    standard error of that difference, or 0.005 if that is more. The furthest that is so for every vector may
+    serve; that is 0 where a vector bears no step. None may that is nearer than the nearest that is so for every
+    vector, unless that is further: then one vector's loss would pay for the other's gain, and the base may
+    serve, too. What a vector finds that is ``given_away`` asks for no step.
     """
     nearest, furthest = [0.0], []
     for vector, steps in scores.items():
@@ -204,13 +209,13 @@ def choose(scores: Scores, given_away: Collection[str] = ()) -> tuple[float, flo
         as_good = []
         for alpha in (0.0, *STEPS):
             loss = steps[best][known] - steps[alpha][known]
-            if loss.mean() <= loss.std(ddof=1) / np.sqrt(len(loss)):
+            if loss.mean() <= max(_TOLERANCE, loss.std(ddof=1) / np.sqrt(len(loss))):
                 as_good.append(alpha)
-        furthest.append(max(as_good[-1], STEPS[0]))
+        furthest.append(as_good[-1])
         if vector not in given_away:
             nearest.append(as_good[0])
     last = min(furthest, default=HALFWAY)
-    return min(max(nearest), last), last
+    return (max(nearest) if max(nearest) <= last else 0.0), last
 
 
 def _between(nearest: float, furthest: float) -> tuple[float, ...]:
@@ -218,4 +223,4 @@ def _between(nearest: float, furthest: float) -> tuple[float, ...]:
 
 
 def _choice(alphas: tuple[float, ...], why: str) -> Choice:
-    return Choice("evaluation.wise_ft_alphas", ", ".join(f"{a:g}" for a in alphas), why)
+    return Choice("evaluation.wise_ft_alphas", ", ".join(f"{a:g}" for a in alphas) or "none", why)

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from recsys.evaluation.candidates import candidates_of
 from recsys.training import unseen_classes
 from recsys.training.fit import FitJob, fit
 from recsys.training.run import run
@@ -43,7 +44,8 @@ def test_each_class_is_scored_among_all_that_were_left_out() -> None:
     [
         ({0.25: 0.02, 0.5: 0.04, 0.75: 0.06, 1.0: 0.08}, (1.0, 1.0)),
         ({0.25: 0.05, 0.5: 0.08, 0.75: 0.03, 1.0: -0.10}, (0.5, 0.5)),
-        ({0.25: -0.05, 0.5: -0.08, 0.75: -0.1, 1.0: -0.2}, (0.0, 0.25)),
+        ({0.25: -0.05, 0.5: -0.08, 0.75: -0.1, 1.0: -0.2}, (0.0, 0.0)),
+        ({0.25: -0.004, 0.5: -0.08, 0.75: -0.1, 1.0: -0.2}, (0.0, 0.25)),
         ({0.25: 0.05, 0.5: 0.081, 0.75: 0.08, 1.0: -0.10}, (0.5, 0.75)),
         ({0.25: 0.0, 0.5: 0.0, 0.75: 0.0, 1.0: -0.10}, (0.0, 0.75)),
     ],
@@ -68,7 +70,10 @@ def test_the_vector_that_bears_least_decides() -> None:
     rising = {alpha: np.linspace(0.2, 0.4, 9) + alpha / 2 for alpha in (0.0, *STEPS)}
     falling = {alpha: np.linspace(0.6, 0.8, 9) - alpha / 2 for alpha in (0.0, *STEPS)}
     assert choose({"image": rising}) == (1, 1)
-    assert choose({"image": rising, "text": falling}) == (0.25, 0.25)
+    assert choose({"image": rising, "text": falling}) == (0, 0)
+    falling[0.25] = falling[0.0]
+    for one, other in (("image", "text"), ("text", "image")):  # neither pays for the other
+        assert choose({one: rising, other: falling}) == (0, 0.25)
 
 
 def test_a_shorter_training_never_sees_what_it_left_out(
@@ -98,6 +103,19 @@ def test_a_shorter_training_never_sees_what_it_left_out(
     assert nearest == STEPS[0] or info["base_is_behind"]
     decision = next(d for d in info["decisions"] if d["setting"] == "evaluation.wise_ft_alphas")
     assert "left out" in decision["because"]
+
+
+def test_where_classes_left_out_bear_no_step_only_the_base_is_a_candidate(
+    workspace: Workspace, text_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unseen_classes, "choose", lambda *_: (0.0, 0.0))
+    config = settings(text_model, encoder=FROZEN, labels=GROUPS)
+    challenger = run(config, workspace, store(workspace, rows()))
+    assert (challenger.info["wise_ft_alphas"], challenger.info["base_is_behind"]) == ([], False)
+    decision = next(d for d in challenger.info["decisions"] if d["setting"] == "evaluation.wise_ft_alphas")
+    assert decision["value"] == "none"
+    assert "bear no step" in decision["because"]
+    assert [c.name for c in candidates_of(challenger, "encoders/old", None)] == ["champion", "base"]
 
 
 @pytest.mark.parametrize("is_named", [True, False])

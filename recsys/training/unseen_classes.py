@@ -196,7 +196,7 @@ def choose(scores: Scores, given_away: Collection[str] = ()) -> tuple[float, flo
 
     A step is as good as the best one, for the classes of a vector, if they lose no more to it than one
     standard error of that difference, or 0.005 if that is more. The furthest that is so for every vector may
-    serve; that is 0 where a vector bears no step. None may that is nearer than the nearest that is so for every
+    serve; it is 0 where a vector bears no step. None may that is nearer than the nearest that is so for every
     vector, unless that is further: then one vector's loss would pay for the other's gain, and the base may
     serve, too. What a vector finds that is ``given_away`` asks for no step.
     """

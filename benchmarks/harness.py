@@ -57,7 +57,7 @@ def clean_commit() -> str:
 
     Records are the one exception: several benchmarks run one after the other.
     """
-    commit = _git("rev-parse", "--short", "HEAD").strip()
+    commit = head()
     changed = _git("status", "--porcelain", "-uall", "--", ":/", f":(exclude){RESULTS.name}")
     if changed:
         sys.exit(
@@ -65,6 +65,11 @@ def clean_commit() -> str:
             "Commit the changes, or measure without a record: --dry-run."
         )
     return commit
+
+
+def head() -> str:
+    """Return the short hash of the commit that is checked out."""
+    return _git("rev-parse", "--short", "HEAD").strip()
 
 
 def write_record(name: str, results: dict[str, Any], *, commit: str, load_average: float) -> Path:

@@ -11,6 +11,7 @@ nothing is typed in. Each catalog names the commit that scored it, and when its 
 catalogs that are not named, the latest record is kept.
 """
 
+from pathlib import Path
 from typing import Any
 
 from benchmarks.encoders import evaluated
@@ -53,9 +54,12 @@ RECORDED: dict[str, dict[str, tuple[TaskConfig, ...]]] = {
 nothing. The catalogue items of grocery were trained on, in grocery-openset those of unseen classes not."""
 
 
-def read_catalog(name: str) -> dict[str, Any]:
-    """Return every task's scores on the final test, of the catalog's newest evaluation's encoders."""
-    settings = config.load(f"conf/{name}.toml")
+def read_catalog(conf: str | Path) -> dict[str, Any]:
+    """Return every task's scores on the final test, of the newest evaluation's encoders.
+
+    ``conf`` is the catalog's config file.
+    """
+    settings = config.load(conf)
     workspace = open_workspace(settings)
     night = workspace.list("evaluations")[-1]
     challenger = workspace.get(night.inputs["challenger"])
@@ -65,12 +69,10 @@ def read_catalog(name: str) -> dict[str, Any]:
         Candidate(name=BASE, title="Zero-shot base", ref=night.inputs["base"]),
         Candidate(name=CHOSEN, title="Chosen by the gate", ref=night.info["chosen"]),
     ]
-    beside = RECORDED.get(name, {})
-    asked = {TEST: (*settings.evaluation.tasks, *beside.get(TEST, ())), TRAIN: beside.get(TRAIN, ())}
+    beside = RECORDED.get(settings.name, {})
+    asked = beside | {TEST: (*settings.evaluation.tasks, *beside.get(TEST, ()))}
     tasks = {}
     for role, configs in asked.items():
-        if not configs:
-            continue
         asking = settings.model_copy(
             update={"evaluation": settings.evaluation.model_copy(update={"tasks": configs})}
         )
@@ -125,7 +127,7 @@ def measure(names: list[str]) -> dict[str, Any]:
     """Measure the named catalogs, keep the others as the latest record has them; without names all."""
     known = latest("catalogs") if names else None
     others = known["results"] if known else {}
-    return others | {name: read_catalog(name) for name in names or CATALOGS}
+    return others | {name: read_catalog(f"conf/{name}.toml") for name in names or CATALOGS}
 
 
 if __name__ == "__main__":

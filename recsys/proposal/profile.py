@@ -1,10 +1,11 @@
 """What the products of a sample are like, read as an ingest would read them with the guessed column map."""
 
 import re
-import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+
+from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
 from recsys.catalog.readers import FeedRecord
 from recsys.catalog.rows import ProductRow, RowMapper
@@ -19,7 +20,51 @@ _ROLES = {
 }
 _MAX_ROLES = 8
 _LABEL_COLUMNS = ("product_type", "google_product_category", "brand")
-_LETTERS_FROM = 2000
+_TEXTS, _TEXTS_AT_ONCE = 2000, 50
+"""Different texts whose language is looked at, so many at once: a title alone is too short to tell."""
+_LANGUAGES = [
+    "ar",
+    "bg",
+    "bn",
+    "ca",
+    "cs",
+    "da",
+    "de",
+    "el",
+    "en",
+    "es",
+    "et",
+    "fa",
+    "fi",
+    "fr",
+    "he",
+    "hi",
+    "hr",
+    "hu",
+    "id",
+    "it",
+    "ja",
+    "ko",
+    "lt",
+    "lv",
+    "ms",
+    "nl",
+    "no",
+    "pl",
+    "pt",
+    "ro",
+    "ru",
+    "sk",
+    "sl",
+    "sr",
+    "sv",
+    "th",
+    "tr",
+    "uk",
+    "vi",
+    "zh",
+]
+"""ISO 639-1 codes to choose from: rare languages would be found in lists of model names."""
 _SHARED_TEXTS = 0.2
 
 
@@ -82,8 +127,8 @@ class CatalogProfile:
     split: CatalogSplit | None
     num_without_currency: int
     """Products with a price that names no currency."""
-    foreign_letters: float
-    """Share of the letters that are not Latin."""
+    languages: dict[str, float]
+    """ISO 639-1 code → share of the different texts, the largest first; empty without texts."""
     links: LinkFacts
 
     @property
@@ -144,7 +189,7 @@ def profile_products(
         labels=[label for label in labels if label.num_classes],
         split=split,
         num_without_currency=sum("price" in row.values and "currency" not in row.values for row in rows),
-        foreign_letters=_foreign_letters(text for text in texts[:_LETTERS_FROM] if text),
+        languages=find_languages([text for text in dict.fromkeys(texts) if text][:_TEXTS]),
         links=look_at_links((link for row in rows for _, link in row.images), feed),
     )
 
@@ -170,6 +215,17 @@ def find_split(columns: Mapping[str, Sequence[str | None]]) -> CatalogSplit | No
     return max(found, key=lambda split: bool(split.validation), default=None)
 
 
+def find_languages(texts: Sequence[str]) -> dict[str, float]:
+    """Return ISO 639-1 code → share of ``texts``, the largest first, told from 50 at a time."""
+    identifier = LanguageIdentifier.from_model_file(MODEL_FILE)
+    identifier.set_languages(_LANGUAGES)
+    counts: Counter[str] = Counter()
+    for start in range(0, len(texts), _TEXTS_AT_ONCE):
+        part = texts[start : start + _TEXTS_AT_ONCE]
+        counts[str(identifier.classify("\n".join(part))[0])] += len(part)
+    return {code: n / len(texts) for code, n in counts.most_common()}
+
+
 def _value(row: ProductRow, name: str) -> str | None:
     return row.values.get(name) if name in _LABEL_COLUMNS else row.attributes.get(name)
 
@@ -188,10 +244,3 @@ def _label(name: str, values: Sequence[str | None], texts: Sequence[str | None])
         num_products=counts.total(),
         named_share=sum(names_label(text, value) for text, value in pairs) / max(1, len(pairs)),
     )
-
-
-def _foreign_letters(texts: Iterable[str]) -> float:
-    letters = [character for text in texts for character in text if character.isalpha()]
-    counts = Counter(letters)
-    foreign = sum(n for c, n in counts.items() if not unicodedata.name(c, "").startswith("LATIN"))
-    return foreign / max(1, len(letters))

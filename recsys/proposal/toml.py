@@ -13,7 +13,7 @@ from recsys.proposal.profile import CatalogProfile, CatalogSplit
 from recsys.proposal.run import Proposal
 
 _WIDTH = 108
-_MANY_FOREIGN = 0.3
+_MOSTLY = 0.8
 
 
 def write_toml(proposal: Proposal) -> str:
@@ -84,7 +84,8 @@ def _texts(profile: CatalogProfile) -> str:
         return "no product has any"
     text = f"{_percent(profile.num_with_text, profile.num_products)} of products have some; "
     text += f"{profile.num_texts:,} different texts; {profile.num_equal_titles:,} titles repeat another one; "
-    return text + f"{profile.foreign_letters:.0%} of the letters are not Latin"
+    shares = (f"{code} {share:.0%}" for code, share in profile.languages.items())
+    return text + f"languages: {', '.join(shares)}"
 
 
 def _catalog(p: Proposal) -> Iterator[str]:
@@ -144,10 +145,10 @@ def _encoder(p: Proposal) -> Iterator[str]:
                 f"{profile.num_with_text:,} products have only {profile.num_texts:,} different texts: the "
                 "words of classes, not of products, which give the class away. Look at scores by images."
             )
-        if profile.foreign_letters > _MANY_FOREIGN:
+        if profile.languages.get("en", 0) < _MOSTLY:
             yield from _comment(
-                "Many letters are not Latin, and the default text tower reads English: "
-                "set encoder.text.name to a multilingual model."
+                "The default text tower reads English, and not all texts are: set encoder.text.name to a "
+                "multilingual model."
             )
         yield f"text_parts = {_listed(p.text_parts)}"
     elif not profile.num_with_text:

@@ -1,8 +1,8 @@
-"""A catalog's own split."""
+"""A catalog's own split, and its languages."""
 
 import pytest
 
-from recsys.proposal.profile import find_split
+from recsys.proposal.profile import find_languages, find_split
 
 
 @pytest.mark.parametrize(
@@ -23,3 +23,17 @@ def test_a_split_has_values_that_name_train_and_test(
 ) -> None:
     found = find_split(columns)
     assert (found and (found.column, found.train, found.validation, found.test)) == expected
+
+
+def test_languages_are_told_from_many_titles() -> None:
+    german = [
+        "Damen Laufschuhe mit Dämpfung, rot",
+        "Küchenmesser aus Edelstahl",
+        "Gartenstuhl, klappbar",
+    ] * 17
+    english = ["Blue running shoes for women", "Stainless steel kitchen knife", "Folding garden chair"] * 34
+    found = find_languages(english[:100] + german[:50])
+    assert list(found) == ["en", "de"]
+    assert found["en"] == pytest.approx(2 / 3)
+    assert list(find_languages(["靴 赤 レディース", "包丁 ステンレス"])) == ["ja"]
+    assert find_languages([]) == {}

@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from scipy.cluster.hierarchy import DisjointSet
 
 from recsys.config import Config
@@ -36,13 +35,14 @@ from recsys.workspace.splits import (
     TRAIN,
     UNUSED,
     VALIDATION,
+    ids_of,
     read_splits,
     write_splits,
 )
 
 logger = logging.getLogger(__name__)
 
-_VERSION = 3
+_VERSION = 4
 _STRICTNESS = {TRAIN: 0, VALIDATION: 1, HOLDOUT: 2, TEST: 3}
 _FOLDS = 10
 _PLAIN_BITS = 8
@@ -123,23 +123,18 @@ def _known_roles(
 ) -> tuple[dict[str, str], set[str]]:
     """Return what ``previous`` says of the products, and which of them an encoder of its line trained on.
 
-    A split of other settings says only what was trained on. Older ones are read for products that
-    ``previous`` did not know: they were gone for a while.
+    A split of other settings says only what was trained on. What an older one trained on, a newer one may
+    call unused, or not know: all of them are read.
     """
     known: dict[str, str] = {}
     trained: set[str] = set()
-    manifest, missing = previous, ids
-    while manifest is not None and missing:
-        table = read_splits(workspace, manifest.ref)
-        if manifest is not previous:
-            table = table.filter(pc.is_in(table.column("id"), pa.array(sorted(missing))))
-        roles = dict(zip(table.column("id").to_pylist(), table.column("split").to_pylist(), strict=True))
-        trained |= {id for id, role in roles.items() if role == TRAIN}
-        if manifest is previous and manifest.info.get("config") == settings:
-            known = roles
-        missing = missing - roles.keys()
-        ref = manifest.inputs.get("previous")
-        manifest = workspace.find_ref(ref) if ref is not None else None
+    if previous is not None and previous.info.get("config") == settings:
+        table = read_splits(workspace, previous.ref)
+        known = dict(zip(table.column("id").to_pylist(), table.column("split").to_pylist(), strict=True))
+    manifest = previous
+    while manifest is not None:
+        trained |= ids & ids_of(workspace, manifest.ref, TRAIN)
+        manifest = workspace.find_ref(manifest.inputs.get("previous", ""))
     return known | dict.fromkeys(trained, TRAIN), trained
 
 

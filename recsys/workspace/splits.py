@@ -11,6 +11,7 @@ An artifact of kind ``splits`` with one file, ``splits.arrow``: one row per prod
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from recsys.workspace.store import Workspace
 
@@ -39,3 +40,9 @@ def read_splits(workspace: Workspace, ref: str) -> pa.Table:
     """Read the assignment that ``ref`` (``splits/<id>``) names."""
     path = workspace.path(workspace.get(ref)) / FILE
     return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+
+
+def ids_of(workspace: Workspace, ref: str, role: str) -> set[str]:
+    """Return the ids of the products that have ``role`` in the assignment ``ref``."""
+    table = read_splits(workspace, ref)
+    return set(table.column("id").filter(pc.equal(table.column("split"), role)).to_pylist())

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Sequence
+from typing import Any
 
 import cv2
 import numpy as np
@@ -10,10 +11,14 @@ import simplejpeg
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from recsys.config import Config
 from recsys.config.supervision import SplitConfig
 from recsys.training.near_duplicates import LoadThumbnail, difference, near_pairs, thumbnail
-from recsys.training.splits import ProductLinks, assign, find_components, separate
-from recsys.workspace.splits import HOLDOUT, TEST, TRAIN, UNUSED, VALIDATION
+from recsys.training.splits import ProductLinks, assign, find_components, make_splits, separate
+from recsys.workspace import Workspace
+from recsys.workspace.splits import HOLDOUT, TEST, TRAIN, UNUSED, VALIDATION, read_splits
+from tests.training import nights
+from tests.training.shop import store
 
 CONFIG = SplitConfig(validation_share=0.2, holdout_share=0.2, test_share=0.2, phash_max_products=100)
 BITS = 0x0F0F_0F0F_0F0F_0F0F
@@ -242,3 +247,30 @@ def test_roles_without_a_value_take_their_share_of_the_training_products() -> No
     assert TEST not in roles[:3000]
     assert abs(roles.count(HOLDOUT) / 3000 - 0.1) < 0.02
     assert abs(roles.count(VALIDATION) / 3000 - 0.1) < 0.02
+
+
+def roles_of(
+    workspace: Workspace, snapshot: str, champion: str | None = None, **split: Any
+) -> dict[str, str]:
+    """Split the snapshot; return the role of each product. The encoder ``encoders/<snapshot>`` names it."""
+    config = Config.model_validate({"training": {"split": split}})
+    made = make_splits(config, workspace, f"snapshots/{snapshot}", champion)
+    with workspace.create("encoders", snapshot, inputs={"splits": made.ref}) as draft:
+        draft.info["role"] = "challenger"
+    draft.committed()
+    return {row["id"]: row["split"] for row in read_splits(workspace, made.ref).to_pylist()}
+
+
+def test_what_an_encoder_long_ago_was_trained_on_never_decides_nor_tests(workspace: Workspace) -> None:
+    rows = [row | {"product_type": "abc"[i % 3]} for i, row in enumerate(nights.products(60))]
+    for name in ("first", "second", "third"):
+        store(workspace, [(row, []) for row in rows], name)
+    column = {"column": "product_type", "train": ["a"], "holdout": ["b"], "test": ["c"]}
+    first = roles_of(workspace, "first")
+    second = roles_of(workspace, "second", "encoders/first", **column)
+    third = roles_of(workspace, "third", "encoders/second", **column)
+    trained = [id for id, role in first.items() if role == TRAIN]
+    assert all({second[id], third[id]} <= {TRAIN, UNUSED} for id in trained)
+    assert UNUSED in {second[id] for id in trained}
+    assert third == second
+    assert {HOLDOUT, TEST} <= set(third.values())

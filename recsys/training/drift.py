@@ -2,9 +2,11 @@
 
 Products held out at the last training came from the catalog that was trained on and were not learnt from:
 how far they lie from the nearest training product is how far a product lies when nothing has changed.
-Training products themselves would be the wrong measure, because training draws them together.
+Training products themselves would be the wrong measure, because training draws them together. Those of the
+final test would be right, but only records read them.
 
-    N = new products, T = training products, H = held-out products, D = dimensions of the product vector
+    N = new products, T = training products, H = validation and holdout products,
+    D = dimensions of the product vector
 """
 
 from collections.abc import Mapping
@@ -13,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recsys.workspace.embeddings import EmbeddingSet, product_vectors
-from recsys.workspace.splits import TRAIN, UNUSED
+from recsys.workspace.splits import HOLDOUT, TRAIN, VALIDATION
 
 Float32 = NDArray[np.float32]
 
@@ -32,8 +34,7 @@ def count_unlike(vectors: EmbeddingSet, roles: Mapping[str, str]) -> tuple[int, 
     where there are too few of any kind. Of many products a sample is compared.
     """
     role = np.array([roles.get(id, "new") for id in vectors.ids()])
-    new, trained = role == "new", role == TRAIN
-    held_out = ~(new | trained | (role == UNUSED))
+    new, trained, held_out = role == "new", role == TRAIN, np.isin(role, (VALIDATION, HOLDOUT))
     if min(new.sum(), trained.sum(), held_out.sum()) < MIN_PRODUCTS:
         return None
     sizes = ((new, _MAX_COMPARED), (trained, _MAX_TRAINED), (held_out, _MAX_COMPARED))

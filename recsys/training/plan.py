@@ -28,7 +28,7 @@ from recsys.workspace.splits import TRAIN, read_splits
 logger = logging.getLogger(__name__)
 
 KIND = "training-plans"
-_VERSION = 1
+_VERSION = 2
 
 
 class Finding(NamedTuple):

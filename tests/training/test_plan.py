@@ -134,12 +134,13 @@ def test_age_is_a_reason(nights: Nights, days: float, is_reason: bool) -> None:
 def test_new_products_unlike_all_that_was_trained_on_are_a_reason(
     workspace: Workspace, num_unlike: int, of: int, is_reason: bool
 ) -> None:
-    roles = ("train", "train", "holdout", "test", "unused")
-    nights = Nights(workspace, config(), ROWS, roles=lambda i: roles[i % 5])
+    looked_at = 3 * ["train"] + ["validation", "holdout", "holdout"]
+    roles = looked_at + 2 * ["test", "unused"]  # those are elsewhere, and do not count
+    nights = Nights(workspace, config(), ROWS, roles=lambda i: roles[i % 10])
     rng = np.random.default_rng(1)
     near = np.eye(DIM)[0] + rng.normal(scale=0.1, size=(200, DIM))
     far = np.eye(DIM)[1] + rng.normal(scale=0.1, size=(200, DIM))
-    known = {row["id"]: far[i] if roles[i % 5] == "unused" else near[i] for i, row in enumerate(ROWS)}
+    known = {row["id"]: (near if i % 10 < len(looked_at) else far)[i] for i, row in enumerate(ROWS)}
     new = {f"Q{i:04d}": far[i] if i < num_unlike else near[0] for i in range(of)}
     ref = nights.embed(known | new)
     made = tonight(nights, embeddings=ref)

@@ -18,7 +18,7 @@ loses least challenges. The **holdout** took no part in that, and decides:
 Tasks and categories are also compared with the untouched base, and with the *anchor*, the encoder that small
 losses add up against. So nothing pays for anything else beyond the limits, tonight or over a month.
 
-The same holdout is asked every night. The n-th time, the interval of the gain has coverage
+The same holdout is asked every night. The n-th time, whoever serves, the interval of the gain has coverage
 ``1 - (1 - confidence) / n``: over any number of nights, chance alone promotes about as often as it would in
 a few. :class:`Power` says what gain the holdout can show under these rules.
 

@@ -6,7 +6,7 @@ artifact of kind ``evaluations``.
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,11 +20,11 @@ from recsys.workspace import Manifest, Workspace, content_id, judgements
 from recsys.workspace.evaluations import KIND, write_evaluation
 from recsys.workspace.holds import hold_sentence, holds
 from recsys.workspace.pairs import digest
-from recsys.workspace.splits import HOLDOUT, VALIDATION
+from recsys.workspace.splits import HOLDOUT, VALIDATION, ids_of
 
 logger = logging.getLogger(__name__)
 
-_CODE = 6
+_CODE = 7
 """Part of the id: raise it when the same inputs would give another record."""
 
 
@@ -53,8 +53,14 @@ def run(
     inputs |= {"champion": champion_ref} if champion_ref else {}
     judgements_ref = judgements.nonempty(workspace, judgements_ref)
     inputs |= {"judgements": judgements_ref} if judgements_ref else {}
-    previous = _previous(workspace, champion_ref, challenger)
-    times_asked = previous.info["times_asked"] if previous else 0
+    earlier = [
+        evaluation
+        for evaluation in workspace.list(KIND)
+        if evaluation.order < challenger.order
+        and "times_asked" in evaluation.info  # older ones did not count
+    ]
+    previous = next((e for e in reversed(earlier) if e.info["chosen"] == champion_ref), None)
+    times_asked = _times_asked(workspace, earlier, inputs["splits"])
     inputs |= {"previous": previous.ref} if previous else {}
     night = datetime.fromisoformat(workspace.get(snapshot_ref).created_at)
     anchor = _anchor(workspace, previous, night, config.evaluation.gate.anchor_days)
@@ -62,7 +68,7 @@ def run(
     candidates = candidates_of(challenger, champion_ref, alphas, anchor_ref)
     on_hold = holds(workspace)
     held = {c.ref: hold_sentence(c.ref, on_hold[c.ref]) for c in candidates if c.ref in on_hold}
-    id = _id(config, inputs, sorted(held))
+    id = _id(config, inputs, sorted(held), times_asked)
     existing = workspace.find(KIND, id)
     if existing is not None:
         workspace.drop_scratch(KIND, id)
@@ -87,7 +93,7 @@ def run(
         draft.info["chosen"] = record["chosen"]["ref"]
         draft.info["gate_scores"] = {c["name"]: c["gate_score"] for c in record["candidates"]}
         draft.info["scores"] = _main_scores(record)
-        draft.info["times_asked"] = times_asked + 1
+        draft.info["times_asked"] = times_asked + bool(decision.result.checks)
         if decision.action == "promote":
             before = {"ref": champion_ref, "since": night.isoformat()} if champion_ref else None
             anchor = None if decision.result.no_loss_to_anchor else anchor or before
@@ -98,16 +104,20 @@ def run(
     return draft.committed()
 
 
-def _previous(workspace: Workspace, champion_ref: str | None, challenger: Manifest) -> Manifest | None:
-    """Return the evaluation that last left the champion in service, before the challenger was trained."""
-    found = [
-        evaluation
-        for evaluation in workspace.list(KIND)
-        if evaluation.info["chosen"] == champion_ref
-        and evaluation.order < challenger.order
-        and "times_asked" in evaluation.info  # older ones did not count
-    ]
-    return found[-1] if found else None
+def _times_asked(workspace: Workspace, earlier: Sequence[Manifest], splits_ref: str) -> int:
+    """Return how often the holdout of ``splits_ref`` decided, whoever served then and was promoted or not.
+
+    It is the same holdout as long as a product of it stays; where the split of an ``earlier`` evaluation is
+    gone, so that nobody can tell, it counts.
+    """
+    tonight = ids_of(workspace, splits_ref, HOLDOUT)
+
+    def asked_it(evaluation: Manifest) -> bool:
+        ref = evaluation.inputs.get("splits", "")
+        return workspace.find_ref(ref) is None or not tonight.isdisjoint(ids_of(workspace, ref, HOLDOUT))
+
+    most_first = sorted(earlier, key=lambda e: e.info["times_asked"], reverse=True)
+    return next((int(e.info["times_asked"]) for e in most_first if asked_it(e)), 0)
 
 
 def _anchor(
@@ -121,7 +131,7 @@ def _anchor(
     return anchor if is_recent else None
 
 
-def _id(config: Config, inputs: Mapping[str, str], held: list[str]) -> str:
+def _id(config: Config, inputs: Mapping[str, str], held: list[str], times_asked: int) -> str:
     files = {
         t.pairs: digest(Path(config.resolve(t.pairs)), "evaluation.tasks.pairs")
         for t in config.evaluation.tasks
@@ -130,7 +140,7 @@ def _id(config: Config, inputs: Mapping[str, str], held: list[str]) -> str:
     unused = {} if "judgements" in inputs else {"gate": {"min_judged_queries"}}
     settings = config.evaluation.model_dump(mode="json", exclude=unused)
     parts = {"code": _CODE, "inputs": dict(inputs), "settings": settings, "seed": config.seed, "pairs": files}
-    return content_id(parts | ({"held": held} if held else {}))
+    return content_id(parts | {"times_asked": times_asked} | ({"held": held} if held else {}))
 
 
 def _main_scores(record: Mapping[str, Any]) -> dict[str, Any]:

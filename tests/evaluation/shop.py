@@ -89,12 +89,15 @@ def snapshot(workspace: Workspace, id: str = "night", **options: Any) -> str:
     return store(workspace, rows(**options), id)
 
 
-def splits(workspace: Workspace, snapshot_ref: str, id: str = "night") -> str:
-    """Write a split by item group: a third each for training, validation and holdout; return its ref."""
+def splits(workspace: Workspace, snapshot_ref: str, id: str = "night", *, turned: int = 0) -> str:
+    """Write a split by item group: a third each for training, validation and holdout; return its ref.
+
+    ``turned`` by one or two, each third has another role.
+    """
     table = pq.read_table(workspace.path(workspace.get(snapshot_ref)) / PRODUCTS_FILE)
     groups = table.column("item_group_id").to_pylist()
     names = ["holdout", "validation", "train"]
-    split = [names[int(g.split("-")[1]) % 3] for g in groups]
+    split = [names[(int(g.split("-")[1]) + turned) % 3] for g in groups]
     with workspace.create("splits", id, inputs={"snapshot": snapshot_ref}) as draft:
         columns = {"id": table.column("id").to_pylist(), "component": groups, "split": split}
         write_splits(draft.path / SPLITS_FILE, pa.table(columns))

@@ -53,6 +53,7 @@ def test_a_challenger_worse_by_construction_is_refused(workspace: Workspace, goo
     assert record["chosen"] == {"name": "champion", "ref": champion}
     assert "every candidate loses in some task on the validation split" in record["reasons"][0]
     assert record["challenger"] is None
+    assert manifest.info["times_asked"] == 0  # nothing was compared on the holdout
 
 
 def test_a_challenger_better_by_construction_is_accepted_and_the_records_numbers_agree(
@@ -187,6 +188,28 @@ def test_a_night_knows_how_often_its_holdout_decided_and_what_losses_add_up_agai
     draft.committed()
     night.tuned = shop.encoder(workspace, good, "tuned a fourth time", shop.nudge, **made)
     assert night.run(champion)[0].info["anchor"] is None  # a month has passed: the champion is the anchor
+
+
+def test_the_holdout_has_decided_as_often_after_a_rollback_or_without_a_champion(
+    workspace: Workspace, good: Path
+) -> None:
+    night = Night(workspace, good, base=shop.blind)
+    first, _ = night.run()
+
+    def asked_before(name: str, champion: str | None = None, turned: int = 0) -> tuple[int, int, str | None]:
+        """Evaluate another challenger; return the count before and after, and what went before."""
+        splits = shop.splits(workspace, night.snapshot, name, turned=turned)
+        made = {"snapshot": night.snapshot, "splits": splits, "base": night.base}
+        night.tuned = shop.encoder(workspace, good, name, shop.nudge, **made)
+        manifest, record = night.run(champion)
+        return record["gate"]["times_asked"], manifest.info["times_asked"], manifest.inputs.get("previous")
+
+    with workspace.create("evaluations", "promotes", inputs={"splits": night.splits}) as draft:
+        draft.info |= {"chosen": "encoders/another", "times_asked": 5, "anchor": None}
+    draft.committed()
+    assert asked_before("rolled back", first.info["chosen"]) == (5, 6, first.ref)
+    assert asked_before("champion is gone") == (6, 7, None)
+    assert asked_before("another holdout", first.info["chosen"], turned=1)[:2] == (0, 1)
 
 
 def test_a_record_of_another_version_is_refused_with_what_to_run(workspace: Workspace) -> None:

@@ -249,28 +249,62 @@ def test_roles_without_a_value_take_their_share_of_the_training_products() -> No
     assert abs(roles.count(VALIDATION) / 3000 - 0.1) < 0.02
 
 
-def roles_of(
+def split_stored(
     workspace: Workspace, snapshot: str, champion: str | None = None, **split: Any
-) -> dict[str, str]:
-    """Split the snapshot; return the role of each product. The encoder ``encoders/<snapshot>`` names it."""
+) -> tuple[dict[str, str], str]:
+    """Split the snapshot; return the role of each product, and the ref of the split."""
     config = Config.model_validate({"training": {"split": split}})
-    made = make_splits(config, workspace, f"snapshots/{snapshot}", champion)
-    with workspace.create("encoders", snapshot, inputs={"splits": made.ref}) as draft:
-        draft.info["role"] = "challenger"
-    draft.committed()
-    return {row["id"]: row["split"] for row in read_splits(workspace, made.ref).to_pylist()}
+    ref = make_splits(config, workspace, snapshot, champion).ref
+    return {row["id"]: row["split"] for row in read_splits(workspace, ref).to_pylist()}, ref
 
 
 def test_what_an_encoder_long_ago_was_trained_on_never_decides_nor_tests(workspace: Workspace) -> None:
     rows = [row | {"product_type": "abc"[i % 3]} for i, row in enumerate(nights.products(60))]
-    for name in ("first", "second", "third"):
-        store(workspace, [(row, []) for row in rows], name)
     column = {"column": "product_type", "train": ["a"], "holdout": ["b"], "test": ["c"]}
-    first = roles_of(workspace, "first")
-    second = roles_of(workspace, "second", "encoders/first", **column)
-    third = roles_of(workspace, "third", "encoders/second", **column)
+    champion, found = None, []
+    for name, config in (("first", {}), ("second", column), ("third", column)):
+        snapshot = store(workspace, [(row, []) for row in rows], name)
+        roles, splits = split_stored(workspace, snapshot, champion, **config)
+        found.append(roles)
+        with workspace.create("encoders", name, inputs={"splits": splits}) as draft:
+            draft.info["role"] = "challenger"
+        champion = draft.committed().ref
+    first, second, third = found
     trained = [id for id, role in first.items() if role == TRAIN]
     assert all({second[id], third[id]} <= {TRAIN, UNUSED} for id in trained)
     assert UNUSED in {second[id] for id in trained}
     assert third == second
     assert {HOLDOUT, TEST} <= set(third.values())
+
+
+def test_classes_have_one_role_that_new_products_leave_alone_and_the_fold_turns_but_for_the_final_test(
+    workspace: Workspace,
+) -> None:
+    rows = [row | {"product_type": f"class {i // 3}"} for i, row in enumerate(nights.products(180))]
+    grown = [row | {"product_type": f"class {i % 80}"} for i, row in enumerate(nights.products(420)[180:])]
+    for number in range(6):
+        rows[number]["product_type"] = None  # drawn as the component that it is
+    kind = {row["id"]: row["product_type"] or row["id"] for row in [*rows, *grown]}
+    tonight = store(workspace, [(row, []) for row in rows], "tonight")
+    another = store(workspace, [(row, []) for row in [*rows, *grown]], "another")
+
+    def classes(snapshot: str, fold: int = 0) -> dict[str, str]:
+        """Return the role of each class, and see that it is one."""
+        shares = dict.fromkeys(("validation_share", "holdout_share"), 0.09) | {"test_share": 0.1}
+        roles, _ = split_stored(workspace, snapshot, classes=["product_type"], fold=fold, **shares)
+        pairs = {(kind[id], role) for id, role in roles.items()}
+        assert len(pairs) == len(dict(pairs))
+        return dict(pairs)
+
+    first = classes(tonight)
+    assert set(first.values()) == {TRAIN, VALIDATION, HOLDOUT, TEST}
+    assert len({first[row["id"]] for row in rows[:6]}) > 1
+    later = classes(another)
+    assert first.items() <= later.items()
+    assert len(later) > len(first)
+    folds = [classes(tonight, fold) for fold in range(10)]
+    for name, role in first.items():
+        turns = [fold[name] for fold in folds]
+        assert [turns.count(r) for r in (TEST, HOLDOUT, VALIDATION)] == (
+            [10, 0, 0] if role == TEST else [0, 1, 1]
+        )

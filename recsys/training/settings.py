@@ -6,8 +6,9 @@ from typing import Any
 from recsys.config import Config
 from recsys.workspace.pairs import digest
 
-CODE = 3
-"""Of training: raised when the same inputs would give another encoder."""
+CODE = 4
+"""Of training: raised when the same inputs would give another encoder, or another record of how far from the
+base it may serve."""
 UNRELATED = {"num_workers", "cache_decoded", "cache_max_gb", "checkpoint_minutes", "retrain"}
 """Training settings that change when and how fast an encoder is trained, and not which."""
 

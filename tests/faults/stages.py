@@ -219,43 +219,41 @@ _REPORTED = {
 # -- index -----------------------------------------------------------------------------------------
 
 
-def _publish(home: Path, encoder: str, *, refresh: bool = False) -> None:
-    fabricated.publish(CONFIG, workspace_of(home), encoder, refresh=refresh)
+NIGHTS: dict[str, list[tuple[Looks, str]]] = {
+    "publish": [(TODAY, "e1"), (CHANGED, "e2")],
+    "refresh": [(TODAY, "e1"), (CHANGED, "e1")],
+    "rollback": [(TODAY, "e1"), (CHANGED, "e2"), (LATER, "e2")],
+    "housekeeping": [(TODAY, "e1"), (CHANGED, "e2"), (CHANGED, "e3"), (LATER, "e4")],
+}
+"""Stage of the index → the catalogs and encoders before it; the last is published by it if it publishes."""
 
 
-def _night(home: Path, looks: Looks, encoder: str) -> None:
-    fabricated.ingest(workspace_of(home), looks, encoder)
-    _publish(home, encoder)
+def prepare(config: Config, workspace: Workspace, name: str) -> None:
+    """Ingest, embed and publish what is there before a stage of :data:`NIGHTS`."""
+    *before, last = NIGHTS[name]
+    for looks, encoder in before:
+        fabricated.ingest(workspace, looks, encoder)
+        fabricated.publish(config, workspace, encoder)
+    fabricated.ingest(workspace, *last)
+    if name not in ("publish", "refresh"):
+        fabricated.publish(config, workspace, last[1])
 
 
-def _before_publish(home: Path) -> None:
-    _night(home, TODAY, "e1")
-    fabricated.ingest(workspace_of(home), CHANGED, "e2")
+def run_stage(config: Config, workspace: Workspace, name: str, now: datetime) -> None:
+    """Run a stage of :data:`NIGHTS`; housekeeping takes place 30 days after ``now``."""
+    if name == "rollback":
+        nightly.rollback_once(config, workspace, "rollback", None, as_it_was=False)
+    elif name == "housekeeping":
+        nightly.housekeeping(config, workspace, delete=True, now=now + timedelta(days=30))
+    else:
+        fabricated.publish(config, workspace, NIGHTS[name][-1][1], refresh=name == "refresh")
 
 
-def _before_refresh(home: Path) -> None:
-    _night(home, TODAY, "e1")
-    fabricated.ingest(workspace_of(home), CHANGED, "e1")
-
-
-def _before_rollback(home: Path) -> None:
-    _night(home, TODAY, "e1")
-    _night(home, CHANGED, "e2")
-    _night(home, LATER, "e2")
-
-
-def _roll_back(home: Path) -> None:
-    nightly.rollback_once(CONFIG, workspace_of(home), "rollback", None, as_it_was=False)
-
-
-def _before_housekeeping(home: Path) -> None:
-    for looks, encoder in ((TODAY, "e1"), (CHANGED, "e2"), (CHANGED, "e3"), (LATER, "e4")):
-        _night(home, looks, encoder)
-
-
-def _housekeeping(home: Path) -> None:
-    later = datetime.now(UTC) + timedelta(days=30)
-    nightly.housekeeping(CONFIG, workspace_of(home), delete=True, now=later)
+def _of_index(name: str) -> Stage:
+    return Stage(
+        prepare=lambda home: prepare(CONFIG, workspace_of(home), name),
+        run=lambda home: run_stage(CONFIG, workspace_of(home), name, datetime.now(UTC)),
+    )
 
 
 # -- feedback --------------------------------------------------------------------------------------
@@ -271,10 +269,7 @@ def _judge(home: Path, label: str = "similar") -> None:
 STAGES = {
     "ingest": Stage(prepare=_two_feeds, run=_ingest),
     "splits": Stage(prepare=_store_shop, run=_split),
-    "publish": Stage(prepare=_before_publish, run=lambda home: _publish(home, "e2")),
-    "refresh": Stage(prepare=_before_refresh, run=lambda home: _publish(home, "e1", refresh=True)),
-    "rollback": Stage(prepare=_before_rollback, run=_roll_back),
-    "housekeeping": Stage(prepare=_before_housekeeping, run=_housekeeping),
+    **{name: _of_index(name) for name in NIGHTS},
     "feedback": Stage(
         prepare=lambda home: _judge(home, "not_similar"), run=lambda home: _judge(home, "similar")
     ),

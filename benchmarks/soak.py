@@ -43,7 +43,7 @@ def measure(*, minutes: float, seed: int) -> dict[str, Any]:
     campaigns: dict[str, type[remote.RemoteCampaign]] = {"on two machines": remote.RemoteCampaign}
     if qdrant.BINARY:
         campaigns["over a server restarted"] = restarts.RestartCampaign
-    remote_s = (total_s - fuzzed_s - interleaved_s) / len(stages.NIGHTS) / len(campaigns)
+    remote_s = (total_s - fuzzed_s - interleaved_s) / len(remote.STAGES) / len(campaigns)
     with fresh_process() as fork, fresh_process() as mixed, fresh_process() as machines:
         found = {
             name: fork.submit(disturb, FileCampaign, name, seed=seed, seconds=total_s / len(stages.STAGES))
@@ -51,7 +51,7 @@ def measure(*, minutes: float, seed: int) -> dict[str, Any]:
         }
         interleaved = mixed.submit(machine.interleave_for, interleaved_s, seed).result()
         fuzzed = fuzz(fuzzed_s, seed)
-        for (where, campaign), name in itertools.product(campaigns.items(), stages.NIGHTS):
+        for (where, campaign), name in itertools.product(campaigns.items(), remote.STAGES):
             trial = machines.submit(disturb, campaign, name, seed=seed, seconds=remote_s)
             found[f"{name} {where}"] = trial
             trial.result()

@@ -33,7 +33,7 @@ from recsys.workspace import Workspace
 from tests.faults import fabricated
 from tests.faults.campaign import IN_A_ROW, Campaign, disturb, seen
 from tests.faults.fabricated import CONFIG, Answer, Looks
-from tests.faults.stages import LATER, NIGHTS, PER_ATTEMPT, TODAY, prepare, run_stage
+from tests.faults.stages import LATER, PER_ATTEMPT, TODAY, prepare, run_stage
 from tests.faults.syscalls import Fault
 from tests.index.conftest import SharedClient, http
 
@@ -59,6 +59,7 @@ _NEXT: dict[str, tuple[Looks, str] | None] = {
     "publish": None, "refresh": (LATER, "e1"), "rollback": (TODAY, "e3"), "housekeeping": (TODAY, "e5")
 }  # fmt: skip
 """Stage → what is published next; after the publication of an encoder it is rolled back."""
+STAGES = tuple(_NEXT)
 
 
 class Killed(BaseException):
@@ -400,4 +401,4 @@ class RemoteCampaign(Campaign):
 
 def disturb_remotely(number: int) -> dict[str, Any]:
     """Return stage → what :func:`disturb` found with so many faults of store and server."""
-    return {name: disturb(RemoteCampaign, name, seed=0, number=number) for name in NIGHTS}
+    return {name: disturb(RemoteCampaign, name, seed=0, number=number) for name in STAGES}

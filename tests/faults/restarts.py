@@ -9,8 +9,7 @@ from grpc import RpcError
 from qdrant_client import QdrantClient
 
 from tests.faults.campaign import disturb
-from tests.faults.remote import OF_SERVER, Cloud, RemoteCampaign, Service
-from tests.faults.stages import NIGHTS
+from tests.faults.remote import OF_SERVER, STAGES, Cloud, RemoteCampaign, Service
 from tests.index.conftest import SharedClient, http
 from tests.index.qdrant import Node
 
@@ -91,4 +90,4 @@ class RestartCampaign(RemoteCampaign):
 
 def disturb_servers(number: int) -> dict[str, Any]:
     """Return stage → what :func:`disturb` found with so many restarts of a server."""
-    return {name: disturb(RestartCampaign, name, seed=0, number=number) for name in NIGHTS}
+    return {name: disturb(RestartCampaign, name, seed=0, number=number) for name in STAGES}

@@ -33,7 +33,7 @@ from recsys.workspace import Workspace
 from tests.faults import fabricated
 from tests.faults.campaign import IN_A_ROW, Campaign, disturb, seen
 from tests.faults.fabricated import CONFIG, Answer, Looks
-from tests.faults.stages import LATER, PER_ATTEMPT, TODAY, prepare, run_stage
+from tests.faults.stages import CHANGED, LATER, PER_ATTEMPT, TODAY, prepare, run_stage
 from tests.faults.syscalls import Fault
 from tests.index.conftest import SharedClient, http
 
@@ -56,7 +56,8 @@ OF_SERVER = _SERVER_WRITES | {
 _UNCONDITIONAL = _SERVER_WRITES | _DELETES
 _MACHINES = ("ours", "other")
 _NEXT: dict[str, tuple[Looks, str] | None] = {
-    "publish": None, "refresh": (LATER, "e1"), "rollback": (TODAY, "e3"), "housekeeping": (TODAY, "e5")
+    "publish": None, "refresh": (LATER, "e1"), "rollback": (TODAY, "e3"), "housekeeping": (TODAY, "e5"),
+    "repair": (CHANGED, "e2"),
 }  # fmt: skip
 """Stage → what is published next; after the publication of an encoder it is rolled back."""
 STAGES = tuple(_NEXT)

@@ -271,13 +271,18 @@ def prepare(config: Config, workspace: Workspace, name: str) -> None:
 
 
 def run_stage(config: Config, workspace: Workspace, name: str, now: datetime) -> None:
-    """Run a stage of :data:`NIGHTS`; housekeeping takes place 30 days after ``now``."""
+    """Run a stage of :data:`NIGHTS`.
+
+    Housekeeping takes place 30 days after ``now``. The repair is followed by a publication, which drops what
+    was live, and a build that another machine began and nobody needs.
+    """
     if name == "rollback":
         nightly.rollback_once(config, workspace, "rollback", None, as_it_was=False)
     elif name == "housekeeping":
         nightly.housekeeping(config, workspace, delete=True, now=now + timedelta(days=30))
     elif name == "repair":
         nightly.audit(config, workspace, repair=True)
+        fabricated.publish(config, workspace, "e1", refresh=True)
     else:
         fabricated.publish(config, workspace, NIGHTS[name][-1][1], refresh=name == "refresh")
 

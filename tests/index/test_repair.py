@@ -16,7 +16,7 @@ from recsys.index.engine import Writer
 from recsys.index.run import run
 from recsys.workspace import Manifest, Workspace
 from tests.index.catalogs import Product, embed, encodes, products, publish_inputs, write_to_live
-from tests.index.test_publish import contents, crash_at
+from tests.index.test_publish import contents
 
 CATALOG = products(40)
 ENCODE = encodes(CATALOG)
@@ -150,18 +150,3 @@ def test_a_collection_that_cannot_be_read_is_built_anew(shop: Shop, monkeypatch:
     assert (manifest.info["previous"], "a page fault" in manifest.info["reason"]) == (damaged, True)
     monkeypatch.setattr(repair, "audit_build", audit)
     assert (shop.audit(), shop.shown()) == (None, shop.right)
-
-
-@pytest.mark.parametrize("step", ["record_result", "describe", "switch", "drop_old", "manifest"])
-def test_a_repair_that_crashed_is_finished_by_running_again(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch, step: str
-) -> None:
-    damaged = shop.write(swap_vectors)
-    with crash_at(step, shop.config, monkeypatch):
-        shop.audit()
-    manifest = shop.audit()
-    assert manifest is not None
-    assert (manifest.info["action"], manifest.info["previous"]) == ("build", damaged)
-    assert shop.shown() == shop.right
-    assert len(shop.workspace.list("publications")) == 2
-    assert public.status(shop.config, shop.workspace)["collection"] == manifest.info["collection"]

@@ -54,6 +54,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("slow")
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how many faults the tests in ``tests/faults`` injected."""
+    reports = [*terminalreporter.getreports("passed"), *terminalreporter.getreports("failed")]
+    num_faults = sum(value for r in reports for name, value in r.user_properties if name == "faults")
+    if num_faults:
+        terminalreporter.write_line(f"{num_faults} faults were injected")
+
+
 def is_slow(path: Path) -> bool:
     return path.relative_to(ROOT).as_posix().startswith(SLOW)
 

@@ -91,10 +91,12 @@ class ImageState:
         execute = self._connection.execute
         with self._connection:
             known = dict(execute("SELECT ref, number FROM shards").fetchall())
+            num_forgotten = 0
             for ref in set(known) - present:
-                execute("DELETE FROM stored WHERE shard = ?", (known[ref],))
+                num_forgotten += execute("DELETE FROM stored WHERE shard = ?", (known[ref],)).rowcount
                 execute("DELETE FROM shards WHERE ref = ?", (ref,))
-            for ref in sorted(present - set(known)):
+            # what a compaction copied is still in the shard that it came from, as long as that is there
+            for ref in sorted(present if num_forgotten else present - set(known)):
                 rows = ((sha256,) for sha256 in ImageStore.open(workspace, [ref]))
                 self._connection.executemany("INSERT OR IGNORE INTO stored VALUES (?, -1)", rows)
                 self.name_shard(ref)

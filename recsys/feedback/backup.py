@@ -4,6 +4,7 @@ A gzip of JSON lines: a header (format, schema, number of rows per table), every
 all lines before it. It is read whole and checked before a row is written.
 """
 
+import glob
 import gzip
 import hashlib
 import json
@@ -28,9 +29,14 @@ _TABLES = {table.name: table for table in (database.rules, database.judgements, 
 
 
 def back_up(source: Database, path: Path) -> dict[str, int]:
-    """Write everything, as of one moment, to ``path``, in one step; return the rows per table."""
+    """Write everything, as of one moment, to ``path``, in one step; return the rows per table.
+
+    What a backup to ``path`` that was killed left beside it is removed.
+    """
     partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
+        for left in path.parent.glob(f".{glob.escape(path.name)}.{'[0-9a-f]' * 32}"):
+            left.unlink(missing_ok=True)
         with source.reading() as connection, gzip.open(partial, "wb") as file:
             if connection.dialect.name == "postgresql":
                 connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")

@@ -224,6 +224,7 @@ class Publisher:
             with self._timed("index_s"):
                 self._index_points(writer)
             audit = self._audit(name, writer, source)
+            self._lease.check()  # who took over may have published it since
             writer.commit(updated(writer.metadata, source))
         return _counts(new=written, unchanged=len(source) - written), audit
 
@@ -235,6 +236,7 @@ class Publisher:
             )
         logger.info("%s: audit %s, recall %s", name, audit.checks, audit.recall)
         if discard and set(audit.checks.values()) != {"ok"}:
+            self._lease.check()
             self._index.describe(name, replace(collection.metadata, state=FAILED))
         audit.require(name)
         return audit

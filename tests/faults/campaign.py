@@ -90,13 +90,14 @@ class FileCampaign(Campaign):
         super().__init__(name)
         self._stage, self._before, self._home = STAGES[name], folder / "before", folder / "home"
         fabricated.use()
-        self._state = partial(state, asks=self._stage.asks)
+        self._state = partial(state, ask=self._stage.ask)
         self._stage.load()
         (self._home / "workspace").mkdir(parents=True)
         self._done(self._stage.prepare)
         self._home.rename(self._before)
         self._restore()
         self._start = self._done(self._state).value
+        self._restore()
         self._operations = self._done(self._stage.run, watched=True).operations
         self._end = self._done(self._state).value
         assert not isinstance(self._end["answer"], str), self._end["answer"]

@@ -4,31 +4,38 @@ A product's title is its look, from which :func:`tests.index.catalogs.vectors` d
 name; so whoever reads a collection can tell whether its vectors are its encoder's.
 """
 
+import hashlib
 from contextlib import closing
 from typing import Any
 
 import numpy as np
 
 from recsys import nightly
-from recsys.config import Config, IndexConfig
+from recsys.catalog.image_state import ImageState
+from recsys.catalog.ingest_images import OpenShard
+from recsys.config import CatalogConfig, Config, IndexConfig
 from recsys.embedding import run as embedding
 from recsys.index import VectorIndex, open_index, points
 from recsys.index.run import find_embeddings
 from recsys.workspace import Manifest, Workspace
 from recsys.workspace.embeddings import Vectors, product_vectors
+from recsys.workspace.normalise import Normalisation, NormalisedImage
 from recsys.workspace.snapshot import Snapshot, newest_snapshot, order_with
-from tests.index.catalogs import DIM, Product, embed, publish_inputs, similar, vectors
+from tests.index.catalogs import DIM, Product, embed, encodes, publish_inputs, similar, vectors
 
 Looks = dict[str, tuple[int, float]]
 """A catalog: product id → its look and its price."""
 Answer = dict[str, Any]
-CONFIG = Config(index=IndexConfig(batch_size=20, keep_previous=2, retries=2))
+CONFIG = Config(
+    index=IndexConfig(batch_size=20, keep_previous=2, retries=2),
+    catalog=CatalogConfig.model_validate({"images": {"shard_size": 10}}),
+)
 
 
 def products(looks: Looks) -> list[Product]:
     """Return a catalog's rows."""
     return [
-        Product(id, look=look, columns={"title": str(look), "price": price})
+        Product(id, look=look, columns={"title": str(look), "price": price, "images": [_image(look)]})
         for id, (look, price) in looks.items()
     ]
 
@@ -38,7 +45,8 @@ def ingest(workspace: Workspace, looks: Looks, encoder: str) -> str:
     if workspace.find("encoders", encoder) is None:
         with workspace.create("encoders", encoder) as draft:
             (draft.path / "weights").write_text(encoder)
-    snapshot, _ = publish_inputs(workspace, products(looks), encoder=encoder)
+    shards = _store_images(workspace, [_image(look) for look, _ in looks.values()])
+    snapshot, _ = publish_inputs(workspace, products(looks), encoder=encoder, image_shards=shards)
     workspace.write_pointer("catalog", order_with(workspace, snapshot))
     return snapshot
 
@@ -99,6 +107,23 @@ def answer_of(index: VectorIndex) -> Answer | str:
         return repr(error)
 
 
+def _image(look: int) -> bytes:
+    return hashlib.sha256(f"image {look}".encode()).digest()
+
+
+def _store_images(workspace: Workspace, images: list[bytes]) -> list[str]:
+    """Write those that no shard holds as one; return the shards of all."""
+    settings = Normalisation.of(CONFIG.catalog.images)
+    with closing(ImageState(workspace, settings)) as state:
+        shard = OpenShard(workspace, state, settings.id)
+        for sha256 in images:
+            if not state.is_stored(sha256):
+                shard.add(NormalisedImage(sha256=sha256, phash=0, width=1, height=1, jpeg=sha256))
+        shard.commit()
+        state.commit()
+        return state.shard_refs(iter(images))
+
+
 def _rows(workspace: Workspace, snapshot: str) -> Looks:
     rows = Snapshot.open(workspace, snapshot).table(["id", "title", "price"]).to_pylist()
     return {row["id"]: (int(row["title"]), row["price"]) for row in rows}
@@ -116,6 +141,5 @@ def _embed(config: Config, workspace: Workspace, snapshot: str, encoder: str) ->
     return workspace.get(found)
 
 
-def _reencode(workspace: Workspace, snapshot: str, encoder: str, precision: str, positions: Any) -> Vectors:
-    rows = list(_rows(workspace, snapshot).items())
-    return _vectors(dict(rows[i] for i in positions), encoder.partition("/")[2])
+def _reencode(workspace: Workspace, snapshot: str, *sample: Any) -> Vectors:
+    return encodes(products(_rows(workspace, snapshot)))(snapshot, *sample)

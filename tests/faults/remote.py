@@ -33,7 +33,7 @@ from recsys.workspace import Workspace
 from tests.faults import fabricated
 from tests.faults.campaign import IN_A_ROW, Campaign, disturb, seen
 from tests.faults.fabricated import CONFIG, Answer, Looks
-from tests.faults.stages import CHANGED, LATER, PER_ATTEMPT, TODAY
+from tests.faults.stages import CHANGED, LATER, PER_ATTEMPT, TODAY, prepare, run_stage
 from tests.faults.syscalls import Fault
 from tests.index.conftest import SharedClient, http
 
@@ -55,17 +55,12 @@ OF_SERVER = _SERVER_WRITES | {
 }  # fmt: skip
 _UNCONDITIONAL = _SERVER_WRITES | _DELETES
 _MACHINES = ("ours", "other")
-_NIGHTS: dict[str, list[tuple[Looks, str]]] = {
-    "publish": [(TODAY, "e1"), (CHANGED, "e2")],
-    "refresh": [(TODAY, "e1"), (CHANGED, "e1")],
-    "rollback": [(TODAY, "e1"), (CHANGED, "e2"), (LATER, "e2")],
-    "housekeeping": [(TODAY, "e1"), (CHANGED, "e2"), (CHANGED, "e3"), (LATER, "e4")],
-}
-STAGES = tuple(_NIGHTS)
 _NEXT: dict[str, tuple[Looks, str] | None] = {
-    "publish": None, "refresh": (LATER, "e1"), "rollback": (TODAY, "e3"), "housekeeping": (TODAY, "e5")
+    "publish": None, "refresh": (LATER, "e1"), "rollback": (TODAY, "e3"), "housekeeping": (TODAY, "e5"),
+    "repair": (CHANGED, "e2"),
 }  # fmt: skip
 """Stage → what is published next; after the publication of an encoder it is rolled back."""
+STAGES = tuple(_NEXT)
 
 
 class Killed(BaseException):
@@ -357,32 +352,15 @@ class RemoteCampaign(Campaign):
     def _restore(self) -> None:
         if self._before is None:
             with self._cloud.turn("ours"):
-                self._prepare()
+                prepare(self._config, self._workspace("ours"), self.name)
             self._before = self._cloud.save()
         self._cloud.load(self._before)
         for machine in _MACHINES:
             shutil.rmtree(self._folder / machine, ignore_errors=True)
 
-    def _prepare(self) -> None:
-        workspace = self._workspace("ours")
-        *before, (last, encoder) = _NIGHTS[self.name]
-        for looks, name in before:
-            fabricated.ingest(workspace, looks, name)
-            fabricated.publish(self._config, workspace, name)
-        fabricated.ingest(workspace, last, encoder)
-        if self.name in ("rollback", "housekeeping"):
-            fabricated.publish(self._config, workspace, encoder)
-
     def _run(self, machine: str, *, counted: bool = False) -> None:
-        workspace = self._workspace(machine)
         with self._cloud.turn(machine, counted=counted):
-            if self.name == "rollback":
-                nightly.rollback_once(self._config, workspace, "rollback", None, as_it_was=False)
-            elif self.name == "housekeeping":
-                later = self._cloud.now() + timedelta(days=30)
-                nightly.housekeeping(self._config, workspace, delete=True, now=later)
-            else:
-                self._publish(machine, _NIGHTS[self.name][-1][1], refresh=self.name == "refresh")
+            run_stage(self._config, self._workspace(machine), self.name, self._cloud.now())
 
     def _run_again(self) -> None:
         with suppress(GuardError):  # the encoder may be on hold since

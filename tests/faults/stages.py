@@ -5,28 +5,36 @@ Each works in a folder ``home``: the workspace in it is watched, its inputs besi
 
 import json
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from recsys import nightly
 from recsys.catalog import run as catalog
+from recsys.catalog.image_state import ImageState
 from recsys.config import CatalogConfig, Config
 from recsys.embedding.run import run as embed
+from recsys.errors import InputError
+from recsys.feedback import backup
 from recsys.feedback import run as feedback
-from recsys.feedback.store import FeedbackStore
-from recsys.index import open_index
+from recsys.feedback.database import Database
+from recsys.feedback.rules import Rule
+from recsys.feedback.store import FeedbackStore, database_url
+from recsys.index import open_index, status
 from recsys.index.run import run as publish
 from recsys.training.splits import make_splits
 from recsys.workspace import Workspace, decoding
 from recsys.workspace.holds import holds
-from recsys.workspace.normalise import normalise
+from recsys.workspace.normalise import Normalisation, normalise
 from recsys.workspace.scrub import scrub
+from recsys.workspace.snapshot import Snapshot
 from tests.catalog.made_images import jpeg, write
 from tests.faults import fabricated
 from tests.faults.fabricated import CONFIG, Looks
+from tests.index.catalogs import write_to_live
 from tests.training import shop
 
 TODAY: Looks = {f"p{i:02d}": (i, 5.0 + i) for i in range(30)}
@@ -40,6 +48,17 @@ PER_ATTEMPT = {"publications", "embedding-plans", "features"}
 """Kinds whose ids say what an attempt found to do."""
 
 
+def workspace_of(home: Path) -> Workspace:
+    """Open the workspace that is watched."""
+    return Workspace(home / "workspace")
+
+
+def _ask(home: Path) -> Any:
+    """Ask the live collection, if there is one."""
+    workspace = workspace_of(home)
+    return fabricated.ask(CONFIG, workspace) if status(CONFIG, workspace)["collection"] else None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Stage:
     """One stage of a night."""
@@ -48,19 +67,14 @@ class Stage:
     run: Callable[[Path], object]
     load: Callable[[], object] = lambda: None
     """Imports what the fork of a run needs and this process has not."""
-    asks: bool = True
-    """Whether readers are asked: vectors of a real encoder are not what a row says."""
+    ask: Callable[[Path], Any] = _ask
+    """Returns what a reader finds: before a run, after it, and after any fault one of these two."""
 
 
-def workspace_of(home: Path) -> Workspace:
-    """Open the workspace that is watched."""
-    return Workspace(home / "workspace")
-
-
-def state(home: Path, *, asks: bool = True) -> dict[str, Any]:
+def state(home: Path, *, ask: Callable[[Path], Any] = _ask) -> dict[str, Any]:
     """Return all that a stage leaves, by names that are the same in every run, as JSON values.
 
-    What readers find is the ``answer``; ``None`` if nobody ``asks``.
+    What readers find is the ``answer``.
     """
     workspace = workspace_of(home)
     publications = [(m.info["action"], m.info["encoder"]) for m in workspace.list("publications")]
@@ -81,10 +95,24 @@ def state(home: Path, *, asks: bool = True) -> dict[str, Any]:
         "held": sorted(holds(workspace)),
         "collections": collections,
         "damaged": scrub(workspace).damaged,
-        "unfinished": sorted(str(p) for p in (workspace.local / "scratch").glob("*/*")),
-        "answer": fabricated.ask(CONFIG, workspace) if collections and asks else None,
+        "images": _images(workspace),
+        "unfinished": sorted(str(p) for glob in ("scratch/*/*", ".*") for p in workspace.local.glob(glob)),
+        "answer": ask(home),
     }
     return dict(json.loads(json.dumps(found)))
+
+
+def _images(workspace: Workspace) -> list[Any]:
+    """Return the images that a snapshot lacks, and the shards that the next one will name."""
+    lacking = []
+    used: list[bytes] = []
+    for manifest in workspace.list("snapshots"):
+        snapshot = Snapshot.open(workspace, manifest.ref)
+        used = [sha256 for row in snapshot.table(["images"])["images"].to_pylist() for sha256 in row]
+        store = snapshot.images()
+        lacking += [[manifest.ref, sha256.hex()] for sha256 in used if sha256 not in store]
+    with closing(ImageState(workspace, Normalisation.of(CONFIG.catalog.images))) as known:
+        return [lacking, known.shard_refs(iter(used))]
 
 
 # -- catalog, splits, embedding --------------------------------------------------------------------
@@ -219,43 +247,67 @@ _REPORTED = {
 # -- index -----------------------------------------------------------------------------------------
 
 
-def _publish(home: Path, encoder: str, *, refresh: bool = False) -> None:
-    fabricated.publish(CONFIG, workspace_of(home), encoder, refresh=refresh)
+NIGHTS: dict[str, list[tuple[Looks, str]]] = {
+    "publish": [(TODAY, "e1"), (CHANGED, "e2")],
+    "refresh": [(TODAY, "e1"), (CHANGED, "e1")],
+    "rollback": [(TODAY, "e1"), (CHANGED, "e2"), (LATER, "e2")],
+    "housekeeping": [(TODAY, "e1"), (CHANGED, "e2"), (CHANGED, "e3"), (LATER, "e4")],
+    "repair": [(TODAY, "e1")],
+}
+"""Stage of the index → the catalogs and encoders before it; the last is published by it if it publishes."""
 
 
-def _night(home: Path, looks: Looks, encoder: str) -> None:
-    fabricated.ingest(workspace_of(home), looks, encoder)
-    _publish(home, encoder)
+def prepare(config: Config, workspace: Workspace, name: str) -> None:
+    """Ingest, embed and publish what is there before a stage of :data:`NIGHTS`."""
+    *before, last = NIGHTS[name]
+    for looks, encoder in before:
+        fabricated.ingest(workspace, looks, encoder)
+        fabricated.publish(config, workspace, encoder)
+    fabricated.ingest(workspace, *last)
+    if name not in ("publish", "refresh"):
+        fabricated.publish(config, workspace, last[1])
+    if name == "repair":
+        write_to_live(config, workspace, lambda writer: writer.delete(["p05"]))
 
 
-def _before_publish(home: Path) -> None:
-    _night(home, TODAY, "e1")
-    fabricated.ingest(workspace_of(home), CHANGED, "e2")
+def run_stage(config: Config, workspace: Workspace, name: str, now: datetime) -> None:
+    """Run a stage of :data:`NIGHTS`.
+
+    Housekeeping takes place 30 days after ``now``. The repair is followed by a publication, which drops what
+    was live, and a build that another machine began and nobody needs.
+    """
+    if name == "rollback":
+        nightly.rollback_once(config, workspace, "rollback", None, as_it_was=False)
+    elif name == "housekeeping":
+        nightly.housekeeping(config, workspace, delete=True, now=now + timedelta(days=30))
+    elif name == "repair":
+        nightly.audit(config, workspace, repair=True)
+        fabricated.publish(config, workspace, "e1", refresh=True)
+    else:
+        fabricated.publish(config, workspace, NIGHTS[name][-1][1], refresh=name == "refresh")
 
 
-def _before_refresh(home: Path) -> None:
-    _night(home, TODAY, "e1")
-    fabricated.ingest(workspace_of(home), CHANGED, "e1")
+def _of_index(name: str) -> Stage:
+    return Stage(
+        prepare=lambda home: prepare(CONFIG, workspace_of(home), name),
+        run=lambda home: run_stage(CONFIG, workspace_of(home), name, datetime.now(UTC)),
+    )
 
 
-def _before_rollback(home: Path) -> None:
-    _night(home, TODAY, "e1")
-    _night(home, CHANGED, "e2")
-    _night(home, LATER, "e2")
+# -- scrub -----------------------------------------------------------------------------------------
 
 
-def _roll_back(home: Path) -> None:
-    nightly.rollback_once(CONFIG, workspace_of(home), "rollback", None, as_it_was=False)
+def _before_scrub(home: Path) -> None:
+    workspace = workspace_of(home)
+    prepare(CONFIG, workspace, "repair")
+    for kind, name in (("embeddings", "vectors.arrow"), ("embedding-sets", "manifest.json")):
+        (workspace.path(workspace.list(kind)[-1]) / name).write_bytes(b"damaged")
 
 
-def _before_housekeeping(home: Path) -> None:
-    for looks, encoder in ((TODAY, "e1"), (CHANGED, "e2"), (CHANGED, "e3"), (LATER, "e4")):
-        _night(home, looks, encoder)
-
-
-def _housekeeping(home: Path) -> None:
-    later = datetime.now(UTC) + timedelta(days=30)
-    nightly.housekeeping(CONFIG, workspace_of(home), delete=True, now=later)
+def _scrub(home: Path) -> None:
+    workspace = workspace_of(home)
+    for ref in scrub(workspace).damaged:
+        workspace.delete_ref(ref)
 
 
 # -- feedback --------------------------------------------------------------------------------------
@@ -268,19 +320,70 @@ def _judge(home: Path, label: str = "similar") -> None:
     feedback.run(CONFIG, workspace)
 
 
+def _contents(database: Database) -> list[str]:
+    store = FeedbackStore(database)
+    return list(map(repr, (*store.rules(include_past=True), *store.all_judgements(), *store.audit())))
+
+
+def _say(home: Path, author: str) -> None:
+    with closing(FeedbackStore.open(CONFIG, workspace_of(home))) as store:
+        store.judge("p01", "p02", "similar", author)
+        store.add_rule(Rule(action="pin", target="product", target_value="p01"), author)
+
+
+def _database(home: Path) -> closing[Database]:
+    return closing(Database(database_url(CONFIG, workspace_of(home))))
+
+
+def _back_up(home: Path) -> None:
+    with _database(home) as database:
+        backup.back_up(database, home / "workspace" / "backup.gz")
+
+
+def _before_backup(home: Path) -> None:
+    _say(home, "Maria")
+    _back_up(home)
+    _say(home, "Tom")
+
+
+def _backed_up(home: Path) -> list[str]:
+    with (
+        TemporaryDirectory() as folder,
+        closing(Database(f"sqlite:///{folder}/restored.db")) as database,
+    ):
+        backup.restore(home / "workspace" / "backup.gz", database)
+        return _contents(database)
+
+
+def _before_restore(home: Path) -> None:
+    _before_backup(home)
+    for path in workspace_of(home).local.glob("search.db*"):
+        path.unlink()
+
+
+def _restore(home: Path) -> None:
+    with _database(home) as database, suppress(InputError):  # which says that an earlier one did it all
+        backup.restore(home / "workspace" / "backup.gz", database)
+
+
+def _restored(home: Path) -> list[str]:
+    with _database(home) as database:
+        return _contents(database)
+
+
 STAGES = {
     "ingest": Stage(prepare=_two_feeds, run=_ingest),
     "splits": Stage(prepare=_store_shop, run=_split),
-    "publish": Stage(prepare=_before_publish, run=lambda home: _publish(home, "e2")),
-    "refresh": Stage(prepare=_before_refresh, run=lambda home: _publish(home, "e1", refresh=True)),
-    "rollback": Stage(prepare=_before_rollback, run=_roll_back),
-    "housekeeping": Stage(prepare=_before_housekeeping, run=_housekeeping),
+    **{name: _of_index(name) for name in NIGHTS},
     "feedback": Stage(
         prepare=lambda home: _judge(home, "not_similar"), run=lambda home: _judge(home, "similar")
     ),
+    "scrub": Stage(prepare=_before_scrub, run=_scrub),
+    "backup": Stage(prepare=_before_backup, run=_back_up, ask=_backed_up),
+    "restore": Stage(prepare=_before_restore, run=_restore, ask=_restored),
     # last, as forks are larger from then on
     "embed": Stage(prepare=_store_encoder, run=_embed, load=_load_torch),
     "train": Stage(prepare=_before_training, run=_train, load=_load_lightning),
     "evaluate": Stage(prepare=_before_evaluation, run=_evaluate, load=_load_lightning),
-    "report": Stage(prepare=_before_report, run=_report, load=_load_lightning, asks=False),
+    "report": Stage(prepare=_before_report, run=_report, load=_load_lightning, ask=lambda home: None),
 }

@@ -90,6 +90,15 @@ def test_a_file_that_is_not_what_was_written_restores_nothing(tmp_path: Path, da
         assert FeedbackStore(other).audit() == []
 
 
+def test_a_backup_removes_what_a_killed_one_left_and_nothing_else(tmp_path: Path) -> None:
+    left, other = tmp_path / f".backup.{'0' * 32}", tmp_path / ".backup.swp"
+    left.touch()
+    other.touch()
+    with closing(Database("sqlite://")) as database:
+        back_up(database, tmp_path / "backup")
+    assert set(tmp_path.iterdir()) == {tmp_path / "backup", other}
+
+
 def _signed(some: list[bytes]) -> bytes:
     text = b"".join(some)
     return text + json.dumps({"sha256": hashlib.sha256(text).hexdigest()}).encode() + b"\n"

@@ -1,7 +1,8 @@
 """Small catalogs with vectors, written straight into a workspace as the stages before the index would."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -9,8 +10,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from recsys.index import Collection
+from recsys.config import Config
+from recsys.index import Collection, open_index
+from recsys.index.audit import Encode
 from recsys.index.base import Hit, Point, Query
+from recsys.index.engine import Writer
 from recsys.index.filters import Filter
 from recsys.index.points import COLUMNS, payloads
 from recsys.workspace import Workspace, content_id
@@ -78,11 +82,16 @@ def products(count: int, *, first: int = 0) -> list[Product]:
 
 
 def publish_inputs(
-    workspace: Workspace, catalog: Iterable[Product], *, encoder: str = "e1", dim: int = DIM
+    workspace: Workspace,
+    catalog: Iterable[Product],
+    *,
+    encoder: str = "e1",
+    dim: int = DIM,
+    image_shards: Iterable[str] = (),
 ) -> tuple[str, str]:
     """Write a snapshot and its embedding set; return their refs. The snapshot becomes the latest."""
     catalog = sorted(catalog, key=lambda p: p.id.encode())
-    snapshot = _write_snapshot(workspace, catalog)
+    snapshot = _write_snapshot(workspace, catalog, image_shards)
     workspace.write_pointer("catalog", {"snapshot": snapshot})
     return snapshot, embed(workspace, snapshot, catalog, encoder=encoder, dim=dim)
 
@@ -103,7 +112,7 @@ def _rows(catalog: list[Product]) -> list[dict[str, Any]]:
     return rows
 
 
-def _write_snapshot(workspace: Workspace, catalog: list[Product]) -> str:
+def _write_snapshot(workspace: Workspace, catalog: list[Product], image_shards: Iterable[str]) -> str:
     rows = _rows(catalog)
     id = content_id({"rows": [[r["id"], r["content_hash"].hex(), r["payload_hash"].hex()] for r in rows]})
     manifest = workspace.find(SNAPSHOT_KIND, id)
@@ -112,7 +121,7 @@ def _write_snapshot(workspace: Workspace, catalog: list[Product]) -> str:
             pq.write_table(
                 pa.Table.from_pylist(rows, PRODUCTS), draft.path / PRODUCTS_FILE, row_group_size=300
             )
-            draft.info["image_shards"] = []
+            draft.info["image_shards"] = list(image_shards)
         manifest = draft.committed()
     return manifest.ref
 
@@ -128,6 +137,16 @@ def vectors(catalog: list[Product], encoder: str, dim: int) -> Vectors:
     image[~has_image] = text[~has_image]
     text[~has_text] = image[~has_text]
     return Vectors(image, text, has_image, has_text)
+
+
+def encodes(catalog: Iterable[Product]) -> Encode:
+    """Return an honest encoder of a catalog for audits."""
+    ordered = sorted(catalog, key=lambda p: p.id.encode())
+
+    def encode(_snapshot: str, encoder: str, _precision: str, positions: Any) -> Vectors:
+        return vectors([ordered[i] for i in positions], encoder.removeprefix("encoders/"), DIM)
+
+    return encode
 
 
 def _unit(space: str, product: Product, dim: int) -> np.ndarray:
@@ -194,3 +213,14 @@ def similar(
     vector = query_vector(*halves(stored.vector), image_weight)
     hits = collection.query(Query(vector=vector, limit=limit + 1, filter=filter))
     return [hit for hit in hits if hit.id != id][:limit]
+
+
+def write_to_live(config: Config, workspace: Workspace, write: Callable[[Writer], object]) -> str:
+    """Write straight into the live collection, past every audit; return its name."""
+    with closing(open_index(config, workspace)) as index:
+        live = index.live()
+        assert live is not None
+        with index.change(live.name, pending="somebody else's") as writer:
+            write(writer)
+            writer.commit(live.metadata)
+    return live.name

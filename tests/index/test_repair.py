@@ -15,17 +15,11 @@ from recsys.index.audit import REENCODED
 from recsys.index.engine import Writer
 from recsys.index.run import run
 from recsys.workspace import Manifest, Workspace
-from recsys.workspace.embeddings import Vectors
-from tests.index.catalogs import Product, embed, products, publish_inputs, vectors
+from tests.index.catalogs import Product, embed, encodes, products, publish_inputs, write_to_live
 from tests.index.test_publish import contents
-from tests.index.test_rollback import crash_at
 
 CATALOG = products(40)
-
-
-def encode(_snapshot: str, encoder: str, _precision: str, positions: Any) -> Vectors:
-    ordered = sorted(CATALOG, key=lambda p: p.id.encode())
-    return vectors([ordered[i] for i in positions], encoder.removeprefix("encoders/"), 16)
+ENCODE = encodes(CATALOG)
 
 
 class Shop:
@@ -40,17 +34,10 @@ class Shop:
         return run(self.config, self.workspace, *publish_inputs(self.workspace, catalog, encoder=encoder))
 
     def write(self, damage: Callable[[Writer], object]) -> str:
-        """Write straight into the live collection, past every audit; return its name."""
-        with closing(open_index(self.config, self.workspace)) as index:
-            live = index.live()
-            assert live is not None
-            with index.change(live.name, pending="somebody else's") as writer:
-                damage(writer)
-                writer.commit(live.metadata)
-        return live.name
+        return write_to_live(self.config, self.workspace, damage)
 
     def audit(self, *, repaired: bool = True) -> Manifest | None:
-        return repair.run(self.config, self.workspace, repair=repaired, encode=encode)
+        return repair.run(self.config, self.workspace, repair=repaired, encode=ENCODE)
 
     def shown(self) -> dict[str, Any]:
         """Return products as readers see them."""
@@ -163,18 +150,3 @@ def test_a_collection_that_cannot_be_read_is_built_anew(shop: Shop, monkeypatch:
     assert (manifest.info["previous"], "a page fault" in manifest.info["reason"]) == (damaged, True)
     monkeypatch.setattr(repair, "audit_build", audit)
     assert (shop.audit(), shop.shown()) == (None, shop.right)
-
-
-@pytest.mark.parametrize("step", ["record_result", "describe", "switch", "drop_old_collections", "commit"])
-def test_a_repair_that_crashed_is_finished_by_running_again(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch, step: str
-) -> None:
-    damaged = shop.write(swap_vectors)
-    with crash_at(step, shop.config, monkeypatch):
-        shop.audit()
-    manifest = shop.audit()
-    assert manifest is not None
-    assert (manifest.info["action"], manifest.info["previous"]) == ("build", damaged)
-    assert shop.shown() == shop.right
-    assert len(shop.workspace.list("publications")) == 2
-    assert public.status(shop.config, shop.workspace)["collection"] == manifest.info["collection"]

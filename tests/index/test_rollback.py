@@ -1,31 +1,26 @@
 """Going back over both engines: what is brought up to date and proven, what a kill leaves, what is held."""
 
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
 from typing import Any
 
-import numpy as np
 import pytest
 
 from recsys import index as public
 from recsys.config import Config
 from recsys.errors import ArtifactError, AuditError, GuardError, InputError, TransientError
-from recsys.index import open_index, rollback
+from recsys.index import rollback
 from recsys.index import run as publishing
 from recsys.index.audit import REENCODED
-from recsys.index.edge import EdgeIndex
-from recsys.index.engine import VectorIndex
-from recsys.index.server import ServerIndex
 from recsys.index.service import LOCK
 from recsys.index.source import Source
 from recsys.workspace import Manifest, Workspace
 from recsys.workspace.embeddings import Vectors
 from recsys.workspace.holds import holds
-from tests.index.catalogs import Product, embed, products, publish_inputs, vectors
-from tests.index.test_publish import next_night, publish_and_compare
+from tests.index.catalogs import Product, embed, encodes, products, publish_inputs
+from tests.index.test_publish import contents, crash_at, next_night, publish_and_compare, rounded
 
 CATALOG = products(40)
 TODAY = next_night(CATALOG)
+ENCODE = encodes(TODAY)
 
 
 class Shop:
@@ -56,14 +51,9 @@ class Shop:
         """See that readers find every product of a snapshot, as it is there and under the encoder."""
         made = publishing.find_embeddings(self.workspace, snapshot, f"encoders/{encoder}")
         assert made is not None
-        expected = {p.id: p for p in Source(self.workspace, snapshot, made).points()}
-        with closing(open_index(self.config, self.workspace)) as index:
-            live = index.open()
-            found = live.retrieve([r.id for r in live.records()], with_vectors=True)
-        assert live.metadata.snapshot == snapshot
-        assert {p.id: p.payload for p in found} == {id: p.payload for id, p in expected.items()}
-        for point in found:
-            np.testing.assert_allclose(point.vector, expected[point.id].vector, atol=1e-6)
+        found = contents(self.config, self.workspace)
+        assert found.pop("metadata").snapshot == snapshot
+        assert found == rounded(Source(self.workspace, snapshot, made).points())
 
 
 @pytest.fixture
@@ -71,14 +61,9 @@ def shop(config: Config, workspace: Workspace) -> Shop:
     return Shop(config, workspace)
 
 
-def encode_honestly(_snapshot: str, encoder: str, _precision: str, positions: Any) -> Vectors:
-    ordered = sorted(TODAY, key=lambda p: p.id.encode())
-    return vectors([ordered[i] for i in positions], encoder.removeprefix("encoders/"), 16)
-
-
 def test_the_old_collection_shows_todays_catalog_is_audited_and_recorded(shop: Shop) -> None:
     shop.embed_today()
-    manifest = shop.roll_back(encode=encode_honestly)
+    manifest = shop.roll_back(encode=ENCODE)
     info = manifest.info
     assert (info["action"], info["collection"], info["previous"]) == ("rollback", shop.first, shop.second)
     assert {k: info["counts"][k] for k in ("new", "vectors", "payload", "gone")} == {
@@ -119,7 +104,7 @@ def test_vectors_of_another_encoder_leave_the_alias_and_the_way_back(shop: Shop)
     shop.embed_today()
 
     def encode(snapshot: str, _encoder: str, *sample: Any) -> Vectors:
-        return encode_honestly(snapshot, "encoders/e3", *sample)
+        return ENCODE(snapshot, "encoders/e3", *sample)
 
     with pytest.raises(AuditError, match=REENCODED):
         shop.roll_back(encode=encode)
@@ -163,7 +148,7 @@ def test_a_collection_that_is_named_is_gone_back_to_whatever_was_interrupted(
 ) -> None:
     named = Shop(config, workspace).publish(CATALOG, "e0").info["collection"]
     shop = Shop(config, workspace)
-    with crash_at("commit", config, monkeypatch):
+    with crash_at("manifest", config, monkeypatch):
         shop.roll_back(as_it_was=True)
     assert shop.roll_back(named, as_it_was=True).info["collection"] == named == shop.status()["collection"]
 
@@ -178,32 +163,9 @@ def test_before_anything_else_was_published_there_is_nothing_to_go_back_to(
 # -- a crash at any step is finished by running again ---------------------------------------------
 
 
-class Crash(BaseException):
-    """Ends a run the way a kill does: nothing may catch it and go on."""
-
-
-@contextmanager
-def crash_at(step: str, config: Config, patch: pytest.MonkeyPatch) -> Iterator[None]:
-    index: type[VectorIndex] = ServerIndex if config.index.url else EdgeIndex
-    owner: Any = {
-        "describe": index,
-        "switch": index,
-        "put_on_hold": publishing,
-        "drop_old_collections": publishing.Publisher,
-    }.get(step, publishing.Journal)
-
-    def crash(*_: Any, **__: Any) -> Any:
-        raise Crash
-
-    with patch.context() as inner:
-        inner.setattr(owner, step, crash)
-        with pytest.raises(Crash):
-            yield
-
-
 @pytest.mark.parametrize("as_it_was", [False, True])
 @pytest.mark.parametrize(
-    "step", ["record_result", "put_on_hold", "describe", "switch", "drop_old_collections", "commit"]
+    "step", ["record_result", "put_on_hold", "describe", "switch", "drop_old", "manifest"]
 )
 def test_a_rollback_that_crashed_is_finished_by_running_again_and_goes_no_further(
     config: Config, workspace: Workspace, monkeypatch: pytest.MonkeyPatch, step: str, as_it_was: bool
@@ -213,7 +175,7 @@ def test_a_rollback_that_crashed_is_finished_by_running_again_and_goes_no_furthe
     shop.embed_today()
     with crash_at(step, config, monkeypatch):
         shop.roll_back(as_it_was=as_it_was)
-    switched = step in ("drop_old_collections", "commit")
+    switched = step in ("drop_old", "manifest")
     assert shop.status()["collection"] == (shop.first if switched else shop.second)
     if step in ("describe", "switch"):  # e2 is on hold already, and serves: it is kept up to date
         assert shop.publish([*TODAY, *products(1, first=900)], "e2").info["action"] == "incremental"

@@ -13,6 +13,8 @@ from recsys.config import Config
 from recsys.errors import LeaseLostError
 from recsys.index import open_index, rollback
 from recsys.index import run as publishing
+from recsys.index.audit import Audit
+from recsys.index.base import Metadata
 from recsys.index.run import Publisher, run
 from recsys.index.server import ServerWriter
 from recsys.workspace import Workspace, lease
@@ -80,6 +82,32 @@ def test_who_slept_past_its_lease_moves_no_alias_and_what_was_refreshed_stays(
     embed(night, today, sorted(TODAY, key=lambda p: p.id.encode()), encoder="e2")
     assert run(config, night, *tonight).info["encoder"] == "encoders/e2"
     assert titles(config, other) == expected
+
+
+@pytest.mark.usefixtures("_clock")
+@pytest.mark.parametrize("check", ["ok", "wrong"])
+def test_a_build_that_lost_its_lease_leaves_what_another_machine_published_of_it(
+    config: Config, machines: tuple[Workspace, Workspace], monkeypatch: pytest.MonkeyPatch, check: str
+) -> None:
+    slow, other = machines
+    refs, real = publish_inputs(slow, CATALOG), publishing.audit_build
+
+    def metadata() -> list[Metadata]:
+        with closing(open_index(config, other)) as index:
+            return [collection.metadata for collection in index.collections()]
+
+    def audit(*arguments: Any, **named: Any) -> Audit:
+        monkeypatch.setattr(publishing, "audit_build", real)
+        run(config, other, *refs)
+        published.extend(metadata())
+        return Audit(checks={"count": check})
+
+    published: list[Metadata] = []
+    monkeypatch.setattr(publishing, "audit_build", audit)
+    with pytest.raises(LeaseLostError):
+        run(config, slow, *refs)
+    assert len(published) == 1
+    assert metadata() == published
 
 
 @pytest.mark.usefixtures("_clock")

@@ -142,6 +142,7 @@ def similarity_nightly() -> None:
         return int(nightly.scrub(*pipeline()))
 
     champion, snapshot, feedback = begin(), ingest(), judgements()
+    champion >> [snapshot, feedback]  # where the index cannot be reached, nothing of the night is done
     training = plan_training(snapshot, champion, feedback)
     reason = has_reason(training["train"])
     challenger = train(snapshot, champion, feedback)

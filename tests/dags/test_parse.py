@@ -45,6 +45,8 @@ def test_the_tasks_are_wired_as_designed(parsed: dict[str, Any]) -> None:
         "publish": ["index"],
     }
     assert all(task["timeout"] and task["retries"] >= 1 for task in tasks.values())
+    for first in ("ingest", "judgements"):
+        assert tasks[first]["after"] == ["begin"]
     assert tasks["plan_training"]["after"] == ["begin", "ingest", "judgements"]
     assert tasks["has_reason"]["after"] == ["plan_training"]
     assert tasks["train"]["after"] == ["begin", "has_reason", "ingest", "judgements"]

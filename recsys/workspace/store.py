@@ -42,6 +42,8 @@ from recsys.workspace.lease import Lease
 logger = logging.getLogger(__name__)
 
 MANIFEST = "manifest.json"
+LEASE_TIMEOUT_S = 1800.0
+"""A DAG's task has at least twice as long: it ends with who has the lease, not with Airflow's timeout."""
 _TEMPORARY = ".tmp"
 _LOCAL = {_TEMPORARY, "scratch", "state", "locks", "index"}
 """Folders of this machine, also where the workspace is an object store."""
@@ -531,7 +533,7 @@ class Workspace:
                 if pointer.swap(record, tag) is not None:
                     return
 
-    def lease(self, name: str, *, timeout_s: float = 3600.0) -> Lease:
+    def lease(self, name: str, *, timeout_s: float = LEASE_TIMEOUT_S) -> Lease:
         """Return a lease over all machines that open this workspace, for a ``with`` block.
 
         Where the store cannot compare and swap it is a lock between the processes of this machine.

@@ -17,12 +17,13 @@ from similarity_defaults import (
     PURE,
     WORKER,
     WRITER_POOL,
+    ends_within,
     pipeline,
     step,
 )
 
 
-@dag(schedule="*/15 * * * *", dagrun_timeout=timedelta(hours=2), doc_md=__doc__, **DAG_SETTINGS)  # type: ignore[untyped-decorator]
+@dag(schedule="*/15 * * * *", doc_md=__doc__, **ends_within(timedelta(hours=2)), **DAG_SETTINGS)  # type: ignore[untyped-decorator]
 def catalog_refresh() -> None:
     """Wire the refresh."""
 

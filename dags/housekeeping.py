@@ -7,10 +7,10 @@ would go; see docs/operations.md. Both take turns with what publishes.
 from datetime import timedelta
 
 from airflow.sdk import dag
-from similarity_defaults import DAG_SETTINGS, NETWORK, PURE, WRITER_POOL, logger, pipeline, step
+from similarity_defaults import DAG_SETTINGS, NETWORK, PURE, WRITER_POOL, ends_within, logger, pipeline, step
 
 
-@dag(schedule="0 14 * * 0", dagrun_timeout=timedelta(hours=8), doc_md=__doc__, **DAG_SETTINGS)  # type: ignore[untyped-decorator]
+@dag(schedule="0 14 * * 0", doc_md=__doc__, **ends_within(timedelta(hours=8)), **DAG_SETTINGS)  # type: ignore[untyped-decorator]
 def housekeeping() -> None:
     """Two tasks, of which neither waits for the other's success."""
 

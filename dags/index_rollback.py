@@ -9,12 +9,11 @@ from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import Param, dag
-from similarity_defaults import DAG_SETTINGS, INDEX, NETWORK, WRITER_POOL, logger, pipeline, step
+from similarity_defaults import DAG_SETTINGS, INDEX, NETWORK, WRITER_POOL, ends_within, logger, pipeline, step
 
 
 @dag(
     schedule=None,
-    dagrun_timeout=timedelta(hours=6),
     params={
         "collection": Param(
             None, type=["null", "string"], description="Default: the one published before the live one."
@@ -22,6 +21,7 @@ from similarity_defaults import DAG_SETTINGS, INDEX, NETWORK, WRITER_POOL, logge
         "as_it_was": Param(False, type="boolean", description="At once, with the catalog that it showed."),
     },
     doc_md=__doc__,
+    **ends_within(timedelta(hours=6)),
     **DAG_SETTINGS,
 )  # type: ignore[untyped-decorator]
 def index_rollback() -> None:

@@ -13,7 +13,13 @@ from datetime import datetime, timedelta
 from importlib import import_module
 from typing import Any
 
-from airflow.sdk import Asset, task
+from airflow.sdk import (  # type: ignore[attr-defined]  # which its stub leaves out
+    Asset,
+    AsyncCallback,
+    DeadlineAlert,
+    DeadlineReference,
+    task,
+)
 from airflow.sdk.exceptions import AirflowFailException
 
 CATALOG = Asset(name="catalog", uri="recsys://catalog")
@@ -38,8 +44,8 @@ PURE = {"retries": 2, "retry_delay": timedelta(seconds=30)}
 logger = logging.getLogger("similarity")
 
 
-def alarms() -> list[Any]:
-    """Return the notifiers to call when a run fails or times out, as ``RECSYS_ALARMS`` lists them in JSON.
+def alarms() -> list[tuple[Any, dict[str, Any]]]:
+    """Return the notifiers to call, and their arguments, as ``RECSYS_ALARMS`` lists them in JSON.
 
     ``[{"notifier": "airflow.providers.smtp.notifications.smtp.SmtpNotifier", "to": "shop@example.org"}]``:
     any of Airflow's notifiers, with its arguments.
@@ -47,18 +53,32 @@ def alarms() -> list[Any]:
     found = []
     for arguments in json.loads(os.environ.get("RECSYS_ALARMS") or "[]"):
         module, _, name = arguments.pop("notifier").rpartition(".")
-        found.append(getattr(import_module(module), name)(**arguments))
+        found.append((getattr(import_module(module), name), arguments))
     return found
 
 
+ALARMS = alarms()
 DAG_SETTINGS: dict[str, Any] = {
     "start_date": datetime(2026, 1, 1),
     "catchup": False,
     "max_active_runs": 1,
     "tags": ["recsys"],
-    "on_failure_callback": alarms() or None,
+    "on_failure_callback": [notifier(**arguments) for notifier, arguments in ALARMS] or None,
 }
-"""Of every DAG. Each has a ``dagrun_timeout`` besides: a task whose pool does not exist waits for ever."""
+"""Of every DAG; each :func:`ends_within` some time besides."""
+
+
+def ends_within(timeout: timedelta) -> dict[str, Any]:
+    """Return a DAG's time limit: a task whose pool does not exist waits for ever.
+
+    The alarms are called too when half of it is over since the run was queued. The triggerer calls them: an
+    executor that cannot (``SyncCallback``) raises in the scheduler's loop.
+    """
+    late = [
+        DeadlineAlert(DeadlineReference.DAGRUN_QUEUED_AT, timeout / 2, AsyncCallback(notifier, arguments))
+        for notifier, arguments in ALARMS
+    ]
+    return {"dagrun_timeout": timeout, "deadline": late or None}
 
 
 def step(

@@ -21,6 +21,7 @@ from similarity_defaults import (
     PURE,
     WORKER,
     WRITER_POOL,
+    ends_within,
     logger,
     pipeline,
     step,
@@ -29,11 +30,11 @@ from similarity_defaults import (
 
 @dag(
     schedule="0 1 * * *",
-    dagrun_timeout=timedelta(hours=22),
     params={
         "force_training": Param(False, type="boolean", description="Train even if there is nothing to learn.")
     },
     doc_md=__doc__,
+    **ends_within(timedelta(hours=22)),
     **DAG_SETTINGS,
 )  # type: ignore[untyped-decorator]
 def similarity_nightly() -> None:
@@ -142,6 +143,7 @@ def similarity_nightly() -> None:
         return int(nightly.scrub(*pipeline()))
 
     champion, snapshot, feedback = begin(), ingest(), judgements()
+    champion >> [snapshot, feedback]  # where the index cannot be reached, nothing of the night is done
     training = plan_training(snapshot, champion, feedback)
     reason = has_reason(training["train"])
     challenger = train(snapshot, champion, feedback)

@@ -37,7 +37,7 @@ SLOW = (
     "tests/training/test_data.py", "tests/training/test_judgements.py", "tests/training/test_objectives.py",
     "tests/training/test_recipe.py", "tests/training/test_resume.py", "tests/training/test_run.py",
     "tests/training/test_unseen_classes.py", "tests/training/test_weights.py",
-    "tests/workspace/test_retention.py",
+    "tests/test_made_again.py", "tests/workspace/test_retention.py",
 )  # fmt: skip
 """What `make test-fast` leaves out: browsers, servers, processes that are killed, encoders, training,
 Airflow, and the gate's simulation."""

@@ -221,17 +221,11 @@ class _Ingest:
         """Return the snapshot of this id; a damaged one, or one that has lost image shards, is removed, to be
         made again.
         """
-        try:
-            manifest = self._workspace.find(KIND, id)
-            if manifest is None:
-                return None
-            self._workspace.path(manifest)
-            if all(self._workspace.find_ref(ref) for ref in manifest.info["image_shards"]):
-                return manifest
-            logger.warning("%s refers to image shards that are gone and is made again", manifest.ref)
-        except DamagedError as error:
-            logger.warning("made again: %s", error)
-        self._workspace.delete_ref(f"{KIND}/{id}")
+        manifest = self._workspace.find_intact(KIND, id)
+        if manifest is None or all(self._workspace.find_ref(ref) for ref in manifest.info["image_shards"]):
+            return manifest
+        logger.warning("%s refers to image shards that are gone and is made again", manifest.ref)
+        self._workspace.delete(manifest)
         return None
 
     def _history(self, now: datetime) -> list[tuple[str, int]]:

@@ -5,7 +5,7 @@
     collect(config, workspace, snapshot_ref, encoder_ref, refs)
 
 Every step may be run again at any time: plans and shards are named by the content keys they cover, so
-finished work is found and skipped. Only ``embed_shard`` needs torch.
+finished work is found and skipped, and damaged work is made again. Only ``embed_shard`` needs torch.
 
     P = contents to embed, N = products of the snapshot
 """
@@ -78,7 +78,7 @@ def plan(config: Config, workspace: Workspace, snapshot_ref: str, encoder_ref: s
         return []
     inputs = {"snapshot": snapshot_ref, "encoder": encoder_ref}
     id = content_id({"version": VERSION, **inputs, "keys": _digest(keys[positions])})
-    if workspace.find(PLAN_KIND, id) is None:
+    if workspace.find_intact(PLAN_KIND, id) is None:
         with workspace.create(PLAN_KIND, id, inputs=inputs) as draft:
             columns = [pa.array(positions), _binary(keys[positions])]
             _write_table(pa.table(columns, schema=PLAN_SCHEMA), draft.path / PLAN_FILE)
@@ -101,7 +101,7 @@ def embed_shard(config: Config, workspace: Workspace, shard: dict[str, Any]) -> 
 
     Memory is one chunk of ``config.embedding.chunk_size`` rows and the images being decoded.
     """
-    existing = workspace.find(SHARD_KIND, shard["id"])
+    existing = workspace.find_intact(SHARD_KIND, shard["id"])
     if existing is not None:
         return existing.ref
     from recsys.encoder.inference import embed_products, precision_of
@@ -152,7 +152,7 @@ def collect(
     :class:`ArtifactError` where a shard, or a product's vector, is missing.
     """
     id = content_id({"version": VERSION, "snapshot": snapshot_ref, "encoder": encoder_ref})
-    existing = workspace.find(SET_KIND, id)
+    existing = workspace.find_intact(SET_KIND, id)
     if existing is not None:
         if all(map(workspace.find_ref, existing.info["shards"])):
             return existing

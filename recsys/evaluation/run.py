@@ -69,7 +69,7 @@ def run(
     on_hold = holds(workspace)
     held = {c.ref: hold_sentence(c.ref, on_hold[c.ref]) for c in candidates if c.ref in on_hold}
     id = _id(config, inputs, sorted(held), times_asked)
-    existing = workspace.find(KIND, id)
+    existing = workspace.find_intact(KIND, id)
     if existing is not None:
         workspace.drop_scratch(KIND, id)
         logger.info("%s exists already: %s", existing.ref, existing.info["decision"])

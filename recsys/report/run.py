@@ -64,7 +64,7 @@ def build(
         timings=timings,
     )
     id = content_id({"version": _VERSION, "run": run_id, "inputs": run.inputs})
-    existing = workspace.find(KIND, id)
+    existing = workspace.find_intact(KIND, id)
     if existing is not None:
         return existing
     cards = ProductCards(Snapshot(workspace, snapshot))

@@ -52,7 +52,7 @@ def plan(config: Config, workspace: Workspace, inputs: Mapping[str, str], *, for
     parts: dict[str, Any] = {"version": _VERSION, "inputs": dict(inputs), "force": force}
     parts |= {"settings": settings, "limits": limits}
     id = content_id(parts)
-    existing = workspace.find(KIND, id)
+    existing = workspace.find_intact(KIND, id)
     if existing is not None:
         return existing
     findings = [Finding("it was asked for", True)] if force else []

@@ -79,7 +79,7 @@ def make_splits(
     if duplicate_rows:
         parts["duplicates"] = [[ids[a], ids[b]] for a, b in duplicate_rows]
     id = content_id(parts)
-    found = workspace.find(KIND, id)
+    found = workspace.find_intact(KIND, id)
     if found is not None:
         return found
     products, store = snapshot.table(), snapshot.images()

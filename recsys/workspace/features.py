@@ -94,7 +94,7 @@ class FeatureStore:
         if not new:
             return
         id = f"{tower}-{hashlib.sha256(b''.join(new)).hexdigest()[:16]}"
-        manifest = self._workspace.find(KIND, id)
+        manifest = self._workspace.find_intact(KIND, id)
         if manifest is None:
             with self._workspace.create(KIND, id) as draft:
                 write_array(draft.path / KEYS_FILE, np.array(list(new), "S32"))

@@ -40,7 +40,7 @@ def commit(workspace: Workspace, rows: Sequence[dict[str, Any]], info: dict[str,
     ordered = sorted(rows, key=lambda row: (row["left_id"], row["right_id"]))
     content = [[row[n] for n in ("left_id", "right_id", "label", "weight", "num_judges")] for row in ordered]
     id = content_id({"version": _VERSION, "pairs": content})
-    manifest = workspace.find(KIND, id)
+    manifest = workspace.find_intact(KIND, id)
     if manifest is None:
         with workspace.create(KIND, id) as draft:
             pq.write_table(pa.Table.from_pylist(ordered, schema=SCHEMA), draft.path / FILE)

@@ -24,7 +24,7 @@ import logging
 import os
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -42,6 +42,8 @@ from recsys.workspace.lease import Lease
 logger = logging.getLogger(__name__)
 
 MANIFEST = "manifest.json"
+LEASE_TIMEOUT_S = 1800.0
+"""A DAG's task has at least twice as long: it ends with who has the lease, not with Airflow's timeout."""
 _TEMPORARY = ".tmp"
 _LOCAL = {_TEMPORARY, "scratch", "state", "locks", "index"}
 """Folders of this machine, also where the workspace is an object store."""
@@ -171,6 +173,25 @@ class Workspace:
         kind, _, id = ref.partition("/")
         return self.find(kind, id) if id else None
 
+    def find_intact(self, kind: str, id: str) -> Manifest | None:
+        """Return what :meth:`find` does if its files are whole too; what is damaged is deleted.
+
+        For what the stage that looks for it makes again, the same from the same inputs: its loss costs time.
+        Not for encoders and publications.
+        """
+        return self._intact(kind, id, self.path)
+
+    def _intact(self, kind: str, id: str, check: Callable[[Manifest], object]) -> Manifest | None:
+        try:
+            manifest = self.find(kind, id)
+            if manifest is not None:
+                check(manifest)
+        except DamagedError as error:
+            logger.warning("made again: %s", error.message)
+            self.delete_ref(f"{kind}/{id}")
+            return None
+        return manifest
+
     def get(self, ref: str) -> Manifest:
         """Return the manifest that ``ref`` (``kind/id``) names; raises :class:`ArtifactError`."""
         manifest = self.find_ref(ref)
@@ -201,15 +222,9 @@ class Workspace:
 
         The stage that looks into the cache makes it again, as if it had never been there.
         """
-        found = []
-        for manifest in self.list(kind, prefix=prefix):
-            damage = self._damage(manifest) if self.is_local else None
-            if damage is None:
-                found.append(manifest)
-            else:
-                logger.warning("%s is damaged and is made again: %s", manifest.ref, damage)
-                self.delete(manifest)
-        return found
+        ids = (id for id in self._folders(f"{self._path}/{kind}") if id.startswith(prefix))
+        found = (self._intact(kind, id, self._check) for id in ids)
+        return sorted((m for m in found if m is not None), key=lambda m: (m.order, m.id))
 
     def path(self, manifest: Manifest) -> Path:
         """Return a local folder that holds the artifact's files, fetching them first when remote.
@@ -218,12 +233,13 @@ class Workspace:
         """
         self._note_use(manifest)
         folder = self._folder(manifest)
-        if self.is_local or (folder / MANIFEST).exists():
+        self._check(manifest)
+        if self.is_local:
+            return folder
+        if (folder / MANIFEST).exists():
             damage = self._damage(manifest)
             if damage is None:
                 return folder
-            if self.is_local:
-                raise _damaged(manifest.ref, damage)
             logger.warning("the copy of %s is damaged and is fetched again: %s", manifest.ref, damage)
             shutil.rmtree(folder, ignore_errors=True)
         partial = self._temporary(manifest.kind)
@@ -318,6 +334,11 @@ class Workspace:
         return self.local / manifest.kind / manifest.id
 
     # -- checking --------------------------------------------------------------------------------
+
+    def _check(self, manifest: Manifest) -> None:
+        """Raise :class:`DamagedError` where a local workspace has other files than were committed."""
+        if self.is_local and (damage := self._damage(manifest)):
+            raise _damaged(manifest.ref, damage)
 
     def _damage(self, manifest: Manifest) -> str | None:
         """Return what is wrong with an artifact's files on this machine, or ``None``."""
@@ -512,7 +533,7 @@ class Workspace:
                 if pointer.swap(record, tag) is not None:
                     return
 
-    def lease(self, name: str, *, timeout_s: float = 3600.0) -> Lease:
+    def lease(self, name: str, *, timeout_s: float = LEASE_TIMEOUT_S) -> Lease:
         """Return a lease over all machines that open this workspace, for a ``with`` block.
 
         Where the store cannot compare and swap it is a lock between the processes of this machine.

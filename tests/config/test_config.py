@@ -1,5 +1,6 @@
 """A configuration is right or says everything that is wrong."""
 
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -56,8 +57,17 @@ def test_the_environment_overrides_the_file(tmp_path: Path, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("path", sorted(CONF.glob("*.toml")), ids=lambda p: p.stem)
-def test_every_config_that_we_ship_is_valid(path: Path) -> None:
+def test_every_config_that_we_ship_is_short_and_says_what_is_true_of_its_catalog(path: Path) -> None:
     assert config.load(path).base_dir == CONF
+    text = path.read_text()
+    assert len(text.splitlines()) <= 60
+    said = tomllib.loads(text)
+    assert set(said.get("training", {})) <= {"split", "labels", "pairs", "links"}  # the rest is the recipe's
+    encoder = said.get("encoder", {})
+    assert set(encoder) <= {"text_parts", "image", "text"}
+    for tower in ("image", "text"):  # which weights they are, and how those were trained
+        known = {"kind", "name", "pretrained", "weights", "options", "mean", "std"}
+        assert set(encoder.get(tower, {})) <= known
 
 
 def test_the_reference_page_is_current() -> None:

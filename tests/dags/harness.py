@@ -3,6 +3,7 @@
     python -m tests.dags.harness clean          run the night once
     python -m tests.dags.harness fail-each      every task fails once, after its work is done; each time
                                                 it is cleared, as a person would in the UI
+    python -m tests.dags.harness late           queue a run and let its deadline pass
     python -m tests.dags.harness parse          parse the DAG file and say what that imported
     python -m tests.dags.harness settings       the Qdrant server that tasks talk to
 
@@ -12,6 +13,7 @@ Airflow's own ``dag.test`` starts a run anew each time, so it cannot show what c
 loop here is its loop, around a run that stays. Prints one JSON object on the last line.
 """
 
+import asyncio
 import functools
 import json
 import os
@@ -43,7 +45,7 @@ def parse() -> dict[str, Any]:
                 "queue": t.queue,
                 "pool": t.pool,
                 "retries": t.retries,
-                "timeout": t.execution_timeout is not None,
+                "timeout_s": t.execution_timeout and t.execution_timeout.total_seconds(),
                 "outlets": [o.name for o in t.outlets],
                 "after": sorted(t.upstream_task_ids),
             }
@@ -55,9 +57,10 @@ def parse() -> dict[str, Any]:
     dags = {
         dag.dag_id: {
             "schedule": dag.schedule,
-            "timeout": dag.dagrun_timeout is not None,
+            "timeout_s": dag.dagrun_timeout and dag.dagrun_timeout.total_seconds(),
             "runs_at_once": dag.max_active_runs,
             "alarms": [type(alarm).__name__ for alarm in dag.on_failure_callback or ()],
+            "late_s": [alert.interval.total_seconds() for alert in dag.deadline or ()],
         }
         for dag in bag.dags.values()
     }
@@ -129,18 +132,15 @@ def count_work() -> list[str]:
     return begun
 
 
-def night(fail_each: bool) -> dict[str, Any]:
-    """Run one night to its end; with ``fail_each`` every task fails once and is cleared."""
+def begin_run(state: str, prepare: Callable[[Any], None] = lambda dag: None) -> tuple[Any, Any, Any, Any]:
+    """Return the session, all DAGs, what the scheduler has of one, and a run of that in ``state``."""
     from airflow import settings as airflow_settings
     from airflow.dag_processing.bundles.manager import DagBundlesManager
     from airflow.dag_processing.dagbag import BundleDagBag, sync_bag_to_db
-    from airflow.models.dagrun import DagRun
     from airflow.sdk import timezone
-    from airflow.sdk.definitions.dag import _run_task
     from airflow.serialization.serialized_objects import DagSerialization
-    from airflow.utils.state import DagRunState, TaskInstanceState
+    from airflow.utils.state import DagRunState
     from airflow.utils.types import DagRunTriggeredByType, DagRunType
-    from sqlalchemy import select
 
     session = airflow_settings.Session()
     manager = DagBundlesManager()
@@ -151,25 +151,62 @@ def night(fail_each: bool) -> dict[str, Any]:
     bag = BundleDagBag(dag_folder=bundle.path, bundle_path=bundle.path, bundle_name=bundle.name)
     sync_bag_to_db(bag, bundle.name, bundle.version)
     dag = bag.dags[os.environ.get("TEST_DAG", "similarity_nightly")]
-    faults, begun = Faults(dag), count_work()
-    if fail_each:
-        faults.armed = set(dag.task_ids)
+    prepare(dag)
     scheduled = DagSerialization.deserialize_dag(DagSerialization.serialize_dag(dag))
-    scheduled.on_failure_callback = dag.on_failure_callback  # lost on the way, as dag.test knows
     now, run_id = timezone.utcnow(), f"manual__{os.environ.get('TEST_NIGHT', 'the-night')}"
     conf = json.loads(os.environ.get("TEST_CONF", "{}"))
-    run: DagRun = scheduled.create_dagrun(
+    run = scheduled.create_dagrun(
         run_id=run_id, logical_date=now, data_interval=(now, now), run_after=now, conf=conf,
-        run_type=DagRunType.MANUAL, state=DagRunState.RUNNING, triggered_by=DagRunTriggeredByType.TEST,
+        run_type=DagRunType.MANUAL, state=DagRunState(state), triggered_by=DagRunTriggeredByType.TEST,
         triggering_user_name="test", start_date=now, session=session,
     )  # fmt: skip
     session.commit()
+    return session, bag, scheduled, run
+
+
+def late() -> dict[str, Any]:
+    """Queue a run and do what the scheduler and the triggerer do once its deadline has passed."""
+    from airflow.models.deadline import Deadline
+    from airflow.models.trigger import Trigger
+    from airflow.triggers.callback import CallbackTrigger
+    from sqlalchemy import select
+
+    session, _, _, run = begin_run("queued")
+    deadline = session.scalars(select(Deadline).where(Deadline.dagrun_id == run.id)).one()
+    late_s = (deadline.deadline_time - run.queued_at).total_seconds()
+    deadline.handle_miss(session)
+    session.commit()
+    trigger = CallbackTrigger(**session.scalars(select(Trigger)).one().kwargs)
+
+    async def states() -> list[str]:
+        return [str(event.payload["state"]) async for event in trigger.run()]
+
+    return {"late_s": late_s, "states": asyncio.run(states())}
+
+
+def night(fail_each: bool) -> dict[str, Any]:
+    """Run one night to its end; with ``fail_each`` every task fails once and is cleared."""
+    import structlog
+    from airflow.dag_processing.processor import _execute_dag_callbacks
+    from airflow.models.dagrun import DagRun
+    from airflow.sdk.definitions.dag import _run_task
+    from airflow.utils.state import DagRunState, TaskInstanceState
+    from sqlalchemy import select
+
+    begun, wrapped = count_work(), []
+    session, bag, scheduled, run = begin_run("running", lambda dag: wrapped.append(Faults(dag)))
+    [faults], dag = wrapped, bag.dags[scheduled.dag_id]
+    if fail_each:
+        faults.armed = set(dag.task_ids)
+    run_id = run.run_id
     deadline = time.monotonic() + 540
     while time.monotonic() < deadline:
         session.close()  # tasks and clears use the session of the thread as well: look at the run anew
         run = session.scalars(select(DagRun).where(DagRun.run_id == run_id)).one()
         run.dag = scheduled
-        ready, _ = run.update_state(session=session)
+        ready, request = run.update_state(session=session, execute_callbacks=False)
+        if request is not None:
+            _execute_dag_callbacks(bag, request, structlog.get_logger())  # as the DAG processor does
         for instance in ready:
             instance.try_number += 1
             instance.state = TaskInstanceState.SCHEDULED
@@ -201,6 +238,7 @@ if __name__ == "__main__":
     commands: dict[str, Callable[[], dict[str, Any]]] = {
         "parse": parse,
         "settings": settings,
+        "late": late,
         "clean": functools.partial(night, fail_each=False),
         "fail-each": functools.partial(night, fail_each=True),
     }

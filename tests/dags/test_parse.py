@@ -2,9 +2,13 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+
+from recsys.catalog import run
+from recsys.workspace.store import LEASE_TIMEOUT_S
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +48,9 @@ def test_the_tasks_are_wired_as_designed(parsed: dict[str, Any]) -> None:
         "evaluate": ["encoder"],
         "publish": ["index"],
     }
-    assert all(task["timeout"] and task["retries"] >= 1 for task in tasks.values())
+    assert all(task["timeout_s"] and task["retries"] >= 1 for task in tasks.values())
+    for first in ("ingest", "judgements"):
+        assert tasks[first]["after"] == ["begin"]
     assert tasks["plan_training"]["after"] == ["begin", "ingest", "judgements"]
     assert tasks["has_reason"]["after"] == ["plan_training"]
     assert tasks["train"]["after"] == ["begin", "has_reason", "ingest", "judgements"]
@@ -62,21 +68,33 @@ def test_a_refresh_waits_for_no_gpu_and_takes_turns_with_others_that_publish(par
     assert tasks["publish"]["after"] == ["collect", "ingest"]
     assert {name for name, task in tasks.items() if task["pool"] == "index_writer"} == {"publish"}
     assert {task["queue"] for task in tasks.values()} == {"default"}
-    assert all(task["timeout"] and task["retries"] >= 1 for task in tasks.values())
+    assert all(task["timeout_s"] and task["retries"] >= 1 for task in tasks.values())
 
 
 def test_a_rollback_waits_for_the_writers_slot_and_for_no_gpu(parsed: dict[str, Any]) -> None:
     (task,) = parsed["tasks"]["index_rollback"].values()
     assert (task["pool"], task["queue"], task["outlets"]) == ("index_writer", "default", ["index"])
-    assert task["timeout"]
+    assert task["timeout_s"]
 
 
 def test_housekeeping_takes_turns_with_what_publishes(parsed: dict[str, Any]) -> None:
     tasks = parsed["tasks"]["housekeeping"]
     assert list(tasks) == ["audit", "delete"]
     for task in tasks.values():
-        assert (task["pool"], task["queue"], task["timeout"]) == ("index_writer", "default", True)
+        assert (task["pool"], task["queue"]) == ("index_writer", "default")
         assert task["after"] == []  # a wrong index keeps nobody from making room
+
+
+def test_a_wait_for_a_lease_ends_with_who_has_it_and_not_with_the_tasks_timeout(
+    parsed: dict[str, Any],
+) -> None:
+    tasks = [task | {"name": name} for dag in parsed["tasks"].values() for name, task in dag.items()]
+    publishing = [task["timeout_s"] for task in tasks if task["pool"] == "index_writer"]
+    assert len(publishing) == 5
+    assert min(publishing) >= 2 * LEASE_TIMEOUT_S  # time to work too; deleting waits for two
+    ingesting = [task["timeout_s"] for task in tasks if task["name"] == "ingest"]
+    assert len(ingesting) == 2
+    assert min(ingesting) >= 2 * run._LEASE_TIMEOUT_S
 
 
 def test_every_dag_runs_once_at_a_time_ends_some_day_and_calls_the_alarms_that_are_configured(
@@ -87,11 +105,31 @@ def test_every_dag_runs_once_at_a_time_ends_some_day_and_calls_the_alarms_that_a
         "similarity_nightly": "0 1 * * *", "catalog_refresh": "*/15 * * * *", "index_rollback": None,
         "housekeeping": "0 14 * * 0",
     }  # fmt: skip
-    quiet = {"timeout": True, "runs_at_once": 1, "alarms": []}
-    assert parsed["dags"] == dict.fromkeys(schedules, quiet)
+    limits = {name: dag.pop("timeout_s") for name, dag in parsed["dags"].items()}
+    assert all(limits.values())
+    assert parsed["dags"] == {name: {"runs_at_once": 1, "alarms": [], "late_s": []} for name in schedules}
     mail = {"notifier": "airflow.providers.smtp.notifications.smtp.SmtpNotifier", "to": "shop@example.org"}
     alarmed = harness("parse", RECSYS_ALARMS=json.dumps([mail]))
     assert [dag["alarms"] for dag in alarmed["dags"].values()] == [["SmtpNotifier"]] * 4
+    assert {name: dag["late_s"] for name, dag in alarmed["dags"].items()} == {
+        name: [limit / 2] for name, limit in limits.items()
+    }
+
+
+def test_a_run_that_fails_or_is_late_calls_the_alarms(
+    harness: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    (tmp_path / "shop.toml").write_text('[workspace]\nroot = "workspace"\n')
+    said = tmp_path / "said.txt"
+    alarm = {"notifier": "tests.dags.notifier.FileNotifier", "path": str(said)}
+    alarm["words"] = "{{ (dag_run or dag).dag_id }}"  # as docs/operations.md says it
+    settings = {"RECSYS_CONFIG": str(tmp_path / "shop.toml"), "RECSYS_ALARMS": json.dumps([alarm])}
+    failed = harness("clean", TEST_DAG="index_rollback", **settings)
+    assert (failed["state"], said.read_text()) == ("failed", "failed: index_rollback\n")
+    said.unlink()
+    late = harness("late", TEST_DAG="index_rollback", **settings)
+    assert (late["late_s"], late["states"][-1]) == (3 * 3600, "success")
+    assert said.read_text() == "late: index_rollback\n"
 
 
 def test_the_connection_qdrant_default_holds_the_servers_address_and_key(

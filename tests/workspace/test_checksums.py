@@ -130,13 +130,29 @@ def test_a_file_is_read_for_its_checksum_once(tmp_path: Path, monkeypatch: pytes
     assert len(hashed) == 2
 
 
+@pytest.mark.parametrize("name", ["deep/file.txt", "manifest.json"])
 def test_damage_in_a_cache_makes_room_for_what_is_made_anew(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str
 ) -> None:
     store = Workspace(tmp_path)
     damaged, good = commit(store, "a1"), commit(store, "a2")
-    flip(tmp_path / damaged / "deep" / "file.txt")
+    flip(tmp_path / damaged / name)
     assert [manifest.ref for manifest in store.list_intact("things")] == [good]
-    assert "things/a1 is damaged and is made again" in caplog.text
+    assert "made again: things/a1 is damaged: " in caplog.text
     assert store.find_ref(damaged) is None
     assert store.path(store.get(commit(store, "a1"))).is_dir()
+
+
+@pytest.mark.parametrize("name", ["deep/file.txt", "manifest.json"])
+def test_who_looks_for_what_can_be_made_again_finds_it_whole_or_not_at_all(
+    store: Workspace, tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    manifest = store.get(commit(store))
+    other = store if store.is_local else Workspace(store.root, cache=tmp_path / "other")
+    assert store.find_intact("things", "a1") == manifest
+    folder = manifest.ref if name == "manifest.json" else manifest.folder
+    store._fs.pipe_file(f"{store._path}/{folder}/{name}", b"{")
+    assert other.find_intact("things", "a1") is None
+    assert "made again: things/a1 is damaged: " in caplog.text
+    assert (list(store.refs()), store.find_ref(commit(store))) != ([], None)
+    assert other.find_intact("things", "a1") is not None

@@ -9,7 +9,8 @@ machines to an object store and a Qdrant server (lost, late, twice, paused while
 Mutated input is read as the product reads it: whatever is raised that does not say what is wrong with it is
 an escape, and its input is kept under ``tests/fuzz/corpus`` for the tests. Half of that time mutates at
 random, whole requests to the service among the inputs; the other half, where atheris is installed, by what
-the inputs reach (``guided``). A fault is *spoiled* where the stage, run again, does not leave what an
+the inputs reach (``guided``), and goes on where the last run on this machine ended: ``build/fuzz-corpus``
+keeps what reached something new. A fault is *spoiled* where the stage, run again, does not leave what an
 undisturbed run leaves, or a reader saw something else meanwhile (:mod:`tests.faults`).
 """
 
@@ -21,6 +22,7 @@ import traceback
 import warnings
 from collections import Counter
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from benchmarks.harness import benchmark, fresh_process
@@ -29,6 +31,7 @@ from tests.faults.campaign import FileCampaign, disturb
 from tests.fuzz import guided, inputs, service
 from tests.index import qdrant
 
+_REACHED = Path(__file__).parents[1] / "build" / "fuzz-corpus"
 _FUZZED, _INTERLEAVED = 0.15, 0.15
 """Shares of the time; the rest is of faults, the same for each stage, whose preparation comes on top. Two
 lanes run side by side: one of a stage's faults of files, one of everything else.
@@ -70,7 +73,9 @@ def fuzz(seconds: float, seed: int) -> dict[str, Any]:
     is_guided = find_spec("atheris") is not None
     with service.targets() as requests:
         found = mutate(inputs.targets() | requests, seconds / 2 if is_guided else seconds, seed)
-    by_coverage = guided.run(seconds / 2, inputs.CORPUS, seed=seed + 1) if is_guided else None
+    by_coverage = (
+        guided.run(seconds / 2, inputs.CORPUS, seed=seed + 1, corpus=_REACHED) if is_guided else None
+    )
     return found | {"guided": by_coverage}
 
 

@@ -5,15 +5,14 @@ import random
 import threading
 import time
 import urllib.parse
-import zlib
 from collections import Counter
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http.cookiejar import DefaultCookiePolicy
-from typing import Any
 
 import httpx
 
+from recsys.catalog.http_body import RefusedEncodingError, iter_body
 from recsys.catalog.image_state import LinkState
 from recsys.catalog.links import check_size
 from recsys.catalog.ssrf import GuardedBackend, GuardedTransport, RefusedAddressError
@@ -26,8 +25,6 @@ _RETRIED = (408, 425, 429, 500, 502, 503, 504)
 _DEADLINE_TIMEOUTS = 3
 _DIGITS = 18
 """Read of a Content-Length; more would be no size."""
-_WBITS = {"": None, "identity": None, "gzip": 31, "x-gzip": 31, "deflate": 15}
-"""Content encoding → zlib's name for it."""
 
 
 class _RetryError(Exception):
@@ -85,7 +82,7 @@ class Fetcher:
         for attempt in range(self._config.retries + 1):
             try:
                 fetched = self._attempt(url, known)
-            except (_RetryError, httpx.RequestError, zlib.error) as error:
+            except (_RetryError, httpx.RequestError) as error:
                 if attempt == self._config.retries or self._stop.is_set():
                     self._count(host, failed=True)
                     raise ImageError(
@@ -117,6 +114,8 @@ class Fetcher:
                     f"{url} was not fetched: {error}.",
                     fix="Use a public address, or name the host in catalog.images.private_hosts.",
                 ) from None
+            except RefusedEncodingError as error:
+                raise ImageError("image_http_error", f"{url} answered with {error}.") from None
             except (httpx.InvalidURL, httpx.UnsupportedProtocol, UnicodeError) as error:
                 raise ImageError("bad_link", f"{url} is not a valid address: {error}.") from None
         raise ImageError(
@@ -140,15 +139,12 @@ class Fetcher:
         limit = self._config.max_bytes
         length = response.headers.get("Content-Length", "")
         check_size(int(length[:_DIGITS]) if length.isascii() and length.isdigit() else 0, limit)
-        decoder = _decoder(response, url)
         data = bytearray()
-        for chunk in response.iter_raw():
-            data += decoder.decompress(chunk, limit - len(data) + 1) if decoder else chunk
+        for piece in iter_body(response):
+            data += piece
             check_size(len(data), limit)
             if time.monotonic() > deadline:
                 raise _RetryError("the download took too long")
-        if decoder and not decoder.eof:
-            raise _RetryError("its compression ends early")
         sent = {name.lower(): value.decode("latin-1") for name, value in response.headers.raw}
         return bytes(data), LinkState(etag=sent.get(b"etag"), last_modified=sent.get(b"last-modified"))
 
@@ -168,20 +164,6 @@ class Fetcher:
 def _to_bytes(value: str) -> bytes:
     """Return a validator as the server sent it: header values are bytes, kept as Latin-1."""
     return value.encode("latin-1", errors="replace")
-
-
-def _decoder(response: httpx.Response, url: str) -> Any:
-    """Return what undoes the one compression that a server may use though none was asked for, or ``None``.
-
-    httpx would undo any number of them, each without a bound.
-    """
-    encoding = response.headers.get("Content-Encoding", "").strip().lower()
-    if encoding not in _WBITS:
-        raise ImageError(
-            "image_http_error", f"{url} answered with the content encoding {encoding[:60]!r}, unasked."
-        )
-    wbits = _WBITS[encoding]
-    return None if wbits is None else zlib.decompressobj(wbits)
 
 
 def _retry_after_s(value: str) -> float:

@@ -115,14 +115,20 @@ class GuardedBackend(httpcore.NetworkBackend):
 
 
 class GuardedTransport(httpx.HTTPTransport):
-    """httpx's transport with its connections made by a :class:`GuardedBackend`, never through a proxy."""
+    """httpx's transport with its connections made by a :class:`GuardedBackend`, never through a proxy.
 
-    def __init__(self, backend: GuardedBackend, *, max_connections: int) -> None:
+    With ``trust_env``, the certificates that the environment names are trusted, as httpx does by itself.
+    """
+
+    def __init__(
+        self, backend: GuardedBackend, *, max_connections: int, retries: int = 0, trust_env: bool = False
+    ) -> None:
         super().__init__(trust_env=False)
         assert isinstance(self._pool, httpcore.ConnectionPool), "httpx sends every request through _pool"
         self._pool = httpcore.ConnectionPool(
-            ssl_context=httpx.create_ssl_context(trust_env=False),
+            ssl_context=httpx.create_ssl_context(trust_env=trust_env),
             max_connections=max_connections,
             keepalive_expiry=15,
+            retries=retries,
             network_backend=backend,
         )

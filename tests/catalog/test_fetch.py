@@ -2,7 +2,6 @@
 
 import contextlib
 import gzip
-import socket
 import threading
 import time
 import tracemalloc
@@ -17,7 +16,7 @@ from recsys.catalog.fetch import Fetcher
 from recsys.catalog.image_state import LinkState
 from recsys.config.catalog import ImagesConfig
 from recsys.workspace.normalise import ImageError
-from tests.catalog.web import Response, Web
+from tests.catalog.web import Response, Web, trickling
 
 GZIP = {"Content-Encoding": "gzip"}
 RETRIED = (408, 429, 500, 502, 503, 504)
@@ -183,19 +182,7 @@ def test_a_length_of_many_digits_is_no_length(web: Web, fetchers: Any) -> None:
 
 
 def test_headers_that_trickle_end_at_the_deadline(fetchers: Any) -> None:
-    server = socket.create_server(("127.0.0.1", 0))
-
-    def trickle() -> None:
-        connection, _ = server.accept()
-        with connection, contextlib.suppress(OSError):
-            connection.sendall(b"HTTP/1.1 200 OK\r\nX-Slow: ")
-            while True:
-                connection.sendall(b"x")
-                time.sleep(0.05)
-
-    threading.Thread(target=trickle, daemon=True).start()
     started = time.monotonic()
-    url = f"http://127.0.0.1:{server.getsockname()[1]}/a"
-    assert _reason(fetchers(timeout_s=0.3, retries=0), url) == "image_unavailable"
+    with trickling(b"HTTP/1.1 200 OK\r\nX-Slow: ") as url:
+        assert _reason(fetchers(timeout_s=0.3, retries=0), url) == "image_unavailable"
     assert 0.5 < time.monotonic() - started < 5
-    server.close()

@@ -1,8 +1,11 @@
 """A small web server with responses that a test decides; it keeps the requests it got."""
 
+import contextlib
 import http.server
+import socket
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 
@@ -71,3 +74,19 @@ class Web:
         """Stop serving."""
         self._server.shutdown()
         self._server.server_close()
+
+
+@contextlib.contextmanager
+def trickling(head: bytes) -> Iterator[str]:
+    """Serve one request with ``head`` and then a byte every 50 ms for ten seconds; yields the address."""
+
+    def serve() -> None:
+        with contextlib.suppress(OSError), server.accept()[0] as connection:
+            connection.sendall(head)
+            for _ in range(200):
+                connection.sendall(b"x")
+                time.sleep(0.05)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=serve, daemon=True).start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}/a"

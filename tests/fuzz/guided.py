@@ -23,14 +23,24 @@ _OPTIONS = ("-rss_limit_mb=4096", "-timeout=60", "-max_len=20000", "-print_final
 _FATAL = ("crash", "oom", "timeout")
 
 
-def run(seconds: float, escapes: Path, *, seed: int = 1, module: str = "tests.fuzz.inputs") -> dict[str, Any]:
+def run(
+    seconds: float,
+    escapes: Path,
+    *,
+    seed: int = 1,
+    module: str = "tests.fuzz.inputs",
+    corpus: Path | None = None,
+) -> dict[str, Any]:
     """Fuzz in a process of its own; return how many inputs were read, the features of our code that they
     reached, and why ↦ the name of each input that escaped, which the folder ``escapes`` keeps.
 
-    Raises :class:`AssertionError` where the fuzzer itself does not run.
+    A folder ``corpus`` is made where it does not exist; what it holds is read first, and it grows. Raises
+    :class:`AssertionError` where the fuzzer itself does not run.
     """
-    with tempfile.TemporaryDirectory() as corpus:
-        arguments = [module, str(max(1, round(seconds))), str(escapes), corpus, str(seed)]
+    with tempfile.TemporaryDirectory() as temporary:
+        kept = corpus or Path(temporary)
+        kept.mkdir(parents=True, exist_ok=True)
+        arguments = [module, str(max(1, round(seconds))), str(escapes), str(kept), str(seed)]
         command = [sys.executable, "-m", __name__, *arguments]
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
     cases = re.search(r"number_of_executed_units: (\d+)", done.stderr)

@@ -25,3 +25,12 @@ def test_what_escapes_and_what_ends_the_process_are_kept(tmp_path: Path) -> None
     assert ended[1].startswith("ends~")
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([raised, ended[1]])
     assert (tmp_path / raised).read_bytes() != b"good"
+
+
+def test_a_corpus_that_was_kept_is_read_first(tmp_path: Path) -> None:
+    corpus = tmp_path / "corpus"
+    corpus.mkdir()
+    (corpus / "kept").write_bytes(b"\x01of the last run")
+    found = guided.run(5, tmp_path, module="tests.fuzz.planted", corpus=corpus)["escapes"]
+    (ends,) = (name for name in found.values() if name.startswith("ends~"))
+    assert (tmp_path / ends).read_bytes() == b"of the last run"

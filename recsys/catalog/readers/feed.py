@@ -5,9 +5,11 @@ import hashlib
 import io
 import logging
 import shutil
+import time
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -15,16 +17,21 @@ import fsspec
 import httpx
 import pyarrow as pa
 
+from recsys.catalog.http_body import RefusedEncodingError, iter_body
 from recsys.catalog.readers import FeedRecord
 from recsys.catalog.readers.columnar import read_arrow, read_parquet
 from recsys.catalog.readers.shopify import is_shopify, read_shopify
 from recsys.catalog.readers.text import read_delimited, read_jsonl, read_lines
 from recsys.catalog.readers.xml import read_xml
+from recsys.catalog.ssrf import GuardedBackend, GuardedTransport
 from recsys.config import CatalogConfig
 from recsys.errors import InputError, TransientError
 
 logger = logging.getLogger(__name__)
 
+_DOWNLOAD_S = 2 * 3600.0
+"""That a download may take, all redirects included: half of what the nightly DAG gives its ingest."""
+_MAX_REDIRECTS = 20
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 _COMPRESSIONS = (".gz", ".zst", ".zstd", ".gzip")
 _SUFFIXES = {
@@ -64,6 +71,10 @@ def local_copy(url: str, folder: Path, *, max_bytes: int) -> Path:
         raise InputError(
             f"{url} cannot be opened: {error}.", fix="Install that fsspec file system, or copy the feed."
         ) from None
+    except RefusedEncodingError as error:
+        raise InputError(
+            f"{url} answered with {error}.", fix="Let the server send the feed as it is, or with gzip."
+        ) from None
     except (OSError, httpx.HTTPError) as error:
         raise TransientError(
             f"{url} could not be fetched: {error!r}.", fix="Try again; check catalog.feed and the server."
@@ -74,18 +85,30 @@ def local_copy(url: str, folder: Path, *, max_bytes: int) -> Path:
 
 def _download(url: str, target: Path, max_bytes: int) -> None:
     """Fetch a feed over HTTP; its address comes from the configuration, so it may be a private one."""
-    transport = httpx.HTTPTransport(retries=3)
-    with (
-        httpx.Client(follow_redirects=True, timeout=60, transport=transport) as client,
-        client.stream("GET", url) as response,
-        target.open("wb") as file,
-    ):
-        status = response.status_code
-        if status != 200:
-            kind = TransientError if status == 429 or status >= 500 else InputError
-            raise kind(f"{url} answered {status}.", fix="Check catalog.feed and the server.")
-        for chunk in response.iter_bytes():
-            file.write(chunk)
+    backend = GuardedBackend(allow_private=True)
+    backend.deadline.at = time.monotonic() + _DOWNLOAD_S
+    transport = GuardedTransport(backend, max_connections=1, retries=3, trust_env=True)
+    with httpx.Client(timeout=60, transport=transport, headers={"Accept-Encoding": "gzip"}) as client:
+        request = client.build_request("GET", url)
+        for _ in range(_MAX_REDIRECTS + 1):
+            with closing(client.send(request, stream=True)) as response:
+                if response.next_request is None:
+                    _save(response, url, target, max_bytes)
+                    return
+                request = response.next_request  # httpx itself would unpack what comes with a redirect
+    raise InputError(
+        f"{url} is still a redirect after {_MAX_REDIRECTS}.", fix="Check catalog.feed and the server."
+    )
+
+
+def _save(response: httpx.Response, url: str, target: Path, max_bytes: int) -> None:
+    status = response.status_code
+    if status != 200:
+        kind = TransientError if status == 429 or status >= 500 else InputError
+        raise kind(f"{url} answered {status}.", fix="Check catalog.feed and the server.")
+    with target.open("wb") as file:
+        for piece in iter_body(response):
+            file.write(piece)
             if file.tell() > max_bytes:
                 raise InputError(f"{url} has over {max_bytes:,} bytes.", fix="Raise catalog.max_feed_bytes.")
 

@@ -36,7 +36,8 @@ def read_delimited(
     """Yield the records of CSV ``lines``; ``delimiter=None`` finds it from the header line.
 
     A row with another number of fields than the header is a broken record: its values would be in the
-    wrong columns. Raises :class:`InputError` if no row after it can be trusted.
+    wrong columns. Raises :class:`InputError` if no row after it can be trusted. A feed cut off inside the
+    last field of its last row cannot be told from one written without a last line end: it is accepted.
     """
     iterator = iter(lines)
     first = next((line for line in iterator if line.strip()), None)

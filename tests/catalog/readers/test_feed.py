@@ -2,7 +2,9 @@
 
 import gzip
 import json
+import tracemalloc
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import fsspec
@@ -11,11 +13,13 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
+from recsys.catalog.readers import feed
 from recsys.catalog.readers.feed import fingerprint, local_copy, read_feed
 from recsys.config import CatalogConfig
 from recsys.errors import InputError, TransientError
-from tests.catalog.web import Response, Web
+from tests.catalog.web import Response, Web, trickling
 
+GZIP = {"Content-Encoding": "gzip"}
 ROWS = [{"id": f"p{i}", "title": f"Mug, {i}"} for i in range(700)]
 
 
@@ -104,11 +108,62 @@ def test_feeds_come_from_anywhere(place: str, web: Web, tmp_path: Path) -> None:
         ("nosuch://feed.csv", InputError),
         ("{web}/large.csv", InputError),
         ("{web}/down.csv", TransientError),
+        ("{web}/round.csv", InputError),
         ("http://127.0.0.1:9/feed.csv", TransientError),
     ],
 )
 def test_feeds_that_cannot_be_fetched(place: str, error: type[Exception], web: Web, tmp_path: Path) -> None:
     web.pages["/large.csv"] = Response(b"x" * 5000)
     web.pages["/down.csv"] = Response(status=503)
+    web.pages["/round.csv"] = Response(status=302, headers={"Location": "/round.csv"})
     with pytest.raises(error):
         local_copy(place.format(web=web.url), tmp_path, max_bytes=1000)
+
+
+@pytest.mark.parametrize("cut", [False, True])
+def test_a_feed_sent_with_gzip_is_unpacked_and_a_shorter_one_refused(
+    cut: bool, web: Web, tmp_path: Path
+) -> None:
+    """Gzip may have several members, and a redirect may lead to it."""
+    sent = b"id,title\n" + b"1,Mug\n" * 100_000
+    body = gzip.compress(sent[:1000]) + gzip.compress(sent[1000:])
+    web.pages["/feed.csv"] = Response(body[:-20] if cut else body, headers=GZIP)
+    web.pages["/moved.csv"] = Response(status=301, headers={"Location": "/feed.csv"})
+    with pytest.raises(TransientError, match="ends early") if cut else nullcontext():
+        assert local_copy(f"{web.url}/moved.csv", tmp_path, max_bytes=10**6).read_bytes() == sent
+    assert web.requests[-1].headers["accept-encoding"] == "gzip"
+
+
+def test_a_feed_shorter_than_its_length_is_refused(web: Web, tmp_path: Path) -> None:
+    web.pages["/feed.csv"] = Response(b"id,title\n1,Mu", claimed_length=15)
+    with pytest.raises(TransientError, match="received 13 bytes, expected 15"):
+        local_copy(f"{web.url}/feed.csv", tmp_path, max_bytes=10**6)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "status", "says"),
+    [("gzip, gzip", 200, "encoding 'gzip, gzip'"), ("gzip", 200, "over 100,000"), ("gzip", 302, "redirect")],
+)
+def test_a_feed_is_unpacked_within_bounds(
+    encoding: str, status: int, says: str, web: Web, tmp_path: Path
+) -> None:
+    bomb = gzip.compress(bytes(20_000_000))
+    headers = {"Content-Encoding": encoding, "Location": "/feed.csv"}
+    body = gzip.compress(bomb) if "," in encoding else bomb
+    web.pages["/feed.csv"] = Response(body, status, headers)
+    tracemalloc.start()
+    try:
+        with pytest.raises(InputError, match=says):
+            local_copy(f"{web.url}/feed.csv", tmp_path, max_bytes=100_000)
+        assert tracemalloc.get_traced_memory()[1] < 5_000_000
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("head", [b"HTTP/1.1 200 OK\r\nX-Slow: ", b"HTTP/1.1 200 OK\r\n\r\n"])
+def test_a_feed_that_trickles_ends_at_the_deadline(
+    head: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feed, "_DOWNLOAD_S", 0.5)
+    with trickling(head) as url, pytest.raises(TransientError, match="took too long"):
+        local_copy(url, tmp_path, max_bytes=10**6)

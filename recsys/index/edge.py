@@ -44,8 +44,8 @@ _BYTES_PER_PRODUCT = 4096
 """Besides its vector: payload, links and tables, twice while a build indexes it."""
 _RESERVED = 96 << 20
 _RESERVED_PER_COLUMN = 7 << 20
-"""Of the smallest collection. The engine (0.9.0) reserves 67 MB, and 7 MB for each column with a payload index,
-in files with holes. A build on tmpfs fills 29 MB of them, then indexing and a reader want room for all."""
+"""Of the smallest collection. The engine (0.9.0) reserves 67 MB, and 7 MB for each column with a payload
+index, in files with holes. On tmpfs a build fills 29 MB; indexing and a reader then want all of it."""
 _FLUSH_EVERY = 50
 """Batches between flushes of a build: what a kill costs at most."""
 

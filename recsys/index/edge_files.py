@@ -34,8 +34,8 @@ _OPTIMISED = "id_tracker.mappings"
 """A segment folder that has this file takes no new points."""
 _CHUNK = 64 << 20
 _HEADROOM = 64 << 20
-"""Bytes that stay free besides those that are asked for: the engine fills holes of mapped files, which on a
-full disk is no error but a signal that ends the process."""
+"""Bytes that stay free besides those that are asked for: the engine writes to mapped files, which on a full
+disk is no error but a signal that ends the process."""
 _LONGEST_OPEN_S = 3600.0
 """A reader's copy older than this is of a reader that was killed."""
 
@@ -157,9 +157,12 @@ def require_space(folder: Path, num_bytes: int) -> None:
         raise _no_space(folder, f"{free >> 20} MB are free, {(num_bytes + _HEADROOM) >> 20} MB are needed")
 
 
-def size_on_disk(folder: Path) -> int:
-    """Return how many bytes the files under ``folder`` take, holes not counted."""
-    return sum(path.stat().st_blocks * 512 for path in folder.rglob("*") if path.is_file())
+def reserved_bytes(folder: Path) -> int:
+    """Return how many bytes the files under ``folder`` take once their holes are filled.
+
+    The engine reserves whole pages of mapped files; on tmpfs opening them is enough to fill them.
+    """
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def _no_space(folder: Path, found: str) -> NoSpaceError:
@@ -189,7 +192,7 @@ def copy_generation(source: Path, target: Path) -> dict[str, FileState]:
     shutil.rmtree(target, ignore_errors=True)
     links: dict[str, FileState] = {}
     copied = [path for path in source.rglob("*") if path.is_file() and not _is_shared(path, source)]
-    require_space(source, sum(path.stat().st_blocks * 512 for path in copied))
+    require_space(source, sum(path.stat().st_size for path in copied))
     try:
         for folder, _, names in os.walk(source):
             here = Path(folder)

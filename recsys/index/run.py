@@ -16,7 +16,7 @@ from typing import Any
 
 from recsys.config import Config
 from recsys.config.index import IndexConfig
-from recsys.errors import ArtifactError, GuardError, RecsysError
+from recsys.errors import ArtifactError, GuardError, RecsysError, TransientError
 from recsys.index.audit import Audit, Encode, audit_build, audit_changes
 from recsys.index.base import BUILDING, FAILED, READY, SCHEMA_VERSION, CollectionInfo, Metadata, Point
 from recsys.index.diff import Changes, diff
@@ -52,7 +52,8 @@ def run(
     ``encode`` encodes a sample of products anew for the audit; without it, as where vectors come from no
     encoder, the audit only proves that the collection is what the embedding set says.
     Unless it ``may_change_encoder``, an encoder other than the one in service publishes ``nothing``. A build
-    catches up with what a refresh published meanwhile, if that was embedded under its encoder.
+    catches up with what a refresh published meanwhile; where that was not embedded under its encoder, the
+    alias stays and it is a :class:`TransientError`.
     What was published for ``idempotency_key`` before is returned as it is.
     ``info`` says what was done: ``action`` (``build``, ``incremental``, ``payload`` or ``nothing``),
     ``counts``, ``audit``, ``alias``, ``collection``, ``previous``, ``timings``, ``duration_s`` and the
@@ -144,10 +145,9 @@ class Publisher:
         else:
             counts = self._refill(target, source)
             audit = self._audit(target.name, self._index.open(target.name), source, discard=False)
-            source, behind = self._catch_up(target.name, source, live)
+            source = self._catch_up(target.name, source, live)
             shown, total = source.inputs, len(source)
             reason, done = "A person went back to it.", {"counts": counts, "audit": asdict(audit)}
-            done["behind"] = behind
         left = live.metadata.encoder if live and live.metadata.encoder != shown["encoder"] else None
         return self._switch(
             self._info(target.name, shown, total, live, action="rollback", reason=reason, held=left, **done)
@@ -167,10 +167,10 @@ class Publisher:
         else:
             name = self._unfinished(begun, source) or f"{prefix}{secrets.token_hex(4)}"
             counts, audit = self._fill(name, source)
-        source, behind = self._catch_up(name, source, live)
+        source = self._catch_up(name, source, live)
         info = self._info(
             name, source.inputs, len(source), live,
-            action="build", reason=reason, counts=counts, audit=asdict(audit), behind=behind,
+            action="build", reason=reason, counts=counts, audit=asdict(audit),
         )  # fmt: skip
         return self._switch(info)
 
@@ -241,23 +241,26 @@ class Publisher:
         audit.require(name)
         return audit
 
-    def _catch_up(self, name: str, source: Source, live: CollectionInfo | None) -> tuple[Source, str | None]:
-        """Apply what a refresh published since ``source``'s snapshot.
+    def _catch_up(self, name: str, source: Source, live: CollectionInfo | None) -> Source:
+        """Apply what a refresh published since ``source``'s snapshot; return what the collection shows then.
 
-        Return what the collection shows then, and the newer snapshot if it could not be applied.
+        Raises :class:`TransientError` if that was not embedded: a switch would bring back what is gone.
         """
         newer = newer_snapshots(self._workspace, source, live)
         if not newer:
-            return source, None
+            return source
         sets = ((ref, find_embeddings(self._workspace, ref, source.encoder_ref)) for ref in newer)
         ref, embeddings = next((found for found in sets if found[1]), (newer[-1], None))
         if embeddings is None:
-            logger.warning("%s is behind %s: it was not embedded under %s", name, ref, source.encoder_ref)
-            return source, ref
+            raise TransientError(
+                f"{ref} was published meanwhile and is not embedded under {source.encoder_ref}; the alias "
+                "stays where it is.",
+                fix="Run the task or the verb again: it embeds first what is new.",
+            )
         with self._timed("catch_up_s"):
             latest = Source(self._workspace, ref, embeddings)
             self._refill(self._index.open(name), latest)
-        return latest, None
+        return latest
 
     # -- the same encoder ------------------------------------------------------------------------
 
@@ -346,7 +349,6 @@ class Publisher:
             "snapshot": shown["snapshot"],
             "previous": live.name if live else None,
             "audit": None,
-            "behind": None,
             "timings": self._timings,
             **done,
         }

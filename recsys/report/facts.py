@@ -38,7 +38,7 @@ _NUM_EXAMPLES, _NUM_NEIGHBOURS = 3, 5
 _ROWS_PER_SCOPE = 24
 _NOT_LOSSES = {"step", "epoch", "seconds", "lr_factor", "progress"}
 _PUBLICATION: dict[str, Any] = {
-    "action": "nothing", "reason": None, "alias": None, "collection": None, "previous": None, "behind": None,
+    "action": "nothing", "reason": None, "alias": None, "collection": None, "previous": None,
     "collected": [], "counts": {}, "audit": None,
 }  # fmt: skip
 """A publication that changed nothing."""

@@ -8,9 +8,10 @@ from typing import Any
 
 from recsys.config import Config, IndexConfig
 from recsys.index import Collection, open_index, rollback
+from recsys.index.edge_files import NoSpaceError
 from recsys.index.run import run
 from recsys.workspace import Workspace
-from tests.index.catalogs import similar
+from tests.index.catalogs import products, publish_inputs, similar
 
 
 def publish(
@@ -19,6 +20,22 @@ def publish(
     """Publish; send the manifest's ref."""
     results.send("ready")
     results.send(run(_config(settings), Workspace(root), snapshot, embeddings).ref)
+
+
+def publish_nights(results: Connection, root: str) -> None:
+    """Publish a catalog, a change of it and another encoder, a reader following; send what came of each."""
+    results.send("ready")
+    config, workspace = _config({}), Workspace(root)
+    reader = open_index(config, workspace)
+    outcomes = []
+    for encoder, count in (("e1", 50), ("e1", 51), ("e2", 51)):
+        refs = publish_inputs(workspace, products(count), encoder=encoder)
+        try:
+            outcomes.append(run(config, workspace, *refs).info["action"])
+            assert reader.open().count() <= count
+        except NoSpaceError:
+            outcomes.append("no space")
+    results.send(outcomes)
 
 
 def roll_back(results: Connection, root: str, settings: dict[str, object], snapshot: str) -> None:

@@ -2,6 +2,8 @@
 
 import hashlib
 import os
+import shutil
+import subprocess
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -20,7 +22,9 @@ from recsys.index.edge_files import EdgeFiles, Entry, copy_generation, copy_spar
 from recsys.index.run import run
 from recsys.workspace import Workspace
 from tests.index.catalogs import make_points, products, publish_inputs, similar
+from tests.index.processes import publish_nights
 from tests.index.test_contract import META, name_of, publish
+from tests.workers import Worker
 from tests.workspace.test_checksums import truncate
 
 
@@ -152,6 +156,23 @@ def test_a_disk_that_fills_during_a_build_ends_it_and_the_next_one_resumes(
     free_mb["mb"] = 1 << 20
     with index.build(name, META) as writer:
         assert writer.count() == 300
+
+
+@pytest.mark.parametrize(
+    ("size_mb", "expected"), [(128, ["no space"] * 3), (145, None), (272, None), (420, None),
+                              (1024, ["build", "incremental", "build"])]
+)  # fmt: skip
+def test_a_small_disk_takes_a_publication_or_refuses_it_and_no_signal_ends_the_process(
+    tmp_path: Path, size_mb: int, expected: list[str] | None
+) -> None:
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size_mb}m", "tmpfs", str(tmp_path)]
+    if not shutil.which("mount") or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("this system lets nobody here mount a file system")
+    try:
+        outcomes = Worker(publish_nights, str(tmp_path / "workspace")).result()
+    finally:
+        subprocess.run(["umount", "--lazy", str(tmp_path)], check=True)
+    assert outcomes == (expected or outcomes)
 
 
 def test_a_generation_is_on_stable_storage_before_its_record_names_it(

@@ -24,7 +24,7 @@ from recsys.workspace.splits import HOLDOUT, VALIDATION
 
 logger = logging.getLogger(__name__)
 
-_CODE = 6
+_CODE = 7
 """Part of the id: raise it when the same inputs would give another record."""
 
 

@@ -42,8 +42,9 @@ class TaskConfig(Section):
     gallery: Filter = Field(default_factory=dict)
     """Products that can be found."""
     gallery_split: Literal["all", "same"] = "all"
-    """``all``: each query is searched among all products. ``same``: among the products of its own role only,
-    to evaluate on classes that were never trained on."""
+    """``all``: each query is searched among all products, but for those of roles that are read after its own:
+    queries of the validation role never find the holdout, and none but its own the final test. ``same``:
+    among the products of its own role only, to evaluate on classes that were never trained on."""
     relevant: tuple[str, ...] = ()
     """Columns or attributes that must all be equal for a product to be relevant."""
     linked: tuple[str, ...] = ()

@@ -68,9 +68,10 @@ class Products:
         """:attr:`component_keys` as codes."""
         return codes(self.component_keys)
 
-    def in_split(self, split: str) -> NDArray[np.bool_]:
-        """Return which products are in ``split``, ``[N]``."""
-        inside: NDArray[np.bool_] = pc.equal(self._splits.column("split"), split).to_numpy()
+    def in_split(self, *splits: str) -> NDArray[np.bool_]:
+        """Return which products are in any of ``splits``, ``[N]``."""
+        known = pa.array(splits, pa.string())
+        inside: NDArray[np.bool_] = pc.is_in(self._splits.column("split"), value_set=known).to_numpy()
         return inside
 
     def has(self, name: str) -> bool:

@@ -27,6 +27,8 @@ from recsys.workspace.splits import HOLDOUT, TEST, VALIDATION
 
 NIGHTLY_ROLES = (VALIDATION, HOLDOUT)
 """The roles whose products a night queries: all but training and the final test."""
+_NEVER_FOUND = {VALIDATION: (HOLDOUT, TEST), HOLDOUT: (TEST,), TEST: ()}
+"""Role of the queries → roles whose products are in none of their galleries."""
 JUDGEMENTS_TITLE = "Merchandisers' judgements"
 _JUDGEMENTS_METRICS = ("agreement@10", "agreement@5", "agreement@24")
 _JUDGEMENTS_NAMES = ("judgements", "judgements_of_people")
@@ -66,7 +68,8 @@ def plan_tasks(
 ) -> TaskPlan:
     """Resolve the configured tasks, or the defaults, to products of the snapshot.
 
-    Queries are of the ``roles``. The pairs of the file ``judgements`` make one more task. Raises
+    Queries are of the ``roles``; of those, validation finds no product of the holdout, and only the final
+    test finds one of its own. The pairs of the file ``judgements`` make one more task. Raises
     :class:`ConfigError` where a task names a column that the catalog does not have.
     """
     configs, notes = (list(config.tasks), list[str]()) if config.tasks else default_tasks(products)
@@ -145,7 +148,7 @@ def judgements_task(
     """Return the task that the judged ``pairs`` make, and notes; ``None`` if none has a holdout product.
 
     A pair with a holdout product decides, and its holdout products are the queries. One with a validation
-    product and no holdout product selects; holdout products are not in that gallery, so no judgement does
+    product and no holdout product selects; no holdout product can be found there, so no judgement does
     both. Pairs of two training products belong to training, those with a product of the final test to it.
     ``taken`` are the names of the other tasks.
     """
@@ -174,7 +177,7 @@ def judgements_task(
     )  # fmt: skip
     task = Task(
         config=config, queries=queries, is_judgements=True, required=np.unique(known[decides | selects]),
-        galleries={VALIDATION: np.flatnonzero(~in_holdout), HOLDOUT: np.arange(len(products))},
+        galleries={r: np.flatnonzero(~products.in_split(*_NEVER_FOUND[r])) for r in NIGHTLY_ROLES},
     )  # fmt: skip
     return task, notes
 
@@ -204,8 +207,9 @@ def _queries(
 
 
 def _gallery(task: TaskConfig, products: Products, split: str) -> Bools:
-    found = products.matching(task.gallery)
-    return found & products.in_split(split) if task.gallery_split == "same" else found
+    alone = task.gallery_split == "same"
+    inside = products.in_split(split) if alone else ~products.in_split(*_NEVER_FOUND[split])
+    return products.matching(task.gallery) & inside
 
 
 def _sample_components(products: Products, pool: Positions, required: Positions, size: int) -> Positions:

@@ -17,7 +17,7 @@ from recsys.evaluation.scores import PerQueryScores, TaskResult
 from recsys.evaluation.tasks import PreparedTask, Task, judgements_task, plan_tasks, prepare
 from recsys.workspace import Workspace
 from recsys.workspace.judgements import commit
-from recsys.workspace.splits import HOLDOUT, TRAIN, UNUSED, VALIDATION
+from recsys.workspace.splits import HOLDOUT, TEST, TRAIN, UNUSED, VALIDATION
 from tests.evaluation import shop
 from tests.evaluation.test_gate import compared, decided, result, scores
 from tests.evaluation.test_run import Night
@@ -42,19 +42,20 @@ def prepared(task: Task, catalog: Products, split: str) -> PreparedTask:
 
 
 def test_holdout_products_are_queries_and_no_judgement_both_selects_and_decides(tmp_path: Path) -> None:
-    catalog = products(*({"part": p} for p in (TRAIN, TRAIN, VALIDATION, HOLDOUT, HOLDOUT, UNUSED)))
+    catalog = products(*({"part": p} for p in (TRAIN, TRAIN, VALIDATION, HOLDOUT, HOLDOUT, UNUSED, TEST)))
     task = task_of(
         tmp_path, catalog,
         ("p0", "p1", "similar"), ("p0", "p2", "similar"), ("p0", "p3", "similar"), ("p2", "p3", "similar"),
         ("p4", "p3", "not_similar"), ("p5", "p4", "similar"), ("p2", "gone", "similar"),
+        ("p6", "p3", "similar"),
     )  # fmt: skip
     deciding, selecting = (prepared(task, catalog, split) for split in (HOLDOUT, VALIDATION))
     assert relevant(deciding) == {3: [0, 2], 4: [5]}
     assert deciding.num_not_similar.tolist() == [1, 1]
-    assert len(deciding.gallery) == 6
+    assert deciding.gallery.tolist() == [0, 1, 2, 3, 4, 5]
     assert relevant(selecting) == {2: [0]}
     assert selecting.num_not_similar.tolist() == [0]
-    assert not set(selecting.gallery) & {3, 4}
+    assert selecting.gallery.tolist() == [0, 1, 2, 5]
     assert task.required.tolist() == [0, 2, 3, 4, 5]
     assert deciding.is_judgements
 

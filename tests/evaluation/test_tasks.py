@@ -13,7 +13,7 @@ from recsys.errors import ArtifactError, ConfigError
 from recsys.evaluation.products import Products, sample
 from recsys.evaluation.tasks import PreparedTask, TaskPlan, plan_tasks, prepare
 from recsys.workspace.product import PRODUCTS
-from recsys.workspace.splits import HOLDOUT, SCHEMA, TEST, TRAIN, VALIDATION
+from recsys.workspace.splits import HOLDOUT, SCHEMA, TEST, TRAIN, UNUSED, VALIDATION
 
 
 def products(*rows: dict[str, Any]) -> Products:
@@ -63,6 +63,17 @@ def test_held_out_products_query_all_and_never_find_themselves() -> None:
     assert relevant(prepared(shop, task, VALIDATION)) == {4: [5], 5: [4]}
 
 
+def test_no_query_finds_a_product_of_a_role_that_is_read_after_its_own() -> None:
+    shop = products(*[{"label": "x", "part": p} for p in (TRAIN, UNUSED, VALIDATION, HOLDOUT, TEST)])
+    task = {"name": "all", "relevant": ["label"]}
+    plan = planned(shop, task)
+    galleries = {role: found.tolist() for role, found in plan.tasks[0].galleries.items()}
+    assert galleries == {VALIDATION: [0, 1, 2], HOLDOUT: [0, 1, 2, 3]}
+    assert plan.pool.tolist() == [0, 1, 2, 3]
+    final = plan_tasks(EvaluationConfig(tasks=(TaskConfig(gate=True, **task),)), shop, roles=(TEST,))
+    assert final.tasks[0].galleries[TEST].tolist() == [0, 1, 2, 3, 4]
+
+
 def test_columns_combine_and_a_missing_value_is_equal_to_nothing() -> None:
     row = {"product_type": "Shoe", "gender": "men", "tone": "red"}
     no_gender = {**row, "gender": None}
@@ -85,8 +96,8 @@ def test_filters_by_attribute_choose_queries_and_gallery_within_the_roles() -> N
         "name": "photos", "relevant": ["label"],
         "queries": {"kind": "photo"}, "gallery": {"kind": "photo", "own": ["b", "c"]},
     }  # fmt: skip
-    assert relevant(prepared(shop, task)) == {0: [1, 3, 4]}
-    assert relevant(prepared(shop, task, VALIDATION)) == {3: [1, 4]}
+    assert relevant(prepared(shop, task)) == {0: [1, 3]}
+    assert relevant(prepared(shop, task, VALIDATION)) == {3: [1]}
     config = EvaluationConfig(tasks=(TaskConfig(gate=True, **task),))
     final = plan_tasks(config, shop, roles=(TEST,)).tasks[0]
     assert {role: queries.tolist() for role, queries in final.queries.items()} == {TEST: [4]}

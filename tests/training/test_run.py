@@ -16,7 +16,7 @@ from recsys.evaluation.run import run as evaluate
 from recsys.training.run import make_splits, run
 from recsys.training.validation import Validator
 from recsys.workspace import Workspace
-from recsys.workspace.splits import HOLDOUT, TRAIN, VALIDATION, read_splits
+from recsys.workspace.splits import HOLDOUT, TEST, TRAIN, VALIDATION, read_splits
 from tests.training.shop import rows, settings, store
 
 
@@ -78,12 +78,21 @@ def test_nothing_held_out_is_ever_looked_at(
     texts: set[str] = set()
     tokenize = ProductEncoder.tokenize
     monkeypatch.setattr(ProductEncoder, "tokenize", lambda e, t: (texts.update(t), tokenize(e, t))[1])
-    manifest = run(config, workspace, store(workspace, made))
+    snapshot = store(workspace, made)
+    manifest = run(config, workspace, snapshot)
     split = {r["id"]: r["split"] for r in read_splits(workspace, manifest.inputs["splits"]).to_pylist()}
-    for name, looked_at in ((TRAIN, True), (VALIDATION, True), (HOLDOUT, False)):
-        inside = [(row, images) for row, images in made if split[row["id"]] == name]
-        assert {sha256 in images_read for _, images in inside for sha256, _ in images} == {looked_at}
-        assert {row["title"] in texts for row, _ in inside} == {looked_at}
+
+    def looked_at() -> dict[str, set[bool]]:
+        seen: dict[str, set[bool]] = {}
+        for row, images in made:
+            found = {sha256 in images_read for sha256, _ in images} | {row["title"] in texts}
+            seen[split[row["id"]]] = seen.get(split[row["id"]], set()) | found
+        return seen
+
+    trained = {TRAIN: {True}, VALIDATION: {True}, HOLDOUT: {False}, TEST: {False}}
+    assert looked_at() == trained
+    evaluate(config, workspace, snapshot, manifest.ref)
+    assert looked_at() == trained | {HOLDOUT: {True}}
 
 
 def test_the_projection_is_fitted_on_training_products_alone(workspace: Workspace, text_model: Path) -> None:

@@ -16,10 +16,9 @@ from typing import Any
 
 from benchmarks.encoders import evaluated
 from benchmarks.harness import benchmark, head, latest
-from benchmarks.untouched import untouched
 from recsys import config
 from recsys.config.evaluation import TaskConfig
-from recsys.evaluation.candidates import BASE, Candidate
+from recsys.evaluation.candidates import BASE, UNTOUCHED, Candidate, untouched_of
 from recsys.evaluation.scores import MetricValues, TaskResult, intervals, rows_of
 from recsys.workspace import open_workspace
 from recsys.workspace.splits import TEST, TRAIN
@@ -27,7 +26,7 @@ from recsys.workspace.splits import TEST, TRAIN
 CATALOGS = (
     "grocery", "grocery-openset", "fashion", "fashion-openset", "luma", "product_matching_text",
 )  # fmt: skip
-CHOSEN, UNTOUCHED = "chosen", "untouched"
+CHOSEN = "chosen"
 _LARGE = 100
 """A category of so many queries is in the record by itself."""
 _TO_CATALOGUE = TaskConfig(
@@ -65,7 +64,7 @@ def read_catalog(conf: str | Path) -> dict[str, Any]:
     challenger = workspace.get(night.inputs["challenger"])
     inputs = {role: night.inputs[role] for role in ("snapshot", "splits")}
     candidates = [
-        Candidate(name=UNTOUCHED, title="Untouched backbone", ref=untouched(settings, workspace).ref),
+        untouched_of(night.inputs["base"]),
         Candidate(name=BASE, title="Zero-shot base", ref=night.inputs["base"]),
         Candidate(name=CHOSEN, title="Chosen by the gate", ref=night.info["chosen"]),
     ]

@@ -29,12 +29,11 @@ from numpy.typing import NDArray
 from scipy.sparse import issparse
 
 from benchmarks.harness import benchmark
-from benchmarks.untouched import untouched
 from recsys import config
 from recsys.catalog.run import run as ingest
 from recsys.encoder.template import ContentReader
 from recsys.evaluation.baselines import bags_of_words
-from recsys.evaluation.candidates import BASE, Candidate, Embedder, candidates_of
+from recsys.evaluation.candidates import BASE, Candidate, Embedder, candidates_of, untouched_of
 from recsys.evaluation.products import Products
 from recsys.evaluation.run import run as evaluate
 from recsys.metrics.bootstrap import interval
@@ -44,7 +43,7 @@ from recsys.workspace.snapshot import Snapshot
 from recsys.workspace.splits import TEST
 
 CONFIG = "conf/product_matching_text.toml"
-CHOSEN, TRAINED, UNTOUCHED, BAG_OF_WORDS = "chosen", "trained", "untouched", "bag_of_words"
+CHOSEN, TRAINED, BAG_OF_WORDS = "chosen", "trained", "bag_of_words"
 RESAMPLES, CONFIDENCE = 2_000, 0.95
 
 Float64 = NDArray[np.float64]
@@ -106,7 +105,7 @@ def text_vectors(
     challenger = workspace.get(night.inputs["challenger"])
     furthest = candidates_of(challenger, None, settings.evaluation.wise_ft_alphas)[-1]
     candidates = [
-        Candidate(name=UNTOUCHED, title="Untouched backbone", ref=untouched(settings, workspace).ref),
+        untouched_of(night.inputs["base"]),
         Candidate(name=BASE, title="Zero-shot base", ref=night.inputs["base"]),
         Candidate(name=CHOSEN, title="Chosen by the gate", ref=night.info["chosen"]),
         replace(furthest, name=TRAINED),  # whether or not the gate let it serve

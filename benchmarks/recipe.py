@@ -24,13 +24,12 @@ import numpy as np
 
 from benchmarks.encoders import evaluated, save
 from benchmarks.harness import benchmark
-from benchmarks.untouched import untouched
 from recsys import config, nightly
 from recsys.config.encoder import EncoderConfig
 from recsys.config.training import NamedConfig, TrainingConfig
 from recsys.encoder.model import ProductEncoder, interpolate
 from recsys.encoder.template import ContentReader
-from recsys.evaluation.candidates import BASE, TUNED, Candidate
+from recsys.evaluation.candidates import BASE, TUNED, UNTOUCHED, Candidate, untouched_of
 from recsys.evaluation.scores import TaskResult, intervals
 from recsys.training import supervision
 from recsys.training.data import read_items
@@ -46,7 +45,7 @@ from recsys.workspace.splits import HOLDOUT, TRAIN, read_splits
 
 _LEFT_OUT = 0.25
 NAMES = ("luma", "grocery", "grocery-openset", "fashion-openset", "product_matching_text")
-HALF, UNTOUCHED = "half", "untouched"
+HALF = "half"
 
 Change = Callable[[TrainingConfig], TrainingConfig]
 
@@ -121,7 +120,7 @@ def ablate(name: str) -> dict[str, Any]:
     inputs = {"snapshot": snapshot_ref, "splits": splits_ref}
     made: list[str] = []
     unseen: dict[str, Any] = {}
-    refs = {UNTOUCHED: untouched(settings, workspace).ref}
+    refs: dict[str, str] = {}
     has_stages = settings.encoder.image.kind == "timm"
     starts = {name: start for name, start in STARTS.items() if has_stages or "late_stages" not in start}
     for variant, start in starts.items():
@@ -140,7 +139,8 @@ def ablate(name: str) -> dict[str, Any]:
         for end, encoder in ends.items():
             made.append(save(workspace, encoder))
             refs[f"{variant}/{end}"] = made[-1]
-    candidates = [Candidate(name=name, title=name, ref=ref) for name, ref in refs.items()]
+    candidates = [untouched_of(refs[f"recipe/{BASE}"])]
+    candidates += [Candidate(name=name, title=name, ref=ref) for name, ref in refs.items()]
     try:
         with evaluated(settings, workspace, inputs, candidates, HOLDOUT) as evaluation:
             holdout = {r.name: _differences(r, settings) for r in evaluation.results[HOLDOUT]}

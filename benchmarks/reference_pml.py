@@ -25,17 +25,16 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
-from benchmarks.catalogs import CHOSEN, UNTOUCHED, summary
+from benchmarks.catalogs import CHOSEN, summary
 from benchmarks.encoders import evaluated, save
 from benchmarks.harness import benchmark
-from benchmarks.untouched import untouched
 from recsys import config
 from recsys.encoder.inference import image_features
 from recsys.encoder.model import ProductEncoder
 from recsys.encoder.preprocess import Preprocess
 from recsys.encoder.template import ContentReader
 from recsys.encoder.towers.timm_tower import TimmTower
-from recsys.evaluation.candidates import BASE, Candidate
+from recsys.evaluation.candidates import BASE, Candidate, untouched_of
 from recsys.training import supervision
 from recsys.training.data import read_items
 from recsys.workspace import Workspace, open_workspace
@@ -161,9 +160,9 @@ def compare(name: str) -> dict[str, Any]:
     features = image_features(head, data.sha256, store, store=FeatureStore(workspace))
     frozen_head(head, data, torch.from_numpy(features), steps)
     made = {"script": save(workspace, plain), "frozen head": save(workspace, head)}
-    refs = {UNTOUCHED: untouched(settings, workspace).ref, BASE: night.inputs["base"]}
-    refs |= made | {CHOSEN: night.info["chosen"]}
-    candidates = [Candidate(name=n, title=n, ref=ref) for n, ref in refs.items()]
+    refs = {BASE: night.inputs["base"], **made, CHOSEN: night.info["chosen"]}
+    candidates = [untouched_of(refs[BASE])]
+    candidates += [Candidate(name=n, title=n, ref=ref) for n, ref in refs.items()]
     try:
         with evaluated(settings, workspace, inputs, candidates, TEST) as evaluation:
             tasks = {r.name: summary(r, {}, settings) for r in evaluation.results[TEST]}

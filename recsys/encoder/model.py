@@ -28,7 +28,7 @@ from torch.nn import functional
 from recsys.config.encoder import EncoderConfig
 from recsys.encoder.description import ENCODER_FILE, FORMAT, read_description
 from recsys.encoder.preprocess import Preprocess
-from recsys.encoder.projection import make_projection
+from recsys.encoder.projection import is_identity, make_projection
 from recsys.encoder.template import ContentReader
 from recsys.encoder.towers import factory
 from recsys.encoder.towers.base import ImageTower, Resolve, TextTower, Tokens, state_digest, write_weights
@@ -257,6 +257,32 @@ def interpolate(base: ProductEncoder, tuned: ProductEncoder, alpha: float) -> Pr
             # what is equal (a frozen tower) stays so to the bit: lerp would turn -0.0 into 0.0
             if tensor.is_floating_point() and not torch.equal(start[name], tensor):
                 tensor.copy_(torch.lerp(start[name], tensor, alpha))
+    return encoder.eval()
+
+
+def untouched(base: ProductEncoder) -> ProductEncoder | None:
+    """Return a new encoder in which no projection changes what a pretrained tower of ``base`` says.
+
+    Its features are as they are, padded with zeros to one width; a random tower keeps its projection.
+    ``None`` where ``base`` is that already.
+    """
+    config = base.config
+    parts = {"image_projection": config.image.is_pretrained, "text_projection": config.text.is_pretrained}
+    old: dict[str, nn.Linear] = {name: getattr(base, name) for name in parts}
+    if not any(parts[name] and not is_identity(projection) for name, projection in old.items()):
+        return None
+    encoder = copy.deepcopy(base)
+    encoder.dim = max(base.dim, *(projection.in_features for projection in old.values()))
+    encoder.config = config.model_copy(update={"dim": encoder.dim})
+    for name, projection in old.items():
+        new = nn.Linear(projection.in_features, encoder.dim)
+        with torch.no_grad():
+            new.weight.copy_(torch.eye(*new.weight.shape))
+            new.bias.zero_()
+            if not parts[name]:
+                new.weight.zero_()[: base.dim] = projection.weight
+                new.bias[: base.dim] = projection.bias
+        setattr(encoder, name, new)
     return encoder.eval()
 
 

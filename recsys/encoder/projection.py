@@ -41,6 +41,12 @@ def isometry(num_features: int, dim: int) -> torch.Tensor:
     return weight
 
 
+def is_identity(projection: nn.Linear) -> bool:
+    """Return whether the map leaves features as they are, padded with zeros."""
+    weight = projection.weight
+    return torch.equal(weight, torch.eye(*weight.shape, device=weight.device)) and not projection.bias.any()
+
+
 def fit_pca(projection: nn.Linear, features: NDArray[np.float32], *, whiten: float = 0.0) -> None:
     """Set ``projection`` to the first D principal axes of ``features [N, F]``, centred.
 

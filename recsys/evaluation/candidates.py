@@ -22,7 +22,7 @@ from recsys.config.base import differences
 from recsys.config.embedding import EmbeddingConfig
 from recsys.encoder.description import read_description
 from recsys.encoder.inference import embed_products
-from recsys.encoder.model import ProductEncoder, interpolate
+from recsys.encoder.model import ProductEncoder, interpolate, untouched
 from recsys.errors import ArtifactError
 from recsys.evaluation.products import Positions
 from recsys.progress import track
@@ -36,9 +36,10 @@ from recsys.workspace.store import write_atomic
 logger = logging.getLogger(__name__)
 
 KIND = "encoders"
-CHAMPION, BASE, ANCHOR, TUNED = "champion", "base", "anchor", "tuned"
+CHAMPION, BASE, UNTOUCHED, ANCHOR, TUNED = "champion", "base", "untouched", "anchor", "tuned"
 
 _INTERPOLATION_VERSION = 1
+_UNTOUCHED_VERSION = 1
 _DONE = "done.json"
 
 
@@ -47,14 +48,15 @@ class Candidate:
     """One encoder that may serve."""
 
     name: str
-    """``champion``, ``base``, ``anchor``, ``tuned`` or ``wise-<alpha>``."""
+    """``champion``, ``base``, ``untouched``, ``anchor``, ``tuned`` or ``wise-<alpha>``."""
     title: str
     ref: str
-    """``encoders/<id>``; an interpolation's artifact exists only once it is saved."""
+    """``encoders/<id>``; an interpolation is an artifact once it is saved, the untouched backbone never."""
     alpha: float | None = None
     """Share of the fine-tuned weights, for an interpolation."""
-    ends: tuple[str, str] | None = None
-    """Refs of base and fine-tuned encoder, for an interpolation."""
+    ends: tuple[str, ...] = ()
+    """What it is made of: refs of base and fine-tuned encoder for an interpolation, of the base for the
+    untouched backbone."""
     is_behind: bool = False
     """Whether training found that it is worse than what it leads to; then it does not challenge."""
 
@@ -64,12 +66,14 @@ def candidates_of(
     champion_ref: str | None,
     alphas: Sequence[float] | None,
     anchor_ref: str | None = None,
+    *,
+    with_untouched: bool = False,
 ) -> list[Candidate]:
     """Return the candidates of a night, simplest first after the champion; none is listed twice.
 
     ``alphas`` say how far they go from the base to the fine-tuned encoder, which is 1; ``None``: as its
-    training found, and whether the base itself is behind. The anchor, the encoder that losses add up
-    against, cannot win.
+    training found, and whether the base itself is behind. The untouched backbone, and the anchor, the
+    encoder that losses add up against, cannot win.
 
     Raises :class:`ArtifactError` where the challenger does not name its base and its split.
     """
@@ -82,6 +86,8 @@ def candidates_of(
     found = [Candidate(name=CHAMPION, title="In service", ref=champion_ref)] if champion_ref else []
     is_behind = alphas is None and challenger.info.get("base_is_behind", False)
     found.append(Candidate(name=BASE, title="Zero-shot base", ref=base, is_behind=is_behind))
+    if with_untouched:
+        found.append(untouched_of(base))
     if anchor_ref:
         found.append(Candidate(name=ANCHOR, title="In service a while ago", ref=anchor_ref))
     for alpha in alphas or challenger.info.get("wise_ft_alphas", (1.0,)):
@@ -99,21 +105,34 @@ def candidates_of(
     return [c for c in found if first[c.ref] is c]
 
 
+def untouched_of(base_ref: str) -> Candidate:
+    """Return the backbone behind no projection: the towers of the base, their features as they are."""
+    id = content_id({"untouched": base_ref, "code": _UNTOUCHED_VERSION})
+    return Candidate(name=UNTOUCHED, title="Untouched backbone", ref=f"{KIND}/{id}", ends=(base_ref,))
+
+
+def differs_from_untouched(workspace: Workspace, base_ref: str) -> bool:
+    """Return whether the untouched backbone is another encoder than the base, which may be unreadable."""
+    try:
+        return untouched(ProductEncoder.load(workspace.path(workspace.get(base_ref)))) is not None
+    except ArtifactError:
+        return False  # the base is a candidate itself: embedding it says what is wrong
+
+
 def load(workspace: Workspace, candidate: Candidate) -> ProductEncoder:
     """Return the candidate's encoder; raises :class:`ArtifactError` where it cannot be made."""
     refs = candidate.ends or (candidate.ref,)
     encoders = [ProductEncoder.load(workspace.path(workspace.get(ref))) for ref in refs]
-    if candidate.alpha is None:
-        return encoders[0]
-    base, tuned = encoders
-    return interpolate(base, tuned, candidate.alpha)
+    if candidate.alpha is not None:
+        return interpolate(encoders[0], encoders[1], candidate.alpha)
+    return (candidate.ends and untouched(encoders[0])) or encoders[0]
 
 
 def save(workspace: Workspace, candidate: Candidate, splits_ref: str) -> Manifest:
     """Return the candidate's artifact; an interpolation becomes one, with the refs of its ends."""
     kind, _, id = candidate.ref.partition("/")
     existing = workspace.find(kind, id)
-    if existing is not None or candidate.ends is None:
+    if existing is not None or not candidate.ends:
         return existing or workspace.get(candidate.ref)
     started = time.monotonic()
     base, tuned = candidate.ends
@@ -133,7 +152,7 @@ def reason_to_change(
     if champion_ref is None or workspace.find_ref(champion_ref) is None:
         return None
     champion = workspace.get(champion_ref)
-    model = workspace.get(candidate.ends[1] if candidate.ends else candidate.ref)
+    model = workspace.get(candidate.ends[-1] if candidate.ends else candidate.ref)
     settings = [read_description(workspace.path(m))["config"] for m in (champion, model)]
     different = differences(*settings)
     if different:

@@ -15,8 +15,9 @@ loses least challenges. The **holdout** took no part in that, and decides:
     fallen     no category of any size may have lost more than ``margin`` for certain, or fallen to nothing,
                where chance shows one in one comparison of twenty (Bonferroni, over all that are asked)
 
-Tasks and categories are also compared with the untouched base, and with the *anchor*, the encoder that small
-losses add up against. So nothing pays for anything else beyond the limits, tonight or over a month.
+Tasks and categories are also compared with the zero-shot base, with the *untouched* backbone where that is
+another (the base's towers behind no projection), and with the *anchor*, the encoder that small losses add up
+against. So nothing pays for anything else beyond the limits, tonight or over a month.
 
 The same holdout is asked every night. The n-th time, whoever serves, the interval of the gain has coverage
 ``1 - (1 - confidence) / n``: over any number of nights, chance alone promotes about as often as it would in
@@ -38,7 +39,7 @@ from scipy.stats import binom, norm
 
 from recsys.config import Config
 from recsys.config.evaluation import GateConfig
-from recsys.evaluation.candidates import ANCHOR, BASE, CHAMPION, TUNED, Candidate
+from recsys.evaluation.candidates import ANCHOR, BASE, CHAMPION, TUNED, UNTOUCHED, Candidate
 from recsys.evaluation.scores import PerQueryScores, TaskResult
 from recsys.metrics.bootstrap import Interval
 from recsys.metrics.clusters import Estimate, clustered_mean, component_means, group_means, shrunken
@@ -66,7 +67,7 @@ class Check:
     kind: Literal["overall", "task", "category", "fallen"]
     """``fallen``: a category of any size whose loss is certain, or that fell to nothing; never passed."""
     against: str
-    """The other candidate: ``champion``, ``base`` or ``anchor``."""
+    """The other candidate: ``champion``, ``base``, ``untouched`` or ``anchor``."""
     task: str | None = None
     num_products: int
     num_components: int
@@ -132,7 +133,7 @@ def decide(
     times_asked: int = 0,
     held: Mapping[str, str] | None = None,
 ) -> Decision:
-    """Select the challenger on ``validation``; compare it with champion, base and anchor on ``holdout``.
+    """Select the challenger on ``validation``; compare it with all that it may not lose to on ``holdout``.
 
     ``errors`` says why a candidate could not be embedded: with any, nothing changes, because the fault may
     be in what all share. ``reasons_to_change`` says per candidate why a tie would be enough. The holdout
@@ -141,7 +142,7 @@ def decide(
     """
     names = [c.name for c in candidates]
     reference = CHAMPION if CHAMPION in names else BASE
-    others = [n for n in (BASE, ANCHOR) if n in names and n not in (reference, *errors)]
+    others = [n for n in (BASE, UNTOUCHED, ANCHOR) if n in names and n not in (reference, *errors)]
     gating, guards, notes = _gating_tasks(config, holdout)
 
     def scores(results: Sequence[TaskResult]) -> list[PerQueryScores]:
@@ -151,7 +152,7 @@ def decide(
     on_hold = {c.name: f"{c.title}: {held[c.ref]}." for c in candidates if held and c.ref in held}
     on_hold.pop(reference, None)  # it serves already
     behind = [c.name for c in candidates if c.is_behind and c.name not in errors]
-    able = [n for n in names if n not in (CHAMPION, ANCHOR, *errors, *on_hold, *behind)]
+    able = [n for n in names if n not in (CHAMPION, UNTOUCHED, ANCHOR, *errors, *on_hold, *behind)]
     selecting = [t for t in scores(validation) if len(t.components)]
     gate = config.evaluation.gate
     against = [n for n in (reference, *others) if n not in errors]
@@ -191,6 +192,9 @@ def decide(
         reasons.append(
             "No encoder in service is there to compare with, so the zero-shot base enters service."
         )
+        if UNTOUCHED in others:
+            found = compare(scores(holdout), challenger=BASE, reference=UNTOUCHED, config=gate)
+            notes += [_refusal(c, "The zero-shot base") for c in _lost(found.checks)[:1]]
     return Decision(
         action="promote" if result.accepted or first_night else "keep", chosen=chosen, reference=reference,
         challenger=challenger, reasons=reasons, gating=gating, validation_scores=validation_scores,
@@ -360,9 +364,8 @@ def compare(
         components_for_a_point=int(np.ceil(num_components * (detectable / _POINT) ** 2)),
     )
     checks = [overall, *losses]
-    failed = [c for c in losses if not c.passed]
-    if failed:
-        refusals = [_refusal(c) for c in sorted(failed, key=lambda c: c.difference.value)]
+    refusals = [_refusal(c) for c in _lost(checks)]
+    if refusals:
         return GateResult(accepted=False, reasons=refusals, checks=checks, power=power)
     reason_to_change = _gain_on_judgements(holdout, challenger, reference, config) or reason_to_change
     if overall.passed:
@@ -572,11 +575,17 @@ def _gain_on_judgements(
     return None
 
 
-def _refusal(check: Check) -> str:
+def _lost(checks: Sequence[Check]) -> list[Check]:
+    """Return the comparisons that show a loss beyond its limit, the largest first."""
+    failed = [c for c in checks if c.kind != "overall" and not c.passed]
+    return sorted(failed, key=lambda c: c.difference.value)
+
+
+def _refusal(check: Check, who: str = "The challenger") -> str:
     where = f"in task {check.task}" if check.kind == "task" else f"in category {check.name} ({check.task})"
     lost = "lost for certain or fell to nothing" if check.kind == "fallen" else "lost"
     return (
-        f"The challenger {lost} {where} against {check.against}: the difference is "
+        f"{who} {lost} {where} against {check.against}: the difference is "
         f"{_in_words(check.difference)} on {check.num_products:,} products, beyond the limit of "
         f"{check.limit:+.3f}."
     )

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from recsys.config import Config
-from recsys.evaluation.candidates import candidates_of, reason_to_change, save
+from recsys.evaluation.candidates import candidates_of, differs_from_untouched, reason_to_change, save
 from recsys.evaluation.evaluator import Evaluator
 from recsys.evaluation.gate import decide
 from recsys.evaluation.record import record_of
@@ -65,7 +65,8 @@ def run(
     night = datetime.fromisoformat(workspace.get(snapshot_ref).created_at)
     anchor = _anchor(workspace, previous, night, config.evaluation.gate.anchor_days)
     alphas, anchor_ref = config.evaluation.wise_ft_alphas, anchor["ref"] if anchor else None
-    candidates = candidates_of(challenger, champion_ref, alphas, anchor_ref)
+    is_touched = differs_from_untouched(workspace, inputs["base"])
+    candidates = candidates_of(challenger, champion_ref, alphas, anchor_ref, with_untouched=is_touched)
     on_hold = holds(workspace)
     held = {c.ref: hold_sentence(c.ref, on_hold[c.ref]) for c in candidates if c.ref in on_hold}
     id = _id(config, inputs, sorted(held), times_asked)

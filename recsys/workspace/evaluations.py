@@ -22,12 +22,14 @@ ends of a bootstrap interval.
                   "components_for_a_point": 1764},  to show 0.01 as often
         "checks": [{"name": "overall", "kind": "overall" | "task" | "category" | "fallen",
                     "task": "variants" or null,
-                    "against": "champion" | "base" | "anchor", "num_products": 812, "num_components": 400,
+                    "against": "champion" | "base" | "untouched" | "anchor",
+                    "num_products": 812, "num_components": 400,
                     "difference": 0.02, "low": 0.01, "high": 0.03, "limit": -0.005, "passed": true}],
       },                                          overall: low above the limit; task: difference at least
                                                   the limit; category: a gain, or low at least it
                                                   (small ones count together); fallen: never passed
-      "candidates": [{                            champion, base, anchor (if any), wise-<alpha> …, tuned
+      "candidates": [{                            champion, base, untouched, anchor, wise-<alpha> …, tuned;
+                                                  without those that there are none of
         "name": "tuned", "title": "Fine-tuned tonight", "ref": "encoders/…", "alpha": null,
         "error": null or "why it could not be evaluated",
         "validation_score": 0.41 or null,         gate score on validation, which selects the challenger

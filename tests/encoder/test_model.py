@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from recsys.config.encoder import EncoderConfig, ImageTowerConfig, TextTowerConfig
-from recsys.encoder.model import ProductEncoder, build, interpolate
+from recsys.encoder.model import ProductEncoder, build, interpolate, untouched
 from recsys.errors import ArtifactError, ConfigError, InputError
 from tests.embedding.catalogs import make_image
 from tests.encoder.conftest import SMALL
@@ -226,6 +226,18 @@ def test_every_weight_and_statistic_lies_on_the_line(
     for name in ("image_projection.weight", "image_tower.norm.running_var", "logit_scale"):
         start, end, found = (e.state_dict()[name].double() for e in (*ends, mixed))
         torch.testing.assert_close(found, start + alpha * (end - start), atol=1e-5, rtol=1e-5)
+
+
+def test_the_untouched_backbone_is_what_pretrained_towers_say(built: ProductEncoder) -> None:
+    assert untouched(built) is None  # its text goes through the identity, and its image tower is random
+    narrow = build(SMALL.model_copy(update={"dim": 100}), seed=0)
+    found = untouched(narrow)
+    assert found is not None
+    assert found.dim == built.dim
+    image, text = outputs(found)
+    np.testing.assert_allclose(text, outputs(built)[1], atol=1e-6)
+    np.testing.assert_allclose(image, np.pad(outputs(narrow)[0], ((0, 0), (0, found.dim - 100))), atol=1e-6)
+    assert narrow.dim == narrow.config.dim == narrow.text_projection.out_features == 100
 
 
 def test_a_frozen_tower_is_untouched_and_the_ends_too(ends: tuple[ProductEncoder, ProductEncoder]) -> None:

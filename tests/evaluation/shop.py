@@ -41,7 +41,7 @@ def settings(**evaluation: Any) -> Config:
     return Config.model_validate(
         {
             "encoder": {
-                "dim": 32,
+                "dim": 384,  # the text tower's: its projection starts as the identity
                 "image": {"kind": "small", "image_size": SIZE},
                 "text_parts": ["{title}", "{material}"],
             },
@@ -128,11 +128,10 @@ def encoder(
 
 
 def blind(model: ProductEncoder) -> None:
-    """Make an encoder worse: both projections keep little but noise of two directions."""
-    torch.manual_seed(1)
-    for projection in (model.image_projection, model.text_projection):
-        rank_two = torch.randn(projection.weight.shape[0], 2) @ torch.randn(2, projection.weight.shape[1])
-        projection.weight.copy_(rank_two)
+    """Make an encoder worse: its images keep little but noise of two directions."""
+    torch.manual_seed(12)  # no text finds its image by chance
+    weight = model.image_projection.weight
+    weight.copy_(torch.randn(weight.shape[0], 2) @ torch.randn(2, weight.shape[1]))
 
 
 def broken(model: ProductEncoder) -> None:

@@ -18,8 +18,10 @@ from recsys.evaluation.candidates import (
     Candidate,
     Embedder,
     candidates_of,
+    load,
     reason_to_change,
     save,
+    untouched_of,
 )
 from recsys.workspace import Workspace
 from recsys.workspace.image_store import ImageStore
@@ -35,9 +37,10 @@ def frozen_settings() -> Config:
 
 
 def turned(model: ProductEncoder) -> None:
-    """Another projection on the same towers."""
+    """Other projections on the same towers."""
     torch.manual_seed(3)
-    model.image_projection.weight.copy_(torch.randn_like(model.image_projection.weight))
+    for projection in (model.image_projection, model.text_projection):
+        projection.weight.copy_(torch.randn_like(projection.weight))
 
 
 def other_tower(model: ProductEncoder) -> None:
@@ -70,16 +73,15 @@ def test_a_frozen_tower_reads_every_image_once_for_all_candidates(
     embedder = Embedder(workspace, ref, pool, tmp_path / "scratch", options)
     snapshot = Snapshot.open(workspace, ref)
     rows = snapshot.table().take(pool).to_pylist()
-    for ref_ in refs:
+    for candidate in [*(Candidate(name=r, title="", ref=r) for r in refs), untouched_of(refs[1])]:
         with monkeypatch.context() as patched:
             patched.setattr(ImageStore, "jpeg", counted)
-            made, _ = embedder.embed(Candidate(name=ref_, title="", ref=ref_))
-        model = ProductEncoder.load(workspace.path(workspace.get(ref_)))
-        alone = embed_all(model, rows, snapshot.images(), options)
+            made, _ = embedder.embed(candidate)
+        alone = embed_all(load(workspace, candidate), rows, snapshot.images(), options)
         for one, other in zip(made, alone, strict=True):
             np.testing.assert_allclose(one, other, atol=1e-5)
     assert len(read) == 5  # one of six products has no image
-    assert set(read.values()) == {3}  # two of the four encoders see other features
+    assert set(read.values()) == {3}  # two of the five encoders see other features
 
 
 def test_an_interpolation_is_saved_once_and_is_the_model_between(workspace: Workspace, good: Path) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsys.config.evaluation import GateConfig
-from recsys.evaluation.candidates import BASE, CHAMPION, TUNED, Candidate
+from recsys.evaluation.candidates import BASE, CHAMPION, TUNED, UNTOUCHED, Candidate
 from recsys.evaluation.gate import Decision, GateResult, compare, decide, gate_score, select
 from recsys.evaluation.scores import PerQueryScores, TaskResult
 from tests.evaluation import shop
@@ -282,6 +282,29 @@ def test_what_was_selected_is_refused_even_where_another_would_have_passed() -> 
         [result(champion=0.4, base=0.3, wise_5=0.35, tuned=0.8)],
     )
     assert (found.action, found.chosen) == ("keep", CHAMPION)
+
+
+def test_nothing_serves_that_loses_to_the_untouched_backbone_which_never_wins() -> None:
+    names = (CHAMPION, BASE, UNTOUCHED, "wise-0.5", TUNED)
+    levels = {"champion": 0.4, "base": 0.3, "wise_5": 0.5, "tuned": 0.6}
+    near, far = result(untouched=0.6, **levels), result(untouched=0.9, **levels)
+    found = decided(names, [near], [near])
+    assert (found.chosen, found.challenger) == (TUNED, TUNED)
+    assert found.validation_scores.keys() == {BASE, "wise-0.5", TUNED}
+    found = decided(names, [near], [far])
+    assert (found.chosen, found.challenger) == (CHAMPION, TUNED)
+    assert "lost in task variants against untouched" in found.reasons[0]
+    assert decided(names, [far], [near]).challenger is None
+    assert not found.notes
+
+
+def test_a_base_that_enters_service_behind_the_untouched_backbone_is_noted() -> None:
+    names = (BASE, UNTOUCHED, TUNED)
+    far, near = (result(base=0.3, untouched=level, tuned=0.2) for level in (0.9, 0.3))
+    found = decided(names, [far], [far])
+    assert (found.action, found.chosen) == ("promote", BASE)
+    assert found.notes[0].startswith("The zero-shot base lost in task variants against untouched: ")
+    assert not decided(names, [near], [near]).notes
 
 
 def test_a_base_that_training_found_behind_does_not_challenge_and_may_still_serve() -> None:

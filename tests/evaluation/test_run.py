@@ -118,6 +118,29 @@ def test_first_night_a_bad_fine_tuning_leaves_the_base_in_service(workspace: Wor
     assert "enters service" in record["reasons"][-1]
 
 
+def test_the_untouched_backbone_is_a_candidate_that_no_other_may_lose_to(
+    workspace: Workspace, good: Path
+) -> None:
+    def narrow(model: ProductEncoder, width: int = 24) -> None:
+        model.text_projection.weight[width:] = 0
+
+    def narrower(model: ProductEncoder) -> None:
+        narrow(model, 2)
+
+    night = Night(workspace, good, base=narrower, tuned=narrow)
+    champion = night.champion(narrower)
+    manifest, record = night.run(champion)
+    assert (manifest.info["chosen"], record["challenger"]) == (champion, None)
+    first, record = night.run()
+    assert first.info["chosen"] == night.base
+    assert record["notes"][-1].startswith("The zero-shot base lost ")
+    assert "against untouched" in record["notes"][-1]
+    shown = next(c for c in record["candidates"] if c["name"] == "untouched")
+    assert shown["title"] == "Untouched backbone"
+    assert shown["validation_score"] is None
+    assert workspace.find_ref(shown["ref"]) is None  # made of the base when it is needed
+
+
 def test_an_encoder_that_gives_no_numbers_is_a_refusal_in_words(workspace: Workspace, good: Path) -> None:
     night = Night(workspace, good, base=shop.blind, tuned=shop.broken)
     champion = night.champion(shop.blind)
@@ -155,7 +178,7 @@ def test_the_same_night_again_is_the_same_artifact_and_a_kill_costs_one_candidat
     manifest, record = night.run()
     assert embedded == ["base", "tuned", "tuned"]
     assert night.run() == (manifest, record)
-    assert embedded == ["base", "tuned", "tuned"]
+    assert len(embedded) == 3
     assert not (workspace.local / "scratch" / "evaluations" / manifest.id).exists()
     assert night.run(num_examples=0)[0].ref != manifest.ref
 

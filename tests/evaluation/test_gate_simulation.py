@@ -68,17 +68,20 @@ class Holdout:
         )
 
 
-@pytest.mark.parametrize("size", ["demo", "middle"])
-@pytest.mark.parametrize("num_categories", [None, 95])
-def test_chance_promotes_in_few_of_two_hundred_nights_and_costs_nothing(
-    size: str, num_categories: int | None
+@pytest.mark.parametrize(
+    ("size", "num_categories", "num_seeds", "num_nights"),
+    [("demo", None, 3, 200), ("demo", 95, 1, 200), ("middle", None, 3, 200), ("middle", 95, 1, 200),
+     ("large", None, 1, 100)],
+)  # fmt: skip
+def test_chance_promotes_in_few_of_many_nights_and_costs_nothing(
+    size: str, num_categories: int | None, num_seeds: int, num_nights: int
 ) -> None:
     """The champion is as good as the base; every challenger is a little better or worse in truth."""
     rng = np.random.default_rng(0)
-    for seed in range(3 if num_categories is None else 1):
+    for seed in range(num_seeds):
         shop = Holdout(size, seed, num_categories)
         champion, level, promoted = shop.encoder(shop.base, 0.0), 0.0, 0
-        for night in range(200):
+        for night in range(num_nights):
             own = rng.normal(0, 0.005)
             challenger = shop.encoder(shop.base, own)
             result = shop.compare(
@@ -86,7 +89,7 @@ def test_chance_promotes_in_few_of_two_hundred_nights_and_costs_nothing(
             )
             if result.accepted:
                 champion, level, promoted = challenger, own, promoted + 1
-        assert promoted <= 10  # one in twenty
+        assert promoted <= num_nights / 20
         assert level >= -0.01
 
 
@@ -108,14 +111,17 @@ def test_twice_the_detectable_difference_is_promoted_four_times_in_five(
 def cost_of_nights(shop: Holdout, category: int, a_night: float, *, nights: int) -> float:
     """Return what the category has lost in truth, when every night it loses and all others gain a little."""
     change = np.where(np.arange(shop.num_categories) == category, -a_night, 0.02)
-    champion, anchor, cost = shop.base, None, 0.0
+    champion, cost = shop.base, 0.0
+    anchor: tuple[Scores, int] | None = None  # and the night since which
     for night in range(nights):
+        if anchor is not None and night - anchor[1] > GATE.anchor_days:
+            anchor = None
         encoders = {CHAMPION: champion, BASE: shop.base, TUNED: shop.encoder(champion, change, 0.08)}
-        encoders |= {} if anchor is None else {ANCHOR: anchor}
+        encoders |= {} if anchor is None else {ANCHOR: anchor[0]}
         others = [name for name in (BASE, ANCHOR) if name in encoders]
         result = shop.compare(**encoders, others=others, times_asked=night)
         if result.accepted:
-            anchor = None if result.no_loss_to_anchor else anchor or champion
+            anchor = None if result.no_loss_to_anchor else anchor or (champion, night)
             champion, cost = encoders[TUNED], cost + a_night
     return cost
 
@@ -124,8 +130,10 @@ def cost_of_nights(shop: Holdout, category: int, a_night: float, *, nights: int)
 @pytest.mark.parametrize("a_night", [0.01, 0.045])
 def test_a_slow_loss_in_a_large_category_stops_before_it_costs_much(size: str, a_night: float) -> None:
     """Every night all categories gain a little, and the largest loses."""
-    costs = [cost_of_nights(Holdout(size, seed), 0, a_night, nights=30) for seed in range(6)]
+    num_seeds = 2 if size == "large" else 6
+    costs = [cost_of_nights(Holdout(size, seed), 0, a_night, nights=40) for seed in range(num_seeds)]
     assert np.mean(costs) <= 0.05
+    assert max(costs) < 0.075
 
 
 @pytest.mark.parametrize("num_categories", MANY)
@@ -139,7 +147,7 @@ def test_a_slow_loss_in_a_middling_category_among_many_stops_before_it_costs_muc
         shop = Holdout("middle", seed, num_categories)
         last = shop.with_category(np.arange(num_products))
         costs.append(cost_of_nights(shop, last, a_night, nights=12))
-    assert np.mean(costs) <= 0.05
+    assert max(costs) < 0.055
 
 
 @pytest.mark.parametrize("size", SIZES)

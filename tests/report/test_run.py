@@ -15,7 +15,7 @@ import pytest
 from recsys.errors import ArtifactError
 from recsys.report import build, vectors
 from recsys.workspace.holds import put_on_hold
-from tests.report.nights import PUBLICATION, Nights, first_night, products, rejection
+from tests.report.nights import PUBLICATION, Nights, first_night, interval, products, rejection
 
 
 @pytest.fixture
@@ -124,6 +124,27 @@ def test_of_a_task_that_does_not_gate_no_loss_is_said_to_count(nights: Nights) -
     page, _, _, _ = report(nights, evaluation=shown_only)
     assert "names what is asked for." in page.text
     assert "a loss counts here" not in page.text
+
+
+@pytest.mark.parametrize(
+    ("bag_of_words", "histogram", "said"),
+    [
+        (0.65, 0.1, []),
+        (0.66, 0.1, ["A bag of words (0.660) reaches"]),
+        (0.7, 0.8, ["A bag of words (0.700) and a colour histogram (0.800) reach"]),
+    ],
+)
+def test_a_cheap_trick_that_reaches_the_encoder_in_service_is_said_in_red(
+    nights: Nights, bag_of_words: float, histogram: float, said: list[str]
+) -> None:
+    def scored(record: dict[str, Any]) -> None:
+        tricks = {"bag_of_words": interval(bag_of_words), "pixels": interval(histogram)}
+        record["tasks"][0] |= {"baselines": tricks, "only_guards": False}
+
+    _, _, _, html = report(nights, evaluation=scored)
+    found = re.findall(r'<p class="warning">(.*?)</p>', html)
+    rest = "what “Fine-tuned tonight” reaches (0.660): this score says little about the encoder."
+    assert found == [f"{tricks} {rest}" for tricks in said]
 
 
 def test_nothing_is_fetched_and_no_script_but_ours_may_run(nights: Nights) -> None:

@@ -1,6 +1,7 @@
 """The training stage: what it makes, what it finds again, what it never touches."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from recsys.encoder.inference import embed_all
 from recsys.encoder.model import ProductEncoder
 from recsys.errors import ConfigError, InputError
 from recsys.evaluation.run import run as evaluate
+from recsys.training import module
 from recsys.training.run import make_splits, run
 from recsys.training.validation import Validator
 from recsys.workspace import Workspace
@@ -110,6 +112,32 @@ def test_the_projection_is_fitted_on_training_products_alone(workspace: Workspac
     one, two = states(workspace, first.inputs["base"], second.inputs["base"])
     assert first.inputs["base"] != second.inputs["base"]
     assert all(torch.equal(one[n], two[n]) for n in one)
+
+
+def test_the_projection_that_was_fitted_stays_with_the_champions_line(
+    workspace: Workspace, text_model: Path
+) -> None:
+    pca = {"image": {"kind": "small", "image_size": 32, "projection": {"init": "pca"}}}
+    config, night = settings(text_model, encoder=pca, max_epochs=0), store(workspace, rows())
+    champion = run(config, workspace, night)
+    later = store(workspace, rows()[5:], "later")  # fitted on these, the axes would be others
+    second = run(config, workspace, later, champion.ref)
+    assert second.inputs["splits"] != champion.inputs["splits"]
+    assert second.inputs["base"] == champion.inputs["base"]
+    third = run(config, workspace, later, second.ref)
+    assert third.inputs["base"] == champion.inputs["base"]
+    assert run(config, workspace, later).inputs["base"] != champion.inputs["base"]
+
+
+def test_the_temperature_stays_within_its_bound(
+    workspace: Workspace, text_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_MAX_SCALE", 5.0)  # below where it starts, so that one step shows it
+    config = settings(text_model, max_epochs=1, validation={"keep": "last"})
+    manifest = run(config, workspace, store(workspace, rows()))
+    tuned, base = states(workspace, manifest.ref, manifest.inputs["base"])
+    assert base["logit_scale"] > math.log(5.0) + 0.1
+    assert tuned["logit_scale"] <= math.log(5.0) + 1e-6
 
 
 @pytest.mark.parametrize(

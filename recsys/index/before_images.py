@@ -38,7 +38,6 @@ class BeforeImages:
         images = cls(folder)
         images.drop()
         write_atomic(folder / _CHANGE, seal({"before": before.to_json(), "pending": pending}))
-        fsync(folder.parent)
         return images
 
     def before(self, current: Metadata) -> Metadata | None:

@@ -28,12 +28,12 @@ from recsys.index.edge_files import (
     next_generation,
     require_space,
     reserved_bytes,
-    sync_tree,
 )  # fmt: skip
 from recsys.index.engine import Collection, VectorIndex, Writer, alias_moved, not_published
 from recsys.index.filters import Filter
 from recsys.index.points import indexed_columns
 from recsys.index.translate import Translator
+from recsys.workspace.store import sync_tree
 
 logger = logging.getLogger(__name__)
 

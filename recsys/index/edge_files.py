@@ -25,7 +25,7 @@ from typing import Any
 from recsys.errors import ArtifactError, DamagedError, TransientError
 from recsys.index.base import Metadata
 from recsys.workspace.checksums import RecordError, seal, unseal
-from recsys.workspace.store import fsync, write_atomic
+from recsys.workspace.store import write_atomic
 
 _SHARED = {"matrix.dat", "quantized.data", "links_compressed.bin", "links.bin", "graph.bin"}
 """Files of an optimised segment that the engine never writes again: vectors, their int8 copy, the graph.
@@ -172,22 +172,12 @@ def _no_space(folder: Path, found: str) -> NoSpaceError:
     )
 
 
-def sync_tree(folder: Path, root: Path) -> None:
-    """Put all that is under ``folder``, and the names of folders from ``root`` to it, on stable storage."""
-    for path in (*folder.rglob("*"), folder):
-        fsync(path)
-    for parent in folder.parents:
-        fsync(parent)
-        if parent == root:
-            return
-
-
 def copy_generation(source: Path, target: Path) -> dict[str, FileState]:
     """Copy a generation: shared files as hard links, the others with their holes; return the links.
 
     Those are the files that the copy shares with its source, with their states when it was made.
     The time follows the payloads' and the id table's size, a fifth of the whole, not the vectors'. Nothing
-    is on stable storage before :func:`sync_tree`. Raises :class:`NoSpaceError`.
+    is on stable storage before :func:`~recsys.workspace.store.sync_tree`. Raises :class:`NoSpaceError`.
     """
     shutil.rmtree(target, ignore_errors=True)
     links: dict[str, FileState] = {}

@@ -148,7 +148,7 @@ class Workspace:
             )
         else:
             self.local = Path(cache)
-        self.local.mkdir(parents=True, exist_ok=True)
+        _make_folder(self.local)
 
     # -- reading ---------------------------------------------------------------------------------
 
@@ -393,8 +393,7 @@ class Workspace:
             upload=draft.upload,
             sequence=self.next_sequence(),
         )
-        for name in files:
-            fsync(draft.path / name)
+        sync_tree(draft.path, draft.path.parent)
         write_atomic(draft.path / MANIFEST, checksums.seal(asdict(manifest)))
         if self.is_local:
             if not _move(draft.path, self.local / kind / id):
@@ -569,7 +568,7 @@ def _damaged(ref: str, what: str) -> DamagedError:
 
 def write_atomic(path: Path, text: str) -> None:
     """Write ``text`` so that a reader, or a kill, sees the old file or the whole new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _make_folder(path.parent)
     partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     partial.write_text(text, encoding="utf-8")
     fsync(partial)
@@ -579,7 +578,7 @@ def write_atomic(path: Path, text: str) -> None:
 
 def _move(source: Path, target: Path) -> bool:
     """Rename a finished folder into place; ``False`` if another writer was first."""
-    target.parent.mkdir(parents=True, exist_ok=True)
+    _make_folder(target.parent)
     try:
         source.rename(target)
     except OSError:
@@ -588,6 +587,24 @@ def _move(source: Path, target: Path) -> bool:
         raise
     fsync(target.parent)
     return True
+
+
+def _make_folder(path: Path) -> None:
+    """Make a folder where it is missing, its parents too, and put the names of those on stable storage."""
+    if not path.is_dir():
+        _make_folder(path.parent)
+        path.mkdir(exist_ok=True)
+        fsync(path.parent)
+
+
+def sync_tree(folder: Path, root: Path) -> None:
+    """Put all that is under ``folder``, and the names of folders from ``root`` to it, on stable storage."""
+    for path in (*folder.rglob("*"), folder):
+        fsync(path)
+    for parent in folder.parents:
+        fsync(parent)
+        if parent == root:
+            return
 
 
 def fsync(path: Path) -> None:

@@ -180,7 +180,7 @@ def test_a_generation_is_on_stable_storage_before_its_record_names_it(
 ) -> None:
     name = publish(index, make_points(300))
     synced: list[Path] = []
-    monkeypatch.setattr("recsys.index.edge_files.fsync", synced.append)
+    monkeypatch.setattr("recsys.workspace.store.fsync", synced.append)
     honest = index.files.write_entry
 
     def write_entry(name: str, entry: Entry) -> None:

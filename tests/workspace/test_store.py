@@ -38,6 +38,30 @@ def test_what_was_committed_is_found_and_read_also_on_another_machine(
         assert [reader.find_ref(other) for other in ("things/a2", "nothing/a1", "things", "")] == [None] * 4
 
 
+def test_what_is_named_is_on_stable_storage_with_every_folder_made_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[Path] = []
+    renamed: list[Path] = []
+    honest = Path.rename
+
+    def rename(self: Path, target: Path) -> Path:
+        assert {self, self / "deep", self / "deep/file.txt"} <= set(synced)
+        renamed.append(target)
+        return honest(self, target)
+
+    monkeypatch.setattr("recsys.workspace.store.fsync", synced.append)
+    monkeypatch.setattr(Path, "rename", rename)
+    root = tmp_path / "not" / "there"
+    workspace = Workspace(root)
+    assert {tmp_path, root.parent} <= set(synced)
+    commit(workspace)
+    assert renamed == [root / "things" / "a1"]
+    assert {root, root / "things"} <= set(synced)
+    workspace.write_pointer("runs/deep/tonight", {})
+    assert {root / "pointers", root / "pointers/runs", root / "pointers/runs/deep"} <= set(synced)
+
+
 def test_an_exception_leaves_nothing(store: Workspace) -> None:
     with pytest.raises(ZeroDivisionError), store.create("things", "a1") as draft:  # noqa: PT012
         (draft.path / "file.txt").write_text("half")

@@ -27,8 +27,8 @@ from recsys.workspace.splits import HOLDOUT, TEST, VALIDATION
 
 NIGHTLY_ROLES = (VALIDATION, HOLDOUT)
 """The roles whose products a night queries: all but training and the final test."""
-_NEVER_FOUND = {VALIDATION: (HOLDOUT, TEST), HOLDOUT: (TEST,), TEST: ()}
-"""Role of the queries → roles whose products are in none of their galleries."""
+_NEVER_FOUND = {VALIDATION: (HOLDOUT, TEST), HOLDOUT: (TEST,)}
+"""Role of the queries → roles whose products are in none of their galleries; records ask by other roles."""
 JUDGEMENTS_TITLE = "Merchandisers' judgements"
 _JUDGEMENTS_METRICS = ("agreement@10", "agreement@5", "agreement@24")
 _JUDGEMENTS_NAMES = ("judgements", "judgements_of_people")
@@ -208,7 +208,7 @@ def _queries(
 
 def _gallery(task: TaskConfig, products: Products, split: str) -> Bools:
     alone = task.gallery_split == "same"
-    inside = products.in_split(split) if alone else ~products.in_split(*_NEVER_FOUND[split])
+    inside = products.in_split(split) if alone else ~products.in_split(*_NEVER_FOUND.get(split, ()))
     return products.matching(task.gallery) & inside
 
 

@@ -1,7 +1,7 @@
 """What every request passes before it reaches a route, as plain ASGI: it costs tens of microseconds.
 
 in     the host name is one of ours (DNS rebinding), no other site's page asks for a change (CSRF),
-       the body is within bounds
+       the body is within bounds, and so are all bodies together
 out    security headers, a request id, metrics, one line in the log; a failure becomes a problem
 """
 
@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from recsys.config.search import SearchConfig
 from recsys.serving.auth import COOKIE
-from recsys.serving.problems import FORGED, INTERNAL, TOO_LARGE, UNKNOWN_HOST, Problem
+from recsys.serving.problems import FORGED, INTERNAL, TOO_LARGE, UNAVAILABLE, UNKNOWN_HOST, Problem
 from recsys.serving.prometheus import Metrics
 
 access = logging.getLogger("recsys.serving.access")
@@ -27,6 +27,10 @@ _PROBES = ("/healthz", "/readyz")
 _WITH_IMAGES = ("/v1/search", "/v1/rules/preview")
 _MAX_PLAIN_BODY = 1_000_000
 """Bytes of a body that holds no images."""
+_SMALL_BODY = 100_000
+MAX_LARGE_BODIES = 8
+"""Bodies of ``search.max_body_bytes`` that fit into what a process holds of bodies at a time; beyond, those
+of more than 100,000 bytes are refused."""
 _SESSION = f"{COOKIE}=".encode()
 _CLIENT_CLOSED = 499
 """Logged where a client closed the connection before its request was complete (nginx's number)."""
@@ -53,7 +57,7 @@ class RequestMiddleware:
 
     def __init__(self, app: ASGIApp, *, config: SearchConfig, metrics: Metrics) -> None:
         self._app, self._metrics = app, metrics
-        self._max_body = config.max_body_bytes
+        self._max_body, self._num_held = config.max_body_bytes, 0
         self._proxy_names = {name.lower() for name in config.hosts}
         self._names = {"localhost", "127.0.0.1", "::1", config.host.lower(), *self._proxy_names} - {""}
         self._any_address = config.host in ANY_ADDRESS
@@ -74,9 +78,18 @@ class RequestMiddleware:
         async def bounded_receive() -> Message:
             nonlocal num_received
             message = await receive()
-            num_received += len(message.get("body", b""))
+            num_bytes = len(message.get("body", b""))
+            num_received += num_bytes
+            self._num_held += num_bytes
             if num_received > max_body:
                 raise _too_large(max_body)
+            if num_received > _SMALL_BODY and self._num_held > MAX_LARGE_BODIES * self._max_body:
+                raise Problem(
+                    UNAVAILABLE,
+                    f"Other requests' bodies hold {self._num_held - num_received:,} bytes.",
+                    fix="Ask again in some seconds, or send smaller images.",
+                    headers={"Retry-After": "2", "Connection": "close"},
+                )
             return message
 
         async def send_with_headers(message: Message) -> None:
@@ -112,6 +125,7 @@ class RequestMiddleware:
             )
             await failure.response()(scope, receive, send_with_headers)
         finally:
+            self._num_held -= num_received
             self._log(scope, method, status, num_sent, time.perf_counter() - started, request_id)
 
     def _check(self, scope: Scope, headers: dict[bytes, bytes], max_body: int) -> None:

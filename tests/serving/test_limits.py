@@ -1,9 +1,10 @@
 """Every limit, exceeded: each is answered by a problem that says what was found and what to do."""
 
+import asyncio
 import base64
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import httpx
@@ -11,6 +12,8 @@ import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
+from recsys.search import live_index
+from recsys.serving import middleware
 from recsys.serving.requests import MAX_FILTER_CONDITIONS, MAX_FILTER_VALUES, MAX_VALUE_LENGTH
 from recsys.serving.responses import ProblemDetails
 from tests.embedding.catalogs import make_image
@@ -164,6 +167,36 @@ def test_a_body_that_turns_out_too_large_is_refused_as_it_comes(narrow: TestClie
     refused(response, 413, "20,000 bytes")
 
 
+def test_large_bodies_are_bounded_together_and_small_ones_are_answered(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(middleware, "MAX_LARGE_BODIES", 1)
+    large, small = json.dumps({"text": "x" * 120_000}), json.dumps({"like": ["p00"]})
+
+    async def ask() -> list[httpx.Response]:
+        transport = httpx.ASGITransport(shop.app(max_body_bytes=200_000))
+        headers = {"content-type": "application/json"}
+        async with httpx.AsyncClient(
+            transport=transport, base_url="http://localhost", headers=headers
+        ) as client:
+            answers = []
+
+            async def slow() -> AsyncIterator[bytes]:
+                yield large[:-1].encode()
+                answers.extend([await client.post("/v1/search", content=body) for body in (large, small)])
+                yield large[-1:].encode()
+
+            answers.append(await client.post("/v1/search", content=slow()))
+            return [*answers, await client.post("/v1/search", content=large)]
+
+    beyond, beside, *others = asyncio.run(ask())
+    refused(beyond, 503, "hold 120,011 bytes")
+    assert beyond.headers["retry-after"] == "2"
+    assert beside.status_code == 200
+    for answer in others:  # one that is read, and one once nothing is held
+        refused(answer, 400, "text")
+
+
 def test_bodies_without_images_have_a_lower_bound(client: TestClient) -> None:
     body = json.dumps({"ids": ["x" * 400] * 3000})
     assert len(body) > 1_000_000
@@ -225,3 +258,18 @@ def test_a_image_that_is_none_or_too_large(
 def test_a_image_that_is_no_base64(client: TestClient) -> None:
     for text in ("!!!", "data:image/png;base64,!", "data:text/plain,hello", "AAA"):
         refused(client.post("/v1/search", json={"images": [text]}), 400, "base64")
+
+
+def test_an_image_that_finds_every_decoder_busy_may_come_again(
+    client: TestClient, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live_index, "_DECODER_WAIT_S", 0.01)
+    idle = shop.live._decoders._idle
+    workers = [idle.get() for _ in range(idle.qsize())]
+    try:
+        response = client.post("/v1/search", json={"images": [b64(make_image(1))]})
+    finally:
+        for worker in workers:
+            idle.put(worker)
+    refused(response, 503, "decoders are busy")
+    assert response.headers["retry-after"] == "2"

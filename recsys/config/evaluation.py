@@ -78,13 +78,6 @@ class TaskConfig(Section):
         return self.main_metric or self.metrics[0]
 
     @property
-    def vector(self) -> Literal["image", "text", "product", "text_to_image"]:
-        """Which vectors are compared: ``product`` for both halves, ``text_to_image`` for words and images."""
-        if self.kind == "text_to_image":
-            return self.kind
-        return "product" if self.modality == "fused" else self.modality
-
-    @property
     def counts_not_similar(self) -> bool:
         """Whether pairs judged not similar count: only agreement uses them."""
         return any(m.startswith("agreement@") for m in self.metrics)

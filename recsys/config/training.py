@@ -149,8 +149,8 @@ class ValidationConfig(Section):
     """Which vectors are compared, item to item; ``auto``: each of the three, and the mean of their scores."""
     label: str = "auto"
     """Label level whose classes are relevant; ``auto``: every level of ``training.labels`` and ``group``, as
-    far as the products have positives, and where ``vector`` is ``auto`` too, words for images; both by those
-    vectors alone that the config's gating tasks compare, if it names any. ``text_to_image`` is that alone."""
+    far as the products have positives, and where ``vector`` is ``auto`` too, words for images.
+    ``text_to_image`` is that alone."""
     gallery: Literal["validation", "train"] = "validation"
     """Whether validation products are searched among themselves or among the training products."""
     max_products: int = Field(default=2000, ge=2)

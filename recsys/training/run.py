@@ -11,7 +11,6 @@ import functools
 import logging
 import time
 from collections import Counter
-from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
@@ -85,9 +84,7 @@ def run(
     }
     inputs |= {"judgements": judgements_ref} if judgements_ref else {}
     asks_how_far = config.evaluation.wise_ft_alphas is None
-    gating = sorted({task.vector for task in config.evaluation.tasks if task.gate})
     parts = {"role": "challenger", "inputs": inputs, "settings": settings, "asks_how_far": asks_how_far}
-    parts |= {"gating": gating}
     id = content_id(parts)
     with workspace.lock(f"training-{id}"):
         found = workspace.find(KIND, id)
@@ -107,7 +104,7 @@ def run(
             trained=trained, validator=None, folder=workspace.scratch(KIND, id), seed=config.seed,
             store=FeatureStore(workspace),
         )  # fmt: skip
-        info = _train(job, snapshot, ids, splits, gating)
+        info = _train(job, snapshot, ids, splits)
         if info["trained"] and asks_how_far:
             far = how_far(replace(job, encoder=ProductEncoder.load(workspace.path(base))), snapshot)
             info |= {"wise_ft_alphas": list(far.alphas), "base_is_behind": far.base_is_behind}
@@ -125,12 +122,10 @@ def run(
     return draft.committed()
 
 
-def _train(
-    job: FitJob, snapshot: Snapshot, ids: list[str], splits: list[str], gating: Collection[str]
-) -> dict[str, Any]:
+def _train(job: FitJob, snapshot: Snapshot, ids: list[str], splits: list[str]) -> dict[str, Any]:
     """Fine-tune the job's encoder in place, resuming in its folder, and return the record.
 
-    ``ids`` and ``splits`` are those of the snapshot's rows ``[N]``; ``gating`` names the vectors that gate.
+    ``ids`` and ``splits`` are those of the snapshot's rows ``[N]``.
     """
     info: dict[str, Any] = {
         "counts": {
@@ -145,7 +140,7 @@ def _train(
     if reason is not None:
         logger.warning("nothing is trained: %s", reason)
         return info | {"trained": False, "reason": reason, "fit": None, "validation_label": None}
-    tasks = choose_tasks(splits, ids, job.supervision, config.validation, gating)
+    tasks = choose_tasks(splits, ids, job.supervision, config.validation)
     validator = None
     if not tasks:
         logger.warning("no validation product has anything to find; the last epoch is kept")

@@ -1,8 +1,7 @@
 """The score that chooses the best epoch, on products that are neither trained on nor held out.
 
-By default it is the mean over the ways to ask that the gate asks about: every label level and the item group,
-each by image, by text and by both, and words for images; of these vectors those that gating tasks of the
-config compare, if it names any.
+By default it is the mean over the ways to ask that the gate's default tasks ask about: every label level and
+the item group, each by image, by text and by both, and words for images.
 
 Vectors are made exactly as they are served: by the encoder's own inference, every image of a product
 averaged, at the encoder's own image size.
@@ -11,7 +10,7 @@ averaged, at the encoder's own image size.
 """
 
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -47,16 +46,11 @@ class ValidationTask(NamedTuple):
 
 
 def choose_tasks(
-    splits: Sequence[str],
-    ids: Sequence[str],
-    supervision: Supervision,
-    config: ValidationConfig,
-    gating: Collection[str] = (),
+    splits: Sequence[str], ids: Sequence[str], supervision: Supervision, config: ValidationConfig
 ) -> list[ValidationTask]:
     """Choose queries, gallery and relevance; empty where no validation product has anything to find.
 
-    ``gating`` are the vectors that the gate compares, none for its default tasks. Products are sampled by the
-    hash of their id, so the same ones validate every night.
+    Products are sampled by the hash of their id, so the same ones validate every night.
     """
     queries = _sample(ids, splits, VALIDATION, config.max_products)
     gallery = queries
@@ -66,19 +60,16 @@ def choose_tasks(
     if config.label == _WORDS:
         return [words] if len(queries) else []
     levels = [name for name in supervision.labels if name not in BUILT_IN_LABELS]
-    asked = set(gating) if gating and config.label == "auto" else {"image", "text", "product", _WORDS}
-    vectors = [v for v in ("image", "text", "product") if v in asked]
-    if config.vector != "auto":
-        vectors = [config.vector]
     tasks = []
     for name in [*levels, "group"] if config.label == "auto" else [config.label]:
         codes = supervision.labels[name]
         known, counts = np.unique(codes[gallery][codes[gallery] >= 0], return_counts=True)
         findable = known[counts > (1 if gallery is queries else 0)]
         useful = queries[np.isin(codes[queries], findable)]
+        vectors = ("image", "text", "product") if config.vector == "auto" else (config.vector,)
         if len(useful):
             tasks += [ValidationTask(useful, gallery, codes, name, vector) for vector in vectors]
-    if config.label == config.vector == "auto" and _WORDS in asked and len(queries):
+    if config.label == config.vector == "auto" and len(queries):
         tasks.append(words)
     return tasks
 

@@ -69,8 +69,4 @@ def test_the_default_asks_every_way_that_the_gate_asks() -> None:
     assert [t.queries.tolist() for t in tasks[::3]] == [[0, 1, 2], [0, 1], [0, 1, 2, 3]]
     one = choose_tasks(splits, ids, known, ValidationConfig(vector="image", label="category"))
     assert [(t.label, t.vector) for t in one] == [("category", "image")]
-    gating = choose_tasks(splits, ids, known, ValidationConfig(), ["image", "text_to_image"])
-    assert [t.vector for t in gating] == ["image", "image", "text_to_image"]
-    by_text = choose_tasks(splits, ids, known, ValidationConfig(), ["text"])
-    assert [(t.label, t.vector) for t in by_text] == [("category", "text"), ("group", "text")]
     assert choose_tasks([TRAIN] * 6, ids, known, ValidationConfig()) == []

@@ -344,7 +344,6 @@ PUBLICATION: dict[str, Any] = {
     "alias": "products",
     "collection": "products__a__b",
     "previous": "products__a__b",
-    "behind": None,
     "collected": [],
     "counts": {"new": 2, "vectors": 1, "payload": 3, "gone": 0, "unchanged": 294, "total": 300},
     "audit": {"checks": {"contents": "ok", "recall": "ok"}, "recall": {"0.5": 0.998}, "sampled": 64},

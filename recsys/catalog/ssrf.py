@@ -45,9 +45,13 @@ class _TimedStream(httpcore.NetworkStream):
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         left_s = self._deadline.at - time.monotonic()
-        if left_s <= 0:
-            raise httpcore.ReadTimeout("the answer took too long")
-        return self._stream.read(max_bytes, left_s if timeout is None else min(timeout, left_s))
+        try:
+            if left_s > 0:
+                return self._stream.read(max_bytes, left_s if timeout is None else min(timeout, left_s))
+        except httpcore.ReadTimeout:
+            if timeout is not None and timeout < left_s:
+                raise
+        raise httpcore.ReadTimeout("the answer took too long")
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         self._stream.write(buffer, timeout)

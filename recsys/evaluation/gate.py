@@ -159,7 +159,7 @@ def decide(
     challenger, validation_scores = select(selecting, able, against, gate)
     known = [name for name, score in validation_scores.items() if score is not None]
     if challenger is None and known and reference in behind:
-        challenger = max(known, key=lambda name: _least_margin(selecting, name, against, gate))
+        challenger = max(known, key=lambda name: _margin(_losses(selecting, name, against, gate)))
         notes.append(
             "Every candidate loses in some task on the validation split, and the encoder in service is "
             "behind for classes that training left out: the one that loses least challenges."
@@ -262,7 +262,7 @@ def select(
     """
     scores = {name: gate_score(validation, name) for name in candidates}
     known = {name: value for name, value in scores.items() if value is not None}
-    able = [name for name in known if _least_margin(validation, name, against, config) >= 0]
+    able = [name for name in known if all(c.passed for c in _losses(validation, name, against, config))]
     if not able:
         return None, scores
     best = max(able, key=known.__getitem__)
@@ -273,12 +273,16 @@ def select(
     raise AssertionError(best)
 
 
-def _least_margin(
+def _losses(
     tasks: Sequence[PerQueryScores], candidate: str, against: Sequence[str], config: GateConfig
-) -> float:
-    """Return by how much no loss of a candidate, in any task to any of ``against``, reaches its limit."""
-    checks = (c for other in against if other != candidate for c in _tasks(tasks, candidate, other, config))
-    return min((c.difference.value - c.limit for c in checks), default=0.0)
+) -> list[Check]:
+    """Return one check per task and other candidate."""
+    return [c for other in against if other != candidate for c in _tasks(tasks, candidate, other, config)]
+
+
+def _margin(checks: Sequence[Check]) -> float:
+    """Return by how much no loss reaches its limit."""
+    return min(c.difference.value - c.limit for c in checks)
 
 
 def gate_score(tasks: Sequence[PerQueryScores], candidate: str) -> float | None:

@@ -38,7 +38,7 @@ MIN_CLASSES = 5
 """Fewer classes left out, or left to train on, say nothing."""
 _MAX_PRODUCTS = 2000
 _TOLERANCE = 0.005
-"""A loss of MAP@R that counts as none, however certain: the gate's."""
+"""A loss of MAP@R that counts as none, however certain: as in the gate, by default."""
 
 Scores = dict[str, dict[float, NDArray[np.float64]]]
 """Vector → step from the base → MAP@R of each class left out ``[C]``; NaN: nothing to find by this vector."""
@@ -94,9 +94,12 @@ def how_far(job: FitJob, snapshot: Snapshot) -> HowFar:
         + ", ".join(f"{by[f'{alpha:g}']:.3f} at {alpha:g}" for alpha in (0.0, *STEPS))
         for name, by in means.items()
     )
-    behind = "; the base is behind and does not challenge" if nearest > 0 else ""
-    behind = "; they bear no step from it" if furthest == 0 else behind
-    why = f"a shorter training left out {len(left.classes)} classes of {left.label}; there {told}{behind}."
+    follows = ""
+    if nearest > 0:
+        follows = "; the base is behind and does not challenge"
+    elif furthest == 0:
+        follows = "; they bear no step from the base"
+    why = f"a shorter training left out {len(left.classes)} classes of {left.label}; there {told}{follows}."
     alphas = _between(nearest, furthest)
     return HowFar(alphas, nearest > 0, _choice(alphas, why), record)
 

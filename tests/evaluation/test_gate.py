@@ -224,6 +224,8 @@ def test_the_simplest_within_one_standard_error_of_the_best_is_selected() -> Non
 def test_who_loses_in_a_task_on_validation_is_not_selected() -> None:
     words = constant(base=0.5, wise=0.5, tuned=0.4)
     assert selected(["base", "wise", "tuned"], constant(base=0.1, wise=0.4, tuned=0.9), words) == "wise"
+    unknown = constant(base=float("nan"), wise=0.9)  # nobody can tell that nothing is lost
+    assert selected(["wise"], constant(base=0.1, wise=0.4), unknown) is None
 
 
 def test_the_gate_score_weighs_tasks_alike_whatever_their_size() -> None:

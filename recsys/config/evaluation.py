@@ -125,7 +125,8 @@ class GateConfig(Section):
     margin: float = Field(default=0.035, ge=0, le=0.5)
     """Loss tolerated within one category of a task, absolute: 0.03 to 0.1 is sensible. Where the estimate is
     a loss, one beyond this must be ruled out with 80% certainty; categories of fewer than 15 independent
-    groups count as one together, and each alone only where its loss is certain or it falls to nothing."""
+    groups count as one together, and each alone only where it falls to nothing or, from 8 groups on, its
+    loss is certain."""
     anchor_days: float = Field(default=30, gt=0)
     """Losses of tasks and categories add up over this many days: the challenger is also compared with the
     encoder in service then, unless a later one lost nothing against it."""

@@ -12,8 +12,9 @@ loses least challenges. The **holdout** took no part in that, and decides:
     category   no category whose estimate is a loss may have lost more than ``margin``, with 80% certainty;
                the estimate is drawn towards the others, but towards no gain, as far as chance explains
                (empirical Bayes); categories of fewer than 15 independent groups count as one together
-    fallen     no category of any size may have lost more than ``margin`` for certain, or fallen to nothing,
-               where chance shows one in one comparison of twenty (Bonferroni, over all that are asked)
+    fallen     no category of any size may have fallen to nothing, and none of 8 groups or more may have lost
+               more than ``margin`` for certain, where chance shows one in one comparison of twenty
+               (Bonferroni, over all that are asked)
 
 Tasks and categories are also compared with the zero-shot base, with the *untouched* backbone where that is
 another (the base's towers behind no projection), and with the *anchor*, the encoder that small losses add up
@@ -53,8 +54,10 @@ _POINT = 0.01
 _ALONE = 15
 """From so many independent groups on, a category's loss must be ruled out for it alone. With fewer, chance
 alone shows one; with more, one that grows night by night is seen too late. Both by simulation."""
-_CERTAIN, _FALLEN = 3, 2
-"""From so many on, a category's loss can be certain; its fall to nothing is no single odd product."""
+_CERTAIN, _FALLEN = 8, 2
+"""From so many on, a category's loss can be certain; its fall to nothing is no single odd product. A few
+groups are one another's results and lose together, so their number says less than it seems: by simulation of
+rankings."""
 _NOTHING = 0.1
 """What keeps at most this share of its score has fallen to nothing; what had no more was there already."""
 
@@ -65,7 +68,7 @@ class Check:
 
     name: str
     kind: Literal["overall", "task", "category", "fallen"]
-    """``fallen``: a category of any size whose loss is certain, or that fell to nothing; never passed."""
+    """``fallen``: a category that fell to nothing, or whose loss is certain; never passed."""
     against: str
     """The other candidate: ``champion``, ``base``, ``untouched`` or ``anchor``."""
     task: str | None = None

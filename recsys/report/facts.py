@@ -395,7 +395,7 @@ def check_sentence(evaluation: Mapping[str, Any], check: Mapping[str, Any]) -> s
         "overall": "the interval must lie above",
         "task": "the difference must be at least",
         "category": "drawn towards the other categories, it must be a gain or the interval lie above",
-        "fallen": "at any size it may not lose for certain, or fall to nothing, beyond",
+        "fallen": "however small, it may not fall to nothing or lose for certain, beyond",
     }
     return (
         f"{check_title(evaluation, check)}: the challenger differs by {signed(check['difference'])} "

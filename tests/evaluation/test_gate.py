@@ -151,6 +151,15 @@ def test_one_odd_product_is_not_a_category_that_fell() -> None:
     assert "fell to nothing in category fallen" in found.reasons[0]
 
 
+@pytest.mark.parametrize(("size", "accepted"), [(6, True), (20, False)])
+def test_a_certain_loss_in_a_small_category_needs_more_than_a_few_groups(size: int, accepted: bool) -> None:
+    task = with_categories(scores(0.15), {"lost": size, "large": 0})
+    lost = np.where(np.arange(200) < size, -0.45, 0.0)
+    found = compared(replace(task, values=task.values | {"tuned": task.values["tuned"] + lost}))
+    assert found.accepted == accepted, found.reasons
+    assert accepted or "lost for certain or fell to nothing in category lost" in found.reasons[0]
+
+
 @pytest.mark.parametrize(("before", "accepted"), [(0.09, True), (0.3, False)])
 def test_what_was_next_to_nothing_has_not_fallen(before: float, accepted: bool) -> None:
     task = with_categories(scores(0.3), {"small": 5, "large": 0})

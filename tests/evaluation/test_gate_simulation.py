@@ -10,6 +10,7 @@ from recsys.config.evaluation import GateConfig
 from recsys.evaluation.candidates import ANCHOR, BASE, CHAMPION, TUNED
 from recsys.evaluation.gate import GateResult, compare
 from recsys.evaluation.scores import PerQueryScores
+from recsys.metrics.retrieval import map_at_r
 
 Scores = dict[str, NDArray[np.float64]]
 """Task → score per product."""
@@ -176,3 +177,60 @@ def test_chance_seldom_lets_a_small_category_fall(size: str, num_categories: int
         result = shop.compare(champion=equal[0], tuned=equal[1], base=shop.base, others=[BASE])
         alarms += any(c.kind == "fallen" for c in result.checks)
     assert alarms <= 4
+
+
+def ranked(num_products: int, num_categories: int, seed: int, **noise: float) -> GateResult:
+    """Compare encoders that are the same vectors up to ``noise``, by MAP@R of each category's products.
+
+    Every seventh product is held out and searches the whole catalog. Unlike those of :class:`Holdout`, the
+    scores are coarse where a category is small, and its queries share what they find, so they fall together.
+    """
+    rng = np.random.default_rng(seed)
+    share = 1 / np.arange(1, num_categories + 1)
+    category = rng.choice(num_categories, num_products, p=share / share.sum())
+    vectors = rng.normal(0, 1, (num_categories, 16))[category] + rng.normal(0, 0.5, (num_products, 16))
+    num_relevant = np.bincount(category)[category] - 1
+    held_out = np.flatnonzero((rng.random(num_products) < 1 / 7) & (num_relevant > 0))
+
+    def scores(amount: float) -> NDArray[np.float64]:
+        noisy = vectors + rng.normal(0, amount, vectors.shape)
+        noisy /= np.linalg.norm(noisy, axis=1, keepdims=True)
+        similarity = noisy[held_out] @ noisy.T
+        similarity[np.arange(len(held_out)), held_out] = -np.inf
+        nearest = np.argsort(-similarity, axis=1)[:, : num_relevant.max()]
+        return map_at_r(category[nearest] == category[held_out, None], num_relevant[held_out])
+
+    task = PerQueryScores(
+        task="category_image",
+        values={name: scores(amount) for name, amount in noise.items()},
+        components=held_out,
+        products=held_out,
+        categories=[f"type {c}" for c in category[held_out]],
+    )
+    return compare([task], challenger=TUNED, reference=CHAMPION, others=[BASE], config=GATE)
+
+
+RANKED = [(300, 10, 0.4), (600, 30, 0.4), (1_200, 95, 0.15)]
+
+
+@pytest.mark.parametrize(("num_products", "num_categories", "noise"), RANKED)
+def test_chance_seldom_lets_a_small_category_of_rankings_fall(
+    num_products: int, num_categories: int, noise: float
+) -> None:
+    alarms = 0
+    for seed in range(40):
+        found = ranked(num_products, num_categories, seed, champion=noise, tuned=noise, base=noise)
+        alarms += any(c.kind == "fallen" for c in found.checks)
+    assert alarms <= 4
+
+
+@pytest.mark.parametrize(("num_products", "num_categories", "noise"), RANKED)
+def test_far_better_rankings_are_promoted_four_times_in_five(
+    num_products: int, num_categories: int, noise: float
+) -> None:
+    accepted = 0
+    for seed in range(40):
+        worse = 3 * noise
+        found = ranked(num_products, num_categories, seed, champion=worse, tuned=noise, base=worse)
+        accepted += found.accepted
+    assert accepted >= 32

@@ -92,7 +92,7 @@ def test_a_challenger_better_by_construction_is_accepted_and_the_records_numbers
             assert len(found) == 5
             assert example["id"] not in [n["id"] for n in found]
             scores = [n["score"] for n in found]
-            assert scores == sorted(scores, reverse=True)
+            assert scores == pytest.approx(sorted(scores, reverse=True), abs=1e-6)
 
 
 def test_an_encoder_that_was_rolled_back_from_is_refused_until_its_hold_is_lifted(

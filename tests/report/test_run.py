@@ -92,7 +92,7 @@ def test_a_promoting_night_is_told_in_every_section(nights: Nights) -> None:
         "The challenger gains 0.050 overall.",
         "not passed",
         "Socks: A product finds its variants: the challenger differs by −0.400",
-        "at any size it may not lose for certain, or fall to nothing, beyond",
+        "however small, it may not fall to nothing or lose for certain, beyond",
         "names what is asked for: a loss counts here, a gain does not.",
         "Product number 1",
         "products__a__b",

@@ -85,7 +85,7 @@ class ImageState:
         """Forget shards that are gone from the workspace and read those that are new."""
         present = {
             manifest.ref
-            for manifest in workspace.list_intact(image_store.KIND)
+            for manifest in workspace.list_intact(image_store.KIND, fetch=False)
             if manifest.info.get("normalisation") == normalisation_id
         }
         execute = self._connection.execute

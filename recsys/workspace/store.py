@@ -95,7 +95,7 @@ class Manifest:
 
     @property
     def order(self) -> tuple[int, str]:
-        """Sorts artifacts as they were made: by number; without numbers, on one machine, by its clock."""
+        """Sorts artifacts as they were made: by number; those from before there were numbers by the clock."""
         return self.sequence, self.created_at
 
     @property
@@ -217,13 +217,14 @@ class Workspace:
                     logger.warning("left out: %s", error)
         return sorted((m for m in found if m is not None), key=lambda m: (m.order, m.id))
 
-    def list_intact(self, kind: str, *, prefix: str = "") -> Manifests:
-        """Return what :meth:`list` does, and delete what is damaged on this machine: for caches.
+    def list_intact(self, kind: str, *, prefix: str = "", fetch: bool = True) -> Manifests:
+        """Return what :meth:`list` does, and delete what is damaged: for caches that are read as a whole.
 
-        The stage that looks into the cache makes it again, as if it had never been there.
+        The stage that looks into the cache makes it again, as if it had never been there. Without ``fetch``
+        files in an object store are not looked at.
         """
         ids = (id for id in self._folders(f"{self._path}/{kind}") if id.startswith(prefix))
-        found = (self._intact(kind, id, self._check) for id in ids)
+        found = [self._intact(kind, id, self.path if fetch else self._check) for id in ids]
         return sorted((m for m in found if m is not None), key=lambda m: (m.order, m.id))
 
     def path(self, manifest: Manifest) -> Path:
@@ -405,20 +406,30 @@ class Workspace:
         return manifest
 
     def next_sequence(self) -> int:
-        """Return the next number of the order in which things happen in a workspace that machines share.
+        """Return the next number of the order in which things happen in a workspace.
 
-        It is kept in the pointer ``sequence``; 0 where the store cannot compare and swap: there the clock of
-        the one machine gives the order.
+        It is kept in the pointer ``sequence``; where machines share the store, compared and swapped.
         """
         counter = self._shared("sequence")
-        if counter is None:
-            return 0
-        while True:
+        while counter is not None:
             found, tag = counter.read()
-            made = (m.sequence for kind in self._kinds() for m in self.list(kind)) if found is None else ()
-            number = 1 + (found["last"] if found else max(made, default=0))
+            number = self._number_after(found)
             if counter.swap({"last": number, "id": uuid.uuid4().hex}, tag) is not None:
                 return number
+        with self.lock("sequence"):
+            try:
+                found = self.read_pointer("sequence")
+            except DamagedError as error:
+                logger.warning("the order goes on after the artifacts that are there: %s", error.message)
+                found = None
+            number = self._number_after(found)
+            self.write_pointer("sequence", {"last": number})
+        return number
+
+    def _number_after(self, found: Mapping[str, Any] | None) -> int:
+        if found is not None:
+            return int(found["last"]) + 1
+        return 1 + max((m.sequence for kind in self._kinds() for m in self.list(kind)), default=0)
 
     def _upload(self, path: Path, manifest: Manifest) -> Manifest | None:
         """Put an artifact into the object store; return that of another writer who was first, or ``None``."""

@@ -1,3 +1,6 @@
+from collections.abc import Callable
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -47,10 +50,23 @@ def test_every_key_is_found_where_it_is(
             assert shards[shard][row] == k
 
 
-def test_a_damaged_shard_holds_nothing(workspace: Workspace) -> None:
+def damage_here(workspace: Workspace, ref: str) -> None:
+    flip(workspace.local / ref / SHARD_FILE)
+
+
+def damage_there(workspace: Workspace, ref: str) -> None:
+    path = f"{workspace._path}/{workspace.get(ref).folder}/{SHARD_FILE}"
+    workspace._fs.pipe_file(path, b"x" + workspace._fs.cat_file(path)[1:])
+
+
+@pytest.mark.parametrize("damage", [damage_here, damage_there])
+def test_a_damaged_shard_holds_nothing(
+    machine: Callable[..., Workspace], tmp_path: Path, damage: Callable[[Workspace, str], None]
+) -> None:
+    workspace = Workspace(tmp_path / "local") if damage is damage_here else machine("one")
     for name, byte in (("e-a", b"a"), ("e-b", b"b")):
         store_shard(workspace, name, [byte * 16])
-    flip(workspace.local / SHARD_KIND / "e-a" / SHARD_FILE)
+    damage(workspace, f"{SHARD_KIND}/e-a")
     found, _, _ = Cache(workspace, "encoders/e").locate(np.array([b"a" * 16, b"b" * 16], "S16"))
     assert found.tolist() == [False, True]
     store_shard(workspace, "e-a", [b"a" * 16])

@@ -1,7 +1,9 @@
 """What is newest is so by a number from the store, whatever the clocks of the machines say."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -64,7 +66,31 @@ def test_no_number_is_drawn_twice(machine: Machine, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(one._fs, "pipe_file", pipe_file)
     assert [one.next_sequence(), *drawn] == [2, 1]
-    assert Workspace(one.local).next_sequence() == 0
+
+
+def test_in_a_local_workspace_the_last_commit_is_the_newest_too(
+    tmp_path: Path, set_clock: Callable[[timedelta], None]
+) -> None:
+    one, other = Workspace(tmp_path), Workspace(tmp_path)
+    commit(one, "a1")
+    set_clock(-timedelta(hours=1))
+    commit(other, "a0")
+    assert nightly.latest(one, "things", made_by="commit").id == "a0"
+    pointer = tmp_path / "pointers" / "sequence.json"
+    pointer.write_text(pointer.read_text().replace("2", "1"))  # no longer what its checksum says
+    set_clock(-timedelta(hours=2))
+    commit(one, "a2")
+    pointer.unlink()
+    commit(other, "a3")
+    assert [manifest.id for manifest in one.list("things")] == ["a1", "a0", "a2", "a3"]
+    assert [manifest.sequence for manifest in one.list("things")] == [1, 2, 3, 4]
+
+
+def test_threads_and_workspaces_of_one_machine_draw_no_number_twice(tmp_path: Path) -> None:
+    spaces = [Workspace(tmp_path) for _ in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        drawn = list(pool.map(lambda n: spaces[n % 4].next_sequence(), range(40)))
+    assert sorted(drawn) == list(range(1, 41))
 
 
 def test_what_a_run_made_itself_is_known_by_numbers(

@@ -12,9 +12,9 @@ loses least challenges. The **holdout** took no part in that, and decides:
     category   no category whose estimate is a loss may have lost more than ``margin``, with 80% certainty;
                the estimate is drawn towards the others, but towards no gain, as far as chance explains
                (empirical Bayes); categories of fewer than 15 independent groups count as one together
-    fallen     no category of any size may have fallen to nothing, and none of 8 groups or more may have lost
-               more than ``margin`` for certain, where chance shows one in one comparison of twenty
-               (Bonferroni, over all that are asked)
+    fallen     no category of any size may have fallen to nothing (its mean to a tenth), and none of 8 groups
+               or more may have lost more than ``margin`` for certain, where chance shows one in one
+               comparison of twenty (Bonferroni, over all that are asked)
 
 Tasks and categories are also compared with the zero-shot base, with the *untouched* backbone where that is
 another (the base's towers behind no projection), and with the *anchor*, the encoder that small losses add up
@@ -59,7 +59,7 @@ _CERTAIN, _FALLEN = 8, 2
 groups are one another's results and lose together, so their number says less than it seems: by simulation of
 rankings."""
 _NOTHING = 0.1
-"""What keeps at most this share of its score has fallen to nothing; what had no more was there already."""
+"""What keeps at most this share of its score has fallen to nothing; what scored no more was there already."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -474,6 +474,16 @@ class _Breakdown:
         return np.bincount(category, minlength=len(self.names))
 
     @cached_property
+    def fell_to_nothing(self) -> NDArray[np.bool_]:
+        """Whether each category's mean score fell to nothing, ``[G]``."""
+        counts = np.bincount(self.codes)
+        before, after = (
+            np.bincount(self.codes, self.before) / counts,
+            np.bincount(self.codes, self.after) / counts,
+        )
+        return (before > _NOTHING) & (after <= _NOTHING * before)
+
+    @cached_property
     def gains(self) -> list[Estimate]:
         """Mean gain of each category, ``[G]``."""
         return group_means(self.after - self.before, self.components, self.codes, len(self.names))
@@ -549,15 +559,14 @@ def _fallen_categories(breakdown: _Breakdown, num_asked: int, config: GateConfig
         breakdown.check("fallen", category, gain, config)
         for category, (gain, size) in enumerate(zip(breakdown.gains, breakdown.sizes, strict=True))
         if (size >= _CERTAIN and gain.value + width * gain.error < -config.margin)
-        or (falls[category] <= chance and gain.value < -config.margin)
+        or (breakdown.fell_to_nothing[category] and falls[category] <= chance and gain.value < -config.margin)
     ]
 
 
 def _chance_of_falls(breakdown: _Breakdown) -> Float64:
     """Return how likely as many of a category's groups fall to nothing as did, at the others' rate, ``[G]``.
 
-    1 for a category of which fewer than two fell. A group that scored no more than :data:`_NOTHING` before
-    has nothing to fall from.
+    1 for a category of which fewer than two fell.
     """
     of = (breakdown.components, breakdown.codes)
     before, _, category = component_means(breakdown.before, *of)

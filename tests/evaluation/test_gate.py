@@ -160,11 +160,16 @@ def test_a_certain_loss_in_a_small_category_needs_more_than_a_few_groups(size: i
     assert accepted or "lost for certain or fell to nothing in category lost" in found.reasons[0]
 
 
-@pytest.mark.parametrize(("before", "accepted"), [(0.09, True), (0.3, False)])
-def test_what_was_next_to_nothing_has_not_fallen(before: float, accepted: bool) -> None:
+@pytest.mark.parametrize(
+    ("before", "after", "accepted"), [(0.13, 0.0, True), (0.3, 0.0, False), (0.3, 0.04, True)]
+)
+def test_what_was_next_to_nothing_or_is_not_nothing_has_not_fallen(
+    before: float, after: float, accepted: bool
+) -> None:
+    """Of a category's five products some had more than its mean."""
     task = with_categories(scores(0.3), {"small": 5, "large": 0})
     was, now = task.values["champion"].copy(), task.values["tuned"].copy()
-    was[:5], now[:5] = before * np.array([0.2, 1.0, 0.6, 1.0, 0.9]), 0.0
+    was[:5], now[:5] = before * np.array([0.2, 1.0, 0.6, 1.0, 0.9]), after * np.array([0, 0, 0, 0, 5.0])
     found = compared(replace(task, values=task.values | {"champion": was, "tuned": now}))
     assert found.accepted == accepted, found.reasons
 

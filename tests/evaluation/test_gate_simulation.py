@@ -210,7 +210,7 @@ def ranked(num_products: int, num_categories: int, seed: int, **noise: float) ->
     return compare([task], challenger=TUNED, reference=CHAMPION, others=[BASE], config=GATE)
 
 
-RANKED = [(300, 10, 0.4), (600, 30, 0.4), (1_200, 95, 0.15)]
+RANKED = [(300, 10, 0.4), (600, 30, 0.4), (1_200, 95, 0.15), (1_200, 95, 0.4)]
 
 
 @pytest.mark.parametrize(("num_products", "num_categories", "noise"), RANKED)

@@ -83,9 +83,9 @@ def candidates_of(
             fix="Give the encoder that `recsys train` made.",
         )
     base = challenger.inputs["base"]
-    found = [Candidate(name=CHAMPION, title="In service", ref=champion_ref)] if champion_ref else []
-    is_behind = alphas is None and challenger.info.get("base_is_behind", False)
-    found.append(Candidate(name=BASE, title="Zero-shot base", ref=base, is_behind=is_behind))
+    behind = base if alphas is None and challenger.info.get("base_is_behind", False) else None
+    serving = (CHAMPION, "In service", champion_ref), (BASE, "Zero-shot base", base)
+    found = [Candidate(name=n, title=t, ref=ref, is_behind=ref == behind) for n, t, ref in serving if ref]
     if with_untouched:
         found.append(untouched_of(base))
     if anchor_ref:

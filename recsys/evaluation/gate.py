@@ -7,7 +7,7 @@ out of the base, the fine-tuned encoder and the interpolations between them (WiS
 in a task is out; but where training found the encoder in service behind and all others lose, the one that
 loses least challenges. The **holdout** took no part in that, and decides:
 
-    overall    the gain over the encoder in service must be certain
+    overall    the gain over the encoder in service must be certain, or a tie where there is a reason to change
     task       no gating task may lose more than ``tolerance``, or than one standard error if that is larger
     category   no category whose estimate is a loss may have lost more than ``margin``, with 80% certainty;
                the estimate is drawn towards the others, but towards no gain, as far as chance explains
@@ -58,6 +58,7 @@ _CERTAIN, _FALLEN = 8, 2
 """From so many on, a category's loss can be certain; its fall to nothing is no single odd product. A few
 groups are one another's results and lose together, so their number says less than it seems: by simulation of
 rankings."""
+_BEHIND = "the zero-shot base is worse for classes that training left out, by more than a standard error."
 _NOTHING = 0.1
 """What keeps at most this share of its score has fallen to nothing; what scored no more was there already."""
 
@@ -186,7 +187,8 @@ def decide(
     else:
         result = compare(
             scores(holdout), challenger=challenger, reference=reference, others=others, config=gate,
-            reason_to_change=reasons_to_change.get(challenger), times_asked=times_asked,
+            reason_to_change=reasons_to_change.get(challenger) or (_BEHIND if reference in behind else None),
+            times_asked=times_asked,
         )  # fmt: skip
     chosen = challenger if result.accepted and challenger else reference
     first_night = reference == BASE

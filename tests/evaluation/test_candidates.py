@@ -107,6 +107,10 @@ def test_no_encoder_is_a_candidate_twice(workspace: Workspace, good: Path) -> No
     assert names == ["champion", "wise-0.25", "wise-0.5", "tuned"]
     half = candidates_of(challenger, None, [0.5])[1].ref
     assert [c.name for c in candidates_of(challenger, half, [0.5, 1])] == ["champion", "base", "tuned"]
+    found = replace(challenger, info={**challenger.info, "base_is_behind": True})
+    for champion, name in ((None, "base"), (night.base, "champion")):
+        behind = [c.name for c in candidates_of(found, champion, None) if c.is_behind]
+        assert behind == [name], "the base does not challenge, also where it serves"
     with pytest.raises(ArtifactError, match="does not name the base"):
         candidates_of(workspace.get(night.base), None, [0.5])
 

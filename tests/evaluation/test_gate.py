@@ -327,11 +327,23 @@ def test_a_base_that_training_found_behind_does_not_challenge_and_may_still_serv
     names = (BASE, "wise-0.5")
     level = result(base=0.3, wise_5=0.3)
     assert decided(names, [level], [level]).challenger == BASE
-    found = decided(names, [level], [level], behind=(BASE,))
+    found = decided(names, [level], [result(base=0.3, wise_5=0.28)], behind=(BASE,))
     assert (found.challenger, found.chosen) == ("wise-0.5", BASE)
     assert found.validation_scores[BASE] == pytest.approx(0.3, abs=0.01)
     found = decided(names, [level], [result(base=0.3, wise_5=0.5)], behind=(BASE,))
     assert (found.challenger, found.chosen) == ("wise-0.5", "wise-0.5")
+
+
+def test_a_tie_on_the_holdout_is_enough_where_the_base_that_serves_is_behind() -> None:
+    better, tie = result(champion=0.3, base=0.3, wise_5=0.4), result(champion=0.3, base=0.3, wise_5=0.3)
+    for reference in (BASE, CHAMPION):
+        found = decided((reference, "wise-0.5"), [better], [tie], behind=(reference,))
+        assert (found.reference, found.chosen) == (reference, "wise-0.5")
+        assert "A tie" in found.reasons[0]
+        assert "classes that training left out" in found.reasons[0]
+        assert decided((reference, "wise-0.5"), [better], [tie]).chosen == reference
+    found = decided(NAMES, [better], [tie], behind=(BASE,))  # and where another serves, it is not
+    assert found.chosen == CHAMPION
 
 
 def test_where_the_base_is_behind_and_all_others_lose_the_one_that_loses_least_challenges() -> None:

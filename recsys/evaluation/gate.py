@@ -7,7 +7,7 @@ out of the base, the fine-tuned encoder and the interpolations between them (WiS
 in a task is out; but where training found the encoder in service behind and all others lose, the one that
 loses least challenges. The **holdout** took no part in that, and decides:
 
-    overall    the gain over the encoder in service must be certain, or a tie where there is a reason to change
+    overall    the gain over the encoder in service must be certain, or a tie with a reason to change
     task       no gating task may lose more than ``tolerance``, or than one standard error if that is larger
     category   no category whose estimate is a loss may have lost more than ``margin``, with 80% certainty;
                the estimate is drawn towards the others, but towards no gain, as far as chance explains
@@ -179,7 +179,7 @@ def decide(
     if failed:
         result = GateResult(accepted=False, reasons=failed)
     elif challenger is None:
-        why = [] if on_hold and not able else [_no_challenger(validation_scores)]
+        why = [] if on_hold and not able else [_no_challenger([validation_scores[name] for name in able])]
         result = GateResult(accepted=False, reasons=why)
     elif challenger == reference:
         near = "No candidate is better than the zero-shot base by more than a standard error on validation."
@@ -207,8 +207,12 @@ def decide(
     )  # fmt: skip
 
 
-def _no_challenger(scores: Mapping[str, float | None]) -> str:
-    if any(score is not None for score in scores.values()):
+def _no_challenger(scores: Sequence[float | None]) -> str:
+    if not scores:
+        return (
+            "Nothing challenges: classes that training left out allow no other encoder than that in service."
+        )
+    if any(score is not None for score in scores):
         return "No challenger could be selected: every candidate loses in some task on the validation split."
     return "No challenger could be selected: no candidate has a score on the validation split."
 

@@ -334,6 +334,13 @@ def test_a_base_that_training_found_behind_does_not_challenge_and_may_still_serv
     assert (found.challenger, found.chosen) == ("wise-0.5", "wise-0.5")
 
 
+def test_without_a_step_that_unseen_classes_bear_nothing_challenges() -> None:
+    level = [result(champion=0.3, untouched=0.3)]
+    found = decided((CHAMPION, UNTOUCHED), level, level)
+    assert (found.action, found.chosen, found.challenger) == ("keep", CHAMPION, None)
+    assert found.reasons[0].startswith("Nothing challenges: ")
+
+
 def test_a_tie_on_the_holdout_is_enough_where_the_base_that_serves_is_behind() -> None:
     better, tie = result(champion=0.3, base=0.3, wise_5=0.4), result(champion=0.3, base=0.3, wise_5=0.3)
     for reference in (BASE, CHAMPION):

@@ -2,10 +2,11 @@
 
 A shop gets new kinds of products, and no score of the kinds it has says what training does to them. So a
 second, shorter training leaves some classes out, and every step on the way from the base (WiSE-FT) is scored
-on them: its own images among the images of all of them, its own texts among the texts. What is as good there
-as the best step, within a standard error over classes, may serve: between the nearest such step and the
-furthest. Where images or texts bear no step, none does. Validation products choose among these; alone, a few
-of them hardly tell one step from another.
+on them: its own images among the images of all of them, its own texts among the texts. What may serve lies
+between the nearest step that is as good there as the best one, within a standard error over classes, and the
+furthest that is no worse on average: in doubt the nearer one, because few classes leave much doubt, and the
+whole training goes further than the shorter one. Where images or texts bear no step, none does. Validation
+products choose among these; alone, a few of them hardly tell one step from another.
 
     N = products of the snapshot, C = classes left out
 """
@@ -197,11 +198,11 @@ def _texts_name_classes(job: FitJob, snapshot: Snapshot, left: LeftOut) -> bool:
 def choose(scores: Scores, given_away: Collection[str] = ()) -> tuple[float, float]:
     """Return the nearest and the furthest step that may serve; the nearest is 0 where the base may.
 
-    A step is as good as the best one, for the classes of a vector, if they lose no more to it than one
-    standard error of that difference, or 0.005 if that is more. The furthest that is so for every vector may
-    serve; it is 0 where a vector bears no step. None may that is nearer than the nearest that is so for every
-    vector, unless that is further: then one vector's loss would pay for the other's gain, and the base may
-    serve, too. What a vector finds that is ``given_away`` asks for no step.
+    The furthest is that whose classes, for every vector, lose on average no more than 0.005 to the best step;
+    it is 0 where a vector bears no step. None may serve that is nearer than the nearest whose classes lose no
+    more than that, or one standard error of the difference, for every vector, unless that is further: then
+    one vector's loss would pay for the other's gain, and the base may serve, too. What a vector finds that is
+    ``given_away`` asks for no step.
     """
     nearest, furthest = [0.0], []
     for vector, steps in scores.items():
@@ -209,16 +210,16 @@ def choose(scores: Scores, given_away: Collection[str] = ()) -> tuple[float, flo
         if known.sum() < MIN_CLASSES:
             continue
         best = max(steps, key=lambda alpha: float(steps[alpha][known].mean()))
-        as_good = []
-        for alpha in (0.0, *STEPS):
-            loss = steps[best][known] - steps[alpha][known]
-            if loss.mean() <= max(_TOLERANCE, loss.std(ddof=1) / np.sqrt(len(loss))):
-                as_good.append(alpha)
-        furthest.append(as_good[-1])
+        losses = {alpha: steps[best][known] - steps[alpha][known] for alpha in (0.0, *STEPS)}
+        furthest.append(max(alpha for alpha, loss in losses.items() if loss.mean() <= _TOLERANCE))
         if vector not in given_away:
-            nearest.append(as_good[0])
+            nearest.append(min(alpha for alpha, loss in losses.items() if _is_within_error(loss)))
     last = min(furthest, default=HALFWAY)
     return (max(nearest) if max(nearest) <= last else 0.0), last
+
+
+def _is_within_error(loss: NDArray[np.float64]) -> bool:
+    return bool(loss.mean() <= max(_TOLERANCE, loss.std(ddof=1) / np.sqrt(len(loss))))
 
 
 def _between(nearest: float, furthest: float) -> tuple[float, ...]:

@@ -66,6 +66,21 @@ def test_what_is_as_good_as_the_best_step(change: dict[float, float], between: t
     assert choose({"text": steps}, {"text"}) == (0, between[1])  # it says nothing for going on
 
 
+def test_a_few_classes_that_leave_doubt_leave_it_to_the_nearer_step() -> None:
+    spread = np.array([0.1, -0.1, 0.05, -0.05, 0.0])  # a standard error of 0.035
+    level = np.full(5, 0.5)
+    steps = {
+        0.0: level - 0.02,
+        0.25: level,
+        0.5: level + 0.004,
+        0.75: level - 0.02 + spread,
+        1.0: level - spread,
+    }
+    assert choose({"image": steps | {1.0: level - 0.01 - spread}}) == (0.25, 0.5)
+    assert choose({"image": steps}) == (0.25, 1)
+    assert choose({"image": steps | {0.0: level - 0.02 + spread}})[0] == 0
+
+
 def test_the_vector_that_bears_least_decides() -> None:
     rising = {alpha: np.linspace(0.2, 0.4, 9) + alpha / 2 for alpha in (0.0, *STEPS)}
     falling = {alpha: np.linspace(0.6, 0.8, 9) - alpha / 2 for alpha in (0.0, *STEPS)}

@@ -224,7 +224,7 @@ class Workspace:
         files in an object store are not looked at.
         """
         ids = (id for id in self._folders(f"{self._path}/{kind}") if id.startswith(prefix))
-        found = [self._intact(kind, id, self.path if fetch else self._check) for id in ids]
+        found = (self._intact(kind, id, self.path if fetch else self._check) for id in ids)
         return sorted((m for m in found if m is not None), key=lambda m: (m.order, m.id))
 
     def path(self, manifest: Manifest) -> Path:

@@ -12,7 +12,7 @@ class SplitConfig(Section):
     and which are the final test, that nothing but a benchmark record reads."""
 
     validation_share: float = Field(default=0.1, ge=0, le=0.5)
-    """Share of components that choose the best epoch and the challenger; 0.05 to 0.15 is usual."""
+    """Share of components that choose the challenger, and show how training went; 0.05 to 0.15 is usual."""
     holdout_share: float = Field(default=0.1, ge=0, le=0.5)
     """Share of components that the gate decides on; 0.1 to 0.2 is usual."""
     test_share: float = Field(default=0.1, ge=0, le=0.5)

@@ -141,7 +141,7 @@ class OptimizerConfig(Section):
 
 
 class ValidationConfig(Section):
-    """The score that chooses the best epoch."""
+    """The score of an epoch."""
 
     metric: Literal["map_at_r", "recall_at_1"] = "map_at_r"
     """Retrieval metric, higher is better."""
@@ -159,8 +159,9 @@ class ValidationConfig(Section):
     """Stop after this many epochs without gain; 0: run to the end. Either way ``keep`` applies."""
     min_delta: float = Field(default=0.0, ge=0)
     """Least difference that counts as a gain."""
-    keep: Literal["best", "last"] = "best"
-    """Which epoch's weights are kept."""
+    keep: Literal["best", "last"] = "last"
+    """Which epoch's weights are kept. ``best`` is the highest of scores that differ by chance, of tasks that
+    need not be the gate's."""
 
 
 class RetrainConfig(Section):

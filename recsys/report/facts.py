@@ -166,7 +166,7 @@ def _training(info: Mapping[str, Any]) -> dict[str, Any]:
         name for name in dict.fromkeys(k for entry in history for k in entry) if name not in _NOT_LOSSES
     ]
     counts = info.get("counts", {})
-    copied = ("device", "steps", "seconds", "images_per_second", "best_epoch")
+    copied = ("device", "steps", "seconds", "images_per_second", "kept_epoch")
     return {
         "trained": bool(info.get("trained", fit)),
         "reason": info.get("reason"),

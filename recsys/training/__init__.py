@@ -21,9 +21,9 @@
     objectives/      terms of the loss
     weights          which weights are trained, at which rate
     schedule         learning rate over steps and wall clock
-    validation       the score that chooses the best epoch
+    validation       the score of an epoch
     unseen_classes   how far from the base an encoder may go, asked of classes left out
-    resume           checkpoints that survive kills, the best weights, when a run stops
+    resume           checkpoints that survive kills, the weights that are kept, when a run stops
     model_card       the model card
 
 Does not know: the gate (evaluation decides who serves), the index.

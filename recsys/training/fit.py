@@ -92,14 +92,14 @@ def fit(job: FitJob) -> dict[str, Any]:
     with warnings.catch_warnings(), _sums_in_order():
         warnings.filterwarnings("ignore", module="lightning.*")
         trainer.fit(module, loader, ckpt_path=checkpoint.path, weights_only=True)
-    module.encoder.load_state_dict(validation.best_weights(), strict=False)
+    module.encoder.load_state_dict(validation.kept_weights(), strict=False)
     module.encoder.cpu().eval()
     seconds = clock.elapsed()
     return {
         "steps": trainer.global_step,
         "planned": {"steps": steps, **dataclasses.asdict(plan)},
         "epochs": validation.epochs,
-        "best_epoch": None if validation.best is None else validation.best["epoch"],
+        "kept_epoch": None if validation.kept is None else validation.kept["epoch"],
         "history": module.history,
         "seconds": round(seconds, 1),
         "images_per_second": round(module.num_images / seconds, 1) if seconds else None,

@@ -69,7 +69,7 @@ def model_card(config: Config, info: dict[str, Any], inputs: dict[str, str]) -> 
         "|---|---|---|",
         *[f"| {e['epoch']} | {e['step']} | {e['metric']:.4f} |" for e in scores],
         "",
-        f"Kept: epoch {fit['best_epoch']}. Epoch 0 is the encoder that training began with.",
+        f"Kept: epoch {fit['kept_epoch']}. Epoch 0 is the encoder that training began with.",
         "",
     ]
     return "\n".join(lines)

@@ -1,13 +1,13 @@
-"""Checkpoints that survive kills, the weights of the best epoch, and when a run stops.
+"""Checkpoints that survive kills, the weights of the epoch that is kept, and when a run stops.
 
     last.ckpt                everything training needs to go on, written under another name and renamed
-    best-<epoch>.safetensors the trained weights of the best epoch so far
+    kept-<epoch>.safetensors the trained weights of the epoch that would be kept now
     clock.json               seconds spent (recsys.training.schedule)
 
 A run that was killed and goes on from ``last.ckpt`` ends with the weights it would have had, bit for bit
 on a CPU: batches, augmentation and dropout are functions of the batch's number.
 
-Lightning's ModelCheckpoint would lose that: it deletes the last best weights before the checkpoint names the
+Lightning's ModelCheckpoint would lose that: it deletes the last weights kept before the checkpoint names the
 new ones, and its time interval can fall between two batches of one accumulated step.
 """
 
@@ -34,7 +34,7 @@ METRIC = "validation"
 
 
 class ValidateEachEpoch(L.Callback):
-    """Validates after every epoch, keeps the best weights, logs :data:`METRIC` for early stopping."""
+    """Validates after every epoch, keeps the weights of one, logs :data:`METRIC` for early stopping."""
 
     def __init__(
         self, validator: Validator | None, folder: Path, config: TrainingConfig, progress: Progress
@@ -43,7 +43,7 @@ class ValidateEachEpoch(L.Callback):
         self._progress = progress
         self.epochs: list[dict[str, Any]] = []
         """Epoch 0 is the encoder that training began with."""
-        self.best: dict[str, Any] | None = None
+        self.kept: dict[str, Any] | None = None
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Validate the encoder that training begins with."""
@@ -51,14 +51,14 @@ class ValidateEachEpoch(L.Callback):
             self._validate(trainer, 0)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Validate the epoch; keep its weights if they are the best so far."""
+        """Validate the epoch; keep its weights if the last are wanted or they are the best so far."""
         epoch = trainer.current_epoch + 1
         metric = self._validate(trainer, epoch)
         if metric is not None:
             pl_module.log(METRIC, metric)
         keep_last = self._config.validation.keep == "last"
-        if keep_last or metric is None or self.best is None or metric > self.best["metric"]:
-            name = f"best-{epoch}.safetensors"
+        if keep_last or metric is None or self.kept is None or metric > self.kept["metric"]:
+            name = f"kept-{epoch}.safetensors"
             weights = {
                 n.removeprefix("encoder."): weight.contiguous()
                 for n, weight in pl_module.state_dict().items()
@@ -66,7 +66,7 @@ class ValidateEachEpoch(L.Callback):
             }
             save_file(weights, self._folder / f"{name}.partial")
             (self._folder / f"{name}.partial").replace(self._folder / name)
-            self.best = {"epoch": epoch, "metric": -1.0 if metric is None else metric, "file": name}
+            self.kept = {"epoch": epoch, "metric": -1.0 if metric is None else metric, "file": name}
 
     def _validate(self, trainer: L.Trainer, epoch: int) -> float | None:
         """Score the encoder."""
@@ -80,21 +80,21 @@ class ValidateEachEpoch(L.Callback):
         return metric
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the scores so far and which epoch is the best."""
-        return {"epochs": self.epochs, "best": self.best}
+        """Return the scores so far and which epoch is kept."""
+        return {"epochs": self.epochs, "kept": self.kept}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from a checkpoint's."""
-        self.epochs, self.best = state_dict["epochs"], state_dict["best"]
+        self.epochs, self.kept = state_dict["epochs"], state_dict["kept"]
 
-    def best_weights(self) -> dict[str, torch.Tensor]:
-        """Return the trained weights of the best epoch; empty where no epoch was finished."""
-        return load_file(self._folder / self.best["file"]) if self.best is not None else {}
+    def kept_weights(self) -> dict[str, torch.Tensor]:
+        """Return the trained weights of the epoch kept; empty where no epoch was finished."""
+        return load_file(self._folder / self.kept["file"]) if self.kept is not None else {}
 
     def remove_other_weights(self) -> None:
-        """Remove the weights of epochs that are not the best; call it once a checkpoint names the best."""
-        for path in self._folder.glob("best-*.safetensors"):
-            if self.best is None or path.name != self.best["file"]:
+        """Remove the weights of epochs that are not kept; call it once a checkpoint names the one that is."""
+        for path in self._folder.glob("kept-*.safetensors"):
+            if self.kept is None or path.name != self.kept["file"]:
                 path.unlink()
 
 

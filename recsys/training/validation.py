@@ -1,4 +1,6 @@
-"""The score that chooses the best epoch, on products that are neither trained on nor held out.
+"""The score of an epoch, on products that are neither trained on nor held out.
+
+The report shows it; it ends training, or chooses the epoch, where ``training.validation`` says so.
 
 By default it is the mean over the ways to ask that the gate's default tasks ask about: every label level and
 the item group, each by image, by text and by both, and words for images.

@@ -331,7 +331,7 @@ def fit() -> dict[str, Any]:
             "seconds": 61.0,
             "device": "cpu",
             "images_per_second": 120.4,
-            "best_epoch": 2,
+            "kept_epoch": 2,
             "history": history,
             "epochs": [{"epoch": e, "metric": 0.5 + 0.1 * e, "step": 20 * e} for e in range(3)],
         },

@@ -152,11 +152,11 @@ def test_early_stopping_waits_and_the_best_epoch_is_kept(
         return validate(self, trainer, epoch)
 
     monkeypatch.setattr(resume.ValidateEachEpoch, "_validate", watched)
-    config = settings(text_model, max_epochs=9, validation={"patience": 3})
+    config = settings(text_model, max_epochs=9, validation={"patience": 3, "keep": "best"})
     manifest = run(config, workspace, store(workspace, rows(4)))
     fit = manifest.info["fit"]
     assert [e["metric"] for e in fit["epochs"]] == [0.1, 0.3, 0.5, 0.4, 0.45, 0.2]
-    assert fit["best_epoch"] == 2
+    assert fit["kept_epoch"] == 2
     final = weights(workspace, manifest)
     assert all(torch.equal(final[name], kept[2][name]) for name in final)
     assert any(not torch.equal(final[name], kept[5][name]) for name in final)
@@ -168,4 +168,4 @@ def test_without_validation_products_the_last_epoch_is_kept(workspace: Workspace
     )
     fit = run(config, workspace, store(workspace, rows(4))).info["fit"]
     assert [e["metric"] for e in fit["epochs"]] == [None, None, None]
-    assert fit["best_epoch"] == 2
+    assert fit["kept_epoch"] == 2

@@ -190,7 +190,7 @@ class TrainingConfig(Section):
 
     start_from: Literal["base", "champion"] = "base"
     """Weights to begin with: the zero-shot base of this config, or the encoder in service."""
-    unseen_share: float = Field(default=0.25, ge=0, le=0.5)
+    unseen_share: float = Field(default=0.5, ge=0, le=0.5)
     """Share of the classes that a second, shorter training leaves out, to find out how far the encoder may
     go from the base before it forgets classes that nobody trained it on (docs/recipe.md). It takes half as
     long as the training itself; 0: none, and halfway may serve."""

@@ -138,8 +138,9 @@ def test_a_run_that_takes_far_longer_than_planned_is_aborted(
     assert fit["steps"] == 1
 
 
-def test_early_stopping_waits_and_the_best_epoch_is_kept(
-    workspace: Workspace, text_model: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("keep", "epoch"), [({}, 5), ({"keep": "best"}, 2)])
+def test_early_stopping_waits_and_the_last_or_best_epoch_is_kept(
+    workspace: Workspace, text_model: Path, monkeypatch: pytest.MonkeyPatch, keep: dict[str, str], epoch: int
 ) -> None:
     scores = iter([0.1, 0.3, 0.5, 0.4, 0.45, 0.2, 0.9])
     monkeypatch.setattr("recsys.training.validation.Validator.__call__", lambda *_: next(scores))
@@ -152,14 +153,14 @@ def test_early_stopping_waits_and_the_best_epoch_is_kept(
         return validate(self, trainer, epoch)
 
     monkeypatch.setattr(resume.ValidateEachEpoch, "_validate", watched)
-    config = settings(text_model, max_epochs=9, validation={"patience": 3, "keep": "best"})
+    config = settings(text_model, max_epochs=9, validation={"patience": 3} | keep)
     manifest = run(config, workspace, store(workspace, rows(4)))
     fit = manifest.info["fit"]
     assert [e["metric"] for e in fit["epochs"]] == [0.1, 0.3, 0.5, 0.4, 0.45, 0.2]
-    assert fit["kept_epoch"] == 2
+    assert fit["kept_epoch"] == epoch
     final = weights(workspace, manifest)
-    assert all(torch.equal(final[name], kept[2][name]) for name in final)
-    assert any(not torch.equal(final[name], kept[5][name]) for name in final)
+    assert all(torch.equal(final[name], kept[epoch][name]) for name in final)
+    assert any(not torch.equal(final[name], kept[7 - epoch][name]) for name in final)
 
 
 def test_without_validation_products_the_last_epoch_is_kept(workspace: Workspace, text_model: Path) -> None:

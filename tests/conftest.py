@@ -26,7 +26,8 @@ ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
 
 SLOW = (
-    "tests/benchmarks/test_published_pairs.py", "tests/cli", "tests/dags", "tests/embedding", "tests/encoder",
+    "tests/benchmarks/test_newcomer.py", "tests/benchmarks/test_published_pairs.py", "tests/cli",
+    "tests/dags", "tests/embedding", "tests/encoder",
     "tests/evaluation/test_candidates.py", "tests/evaluation/test_gate_simulation.py",
     "tests/evaluation/test_judgements.py", "tests/evaluation/test_run.py", "tests/feedback/test_backup.py",
     "tests/feedback/test_migrate.py", "tests/feedback/test_processes.py", "tests/feedback/test_wheel.py",

@@ -32,6 +32,7 @@ from recsys.workspace.snapshot import Snapshot
 from recsys.workspace.splits import TRAIN, VALIDATION
 
 Float32 = NDArray[np.float32]
+Metric = Literal["map_at_r", "recall_at_1"]
 
 _GALLERY_TIMES = 5
 _WORDS = "text_to_image"
@@ -145,10 +146,18 @@ def _select(vectors: Vectors, which: str) -> Float32:
 
 
 def retrieval_score(
-    queries: Float32, gallery: Float32, query_codes: Int, gallery_codes: Int, *, own: Int,
-    metric: Literal["map_at_r", "recall_at_1"],
-) -> float | None:  # fmt: skip
-    """Return the mean metric of the queries that have anything to find, else ``None``.
+    queries: Float32, gallery: Float32, query_codes: Int, gallery_codes: Int, *, own: Int, metric: Metric
+) -> float | None:
+    """Return the mean of :func:`query_scores` over the queries that have anything to find, else ``None``."""
+    values = query_scores(queries, gallery, query_codes, gallery_codes, own=own, metric=metric)
+    known = np.isfinite(values)
+    return float(values[known].mean()) if known.any() else None
+
+
+def query_scores(
+    queries: Float32, gallery: Float32, query_codes: Int, gallery_codes: Int, *, own: Int, metric: Metric
+) -> NDArray[np.float64]:
+    """Return the metric of every query ``[Q]``, NaN of those that have nothing to find.
 
     ``queries`` ``[Q, D]`` and ``gallery`` ``[G, D]`` are unit vectors; equal codes are relevant, -1 is not.
     ``own`` ``[Q]`` is each query's own position in the gallery, which does not count, or -1.
@@ -158,14 +167,12 @@ def retrieval_score(
     num_relevant = np.array([sizes.get(code, 0) for code in query_codes.tolist()], np.int64)
     num_relevant -= (own >= 0) & (query_codes >= 0)
     useful = num_relevant > 0
-    if not useful.any():
-        return None
     depths = useful.astype(np.int64) if metric == "recall_at_1" else num_relevant * useful
-    values = np.zeros(len(queries))
+    values = np.full(len(queries), np.nan)
     for rows, scores in score_chunks([Term(queries, gallery)], depths):
         inside = np.flatnonzero(own[rows] >= 0)
         scores[inside, own[rows][inside]] = -np.inf
         found = top_k(scores, int(depths[rows].max()))
         hits = (gallery_codes[found] == query_codes[rows, None]) & (found >= 0)
         values[rows] = hit_at_k(hits, 1) if metric == "recall_at_1" else map_at_r(hits, num_relevant[rows])
-    return float(values[useful].mean())
+    return values

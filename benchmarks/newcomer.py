@@ -74,8 +74,6 @@ def night(name: str) -> dict[str, Any]:
     others = [row["product_id"] for row in everything if not half or row["category"] not in seen]
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        if shop != "listings":
-            (folder / "images").symlink_to(DATA / source(shop) / "images", target_is_directory=True)
         feed = folder / "feed.parquet"
         write(feed, came_in, _COLUMNS[shop])
         weights = None if shop == "listings" else WEIGHTS
@@ -113,6 +111,7 @@ def catalog(shop: str) -> tuple[Rows, Judge]:
     if shop == "photos":
         rows = [row for row in rows if row["image_kind"] == "natural"]
     rows = [row for row in rows if not row.get("identical_image_of")]
+    rows = [row | {"image": str(DATA / source(shop) / row["image"])} for row in rows]
     rows = sorted(rows, key=lambda row: sha256(row["product_id"].encode()).digest())[:_PRODUCTS]
     category = {row["product_id"]: row["category"] for row in rows}
     return rows, lambda vectors, ids: judge_classes(vectors, [category[id] for id in ids])

@@ -4,9 +4,9 @@ A shop gets new kinds of products, and no score of the kinds it has says what tr
 second, shorter training leaves some classes out, and every step on the way from the base (WiSE-FT) is scored
 on them: its own images among the images of all of them, its own texts among the texts. What may serve lies
 between the nearest step that is as good there as the best one, within a standard error over classes, and the
-furthest that is no worse on average: in doubt the nearer one, because few classes leave much doubt, and the
-whole training goes further than the shorter one. Where images or texts bear no step, none does. Validation
-products choose among these; alone, a few of them hardly tell one step from another.
+furthest before these classes begin to lose: in doubt the nearer one, because few classes leave much doubt,
+and the whole training goes further than the shorter one. Where images or texts bear no step, none does.
+Validation products choose among these; alone, a few of them hardly tell one step from another.
 
     N = products of the snapshot, C = classes left out
 """
@@ -198,22 +198,28 @@ def _texts_name_classes(job: FitJob, snapshot: Snapshot, left: LeftOut) -> bool:
 def choose(scores: Scores, given_away: Collection[str] = ()) -> tuple[float, float]:
     """Return the nearest and the furthest step that may serve; the nearest is 0 where the base may.
 
-    The furthest is that whose classes, for every vector, lose on average no more than 0.005 to the best step;
-    it is 0 where a vector bears no step. None may serve that is nearer than the nearest whose classes lose no
-    more than that, or one standard error of the difference, for every vector, unless that is further: then
-    one vector's loss would pay for the other's gain, and the base may serve, too. What a vector finds that is
-    ``given_away`` asks for no step.
+    The furthest is the last, for every vector, before the classes lose on average more than 0.005 to a step
+    on the way: what a few classes seem to gain beyond is chance. It is 0 where a vector bears no step. None
+    may serve that is nearer than the nearest whose classes lose no more than that to the best on the way, or
+    one standard error of the difference, for every vector, unless that is further: then one vector's loss
+    would pay for the other's gain, and the base may serve, too. What a vector finds that is ``given_away``
+    asks for no step.
     """
     nearest, furthest = [0.0], []
     for vector, steps in scores.items():
         known = np.isfinite(steps[0.0])
         if known.sum() < MIN_CLASSES:
             continue
-        best = max(steps, key=lambda alpha: float(steps[alpha][known].mean()))
-        losses = {alpha: steps[best][known] - steps[alpha][known] for alpha in (0.0, *STEPS)}
-        furthest.append(max(alpha for alpha, loss in losses.items() if loss.mean() <= _TOLERANCE))
+        best, way = 0.0, [0.0]
+        for alpha in STEPS:
+            loss = steps[best][known] - steps[alpha][known]
+            if loss.mean() > _TOLERANCE:
+                break
+            way.append(alpha)
+            best = alpha if loss.mean() < 0 else best
+        furthest.append(way[-1])
         if vector not in given_away:
-            nearest.append(min(alpha for alpha, loss in losses.items() if _is_within_error(loss)))
+            nearest.append(next(a for a in way if _is_within_error(steps[best][known] - steps[a][known])))
     last = min(furthest, default=HALFWAY)
     return (max(nearest) if max(nearest) <= last else 0.0), last
 

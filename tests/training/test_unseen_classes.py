@@ -48,6 +48,7 @@ def test_each_class_is_scored_among_all_that_were_left_out() -> None:
         ({0.25: -0.004, 0.5: -0.08, 0.75: -0.1, 1.0: -0.2}, (0.0, 0.25)),
         ({0.25: 0.05, 0.5: 0.081, 0.75: 0.08, 1.0: -0.10}, (0.5, 0.75)),
         ({0.25: 0.0, 0.5: 0.0, 0.75: 0.0, 1.0: -0.10}, (0.0, 0.75)),
+        ({0.25: 0.004, 0.5: -0.044, 0.75: 0.044, 1.0: -0.01}, (0.0, 0.25)),  # seen on half of a real catalog
     ],
 )
 def test_what_is_as_good_as_the_best_step(change: dict[float, float], between: tuple[float, float]) -> None:
@@ -77,7 +78,7 @@ def test_a_few_classes_that_leave_doubt_leave_it_to_the_nearer_step() -> None:
         1.0: level - spread,
     }
     assert choose({"image": steps | {1.0: level - 0.01 - spread}}) == (0.25, 0.5)
-    assert choose({"image": steps}) == (0.25, 1)
+    assert choose({"image": steps}) == (0.25, 0.5)  # what is as good beyond a fall is so by chance
     assert choose({"image": steps | {0.0: level - 0.02 + spread}})[0] == 0
 
 

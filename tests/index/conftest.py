@@ -54,6 +54,10 @@ class SharedClient(QdrantClient):
         with _missing():
             return super().count(collection_name, *arguments, **named)
 
+    def scroll(self, collection_name: str, *arguments: Any, **named: Any) -> Any:
+        with _missing():
+            return super().scroll(collection_name, *arguments, **named)
+
 
 def http(status: int, text: str = "what the server said") -> UnexpectedResponse:
     """Return the failure of a server that answers with ``status``."""

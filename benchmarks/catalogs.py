@@ -14,11 +14,11 @@ catalogs that are not named, the latest record is kept.
 from pathlib import Path
 from typing import Any
 
-from benchmarks.encoders import evaluated
+from benchmarks.encoders import CHOSEN, compared, evaluated
 from benchmarks.harness import benchmark, head, latest
 from recsys import config
 from recsys.config.evaluation import TaskConfig
-from recsys.evaluation.candidates import BASE, UNTOUCHED, Candidate, untouched_of
+from recsys.evaluation.candidates import UNTOUCHED
 from recsys.evaluation.scores import MetricValues, TaskResult, intervals, rows_of
 from recsys.workspace import open_workspace
 from recsys.workspace.splits import TEST, TRAIN
@@ -26,7 +26,6 @@ from recsys.workspace.splits import TEST, TRAIN
 CATALOGS = (
     "grocery", "grocery-openset", "fashion", "fashion-openset", "luma", "product_matching_text",
 )  # fmt: skip
-CHOSEN = "chosen"
 _LARGE = 100
 """A category of so many queries is in the record by itself."""
 _TO_CATALOGUE = TaskConfig(
@@ -63,11 +62,7 @@ def read_catalog(conf: str | Path) -> dict[str, Any]:
     night = workspace.list("evaluations")[-1]
     challenger = workspace.get(night.inputs["challenger"])
     inputs = {role: night.inputs[role] for role in ("snapshot", "splits")}
-    candidates = [
-        untouched_of(night.inputs["base"]),
-        Candidate(name=BASE, title="Zero-shot base", ref=night.inputs["base"]),
-        Candidate(name=CHOSEN, title="Chosen by the gate", ref=night.info["chosen"]),
-    ]
+    candidates = compared(night)
     beside = RECORDED.get(settings.name, {})
     asked = beside | {TEST: (*settings.evaluation.tasks, *beside.get(TEST, ()))}
     tasks = {}

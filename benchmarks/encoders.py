@@ -9,9 +9,11 @@ from pathlib import Path
 
 from recsys.config import Config
 from recsys.encoder.model import ProductEncoder
-from recsys.evaluation.candidates import Candidate
+from recsys.evaluation.candidates import BASE, Candidate, untouched_of
 from recsys.evaluation.evaluator import Evaluation, Evaluator
-from recsys.workspace import Workspace
+from recsys.workspace import Manifest, Workspace
+
+CHOSEN = "chosen"
 
 
 def save(workspace: Workspace, encoder: ProductEncoder) -> str:
@@ -20,6 +22,15 @@ def save(workspace: Workspace, encoder: ProductEncoder) -> str:
         encoder.save(draft.path)
         draft.info["role"] = "benchmark"
     return draft.committed().ref
+
+
+def compared(night: Manifest) -> list[Candidate]:
+    """Return what an evaluation chose, its base, and the untouched backbone."""
+    return [
+        untouched_of(night.inputs["base"]),
+        Candidate(name=BASE, title="Zero-shot base", ref=night.inputs["base"]),
+        Candidate(name=CHOSEN, title="Chosen by the gate", ref=night.info["chosen"]),
+    ]
 
 
 @contextmanager

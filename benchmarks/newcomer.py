@@ -25,13 +25,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from benchmarks.catalogs import CHOSEN
+from benchmarks.encoders import compared
 from benchmarks.harness import benchmark
-from benchmarks.published_pairs import draws, pair_cosines, roc_auc, with_differences
+from benchmarks.published_pairs import draws, pair_cosines, pair_weights, roc_auc, with_differences
 from recsys import config
 from recsys.catalog.run import run as ingest
 from recsys.config import Config
-from recsys.evaluation.candidates import BASE, Candidate, Embedder, untouched_of
+from recsys.evaluation.baselines import Baselines
+from recsys.evaluation.candidates import Embedder
 from recsys.evaluation.run import run as evaluate
 from recsys.metrics.bootstrap import Resampler
 from recsys.proposal.run import propose
@@ -44,12 +45,15 @@ from recsys.workspace.snapshot import Snapshot
 
 DATA = Path(__file__).parents[2] / "shared/data"
 WEIGHTS = DATA.parent / "weights/mobilenetv2_100_tf2ptq_imagenet1k.safetensors"
+SOURCES = {"fashion": "fashion", "photos": "grocery", "listings": "product_matching_text"}
 NAMES = ("fashion-1", "fashion-2", "photos-1", "photos-2", "listings")
 _COLUMNS = {
     "fashion": ("product_id", "title", "image", "category", "gender", "base_colour", "season", "usage"),
     "photos": ("product_id", "image", "category"),
     "listings": ("product_id", "title", "category_path", "brand", "price"),
 }
+CHEAP_TRICK = "cheap_trick"
+"""Histograms of images, bags of words of texts."""
 _PRODUCTS, _RESAMPLES = 2_000, 2_000
 _LISTINGS = "walmart_amazon"
 
@@ -66,12 +70,12 @@ def night(name: str) -> dict[str, Any]:
     """Return what one first night did, and its judgement."""
     shop, _, half = name.partition("-")
     everything, judge = catalog(shop)
-    came_in = everything
+    came_in = judged_rows = everything
     if half:
-        halves = halved(Counter(row["category"] for row in everything))
-        seen = halves[int(half) - 1]
+        seen = halved(Counter(row["category"] for row in everything))[int(half) - 1]
         came_in = [row for row in everything if row["category"] in seen]
-    others = [row["product_id"] for row in everything if not half or row["category"] not in seen]
+        judged_rows = [row for row in everything if row["category"] not in seen]
+    others = [row["product_id"] for row in judged_rows]
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         feed = folder / "feed.parquet"
@@ -97,21 +101,16 @@ def night(name: str) -> dict[str, Any]:
     }
 
 
-def source(shop: str) -> str:
-    """Return the folder of the data that a shop's catalog comes from."""
-    return {"fashion": "fashion", "photos": "grocery", "listings": "product_matching_text"}[shop]
-
-
 def catalog(shop: str) -> tuple[Rows, Judge]:
     """Return the rows of a shop's catalog, and what judges vectors of them."""
-    rows = pq.read_table(DATA / source(shop) / "catalog.parquet").to_pylist()
+    rows = pq.read_table(DATA / SOURCES[shop] / "catalog.parquet").to_pylist()
     if shop == "listings":
         rows = [row for row in rows if row["collection"] == _LISTINGS]
         return rows, lambda vectors, ids: judge_pairs(vectors, ids, rows)
     if shop == "photos":
         rows = [row for row in rows if row["image_kind"] == "natural"]
     rows = [row for row in rows if not row.get("identical_image_of")]
-    rows = [row | {"image": str(DATA / source(shop) / row["image"])} for row in rows]
+    rows = [row | {"image": str(DATA / SOURCES[shop] / row["image"])} for row in rows]
     rows = sorted(rows, key=lambda row: sha256(row["product_id"].encode()).digest())[:_PRODUCTS]
     category = {row["product_id"]: row["category"] for row in rows}
     return rows, lambda vectors, ids: judge_classes(vectors, [category[id] for id in ids])
@@ -132,21 +131,18 @@ def write(path: Path, rows: Rows, columns: tuple[str, ...]) -> None:
 def vectors(
     settings: Config, workspace: Workspace, night: Manifest, everything: Manifest, ids: list[str]
 ) -> dict[str, Vectors]:
-    """Return encoder → vectors of the products ``ids``, in their order."""
-    known = Snapshot.open(workspace, everything.ref).table(("id",)).column("id").to_pylist()
+    """Return encoder → vectors of the products ``ids``, in their order; beside them those of the cheap trick."""
+    snapshot = Snapshot.open(workspace, everything.ref)
+    known = snapshot.table(("id",)).column("id").to_pylist()
     place = {id: i for i, id in enumerate(known)}
     rows = np.array([place[id] for id in ids])
     order = np.argsort(rows)
     back = np.argsort(order)
-    candidates = [
-        untouched_of(night.inputs["base"]),
-        Candidate(name=BASE, title="Zero-shot base", ref=night.inputs["base"]),
-        Candidate(name=CHOSEN, title="Chosen by the gate", ref=night.info["chosen"]),
-    ]
-    found = {}
+    cheap = Baselines(snapshot, settings.encoder, rows[order]).vectors
+    found = {CHEAP_TRICK: Vectors(*(v[back] for v in cheap))}
     with tempfile.TemporaryDirectory() as folder:
         embedder = Embedder(workspace, everything.ref, rows[order], Path(folder), settings.embedding)
-        for candidate in candidates:
+        for candidate in compared(night):
             found[candidate.name] = Vectors(*(np.array(v)[back] for v in embedder.embed(candidate)[0]))
     return found
 
@@ -177,16 +173,13 @@ def judge_classes(vectors: dict[str, Vectors], names: list[str]) -> dict[str, An
 def judge_pairs(vectors: dict[str, Vectors], ids: list[str], rows: Rows) -> dict[str, Any]:
     """Return how well the cosines of two listings' texts tell matches from what only looks like one."""
     place = {id: i for i, id in enumerate(ids)}
-    pairs = pq.read_table(DATA / source("listings") / "pairs.parquet").to_pylist()
+    pairs = pq.read_table(DATA / SOURCES["listings"] / "pairs.parquet").to_pylist()
     pairs = [pair for pair in pairs if pair["collection"] == _LISTINGS]
     left, right = (np.array([place[pair[side]] for pair in pairs]) for side in ("left_id", "right_id"))
     is_match = np.array([pair["label"] == 1 for pair in pairs])
     group = {row["product_id"]: row["match_group"] for row in rows}
     groups, codes = np.unique([group[id] for id in ids], return_inverse=True)
-    times = draws(len(groups), 0)
-    one, other = codes[left], codes[right]
-    weights = np.where(one == other, times[:, one], times[:, one] * times[:, other])
-    weights = np.r_[np.ones((1, len(pairs))), weights]
+    weights = pair_weights(draws(len(groups), 0), codes[left], codes[right])
     cosines = {name: pair_cosines(of.text, left, right) for name, of in vectors.items()}
     aucs = {name: roc_auc(values, is_match, weights) for name, values in cosines.items()}
     return {"pairs": len(pairs), "matches": int(is_match.sum()), "text roc_auc": with_differences(aucs)}

@@ -28,12 +28,13 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from scipy.sparse import issparse
 
+from benchmarks.encoders import CHOSEN, compared
 from benchmarks.harness import benchmark
 from recsys import config
 from recsys.catalog.run import run as ingest
 from recsys.encoder.template import ContentReader
 from recsys.evaluation.baselines import bags_of_words
-from recsys.evaluation.candidates import BASE, Candidate, Embedder, candidates_of, untouched_of
+from recsys.evaluation.candidates import Embedder, candidates_of
 from recsys.evaluation.products import Products
 from recsys.evaluation.run import run as evaluate
 from recsys.metrics.bootstrap import interval
@@ -43,7 +44,7 @@ from recsys.workspace.snapshot import Snapshot
 from recsys.workspace.splits import TEST
 
 CONFIG = "conf/product_matching_text.toml"
-CHOSEN, TRAINED, BAG_OF_WORDS = "chosen", "trained", "bag_of_words"
+TRAINED, BAG_OF_WORDS = "trained", "bag_of_words"
 RESAMPLES, CONFIDENCE = 2_000, 0.95
 
 Float64 = NDArray[np.float64]
@@ -104,12 +105,7 @@ def text_vectors(
     everything = np.arange(catalog.table(("id",)).num_rows)
     challenger = workspace.get(night.inputs["challenger"])
     furthest = candidates_of(challenger, None, settings.evaluation.wise_ft_alphas)[-1]
-    candidates = [
-        untouched_of(night.inputs["base"]),
-        Candidate(name=BASE, title="Zero-shot base", ref=night.inputs["base"]),
-        Candidate(name=CHOSEN, title="Chosen by the gate", ref=night.info["chosen"]),
-        replace(furthest, name=TRAINED),  # whether or not the gate let it serve
-    ]
+    candidates = [*compared(night), replace(furthest, name=TRAINED)]  # whether or not the gate let it serve
     reader = ContentReader(settings.encoder)
     rows = catalog.rows_at(everything, ("id", *reader.columns))
     found: dict[str, Any] = {BAG_OF_WORDS: bags_of_words([reader.read(row).text or "" for row in rows])}
@@ -149,12 +145,9 @@ def score(
         for rows in (left, right, np.concatenate(list(queries.values())))
     )
     times = draws(len(components), seed)
-    pair_weights = np.where(left_of == right_of, times[:, left_of], times[:, left_of] * times[:, right_of])
     cosines = {name: pair_cosines(text, left, right) for name, text in vectors.items()}
-    once = np.ones((1, len(test)))
-    aucs = {
-        n: np.r_[roc_auc(c, is_match, once), roc_auc(c, is_match, pair_weights)] for n, c in cosines.items()
-    }
+    of_pairs = pair_weights(times, left_of, right_of)
+    aucs = {name: roc_auc(values, is_match, of_pairs) for name, values in cosines.items()}
     weights = np.concatenate([np.ones((1, len(query_of))), times[:, query_of]])
     shares = {n: weights @ np.concatenate(found) / weights.sum(axis=1) for n, found in hits.items()}
     return {
@@ -181,14 +174,20 @@ def with_differences(values: dict[str, Float64]) -> dict[str, Any]:
 
 
 def draws(num_components: int, seed: int) -> Float64:
-    """Return how often each component is drawn in each resample, ``[S, C]``.
+    """Return how often each component is drawn in each resample, ``[S, C]``."""
+    rng = np.random.default_rng(seed)
+    each = np.full(num_components, 1 / num_components)
+    return rng.multinomial(num_components, each, size=RESAMPLES).astype(np.float64)
+
+
+def pair_weights(times: Float64, left: Ints, right: Ints) -> Float64:
+    """Return how often each pair of components counts in the sample and in its resamples, ``[1 + S, P]``.
 
     Of a pair of two components, a resample has as many as the product: the bootstrap of both sides of a
     comparison (Owen, "The pigeonhole bootstrap", Annals of Applied Statistics 2007).
     """
-    rng = np.random.default_rng(seed)
-    each = np.full(num_components, 1 / num_components)
-    return rng.multinomial(num_components, each, size=RESAMPLES).astype(np.float64)
+    weights = np.where(left == right, times[:, left], times[:, left] * times[:, right])
+    return np.concatenate([np.ones((1, len(left))), weights])
 
 
 def pair_cosines(text: Any, left: Ints, right: Ints) -> Float64:

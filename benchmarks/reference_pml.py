@@ -25,8 +25,8 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
-from benchmarks.catalogs import CHOSEN, summary
-from benchmarks.encoders import evaluated, save
+from benchmarks.catalogs import summary
+from benchmarks.encoders import CHOSEN, evaluated, save
 from benchmarks.harness import benchmark
 from recsys import config
 from recsys.encoder.inference import image_features

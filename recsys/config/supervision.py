@@ -8,7 +8,7 @@ from recsys.config.base import Section
 
 
 class SplitConfig(Section):
-    """Which products are trained on, which choose the epoch and the challenger, on which the gate decides,
+    """Which products are trained on, which choose the challenger, on which the gate decides,
     and which are the final test, that nothing but a benchmark record reads."""
 
     validation_share: float = Field(default=0.1, ge=0, le=0.5)

@@ -47,15 +47,14 @@ class Baselines:
             if content.images:
                 histograms[i] = histogram(store.jpeg(content.images[0]))
             self._texts.append(content.text or "")
-        self._vectors = PoolVectors(
-            pool,
-            Vectors(
-                image=histograms,
-                text=bags_of_words(self._texts),
-                has_image=np.asarray(histograms.any(axis=1)),
-                has_text=np.array([bool(text) for text in self._texts]),
-            ),
+        self.vectors = Vectors(
+            image=histograms,
+            text=bags_of_words(self._texts),
+            has_image=np.asarray(histograms.any(axis=1)),
+            has_text=np.array([bool(text) for text in self._texts]),
         )
+        """Histograms, and sparse bags of words, in the order of ``pool``."""
+        self._vectors = PoolVectors(pool, self.vectors)
 
     def scores(self, task: PreparedTask, encoder: PoolVectors | None) -> dict[str, MetricValues]:
         """Return baseline → every metric of ``task`` per query ``[Q]``; ``encoder`` gives its halves."""

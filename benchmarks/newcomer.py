@@ -131,7 +131,7 @@ def write(path: Path, rows: Rows, columns: tuple[str, ...]) -> None:
 def vectors(
     settings: Config, workspace: Workspace, night: Manifest, everything: Manifest, ids: list[str]
 ) -> dict[str, Vectors]:
-    """Return encoder → vectors of the products ``ids``, in their order; beside them those of the cheap trick."""
+    """Return encoder → vectors of the products ``ids``, in their order, the cheap trick's beside them."""
     snapshot = Snapshot.open(workspace, everything.ref)
     known = snapshot.table(("id",)).column("id").to_pylist()
     place = {id: i for i, id in enumerate(known)}

@@ -145,7 +145,7 @@ def _train(job: FitJob, snapshot: Snapshot, ids: list[str], splits: list[str]) -
     tasks = choose_tasks(splits, ids, job.supervision, config.validation)
     validator = None
     if not tasks:
-        logger.warning("no validation product has anything to find; the last epoch is kept")
+        logger.warning("no validation product has anything to find: no epoch has a score")
     else:
         validator = Validator(tasks, config.validation, snapshot, encoder, job.store)
     label = ", ".join(dict.fromkeys(task.label for task in tasks)) or None

@@ -4,7 +4,8 @@ from collections import Counter
 
 import numpy as np
 
-from benchmarks.newcomer import halved, judge_classes
+from benchmarks.newcomer import CHEAP_TRICK, halved, judge_classes
+from recsys.evaluation.baselines import bags_of_words
 from recsys.workspace.embeddings import Vectors
 
 
@@ -27,6 +28,11 @@ def test_classes_are_found_by_what_products_have() -> None:
     )  # fmt: skip
     assert (found["products"], found["classes"]) == (6, 3)
     assert "text map_at_r" not in found
+    both = {
+        "untouched": Vectors(image=wrong, text=wrong, has_image=has, has_text=has),
+        CHEAP_TRICK: Vectors(image=right, text=bags_of_words(names), has_image=has, has_text=has),
+    }
+    assert judge_classes(both, names)["text map_at_r"][CHEAP_TRICK]["value"] == 1
     for metric in ("image map_at_r", "image recall_at_1"):
         assert found[metric]["chosen"]["value"] == 1  # the one product of c has nothing to find
         gain = found[metric]["chosen - untouched"]

@@ -5,7 +5,7 @@
     preprocess   JPEG bytes to square RGB pixels, the same numbers in every process
     towers       open_clip, timm and sentence-transformers behind one interface; saved and loaded
     projection   the maps into the shared space: isometry, PCA, learned
-    model        ProductEncoder: build, encode, save, load; an encoder between two
+    model        ProductEncoder: build, encode, save, load; an encoder between two (WiSE-FT)
     inference    products, texts and images to vectors, streamed
 
     from recsys.encoder.model import ProductEncoder, build

@@ -39,30 +39,11 @@ WEIGHTS_FILE = "model.safetensors"
 IMAGE_FOLDER, TEXT_FOLDER = "image", "text"
 
 
-class ImageBase(nn.Module):
-    """What an encoder between a base and a fine-tuned one keeps of the base: late stages and projection."""
-
-    alpha: torch.Tensor
-
-    def __init__(self, late: ImageTower, projection: nn.Linear, alpha: float) -> None:
-        super().__init__()
-        self.late, self.projection = late, projection.requires_grad_(False)
-        self.register_buffer("alpha", torch.tensor(alpha))
-
-    def mix(self, early: torch.Tensor, own: torch.Tensor) -> torch.Tensor:
-        """Return unit vectors ``[B, D]`` between the base's, of ``early [B, E]``, and the encoder's ``own``.
-
-        In the cosine of two of them the base's counts ``1 - alpha`` and the encoder's own ``alpha``.
-        """
-        base = _unit(self.projection(_unit(self.late.late(early)).to(self.projection.weight.dtype)))
-        return _unit((1 - self.alpha).sqrt() * base + self.alpha.sqrt() * own)
-
-
 class ProductEncoder(nn.Module):
     """Two towers, two projections and the temperature of their contrastive loss; float32.
 
     ``logit_scale`` (log of the inverse temperature) and ``logit_bias`` (``None`` without one) are learned
-    in training and saved. ``image_base`` is there where :func:`interpolate` mixed image vectors.
+    in training and saved.
     """
 
     mean: torch.Tensor
@@ -78,7 +59,6 @@ class ProductEncoder(nn.Module):
         self.logit_scale = nn.Parameter(torch.tensor(config.logit_scale))
         bias = None if config.logit_bias is None else nn.Parameter(torch.tensor(config.logit_bias))
         self.register_parameter("logit_bias", bias)
-        self.image_base: ImageBase | None = None
         for name, values, default in (
             ("mean", config.image.mean, image_tower.mean), ("std", config.image.std, image_tower.std),
         ):  # fmt: skip
@@ -123,8 +103,7 @@ class ProductEncoder(nn.Module):
     def project_image(self, early: torch.Tensor) -> torch.Tensor:
         """Map what :meth:`early_image` returned ``[B, E]`` to unit vectors ``[B, D]``."""
         features = self.image_features(early)
-        own = _unit(self.image_projection(features.to(self.image_projection.weight.dtype)))
-        return own if self.image_base is None else self.image_base.mix(early, own)
+        return _unit(self.image_projection(features.to(self.image_projection.weight.dtype)))
 
     def project_text(self, features: torch.Tensor) -> torch.Tensor:
         """Map text features ``[B, F]`` to unit vectors ``[B, D]``."""
@@ -222,11 +201,7 @@ class ProductEncoder(nn.Module):
         config = EncoderConfig.model_validate(description["config"])
         towers = factory.restore(config, description, folder)
         encoder = cls(config, towers.image, towers.text)
-        weights = load_file(folder / WEIGHTS_FILE)
-        if any(name.startswith("image_base.") for name in weights):
-            projection = copy.deepcopy(encoder.image_projection)
-            encoder.image_base = ImageBase(encoder.image_tower.late_part(), projection, 1.0)
-        found = encoder.load_state_dict(weights, strict=False)
+        found = encoder.load_state_dict(load_file(folder / WEIGHTS_FILE), strict=False)
         missing = [name for name in found.missing_keys if not name.startswith("text_tower.")]
         if missing or found.unexpected_keys:
             raise ArtifactError(
@@ -256,14 +231,12 @@ def build(config: EncoderConfig, *, seed: int, resolve: Resolve = str) -> Produc
 
 
 def interpolate(base: ProductEncoder, tuned: ProductEncoder, alpha: float) -> ProductEncoder:
-    """Return a new encoder between two; exact at 0, the base, and at 1.
+    """Return a new encoder with weights ``(1 - alpha) * base + alpha * tuned``; exact at 0 and at 1.
 
-    Where the image tower's late stages were trained, it holds both ends and mixes their image vectors (an
-    ensemble): what lies between their weights finds classes that neither was trained on less well
-    (docs/recipe.md). All other weights are ``(1 - alpha) * base + alpha * tuned`` (WiSE-FT; Wortsman et al.
-    2022, eq. 2): floating-point buffers (running statistics of batch normalisation), too; integer buffers
-    (counters) are tuned's. Raises :class:`ArtifactError` where the architectures differ, ``ValueError`` for
-    an ``alpha`` outside [0, 1].
+    This is WiSE-FT (Wortsman et al. 2022, eq. 2).
+    Floating-point buffers (running statistics of batch normalisation) are interpolated like weights,
+    integer buffers (counters) are tuned's. Raises :class:`ArtifactError` where the architectures differ,
+    ``ValueError`` for an ``alpha`` outside [0, 1].
     """
     if not 0.0 <= alpha <= 1.0:
         raise ValueError(f"alpha = {alpha} is outside [0, 1]: 0 is base, 1 is tuned")
@@ -279,15 +252,8 @@ def interpolate(base: ProductEncoder, tuned: ProductEncoder, alpha: float) -> Pr
         )
     encoder = copy.deepcopy(tuned)
     start = states[0]
-    mixed: tuple[str, ...] = ()
-    if tuned.image_tower.late_stages and 0 < alpha < 1:
-        late, projection = base.image_tower.late_part(), copy.deepcopy(base.image_projection)
-        encoder.image_base = ImageBase(late, projection, alpha)
-        mixed = ("image_tower.", "image_projection.", "image_base.")
     with torch.no_grad():
         for name, tensor in encoder.state_dict().items():
-            if name.startswith(mixed):
-                continue
             # what is equal (a frozen tower) stays so to the bit: lerp would turn -0.0 into 0.0
             if tensor.is_floating_point() and not torch.equal(start[name], tensor):
                 tensor.copy_(torch.lerp(start[name], tensor, alpha))

@@ -38,7 +38,7 @@ logger = logging.getLogger(__name__)
 KIND = "encoders"
 CHAMPION, BASE, UNTOUCHED, ANCHOR, TUNED = "champion", "base", "untouched", "anchor", "tuned"
 
-_INTERPOLATION_VERSION = 2
+_INTERPOLATION_VERSION = 1
 _UNTOUCHED_VERSION = 1
 _DONE = "done.json"
 

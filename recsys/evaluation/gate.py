@@ -2,10 +2,10 @@
 
 Two samples of queries, never mixed. On the **validation** products :func:`select` takes the candidate that
 is nearest to the zero-shot base among those within one standard error of the best (Breiman et al. 1984),
-out of the base, the fine-tuned encoder and those between them (WiSE-FT: Wortsman et al., "Robust
-fine-tuning of zero-shot models", CVPR 2022; or both ends' vectors mixed), as far as training left them in
-the choice. Who loses in a task is out; but where training found the encoder in service behind and all others
-lose, the one that loses least challenges. The **holdout** took no part in that, and decides:
+out of the base, the fine-tuned encoder and the interpolations between them (WiSE-FT: Wortsman et al.,
+"Robust fine-tuning of zero-shot models", CVPR 2022), as far as training left them in the choice. Who loses
+in a task is out; but where training found the encoder in service behind and all others lose, the one that
+loses least challenges. The **holdout** took no part in that, and decides:
 
     overall    the gain over the encoder in service must be certain, or a tie with a reason to change
     task       no gating task may lose more than ``tolerance``, or than one standard error if that is larger

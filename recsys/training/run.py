@@ -125,8 +125,7 @@ def run(
 def _train(job: FitJob, snapshot: Snapshot, ids: list[str], splits: list[str]) -> dict[str, Any]:
     """Fine-tune the job's encoder in place, resuming in its folder, and return the record.
 
-    ``ids`` and ``splits`` are those of the snapshot's rows ``[N]``. A champion that lies between a base and a
-    fine-tuned encoder is fine-tuned from the latter.
+    ``ids`` and ``splits`` are those of the snapshot's rows ``[N]``.
     """
     info: dict[str, Any] = {
         "counts": {
@@ -141,7 +140,6 @@ def _train(job: FitJob, snapshot: Snapshot, ids: list[str], splits: list[str]) -
     if reason is not None:
         logger.warning("nothing is trained: %s", reason)
         return info | {"trained": False, "reason": reason, "fit": None, "validation_label": None}
-    encoder.image_base = None
     tasks = choose_tasks(splits, ids, job.supervision, config.validation)
     validator = None
     if not tasks:

@@ -1,12 +1,12 @@
 """How far from the base an encoder may go, and has to: asked of classes that it was never trained on.
 
 A shop gets new kinds of products, and no score of the kinds it has says what training does to them. So a
-second, shorter training leaves some classes out, and every step on the way from the base is scored on them:
-its own images among the images of all of them, its own texts among the texts. What may serve lies between
-the nearest step that is as good there as the best one, within a standard error over classes, and the furthest
-before these classes begin to lose: in doubt the nearer one, because few classes leave much doubt, and the
-whole training goes further than the shorter one. Where images or texts bear no step, none does. Validation
-products choose among these; alone, a few of them hardly tell one step from another.
+second, shorter training leaves some classes out, and every step on the way from the base (WiSE-FT) is scored
+on them: its own images among the images of all of them, its own texts among the texts. What may serve lies
+between the nearest step that is as good there as the best one, within a standard error over classes, and the
+furthest before these classes begin to lose: in doubt the nearer one, because few classes leave much doubt,
+and the whole training goes further than the shorter one. Where images or texts bear no step, none does.
+Validation products choose among these; alone, a few of them hardly tell one step from another.
 
     N = products of the snapshot, C = classes left out
 """

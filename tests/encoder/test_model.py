@@ -9,12 +9,10 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.nn import functional
 
 from recsys.config.encoder import EncoderConfig, ImageTowerConfig, TextTowerConfig
 from recsys.encoder.model import ProductEncoder, build, interpolate, untouched
 from recsys.errors import ArtifactError, ConfigError, InputError
-from recsys.training.weights import trainable_weights
 from tests.embedding.catalogs import make_image
 from tests.encoder.conftest import SMALL
 
@@ -228,43 +226,6 @@ def test_every_weight_and_statistic_lies_on_the_line(
     for name in ("image_projection.weight", "image_tower.norm.running_var", "logit_scale"):
         start, end, found = (e.state_dict()[name].double() for e in (*ends, mixed))
         torch.testing.assert_close(found, start + alpha * (end - start), atol=1e-5, rtol=1e-5)
-
-
-LATE = EncoderConfig(
-    image=ImageTowerConfig(kind="timm", name="resnet10t", image_size=64, frozen=True, late_stages=1)
-)
-
-
-def trained(encoder: ProductEncoder, seed: int) -> ProductEncoder:
-    """Return a copy in which everything that may be trained is a little different."""
-    tuned = copy.deepcopy(encoder)
-    torch.manual_seed(seed)
-    with torch.no_grad():
-        for weight in trainable_weights(tuned).values():
-            weight.add_(0.3 * weight.std(correction=0) * torch.randn_like(weight))
-    return tuned
-
-
-def test_of_late_stages_the_vectors_of_both_ends_are_mixed(tmp_path: Path) -> None:
-    base = build(LATE, seed=0)
-    tuned = trained(base, seed=1)
-    mixed = interpolate(base, tuned, 0.25)
-    early = base.early_image(torch.rand(4, 3, 64, 64))
-    one, other = base.project_image(early), tuned.project_image(early)
-    expected = functional.normalize(0.75**0.5 * one + 0.25**0.5 * other, dim=1)
-    torch.testing.assert_close(mixed.project_image(early), expected, atol=1e-6, rtol=0)
-    middle = (tuned.text_projection.weight - base.text_projection.weight) / 4 + base.text_projection.weight
-    torch.testing.assert_close(mixed.text_projection.weight, middle)
-    assert mixed.image_digest() == base.image_digest()  # its early stages are the base's
-    assert states_equal(interpolate(base, tuned, 0.0), base)
-    assert states_equal(interpolate(base, tuned, 1.0), tuned)
-
-    mixed.save(tmp_path)
-    loaded = ProductEncoder.load(tmp_path)
-    torch.testing.assert_close(loaded.project_image(early), mixed.project_image(early), atol=0, rtol=0)
-    assert set(trainable_weights(loaded)) == set(trainable_weights(base))
-    with pytest.raises(ArtifactError, match="built differently"):
-        interpolate(base, mixed, 0.5)
 
 
 def test_the_untouched_backbone_is_what_pretrained_towers_say(built: ProductEncoder) -> None:

@@ -249,17 +249,12 @@ def test_early_and_late_stages_are_the_whole_model(name: str, late_stages: int, 
     assert not early.requires_grad
     expected = tower.pool(tower.model(pixels))
     torch.testing.assert_close(tower.late(early), expected, atol=2e-3 * expected.abs().max().item(), rtol=0)
-    part = tower.late_part()
-    torch.testing.assert_close(part.late(early), tower.late(early), atol=0, rtol=0)
-    assert {id(w) for w in part.parameters()}.isdisjoint(id(w) for w in tower.parameters())
-    assert not any(weight.requires_grad for weight in part.parameters())
 
     tower.late(early).sum().backward()
     trained = {n for n, weight in encoder.image_tower.named_parameters() if weight.requires_grad}
     assert trained == {n for n, weight in encoder.image_tower.named_parameters() if weight.grad is not None}
     all_stages = {n.rsplit(".", 1)[0] for n in trained}
     assert 0 < len(all_stages) < len({n.rsplit(".", 1)[0] for n, _ in tower.named_parameters()})
-    assert len(trained) <= len(list(part.parameters())) < len(list(tower.parameters()))
 
 
 def test_what_early_stages_say_is_named_by_their_weights_alone(tmp_path: Path) -> None:

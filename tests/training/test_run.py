@@ -11,7 +11,7 @@ import torch
 
 from recsys.config import EvaluationConfig
 from recsys.encoder.inference import embed_all
-from recsys.encoder.model import ProductEncoder, interpolate
+from recsys.encoder.model import ProductEncoder
 from recsys.errors import ConfigError, InputError
 from recsys.evaluation.run import run as evaluate
 from recsys.training import module
@@ -211,26 +211,6 @@ def test_late_stages_are_trained_on_what_the_early_ones_said_once(
     assert not any("running" in n for n in changed)
     history = [entry["metric"] for entry in manifest.info["fit"]["epochs"]]
     assert len(set(history)) > 1, history  # validation sees what is trained
-
-
-def test_from_a_champion_between_two_encoders_the_fine_tuned_one_goes_on(
-    workspace: Workspace, text_model: Path
-) -> None:
-    image = {"kind": "timm", "name": "resnet10t", "image_size": 32, "frozen": True, "late_stages": 1}
-    snapshot = store(workspace, rows(6))
-    tuned = run(settings(text_model, encoder={"image": image}), workspace, snapshot)
-    refs = (tuned.inputs["base"], tuned.ref)
-    between = interpolate(*(ProductEncoder.load(workspace.path(workspace.get(ref))) for ref in refs), 0.5)
-    with workspace.create("encoders", "between", inputs=dict(tuned.inputs)) as draft:
-        between.save(draft.path)
-    champion = draft.committed()
-    later = settings(text_model, encoder={"image": image}, start_from="champion")
-    challenger = run(later, workspace, snapshot, champion.ref)
-    assert challenger.inputs["initial"] == champion.ref
-    assert not any(name.startswith("image_base.") for name in states(workspace, challenger.ref)[0])
-    untrained = later.model_copy(update={"training": later.training.model_copy(update={"max_epochs": 0})})
-    same = run(untrained, workspace, snapshot, champion.ref)
-    assert ProductEncoder.load(workspace.path(same)).image_base is not None  # handed on as it was
 
 
 def test_bf16_autocast_leaves_losses_and_weights_in_float32(workspace: Workspace, text_model: Path) -> None:

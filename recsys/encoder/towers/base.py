@@ -58,10 +58,6 @@ class ImageTower(Tower):
         """Return the modules of the late stages."""
         return []
 
-    def late_part(self) -> "ImageTower":
-        """Return a tower for :meth:`late` alone: a copy of the late stages, which is not trained."""
-        raise NotImplementedError(f"a {type(self).__name__} has no late stages")
-
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         """Return features ``[B, F]``, not normalised."""
         return self.late(self.early(pixels))

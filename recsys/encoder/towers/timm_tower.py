@@ -135,8 +135,11 @@ class TimmTower(ImageTower):
         """Return features ``[B, F]``."""
         if not self.late_stages:
             return early.float()
+        assert self._family is not None
+        _, first, stages, _ = self._family
         maps = early.float().reshape(-1, *self._map_shape).contiguous(memory_format=torch.channels_last)
-        features: torch.Tensor = self.pool(self._late_model()(maps))
+        model = _with(self.model, dict.fromkeys(first) | self._some(stages, slice(-self.late_stages, None)))
+        features: torch.Tensor = self.pool(model(maps))
         return features
 
     def late_modules(self) -> list[nn.Module]:
@@ -147,18 +150,6 @@ class TimmTower(ImageTower):
         kept = self._some(self._family.stages, slice(-self.late_stages, None))
         last = [getattr(self.model, name, None) for name in self._family.last]
         return [m for m in (*kept.values(), *last, self.pool) if isinstance(m, nn.Module)]
-
-    def late_part(self) -> "TimmTower":
-        """Return a tower for :meth:`late` alone: a copy of the late stages, which is not trained."""
-        part = copy.copy(self)
-        part._modules = self._modules | {"model": self._late_model()}
-        return copy.deepcopy(part).requires_grad_(False)
-
-    def _late_model(self) -> nn.Module:
-        """Return the model without its early stages; it shares its weights."""
-        assert self._family is not None
-        _, first, stages, _ = self._family
-        return _with(self.model, dict.fromkeys(first) | self._some(stages, slice(-self.late_stages, None)))
 
     def _early_model(self) -> nn.Module:
         """Return the model without late stages and head; it shares its weights."""

@@ -24,7 +24,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from scipy.sparse import issparse
 
 from benchmarks.encoders import compared
 from benchmarks.harness import benchmark
@@ -163,7 +162,6 @@ def judge_classes(vectors: dict[str, Vectors], names: list[str]) -> dict[str, An
             values = {}
             for encoder, of in vectors.items():
                 v = getattr(of, side)[has]
-                v = v.toarray() if issparse(v) else v  # bags of words
                 scores = query_scores(v, v, codes[has], codes[has], own=own, metric=metric)
                 known = np.isfinite(scores)
                 means = resampler.means(scores[known][:, None], codes[has][known])[:, 0]

@@ -159,8 +159,9 @@ def query_scores(
 ) -> NDArray[np.float64]:
     """Return the metric of every query ``[Q]``, NaN of those that have nothing to find.
 
-    ``queries`` ``[Q, D]`` and ``gallery`` ``[G, D]`` are unit vectors; equal codes are relevant, -1 is not.
-    ``own`` ``[Q]`` is each query's own position in the gallery, which does not count, or -1.
+    ``queries`` ``[Q, D]`` and ``gallery`` ``[G, D]`` are unit vectors, both dense or both sparse; equal
+    codes are relevant, -1 is not. ``own`` ``[Q]`` is each query's own position in the gallery, which does
+    not count, or -1.
     """
     known, counts = np.unique(gallery_codes[gallery_codes >= 0], return_counts=True)
     sizes = dict(zip(known.tolist(), counts.tolist(), strict=True))
@@ -168,7 +169,7 @@ def query_scores(
     num_relevant -= (own >= 0) & (query_codes >= 0)
     useful = num_relevant > 0
     depths = useful.astype(np.int64) if metric == "recall_at_1" else num_relevant * useful
-    values = np.full(len(queries), np.nan)
+    values = np.full(len(query_codes), np.nan)
     for rows, scores in score_chunks([Term(queries, gallery)], depths):
         inside = np.flatnonzero(own[rows] >= 0)
         scores[inside, own[rows][inside]] = -np.inf

@@ -11,7 +11,16 @@ BAG = "/similar/P000003"
 
 
 def act(page: Any, id: str, name: str) -> None:
-    """Press one of the buttons over a product's image."""
+    """Press one of the buttons over a product's image, once the list is up to date and nothing moves.
+
+    They show while the pointer is over the card, and a card that still moves leaves the pointer behind.
+    """
+    settle(page)
+    press(page, id, name)
+
+
+def press(page: Any, id: str, name: str) -> None:
+    """Press one of the buttons over a product's image at once."""
     card = page.locator(f".card[data-id={id}]")
     card.hover()
     card.locator(".quick").get_by_role("button", name=re.compile(f"^{name}")).click()

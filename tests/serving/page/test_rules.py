@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 
 from recsys.feedback.rules import Rule
 from tests.serving.page.conftest import Open, Shop
-from tests.serving.page.locators import BAG, act, cards, ids, messages
+from tests.serving.page.locators import BAG, act, cards, ids, messages, press
 
 
 def undo(page: Any) -> None:
@@ -182,8 +182,8 @@ def test_a_second_click_before_the_first_shows_is_ignored(open_list: Open, shop:
     )  # the list stays as it was until it is let through
     act(page, before[3], "Boost")
     expect(messages(page)).to_contain_text("Boosted:")
-    act(page, before[3], "Boost")
-    act(page, before[3], "Boost")
+    press(page, before[3], "Boost")
+    press(page, before[3], "Boost")
     page.unroute("**/v1/search")  # lets through what was held
     expect(page.locator(f".card[data-id={before[3]}]")).to_contain_text("Boosted")
     assert len(shop.store.rules()) == 1

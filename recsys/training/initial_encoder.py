@@ -24,7 +24,7 @@ from recsys.workspace.snapshot import Snapshot
 logger = logging.getLogger(__name__)
 
 KIND = "encoders"
-_VERSION = 2
+_VERSION = 3
 _PCA_SAMPLE = 5000
 
 
@@ -86,7 +86,7 @@ def _base_of(workspace: Workspace, encoder_ref: str | None) -> Manifest | None:
 def _fit_projections(
     encoder: ProductEncoder, items: TrainingItems, snapshot: Snapshot, store: FeatureStore
 ) -> None:
-    """Fit the PCA projections on a sample of the training products."""
+    """Fit the PCA projections on a sample of the training products, and count the words of all."""
     image, text = encoder.config.pca_whitening("image"), encoder.config.pca_whitening("text")
     rng = np.random.default_rng(0)
     if image is not None and len(items.sha256) > 1:
@@ -94,8 +94,9 @@ def _fit_projections(
         features = image_features(encoder, sample, snapshot.images(), store=store)
         fit_pca(encoder.image_projection, features, whiten=image)
     if text is not None and len(items.texts) > 1:
+        encoder.lexical.fit(items.texts)
         texts = [items.texts[i] for i in _sample(rng, len(items.texts))]
-        features = text_features(encoder, texts, store=store)
+        features = text_features(encoder, texts, store=store)[:, : encoder.text_tower.dim]
         fit_pca(encoder.text_projection, features, whiten=text)
 
 

@@ -63,6 +63,9 @@ def decide(
         if tower.frozen is None:
             why = "its weights are pretrained." if tower.is_pretrained else "its weights start at random."
             decisions.append(Choice(f"encoder.{name}.frozen", str(tower.is_frozen).lower(), why))
+    if encoder.config.text.lexical_share is None and encoder.lexical.dim and items.texts:
+        why = "words and parts of words tell apart the models, sizes and names that a language model blurs."
+        decisions.append(Choice("encoder.text.lexical_share", f"{encoder.config.lexical_share:g}", why))
     late = encoder.image_tower.late_stages if items.sha256 else 0
     if late and encoder.config.image.late_stages is None:
         why = "the last stages learn from what the earlier ones say, which is computed once."

@@ -128,8 +128,8 @@ def test_equal_images_and_texts_are_encoded_once(
     built: ProductEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store, texts = Store(), Counter[str]()
-    tokenize = built.tokenize
-    monkeypatch.setattr(built, "tokenize", lambda some: texts.update(some) or tokenize(some))
+    tokenize = built.text_tower.tokenize
+    monkeypatch.setattr(built.text_tower, "tokenize", lambda some: texts.update(some) or tokenize(some))
     options = EmbeddingConfig(chunk_size=11, batch_size=4, num_workers=2)
     assert sum(len(v.image) for v in embed_products(built, rows(), store, options)) == 40
     assert set(store.read.values()) == {1}  # over all chunks
@@ -160,7 +160,7 @@ def test_what_a_kept_tower_says_is_computed_once_ever(
     first = embed_all(encoder, rows(), Store(), options, store=store)
     with torch.no_grad():
         encoder.text_projection.weight.mul_(-1)  # the projection is not the tower
-    monkeypatch.setattr(encoder, "tokenize", lambda texts: pytest.fail(f"read again: {texts}"))
+    monkeypatch.setattr(encoder.text_tower, "tokenize", lambda texts: pytest.fail(f"read again: {texts}"))
     images = Store()
     night = FeatureStore(Workspace(tmp_path))  # another process finds them
     again = embed_all(encoder, rows(), images, options, store=night)
@@ -204,7 +204,7 @@ def test_a_reader_may_stop_early_and_only_a_few_chunks_were_read_ahead(built: Pr
 def test_nothing_in_nothing_out(built: ProductEncoder) -> None:
     assert embed_all(built, [], Store()).image.shape == (0, built.dim)
     assert image_features(built, [], Store()).shape == (0, built.image_tower.dim)
-    assert text_features(built, []).shape == (0, built.text_tower.dim)
+    assert text_features(built, []).shape == (0, built.text_tower.dim + built.lexical.dim)
 
 
 def test_features_and_texts_come_in_the_order_of_the_input_repeats_included(built: ProductEncoder) -> None:
@@ -216,7 +216,9 @@ def test_features_and_texts_come_in_the_order_of_the_input_repeats_included(buil
     np.testing.assert_allclose(features, expected, atol=1e-4)
     texts = ["blue", "a much longer text", "blue", ""]
     found = text_features(built, texts, EmbeddingConfig(chunk_size=3))
-    for vector, text in zip(found, texts, strict=True):  # the projection is the identity
+    with torch.inference_mode():
+        mapped = built.project_text(torch.from_numpy(found)).numpy()
+    for vector, text in zip(mapped, texts, strict=True):
         np.testing.assert_allclose(vector, built.embed_query(text=text)[1], atol=1e-5)
 
 

@@ -43,6 +43,7 @@ def settings(**evaluation: Any) -> Config:
             "encoder": {
                 "dim": 384,  # the text tower's: its projection starts as the identity
                 "image": {"kind": "small", "image_size": SIZE},
+                "text": {"lexical_share": 0.0},
                 "text_parts": ["{title}", "{material}"],
             },
             "evaluation": {"wise_ft_alphas": [0.5, 1], "gate": gate, **evaluation},

@@ -126,7 +126,8 @@ def test_a_trained_text_tower_gets_tokens(workspace: Workspace, text_model: Path
     free = next(iter(make_loader(FitJob(**{**vars(given), "encoder": thawed}))))
     assert "text_features" not in free
     with torch.no_grad():
-        features = thawed.text_features(free["tokens"])
+        tower = thawed.text_features(free["tokens"])
+        features = thawed.with_words(tower, free["tokens"]["words"])
     assert torch.allclose(features, frozen["text_features"], atol=1e-5)
 
 

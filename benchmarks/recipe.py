@@ -13,10 +13,12 @@ components. ``left_out`` has how products of the classes left out find their own
 base: the mean over classes, and its difference to the base with a standard error.
 """
 
+import copy
 import logging
 import shutil
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -225,10 +227,10 @@ def _train(
         config=change(training), encoder=encoder, items=items, images=snapshot.images(), supervision=known,
         trained=trained, validator=None, folder=folder, seed=settings.seed, store=FeatureStore(workspace),
     )  # fmt: skip
-    left = left_out(job, _LEFT_OUT)
-    trial = leaving_out(job, left)
+    parts = left_out(job, _LEFT_OUT)
+    trial = leaving_out(job, parts[0]) if parts else replace(job, encoder=copy.deepcopy(encoder))
     fit(trial)
-    scores = step_scores(job, trial.encoder, snapshot, left) if len(left.classes) else {}
+    scores = step_scores(job, trial.encoder, snapshot, parts[0]) if parts else {}
     shutil.rmtree(folder)
     return trial.encoder, scores
 

@@ -191,9 +191,10 @@ class TrainingConfig(Section):
     start_from: Literal["base", "champion"] = "base"
     """Weights to begin with: the zero-shot base of this config, or the encoder in service."""
     unseen_share: float = Field(default=0.5, ge=0, le=0.5)
-    """Share of the classes that a second, shorter training leaves out, to find out how far the encoder may
-    go from the base before it forgets classes that nobody trained it on (docs/recipe.md). It takes half as
-    long as the training itself; 0: none, and halfway may serve."""
+    """Share of the classes that a shorter training leaves out, to find out how far the encoder may go from
+    the base before it forgets classes that nobody trained it on (docs/recipe.md). It takes half as long as
+    the training itself; where it leaves out fewer than 100, another leaves out as many others. 0: none, and
+    halfway may serve."""
     max_epochs: int | None = Field(default=None, ge=0)
     """Epochs at most; 0 trains nothing and hands on what it would have started from. Unset: the recipe
     decides, and ``epoch_steps`` too (docs/recipe.md)."""

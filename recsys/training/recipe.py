@@ -56,11 +56,11 @@ def decide(
         epochs = min(_VALIDATIONS, steps)
         update |= {"max_epochs": epochs, "epoch_steps": -(-steps // epochs)}
         decisions.append(decision)
-    towers: tuple[tuple[str, TowerConfig], ...] = (
-        ("image", encoder.config.image), ("text", encoder.config.text),
+    towers: tuple[tuple[str, TowerConfig, bool], ...] = (
+        ("image", encoder.config.image, bool(items.sha256)), ("text", encoder.config.text, bool(items.texts)),
     )  # fmt: skip
-    for name, tower in towers:
-        if tower.frozen is None:
+    for name, tower, is_needed in towers:
+        if tower.frozen is None and is_needed:
             why = "its weights are pretrained." if tower.is_pretrained else "its weights start at random."
             decisions.append(Choice(f"encoder.{name}.frozen", str(tower.is_frozen).lower(), why))
     if encoder.config.text.lexical_share is None and encoder.lexical.dim and items.texts:
@@ -73,7 +73,7 @@ def decide(
     if config.optimizer.backbone_lr is None:
         rate = _LATE_STAGES_LR if late else _TOWER_LR
         update["optimizer"] = config.optimizer.model_copy(update={"backbone_lr": rate})
-        if late or any(tower.is_pretrained and not tower.is_frozen for _, tower in towers):
+        if late or any(tower.is_pretrained and not tower.is_frozen for _, tower, _ in towers):
             why = f"it is that of {'late stages' if late else 'a tower that is trained whole'}."
             decisions.append(Choice("training.optimizer.backbone_lr", f"{rate:g}", why))
     return config.model_copy(update=update), decisions

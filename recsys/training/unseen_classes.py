@@ -2,7 +2,8 @@
 
 A shop gets new kinds of products, and no score of the kinds it has says what training does to them. So a
 second, shorter training leaves some classes out, and every step on the way from the base (WiSE-FT) is scored
-on them: its own images among the images of all of them, its own texts among the texts. What may serve lies
+on them: its own images among the images of all of them, its own texts among the texts. Where they are few, a
+third training leaves out others, and each class counts once (cross-validation). What may serve lies
 between the nearest step that is as good there as the best one, within a standard error over classes, and the
 furthest before these classes begin to lose: in doubt the nearer one, because few classes leave much doubt,
 and the whole training goes further than the shorter one. Where images or texts bear no step, none does.
@@ -37,6 +38,8 @@ HALFWAY = 0.5
 """What may serve where too few classes are known to leave some out."""
 MIN_CLASSES = 5
 """Fewer classes left out, or left to train on, say nothing."""
+_ENOUGH_CLASSES = 100
+"""Fewer classes left out leave a doubt that is worth another training."""
 _MAX_PRODUCTS = 2000
 _TOLERANCE = 0.005
 """A loss of MAP@R that counts as none, however certain: as in the gate, by default."""
@@ -48,9 +51,8 @@ Scores = dict[str, dict[float, NDArray[np.float64]]]
 class LeftOut(NamedTuple):
     """Classes that a training leaves out."""
 
-    label: str
     codes: Int  # [N], -1 without a class
-    classes: Int  # [C]; none where too few are known
+    classes: Int  # [C]
     rows: Int  # some of their products
 
 
@@ -62,34 +64,46 @@ class HowFar(NamedTuple):
     """Whether the base itself is worse than the best step by more than a standard error."""
     choice: Choice
     record: dict[str, Any] | None
-    """Where classes were left out: ``label``, ``num_classes``, ``num_products`` and the mean ``scores`` by
-    vector and step."""
+    """Where classes were left out: ``label``, ``num_trainings``, ``num_classes``, ``num_products`` and the
+    mean ``scores`` by vector and step."""
 
 
 def how_far(job: FitJob, snapshot: Snapshot) -> HowFar:
-    """Return how far from the base, ``job.encoder``, the job may lead; trains a copy, half as long."""
+    """Return how far from the base, ``job.encoder``, the job may lead; trains a copy or two, half as long."""
     towers = (job.encoder.config.image, job.items.sha256), (job.encoder.config.text, job.items.texts)
     if any(read and not (tower.is_pretrained or tower.is_frozen) for tower, read in towers):
         why = "a tower starts at random: there is nothing to go back to."
         return HowFar((1.0,), False, _choice((1.0,), why), None)
-    left = left_out(job, job.config.unseen_share)
-    if not len(left.classes):
+    parts = left_out(job, job.config.unseen_share)
+    if not parts:
         why = "no classes were left out of a shorter training to find out more."
         if job.config.unseen_share:
-            why = f"there are too few classes of {left.label} to leave some out and find out more."
+            why = f"there are too few classes of {_label(job)} to leave some out and find out more."
         alphas = _between(0.0, HALFWAY)
         return HowFar(alphas, False, _choice(alphas, why), None)
-    shorter = leaving_out(job, left)
-    fit(dataclasses.replace(shorter, config=_half(job.config)))
-    scores = step_scores(job, shorter.encoder, snapshot, left)
-    nearest, furthest = choose(scores, {"text"} if _texts_name_classes(job, snapshot, left) else set())
+    if len(parts[0].classes) >= _ENOUGH_CLASSES:
+        parts = parts[:1]
+    found = []
+    for number, left in enumerate(parts):
+        shorter = leaving_out(job, left, number)
+        fit(dataclasses.replace(shorter, config=_half(job.config)))
+        found.append(step_scores(job, shorter.encoder, snapshot, left))
+    scores = {
+        vector: {alpha: np.concatenate([one[vector][alpha] for one in found]) for alpha in steps}
+        for vector, steps in found[0].items()
+    }
+    nearest, furthest = choose(scores, {"text"} if _texts_name_classes(job, snapshot, parts) else set())
     means = {
         name: {f"{alpha:g}": round(float(np.nanmean(values)), 4) for alpha, values in steps.items()}
         for name, steps in scores.items()
         if np.isfinite(steps[0.0]).any()
     }
-    counts = {"num_classes": len(left.classes), "num_products": len(left.rows)}
-    record = {"label": left.label, **counts, "scores": means}
+    counts = {
+        "num_trainings": len(parts),
+        "num_classes": sum(len(left.classes) for left in parts),
+        "num_products": sum(len(left.rows) for left in parts),
+    }
+    record = {"label": _label(job), **counts, "scores": means}
     told = "; ".join(
         f"{name}s find their class with MAP@R "
         + ", ".join(f"{by[f'{alpha:g}']:.3f} at {alpha:g}" for alpha in (0.0, *STEPS))
@@ -100,22 +114,32 @@ def how_far(job: FitJob, snapshot: Snapshot) -> HowFar:
         follows = "; the base is behind and does not challenge"
     elif furthest == 0:
         follows = "; they bear no step from the base"
-    why = f"a shorter training left out {len(left.classes)} classes of {left.label}; there {told}{follows}."
+    which = "a shorter training" if len(parts) == 1 else "two shorter trainings, each half of them,"
+    which += f" left out {counts['num_classes']} classes of {_label(job)}"
+    why = f"{which}; there {told}{follows}."
     alphas = _between(nearest, furthest)
     return HowFar(alphas, nearest > 0, _choice(alphas, why), record)
 
 
-def left_out(job: FitJob, share: float) -> LeftOut:
-    """Return what to leave out of the job: a ``share`` of the classes of its first label."""
-    label = next((name for name in job.supervision.labels if name not in BUILT_IN_LABELS), "group")
-    codes = job.supervision.labels[label]
-    classes = classes_to_leave_out(codes[job.trained], share)
-    rows = job.trained[np.isin(codes[job.trained], classes)]
-    return LeftOut(label, codes, classes, np.sort(_shuffled(rows)[:_MAX_PRODUCTS]))
+def left_out(job: FitJob, share: float) -> list[LeftOut]:
+    """Return what two trainings leave out of the job: each a ``share`` of the classes of its first label.
+
+    Nothing, where these are too few.
+    """
+    codes = job.supervision.labels[_label(job)]
+    parts = []
+    for classes in classes_to_leave_out(codes[job.trained], share):
+        rows = job.trained[np.isin(codes[job.trained], classes)]
+        parts.append(LeftOut(codes, classes, np.sort(_shuffled(rows)[:_MAX_PRODUCTS])))
+    return parts
 
 
-def classes_to_leave_out(codes: Int, share: float) -> Int:
-    """Return the classes to leave out, a ``share`` of those with two products; none where they are too few.
+def _label(job: FitJob) -> str:
+    return next((name for name in job.supervision.labels if name not in BUILT_IN_LABELS), "group")
+
+
+def classes_to_leave_out(codes: Int, share: float) -> list[Int]:
+    """Return twice some classes to leave out, each a ``share`` of those with two products; none of too few.
 
     ``codes`` has the class of every training product, -1 without one.
     """
@@ -123,8 +147,9 @@ def classes_to_leave_out(codes: Int, share: float) -> Int:
     classes = known[sizes > 1]
     number = max(MIN_CLASSES, round(share * len(classes)))
     if share == 0 or number + MIN_CLASSES > len(classes):
-        return known[:0]
-    return np.sort(_shuffled(classes)[:number])
+        return []
+    order = _shuffled(classes)
+    return [np.sort(order[:number]), np.sort(order[number : 2 * number])]
 
 
 def _shuffled(values: Int) -> Int:
@@ -132,13 +157,16 @@ def _shuffled(values: Int) -> Int:
     return np.array(sorted(values.tolist(), key=lambda v: hashlib.sha256(str(v).encode()).digest()), np.int64)
 
 
-def leaving_out(job: FitJob, left: LeftOut) -> FitJob:
-    """Return the job without some classes, for a copy of its encoder, which nothing validates."""
+def leaving_out(job: FitJob, left: LeftOut, number: int = 0) -> FitJob:
+    """Return the job without some classes, for a copy of its encoder, which nothing validates.
+
+    ``number`` tells this training from others of the job.
+    """
     is_left_out = np.isin(left.codes, left.classes)
     one, other, weight = job.supervision.pairs
     kept = ~(is_left_out[one] | is_left_out[other])
     pairs = LabelledPairs(one[kept], other[kept], weight[kept])
-    folder = job.folder / "unseen_classes"
+    folder = job.folder / f"unseen_classes_{number}"
     folder.mkdir(parents=True, exist_ok=True)
     return dataclasses.replace(
         job,
@@ -180,12 +208,13 @@ def by_class(vectors: NDArray[np.float32], codes: Int, classes: Int) -> NDArray[
     return scores
 
 
-def _texts_name_classes(job: FitJob, snapshot: Snapshot, left: LeftOut) -> bool:
+def _texts_name_classes(job: FitJob, snapshot: Snapshot, parts: list[LeftOut]) -> bool:
     """Tell whether products' texts give their classes away."""
-    level = job.config.labels.get(left.label)
+    level = job.config.labels.get(_label(job))
     if level is None or not level.columns:
         return False
-    table, setting = snapshot.table().take(pa.array(left.rows)), f"training.labels.{left.label}.columns"
+    rows = np.concatenate([left.rows for left in parts])
+    table, setting = snapshot.table().take(pa.array(rows)), f"training.labels.{_label(job)}.columns"
     columns = [read_column(table, column, setting=setting) for column in level.columns]
     texts = [job.encoder.content.read(row).text or "" for row in table.to_pylist()]
     named = [

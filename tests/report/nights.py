@@ -98,6 +98,8 @@ def snapshot(workspace: Workspace, rows: list[dict[str, Any]], rejected: list[di
             "counts": {
                 "rows": len(rows) + len(rejected),
                 "products": len(rows),
+                "products_with_image": sum(bool(row["images"]) for row in rows),
+                "products_with_text": sum(bool(row["title"]) for row in rows),
                 "images": len(rows),
                 "reasons": reasons,
             },

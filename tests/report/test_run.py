@@ -54,6 +54,18 @@ def report(
     return Page(html), facts, (folder / "summary.txt").read_text(encoding="utf-8"), html
 
 
+def test_a_catalog_of_words_alone_shows_no_empty_frames_and_no_score_of_images(nights: Nights) -> None:
+    page, _, _, html = report(nights)
+    assert ("54 have an image" in page.text, "how alike the images are" in page.text) == (True, True)
+    assert (html.count('class="image"') > 0, 'class="words-only"' in html) == (True, False)
+    wordy = [{**row, "images": []} for row in products(60)]
+    page, _, _, html = report(nights, "manual__2", rows=wordy)
+    assert "0 have an image" in page.text
+    assert (html.count('class="image"'), 'class="words-only"' in html) == (0, True)
+    assert "how alike" not in page.text
+    assert "Product number 1" in page.text
+
+
 def test_encoders_on_hold_are_shown_with_the_day_and_the_reason(nights: Nights) -> None:
     page, facts, summary, _ = report(nights)
     assert facts["holds"] == []

@@ -67,6 +67,8 @@ def test_every_level_and_vector_that_has_something_to_bring_together_is_learnt_f
     assert terms(found) == expected
     assert found.labels.keys() == {"category", "group"}  # batches are drawn by variants too
     assert choices["training.objectives"].value.count(",") == len(expected) - 1
+    assert ("encoder.image.frozen" in choices) is (missing != "images")
+    assert ("encoder.text.frozen" in choices) is (missing != "title")
 
 
 @pytest.mark.parametrize(
@@ -89,6 +91,16 @@ def test_steps_follow_the_size_of_the_catalog(
     assert f"times through {num_images} images" in choices["training steps"].because
     assert choices["encoder.image.frozen"].value == "false"  # random weights
     assert choices["encoder.text.frozen"].value == "true"
+
+
+def test_a_texts_own_words_are_a_choice_where_its_projection_is_fitted(
+    workspace: Workspace, text_model: Path
+) -> None:
+    text = {"name": str(text_model)}
+    _, choices = decided(workspace, text_model, rows(4), encoder={"text": text})
+    assert choices["encoder.text.lexical_share"].value == "0.5"
+    _, choices = decided(workspace, text_model, rows(4), encoder={"text": text | {"lexical_share": 0.2}})
+    assert "encoder.text.lexical_share" not in choices
 
 
 def test_what_the_config_sets_stays(workspace: Workspace, text_model: Path) -> None:

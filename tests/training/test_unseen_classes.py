@@ -21,13 +21,14 @@ FROZEN = {"image": {"kind": "small", "image_size": 32, "frozen": True}}
 def test_classes_are_left_out_always_the_same_ones_and_enough_stay() -> None:
     codes = np.repeat(np.arange(40), 3)
     codes[-3:] = [-1, 39, -1]  # no class, and a class of one
-    left = classes_to_leave_out(codes, 0.25)
-    assert len(left) == 10
-    assert 39 not in left
-    assert left.tolist() == classes_to_leave_out(codes[::-1], 0.25).tolist()
-    assert len(classes_to_leave_out(codes, 0.01)) == MIN_CLASSES
-    assert not len(classes_to_leave_out(codes, 0))
-    assert not len(classes_to_leave_out(np.repeat(np.arange(2 * MIN_CLASSES - 1), 3), 0.25))
+    first, second = (part.tolist() for part in classes_to_leave_out(codes, 0.25))
+    assert len(set(first) | set(second)) == len(first) + len(second) == 20
+    assert not {39, -1} & {*first, *second}
+    assert [first, second] == [part.tolist() for part in classes_to_leave_out(codes[::-1], 0.25)]
+    assert [len(part) for part in classes_to_leave_out(codes, 0.01)] == [MIN_CLASSES, MIN_CLASSES]
+    assert sorted(np.concatenate(classes_to_leave_out(codes, 0.5)).tolist()) == list(range(39))
+    assert not classes_to_leave_out(codes, 0)
+    assert not classes_to_leave_out(np.repeat(np.arange(2 * MIN_CLASSES - 1), 3), 0.25)
 
 
 def test_each_class_is_scored_among_all_that_were_left_out() -> None:
@@ -99,26 +100,36 @@ def test_a_shorter_training_never_sees_what_it_left_out(
     monkeypatch.setattr(unseen_classes, "fit", lambda job: (jobs.append(job), fit(job))[1])
     config = settings(text_model, encoder=FROZEN, labels=GROUPS, links=[{"column": "attributes.alike"}])
     info = run(config, workspace, store(workspace, rows())).info
-    (job,) = jobs
-    codes = job.supervision.labels["thing"]
-    missing = info["unseen_classes"]["num_products"]
-    assert len(job.trained) == info["counts"]["splits"]["train"] - missing
-    left, right, _ = job.supervision.pairs
-    assert len(left)
-    assert set(left.tolist()) | set(right.tolist()) <= set(job.trained.tolist())
-    kept = set(codes[job.trained].tolist())
-    assert info["unseen_classes"]["num_classes"] >= MIN_CLASSES
-    assert (
-        len(kept) + info["unseen_classes"]["num_classes"]
-        == info["counts"]["supervision"]["labels"]["thing"]["classes"]
-    )
-    assert (job.config.epoch_steps, job.config.max_epochs) == (2, 2)
+    assert len({job.folder for job in jobs}) == len(jobs) == info["unseen_classes"]["num_trainings"] == 2
+    for job in jobs:
+        left, right, _ = job.supervision.pairs
+        assert len(left)
+        assert set(left.tolist()) | set(right.tolist()) <= set(job.trained.tolist())
+        assert (job.config.epoch_steps, job.config.max_epochs) == (2, 2)
+    one, other = (set(job.trained.tolist()) for job in jobs)
+    assert len(one) < info["counts"]["splits"]["train"] > len(other)
+    assert len(one | other) == info["counts"]["splits"]["train"]  # each class is left out once at most
+    assert info["unseen_classes"]["num_classes"] >= 2 * MIN_CLASSES
+    assert info["unseen_classes"]["num_products"] == len(one ^ other)
     assert set(info["unseen_classes"]["scores"]) == {"image", "text"}
     nearest, furthest = min(info["wise_ft_alphas"]), max(info["wise_ft_alphas"])
     assert info["wise_ft_alphas"] == [alpha for alpha in STEPS if nearest <= alpha <= furthest]
     assert nearest == STEPS[0] or info["base_is_behind"]
     decision = next(d for d in info["decisions"] if d["setting"] == "evaluation.wise_ft_alphas")
     assert "left out" in decision["because"]
+
+
+def test_many_classes_left_out_at_once_leave_no_doubt(
+    workspace: Workspace, text_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs: list[FitJob] = []
+    monkeypatch.setattr(unseen_classes, "fit", lambda job: (jobs.append(job), fit(job))[1])
+    monkeypatch.setattr(unseen_classes, "_ENOUGH_CLASSES", MIN_CLASSES)
+    config = settings(text_model, encoder=FROZEN, labels=GROUPS)
+    info = run(config, workspace, store(workspace, rows())).info
+    (job,) = jobs
+    assert info["unseen_classes"]["num_trainings"] == 1
+    assert info["unseen_classes"]["num_products"] == info["counts"]["splits"]["train"] - len(job.trained) > 0
 
 
 def test_where_classes_left_out_bear_no_step_only_the_base_is_a_candidate(

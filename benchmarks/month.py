@@ -100,7 +100,7 @@ def score(
     """Return task → encoder → mean of its main metric by role, and the ref of the encoder halfway."""
     inputs = {"snapshot": snapshot.ref, "splits": challenger.inputs["splits"]}
     candidates = candidates_of(challenger, None, (HALF, TUNED))
-    half = next(c for c in candidates if c.alpha == HALF) if len(candidates) > 1 else candidates[0]
+    half = next(c for c in candidates if c.alphas == (HALF, HALF)) if len(candidates) > 1 else candidates[0]
     roles = (VALIDATION, HOLDOUT)
     with evaluated(settings, workspace, inputs, candidates, *roles) as evaluation:
         scores = {role: means_of(evaluation.results[role]) for role in roles}

@@ -39,6 +39,7 @@ from recsys.workspace.store import content_id
 WEIGHTS_FILE = "model.safetensors"
 IMAGE_FOLDER, TEXT_FOLDER = "image", "text"
 _WORDS = "words"
+_OF_TEXTS = ("text_tower.", "text_projection.", "lexical.")
 
 
 class ProductEncoder(nn.Module):
@@ -240,16 +241,20 @@ def build(config: EncoderConfig, *, seed: int, resolve: Resolve = str) -> Produc
     return encoder
 
 
-def interpolate(base: ProductEncoder, tuned: ProductEncoder, alpha: float) -> ProductEncoder:
+def interpolate(
+    base: ProductEncoder, tuned: ProductEncoder, alpha: float, text_alpha: float | None = None
+) -> ProductEncoder:
     """Return a new encoder with weights ``(1 - alpha) * base + alpha * tuned``; exact at 0 and at 1.
 
-    This is WiSE-FT (Wortsman et al. 2022, eq. 2).
+    This is WiSE-FT (Wortsman et al. 2022, eq. 2). What reads texts has ``text_alpha``, where it is given.
     Floating-point buffers (running statistics of batch normalisation) are interpolated like weights,
     integer buffers (counters) are tuned's. Raises :class:`ArtifactError` where the architectures differ,
     ``ValueError`` for an ``alpha`` outside [0, 1].
     """
-    if not 0.0 <= alpha <= 1.0:
-        raise ValueError(f"alpha = {alpha} is outside [0, 1]: 0 is base, 1 is tuned")
+    text_alpha = alpha if text_alpha is None else text_alpha
+    for share in (alpha, text_alpha):
+        if not 0.0 <= share <= 1.0:
+            raise ValueError(f"alpha = {share} is outside [0, 1]: 0 is base, 1 is tuned")
     states = base.state_dict(), tuned.state_dict()
     shapes = [{name: (tuple(t.shape), t.dtype) for name, t in state.items()} for state in states]
     learned: Any = {"logit_scale": True, "logit_bias": True}  # all else of the settings must be equal
@@ -266,7 +271,8 @@ def interpolate(base: ProductEncoder, tuned: ProductEncoder, alpha: float) -> Pr
         for name, tensor in encoder.state_dict().items():
             # what is equal (a frozen tower) stays so to the bit: lerp would turn -0.0 into 0.0
             if tensor.is_floating_point() and not torch.equal(start[name], tensor):
-                tensor.copy_(torch.lerp(start[name], tensor, alpha))
+                share = text_alpha if name.startswith(_OF_TEXTS) else alpha
+                tensor.copy_(torch.lerp(start[name], tensor, share))
     return encoder.eval()
 
 

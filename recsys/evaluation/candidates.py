@@ -38,7 +38,7 @@ logger = logging.getLogger(__name__)
 KIND = "encoders"
 CHAMPION, BASE, UNTOUCHED, ANCHOR, TUNED = "champion", "base", "untouched", "anchor", "tuned"
 
-_INTERPOLATION_VERSION = 1
+_INTERPOLATION = 2
 _UNTOUCHED_VERSION = 1
 _DONE = "done.json"
 
@@ -48,12 +48,13 @@ class Candidate:
     """One encoder that may serve."""
 
     name: str
-    """``champion``, ``base``, ``untouched``, ``anchor``, ``tuned`` or ``wise-<alpha>``."""
+    """``champion``, ``base``, ``untouched``, ``anchor``, ``tuned``, ``wise-<alpha>`` or
+    ``wise-<of images>-<of texts>``."""
     title: str
     ref: str
     """``encoders/<id>``; an interpolation is an artifact once it is saved, the untouched backbone never."""
-    alpha: float | None = None
-    """Share of the fine-tuned weights, for an interpolation."""
+    alphas: tuple[float, float] | None = None
+    """Share of the fine-tuned weights, for an interpolation: of what reads images, of what reads texts."""
     ends: tuple[str, ...] = ()
     """What it is made of: refs of base and fine-tuned encoder for an interpolation, of the base for the
     untouched backbone."""
@@ -72,8 +73,8 @@ def candidates_of(
     """Return the candidates of a night, simplest first after the champion; none is listed twice.
 
     ``alphas`` say how far they go from the base to the fine-tuned encoder, which is 1; ``None``: as its
-    training found, and whether the base itself is behind. The untouched backbone, and the anchor, the
-    encoder that losses add up against, cannot win.
+    training found, within its bounds for images and for texts, and whether the base itself is behind. The
+    untouched backbone, and the anchor, the encoder that losses add up against, cannot win.
 
     Raises :class:`ArtifactError` where the challenger does not name its base and its split.
     """
@@ -90,15 +91,26 @@ def candidates_of(
         found.append(untouched_of(base))
     if anchor_ref:
         found.append(Candidate(name=ANCHOR, title="In service a while ago", ref=anchor_ref))
+    bounds = {} if alphas else challenger.info.get("wise_ft_bounds", {})
     for alpha in alphas or challenger.info.get("wise_ft_alphas", (1.0,)):
-        if alpha == 1:
+        ends = (bounds.get(vector, (0.0, 1.0)) for vector in ("image", "text"))
+        image, text = (min(max(alpha, nearest), furthest) for nearest, furthest in ends)
+        if image == text == 1:
             found.append(Candidate(name=TUNED, title="Fine-tuned tonight", ref=challenger.ref))
             continue
-        parts = {"base": base, "tuned": challenger.ref, "alpha": alpha, "code": _INTERPOLATION_VERSION}
+        name, way = f"{image:g}", f"{image:.0%}"
+        if image != text:
+            name, way = f"{image:g}-{text:g}", f"Images {image:.0%}, texts {text:.0%}"
+        parts = {
+            "base": base,
+            "tuned": challenger.ref,
+            "alphas": [image, text],
+            "code": _INTERPOLATION,
+        }
         found.append(
             Candidate(
-                name=f"wise-{alpha:g}", title=f"{alpha:.0%} of the way to fine-tuned",
-                ref=f"{KIND}/{content_id(parts)}", alpha=alpha, ends=(base, challenger.ref),
+                name=f"wise-{name}", title=f"{way} of the way to fine-tuned",
+                ref=f"{KIND}/{content_id(parts)}", alphas=(image, text), ends=(base, challenger.ref),
             )
         )  # fmt: skip
     first = {c.ref: c for c in reversed(found)}
@@ -123,8 +135,8 @@ def load(workspace: Workspace, candidate: Candidate) -> ProductEncoder:
     """Return the candidate's encoder; raises :class:`ArtifactError` where it cannot be made."""
     refs = candidate.ends or (candidate.ref,)
     encoders = [ProductEncoder.load(workspace.path(workspace.get(ref))) for ref in refs]
-    if candidate.alpha is not None:
-        return interpolate(encoders[0], encoders[1], candidate.alpha)
+    if candidate.alphas is not None:
+        return interpolate(encoders[0], encoders[1], *candidate.alphas)
     return (candidate.ends and untouched(encoders[0])) or encoders[0]
 
 
@@ -139,7 +151,7 @@ def save(workspace: Workspace, candidate: Candidate, splits_ref: str) -> Manifes
     inputs = {"base": base, "tuned": tuned, "splits": splits_ref}
     with workspace.create(kind, id, inputs=inputs) as draft:
         load(workspace, candidate).save(draft.path)
-        draft.info |= {"role": "interpolation", "alpha": candidate.alpha}
+        draft.info |= {"role": "interpolation", "alphas": candidate.alphas and list(candidate.alphas)}
         draft.info |= {k: v for k, v in workspace.get(tuned).info.items() if k == "config"}
         draft.info["duration_s"] = time.monotonic() - started
     return draft.committed()

@@ -53,7 +53,7 @@ def record_of(
                 "name": c.name,
                 "title": c.title,
                 "ref": c.ref,
-                "alpha": c.alpha,
+                "alphas": c.alphas,
                 "error": evaluation.errors.get(c.name),
                 "validation_score": decision.validation_scores.get(c.name),
                 "gate_score": _interval("value", scores[c.name]) if c.name in scores else None,

@@ -52,11 +52,12 @@ def run(
     split, and training may begin with it. Of the judgements ``judgements_ref``, those of two training
     products are learnt from. ``inputs`` name ``snapshot``, ``splits``, ``base``, ``initial``, and
     ``judgements`` if there are any; ``info`` holds ``trained``, ``counts``, ``fit`` (steps, epochs, history,
-    speed), ``wise_ft_alphas`` (how far from the base it may serve), ``base_is_behind`` (whether the base
-    itself may not challenge) and ``unseen_classes`` (what both were found by, or ``None``) unless the config
-    says how far, ``config`` (nothing left open), ``decisions`` (of the recipe), ``settings`` (those that were
-    given) and ``duration_s``. Where there is nothing to learn from,
-    the challenger is the initial encoder, ``trained`` is false and ``reason`` says why.
+    speed), ``wise_ft_alphas`` (how far from the base it may serve), ``wise_ft_bounds`` (within which its
+    images and its texts stay), ``base_is_behind`` (whether the base itself may not challenge) and
+    ``unseen_classes`` (what these were found by, or ``None``) unless the config says how far, ``config``
+    (nothing left open), ``decisions`` (of the recipe), ``settings`` (those that were given) and
+    ``duration_s``. Where there is nothing to learn from, the challenger is the initial encoder, ``trained``
+    is false and ``reason`` says why.
     """
     started = time.monotonic()
     for term in config.training.terms:
@@ -107,7 +108,8 @@ def run(
         info = _train(job, snapshot, ids, splits)
         if info["trained"] and asks_how_far:
             far = how_far(replace(job, encoder=ProductEncoder.load(workspace.path(base))), snapshot)
-            info |= {"wise_ft_alphas": list(far.alphas), "base_is_behind": far.base_is_behind}
+            info |= {"wise_ft_alphas": list(far.alphas), "wise_ft_bounds": far.bounds}
+            info["base_is_behind"] = far.base_is_behind
             info["unseen_classes"] = far.record
             decisions.append(far.choice)
         info |= {"role": "challenger", "dim": encoder.dim, "late_stages": encoder.image_tower.late_stages}

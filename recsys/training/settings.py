@@ -6,7 +6,7 @@ from typing import Any
 from recsys.config import Config
 from recsys.workspace.pairs import digest
 
-CODE = 7
+CODE = 8
 """Of training: raised when the same inputs would give another encoder, or another record of how far from the
 base it may serve."""
 UNRELATED = {"num_workers", "cache_decoded", "cache_max_gb", "checkpoint_minutes", "retrain"}

@@ -6,7 +6,7 @@ on them: its own images among the images of all of them, its own texts among the
 third training leaves out others, and each class counts once (cross-validation). What may serve lies
 between the nearest step that is as good there as the best one, within a standard error over classes, and the
 furthest before these classes begin to lose: in doubt the nearer one, because few classes leave much doubt,
-and the whole training goes further than the shorter one. Where images or texts bear no step, none does.
+and the whole training goes further than the shorter one. Images and texts have bounds of their own.
 Validation products choose among these; alone, a few of them hardly tell one step from another.
 
     N = products of the snapshot, C = classes left out
@@ -44,6 +44,8 @@ _MAX_PRODUCTS = 2000
 _TOLERANCE = 0.005
 """A loss of MAP@R that counts as none, however certain: as in the gate, by default."""
 
+Bounds = dict[str, tuple[float, float]]
+"""``image`` and ``text`` → the nearest and the furthest step that may serve."""
 Scores = dict[str, dict[float, NDArray[np.float64]]]
 """Vector → step from the base → MAP@R of each class left out ``[C]``; NaN: nothing to find by this vector."""
 
@@ -60,6 +62,8 @@ class HowFar(NamedTuple):
     """What may serve between the base (0) and the fine-tuned encoder (1)."""
 
     alphas: tuple[float, ...]
+    bounds: Bounds
+    """Where a step of ``alphas`` is nearer or further, what reads this vector stays within."""
     base_is_behind: bool
     """Whether the base itself is worse than the best step by more than a standard error."""
     choice: Choice
@@ -73,14 +77,14 @@ def how_far(job: FitJob, snapshot: Snapshot) -> HowFar:
     towers = (job.encoder.config.image, job.items.sha256), (job.encoder.config.text, job.items.texts)
     if any(read and not (tower.is_pretrained or tower.is_frozen) for tower, read in towers):
         why = "a tower starts at random: there is nothing to go back to."
-        return HowFar((1.0,), False, _choice((1.0,), why), None)
+        return HowFar((1.0,), {}, False, _choice((1.0,), why), None)
     parts = left_out(job, job.config.unseen_share)
     if not parts:
         why = "no classes were left out of a shorter training to find out more."
         if job.config.unseen_share:
             why = f"there are too few classes of {_label(job)} to leave some out and find out more."
         alphas = _between(0.0, HALFWAY)
-        return HowFar(alphas, False, _choice(alphas, why), None)
+        return HowFar(alphas, {}, False, _choice(alphas, why), None)
     if len(parts[0].classes) >= _ENOUGH_CLASSES:
         parts = parts[:1]
     found = []
@@ -92,7 +96,8 @@ def how_far(job: FitJob, snapshot: Snapshot) -> HowFar:
         vector: {alpha: np.concatenate([one[vector][alpha] for one in found]) for alpha in steps}
         for vector, steps in found[0].items()
     }
-    nearest, furthest = choose(scores, {"text"} if _texts_name_classes(job, snapshot, parts) else set())
+    bounds = choose(scores, {"text"} if _texts_name_classes(job, snapshot, parts) else set())
+    nearest, furthest = (max(ends) for ends in zip(*bounds.values(), strict=True))
     means = {
         name: {f"{alpha:g}": round(float(np.nanmean(values)), 4) for alpha, values in steps.items()}
         for name, steps in scores.items()
@@ -114,11 +119,13 @@ def how_far(job: FitJob, snapshot: Snapshot) -> HowFar:
         follows = "; the base is behind and does not challenge"
     elif furthest == 0:
         follows = "; they bear no step from the base"
+    if len({end for _, end in bounds.values()}) > 1:
+        follows += "; " + ", ".join(f"{name}s go as far as {end:g}" for name, (_, end) in bounds.items())
     which = "a shorter training" if len(parts) == 1 else "two shorter trainings, each half of them,"
     which += f" left out {counts['num_classes']} classes of {_label(job)}"
     why = f"{which}; there {told}{follows}."
-    alphas = _between(nearest, furthest)
-    return HowFar(alphas, nearest > 0, _choice(alphas, why), record)
+    alphas = _between(min(start for start, _ in bounds.values()), furthest)
+    return HowFar(alphas, bounds, nearest > 0, _choice(alphas, why), record)
 
 
 def left_out(job: FitJob, share: float) -> list[LeftOut]:
@@ -224,17 +231,16 @@ def _texts_name_classes(job: FitJob, snapshot: Snapshot, parts: list[LeftOut]) -
     return float(np.mean(named)) >= GIVEN_AWAY
 
 
-def choose(scores: Scores, given_away: Collection[str] = ()) -> tuple[float, float]:
-    """Return the nearest and the furthest step that may serve; the nearest is 0 where the base may.
+def choose(scores: Scores, given_away: Collection[str] = ()) -> Bounds:
+    """Return the nearest and the furthest step that may serve, of each vector.
 
-    The furthest is the last, for every vector, before the classes lose on average more than 0.005 to a step
-    on the way: what a few classes seem to gain beyond is chance. It is 0 where a vector bears no step. None
-    may serve that is nearer than the nearest whose classes lose no more than that to the best on the way, or
-    one standard error of the difference, for every vector, unless that is further: then one vector's loss
-    would pay for the other's gain, and the base may serve, too. What a vector finds that is ``given_away``
-    asks for no step.
+    The furthest is the last before the classes lose on average more than 0.005 to a step on the way: what a
+    few classes seem to gain beyond is chance. The nearest is the one whose classes lose no more than that to
+    the best on the way, or one standard error of the difference; it is 0, the base, for a vector that is
+    ``given_away``: what it finds asks for no step. A vector that hardly any class has goes with the other;
+    where neither is known, halfway may serve.
     """
-    nearest, furthest = [0.0], []
+    found: Bounds = {}
     for vector, steps in scores.items():
         known = np.isfinite(steps[0.0])
         if known.sum() < MIN_CLASSES:
@@ -246,11 +252,10 @@ def choose(scores: Scores, given_away: Collection[str] = ()) -> tuple[float, flo
                 break
             way.append(alpha)
             best = alpha if loss.mean() < 0 else best
-        furthest.append(way[-1])
-        if vector not in given_away:
-            nearest.append(next(a for a in way if _is_within_error(steps[best][known] - steps[a][known])))
-    last = min(furthest, default=HALFWAY)
-    return (max(nearest) if max(nearest) <= last else 0.0), last
+        as_good = (a for a in way if _is_within_error(steps[best][known] - steps[a][known]))
+        found[vector] = (0.0 if vector in given_away else next(as_good), way[-1])
+    either = next(iter(found.values()), (0.0, HALFWAY))
+    return {vector: found.get(vector, either) for vector in scores}
 
 
 def _is_within_error(loss: NDArray[np.float64]) -> bool:

@@ -228,6 +228,18 @@ def test_every_weight_and_statistic_lies_on_the_line(
         torch.testing.assert_close(found, start + alpha * (end - start), atol=1e-5, rtol=1e-5)
 
 
+def test_what_reads_texts_may_go_another_way(ends: tuple[ProductEncoder, ProductEncoder]) -> None:
+    base, tuned = ends
+    mixed = interpolate(base, tuned, 1.0, 0.25)
+    for found, wanted in zip(
+        outputs(mixed), (outputs(tuned)[0], outputs(interpolate(base, tuned, 0.25))[1]), strict=True
+    ):
+        np.testing.assert_allclose(found, wanted, atol=1e-6)
+    assert not np.allclose(outputs(mixed)[1], outputs(tuned)[1], atol=1e-3)
+    with pytest.raises(ValueError, match="outside"):
+        interpolate(base, tuned, 0.5, 1.5)
+
+
 def test_the_untouched_backbone_is_what_pretrained_towers_say(built: ProductEncoder) -> None:
     plain = build(SMALL.model_copy(update={"text": TextTowerConfig(lexical_share=0.0)}), seed=0)
     assert untouched(plain) is None  # its text goes through the identity, and its image tower is random

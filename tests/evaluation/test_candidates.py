@@ -91,7 +91,7 @@ def test_an_interpolation_is_saved_once_and_is_the_model_between(workspace: Work
     manifest = save(workspace, half, night.splits)
     assert manifest.ref == half.ref
     assert manifest.inputs == {"base": night.base, "tuned": night.tuned, "splits": night.splits}
-    assert manifest.info["alpha"] == 0.5
+    assert manifest.info["alphas"] == [0.5, 0.5]
     base, tuned, made = (
         ProductEncoder.load(workspace.path(workspace.get(ref))).image_projection.weight
         for ref in (night.base, night.tuned, half.ref)

@@ -60,12 +60,11 @@ def test_what_is_as_good_as_the_best_step(change: dict[float, float], between: t
     steps = {alpha: base + gain + noise[i] for i, (alpha, gain) in enumerate(gains.items())}
     steps[0.0][3] = np.nan  # a class without anything to find
     unknown = {0.0: np.full(30, np.nan)}
-    assert choose({"image": steps, "text": unknown}) == between
+    assert choose({"image": steps, "text": unknown}) == {"image": between, "text": between}
     flat: Scores = {"text": dict.fromkeys((0.0, *STEPS), base)}
-    assert choose(flat | {"image": steps}) == between
-    assert choose(flat) == (0, 1)
-    assert choose({"image": unknown}) == (0, 0.5)
-    assert choose({"text": steps}, {"text"}) == (0, between[1])  # it says nothing for going on
+    assert choose(flat | {"image": steps}) == {"text": (0, 1), "image": between}
+    assert choose({"image": unknown, "text": unknown}) == {"image": (0, 0.5), "text": (0, 0.5)}
+    assert choose({"text": steps}, {"text"}) == {"text": (0, between[1])}  # it says nothing for going on
 
 
 def test_a_few_classes_that_leave_doubt_leave_it_to_the_nearer_step() -> None:
@@ -78,19 +77,33 @@ def test_a_few_classes_that_leave_doubt_leave_it_to_the_nearer_step() -> None:
         0.75: level - 0.02 + spread,
         1.0: level - spread,
     }
-    assert choose({"image": steps | {1.0: level - 0.01 - spread}}) == (0.25, 0.5)
-    assert choose({"image": steps}) == (0.25, 0.5)  # what is as good beyond a fall is so by chance
-    assert choose({"image": steps | {0.0: level - 0.02 + spread}})[0] == 0
+    assert choose({"image": steps | {1.0: level - 0.01 - spread}})["image"] == (0.25, 0.5)
+    assert choose({"image": steps})["image"] == (0.25, 0.5)  # what is as good beyond a fall is so by chance
+    assert choose({"image": steps | {0.0: level - 0.02 + spread}})["image"][0] == 0
 
 
-def test_the_vector_that_bears_least_decides() -> None:
+def test_neither_vector_pays_for_the_other() -> None:
     rising = {alpha: np.linspace(0.2, 0.4, 9) + alpha / 2 for alpha in (0.0, *STEPS)}
     falling = {alpha: np.linspace(0.6, 0.8, 9) - alpha / 2 for alpha in (0.0, *STEPS)}
-    assert choose({"image": rising}) == (1, 1)
-    assert choose({"image": rising, "text": falling}) == (0, 0)
-    falling[0.25] = falling[0.0]
-    for one, other in (("image", "text"), ("text", "image")):  # neither pays for the other
-        assert choose({one: rising, other: falling}) == (0, 0.25)
+    for one, other in (("image", "text"), ("text", "image")):
+        assert choose({one: rising, other: falling}) == {one: (1, 1), other: (0, 0)}
+
+
+def test_images_and_texts_go_as_far_as_each_may(
+    workspace: Workspace, text_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bounds = {"image": (0.5, 1.0), "text": (0.0, 0.25)}
+    monkeypatch.setattr(unseen_classes, "choose", lambda *_: bounds)
+    challenger = run(settings(text_model, encoder=FROZEN, labels=GROUPS), workspace, store(workspace, rows()))
+    assert (challenger.info["wise_ft_alphas"], challenger.info["base_is_behind"]) == (list(STEPS), True)
+    decision = next(d for d in challenger.info["decisions"] if d["setting"] == "evaluation.wise_ft_alphas")
+    assert "images go as far as 1, texts go as far as 0.25" in decision["because"]
+    base, *steps = candidates_of(challenger, None, None)
+    assert base.is_behind
+    assert [(c.name, c.alphas) for c in steps] == [
+        ("wise-0.5-0.25", (0.5, 0.25)), ("wise-0.75-0.25", (0.75, 0.25)), ("wise-1-0.25", (1.0, 0.25)),
+    ]  # fmt: skip
+    assert steps[0].title == "Images 50%, texts 25% of the way to fine-tuned"
 
 
 def test_a_shorter_training_never_sees_what_it_left_out(
@@ -135,7 +148,7 @@ def test_many_classes_left_out_at_once_leave_no_doubt(
 def test_where_classes_left_out_bear_no_step_only_the_base_is_a_candidate(
     workspace: Workspace, text_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(unseen_classes, "choose", lambda *_: (0.0, 0.0))
+    monkeypatch.setattr(unseen_classes, "choose", lambda *_: {"image": (0.0, 0.0), "text": (0.0, 0.0)})
     config = settings(text_model, encoder=FROZEN, labels=GROUPS)
     challenger = run(config, workspace, store(workspace, rows()))
     assert (challenger.info["wise_ft_alphas"], challenger.info["base_is_behind"]) == ([], False)
@@ -150,7 +163,8 @@ def test_texts_that_name_their_class_ask_for_no_step(
     workspace: Workspace, text_model: Path, monkeypatch: pytest.MonkeyPatch, is_named: bool
 ) -> None:
     asked: list[set[str]] = []
-    monkeypatch.setattr(unseen_classes, "choose", lambda _, given: (asked.append(given), (0.5, 0.5))[1])
+    both = {"image": (0.5, 0.5), "text": (0.5, 0.5)}
+    monkeypatch.setattr(unseen_classes, "choose", lambda _, given: (asked.append(given), both)[1])
     products = rows()
     for row, _ in products if is_named else ():
         row["title"] += f" of {row['item_group_id']}"

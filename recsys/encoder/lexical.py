@@ -48,9 +48,10 @@ class Lexical(nn.Module):
         """Count in how many of ``texts`` each word is: a word of few of them counts more."""
         if not self.dim:
             return
-        found = [bucket for text in texts for bucket in {_bucket(word) for word in words(text)}]
-        counts = torch.bincount(torch.tensor(found, dtype=torch.long), minlength=_BUCKETS)
-        self.idf.copy_(torch.log((1 + len(texts)) / (1 + counts)) + 1)
+        counts = np.zeros(_BUCKETS, np.int64)
+        for text in texts:
+            counts[list({_bucket(word) for word in words(text)})] += 1
+        self.idf.copy_(torch.from_numpy(np.log((1 + len(texts)) / (1 + counts)) + 1))
 
     def forward(self, texts: Sequence[str]) -> torch.Tensor:
         """Return the vectors ``[B, H]`` of ``texts``, on the CPU."""

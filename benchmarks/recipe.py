@@ -13,12 +13,10 @@ components. ``left_out`` has how products of the classes left out find their own
 base: the mean over classes, and its difference to the base with a standard error.
 """
 
-import copy
 import logging
 import shutil
 import tempfile
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -228,7 +226,7 @@ def _train(
         trained=trained, validator=None, folder=folder, seed=settings.seed, store=FeatureStore(workspace),
     )  # fmt: skip
     parts = left_out(job, _LEFT_OUT)
-    trial = leaving_out(job, parts[0]) if parts else replace(job, encoder=copy.deepcopy(encoder))
+    trial = leaving_out(job, parts[0]) if parts else job
     fit(trial)
     scores = step_scores(job, trial.encoder, snapshot, parts[0]) if parts else {}
     shutil.rmtree(folder)

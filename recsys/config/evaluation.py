@@ -158,7 +158,7 @@ class EvaluationConfig(Section):
     """Weight of the image in fused tasks and examples, 0 to 1."""
     wise_ft_alphas: tuple[Annotated[float, Field(gt=0, le=1)], ...] | None = None
     """How far the candidates go from the base (0) to the fine-tuned encoder (1), by WiSE-FT. Unset: in steps
-    of a quarter, those that are as good as the best for classes that a shorter training left out
+    of a quarter, as far as images and texts each may for classes that a shorter training left out
     (``training.unseen_share``); 1 alone where a tower is trained from random weights, since a base of noise
     is nothing to go back to."""
     gate: GateConfig = GateConfig()

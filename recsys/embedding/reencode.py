@@ -78,11 +78,12 @@ def _encode_texts(encoder: ProductEncoder, texts: list[str], precision: str) -> 
     by_length = sorted(range(len(texts)), key=lambda i: len(texts[i]))
     for start in range(0, len(texts), _BATCH):
         some = by_length[start : start + _BATCH]
-        tokens = encoder.text_tower.tokenize([texts[i] for i in some])
+        batch = [texts[i] for i in some]
+        tokens = encoder.text_tower.tokenize(batch)
         with _towers(encoder, precision):
             device = encoder.mean.device
             features = encoder.text_features({name: tensor.to(device) for name, tensor in tokens.items()})
-        read = encoder.with_words(features, encoder.lexical([texts[i] for i in some]))
+        read = encoder.with_words(features, encoder.lexical(batch))
         vectors[some] = encoder.project_text(read).cpu().numpy()
     return vectors
 

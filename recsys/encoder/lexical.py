@@ -31,7 +31,7 @@ less: one in a hundred does where a catalog has a thousand frequent words."""
 _REMEMBERED = 2**14
 
 
-class Lexical(nn.Module):
+class LexicalFeatures(nn.Module):
     """Texts to unit vectors ``[B, H]``, 0 for a text without words; none, ``[B, 0]``, where H is 0.
 
     ``idf`` says how much a word counts, by its bucket; every word alike before :meth:`fit`.

@@ -27,7 +27,7 @@ from torch.nn import functional
 
 from recsys.config.encoder import EncoderConfig
 from recsys.encoder.description import ENCODER_FILE, FORMAT, read_description
-from recsys.encoder.lexical import Lexical
+from recsys.encoder.lexical import LexicalFeatures
 from recsys.encoder.preprocess import Preprocess
 from recsys.encoder.projection import is_identity, make_projection
 from recsys.encoder.template import ContentReader
@@ -58,7 +58,7 @@ class ProductEncoder(nn.Module):
         self.config, self.dim = config, config.dim
         self.image_tower, self.text_tower = image_tower, text_tower
         self.image_projection = make_projection(config.image.projection, image_tower.dim, config.dim)
-        self.lexical = Lexical(config.lexical_dim)
+        self.lexical = LexicalFeatures(config.lexical_dim)
         self.text_projection = make_projection(
             config.text.projection, text_tower.dim, config.dim,
             num_words=self.lexical.dim, share=config.lexical_share,

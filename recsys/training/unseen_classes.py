@@ -103,29 +103,35 @@ def how_far(job: FitJob, snapshot: Snapshot) -> HowFar:
         for name, steps in scores.items()
         if np.isfinite(steps[0.0]).any()
     }
-    counts = {
+    record = {
+        "label": _label(job),
         "num_trainings": len(parts),
         "num_classes": sum(len(left.classes) for left in parts),
         "num_products": sum(len(left.rows) for left in parts),
+        "scores": means,
     }
-    record = {"label": _label(job), **counts, "scores": means}
+    alphas = _between(min(start for start, _ in bounds.values()), furthest)
+    return HowFar(alphas, bounds, nearest > 0, _choice(alphas, _because(record, bounds)), record)
+
+
+def _because(record: dict[str, Any], bounds: Bounds) -> str:
+    """Return in words what was found of classes left out, and what follows."""
+    which = (
+        "a shorter training" if record["num_trainings"] == 1 else "two shorter trainings, each half of them,"
+    )
     told = "; ".join(
         f"{name}s find their class with MAP@R "
         + ", ".join(f"{by[f'{alpha:g}']:.3f} at {alpha:g}" for alpha in (0.0, *STEPS))
-        for name, by in means.items()
+        for name, by in record["scores"].items()
     )
     follows = ""
-    if nearest > 0:
+    if any(start > 0 for start, _ in bounds.values()):
         follows = "; the base is behind and does not challenge"
-    elif furthest == 0:
+    elif all(end == 0 for _, end in bounds.values()):
         follows = "; they bear no step from the base"
     if len({end for _, end in bounds.values()}) > 1:
         follows += "; " + ", ".join(f"{name}s go as far as {end:g}" for name, (_, end) in bounds.items())
-    which = "a shorter training" if len(parts) == 1 else "two shorter trainings, each half of them,"
-    which += f" left out {counts['num_classes']} classes of {_label(job)}"
-    why = f"{which}; there {told}{follows}."
-    alphas = _between(min(start for start, _ in bounds.values()), furthest)
-    return HowFar(alphas, bounds, nearest > 0, _choice(alphas, why), record)
+    return f"{which} left out {record['num_classes']} classes of {record['label']}; there {told}{follows}."
 
 
 def left_out(job: FitJob, share: float) -> list[LeftOut]:

@@ -30,7 +30,8 @@ ends of a bootstrap interval.
                                                   (small ones count together); fallen: never passed
       "candidates": [{                            champion, base, untouched, anchor, wise-<alpha> …, tuned;
                                                   without those that there are none of
-        "name": "tuned", "title": "Fine-tuned tonight", "ref": "encoders/…", "alphas": null,
+        "name": "tuned", "title": "Fine-tuned tonight", "ref": "encoders/…",
+        "alphas": null or [0.5, 0.25],            how far an interpolation's images and texts go
         "error": null or "why it could not be evaluated",
         "validation_score": 0.41 or null,         gate score on validation, which selects the challenger
         "gate_score": {"value": 0.40, "low": 0.38, "high": 0.42} or null,   on the holdout

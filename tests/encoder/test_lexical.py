@@ -10,7 +10,7 @@ import torch
 from pydantic import ValidationError
 
 from recsys.config.encoder import EncoderConfig, ImageTowerConfig, TextTowerConfig
-from recsys.encoder.lexical import Lexical, word_vector, words
+from recsys.encoder.lexical import LexicalFeatures, word_vector, words
 from recsys.encoder.model import WEIGHTS_FILE, ProductEncoder, build, interpolate, untouched
 from recsys.encoder.projection import fit_pca
 from tests.encoder.conftest import SMALL
@@ -18,43 +18,43 @@ from tests.encoder.conftest import SMALL
 FEED = [f"Acme television KD-{i}L{i % 7}, black" for i in range(100, 160)]
 
 
-def cosine(lexical: Lexical, one: str, other: str) -> float:
+def cosine(lexical: LexicalFeatures, one: str, other: str) -> float:
     a, b = lexical([one, other])
     return float(a @ b)
 
 
 @pytest.fixture
-def fitted() -> Lexical:
-    lexical = Lexical(192)
+def fitted() -> LexicalFeatures:
+    lexical = LexicalFeatures(192)
     lexical.fit(FEED)
     return lexical
 
 
-def test_a_rare_word_tells_more_than_a_frequent_one(fitted: Lexical) -> None:
+def test_a_rare_word_tells_more_than_a_frequent_one(fitted: LexicalFeatures) -> None:
     same_number = cosine(fitted, "Acme television 104L6", "Other set 104L6")
     same_maker = cosine(fitted, "Acme television 104L6", "Acme television 377X2")
     assert same_number > same_maker
-    unfitted = Lexical(192)
+    unfitted = LexicalFeatures(192)
     assert cosine(unfitted, "Acme television 104L6", "Other set 104L6") < cosine(
         unfitted, "Acme television 104L6", "Acme television 377X2"
     )
 
 
 def test_words_spelled_nearly_alike_are_near_and_others_are_not() -> None:
-    lexical = Lexical(192)
+    lexical = LexicalFeatures(192)
     assert cosine(lexical, "sneaker", "sneakers") > 0.5
     assert cosine(lexical, "Winterjacke", "Jacke") > 0.3
     assert abs(cosine(lexical, "sneaker", "television")) < 0.25
 
 
 def test_order_case_width_and_punctuation_say_nothing() -> None:
-    lexical = Lexical(64)
+    lexical = LexicalFeatures(64)
     first = lexical(["Red SHOE, size 42"])
     torch.testing.assert_close(first, lexical(["size ４２: red shoe"]))
     assert words("Größe ４２, GRÖSSE") == ["grösse", "42", "grösse"]
 
 
-def test_a_text_without_words_is_zero_and_others_are_unit(fitted: Lexical) -> None:
+def test_a_text_without_words_is_zero_and_others_are_unit(fitted: LexicalFeatures) -> None:
     found = fitted(["", "—", "a", "a a b"])
     assert found.shape == (4, 192)
     assert found[:2].count_nonzero() == 0
@@ -63,7 +63,7 @@ def test_a_text_without_words_is_zero_and_others_are_unit(fitted: Lexical) -> No
     assert fitted(["", ""]).count_nonzero() == 0
 
 
-def test_neighbours_in_the_batch_change_nothing(fitted: Lexical) -> None:
+def test_neighbours_in_the_batch_change_nothing(fitted: LexicalFeatures) -> None:
     together = fitted(FEED)
     for row, text in enumerate(FEED[:9]):
         torch.testing.assert_close(together[row : row + 1], fitted([text]), atol=1e-6, rtol=0)
@@ -75,7 +75,7 @@ def test_vectors_are_the_same_on_every_machine() -> None:
 
 
 def test_no_dimensions_no_vectors() -> None:
-    nothing = Lexical(0)
+    nothing = LexicalFeatures(0)
     nothing.fit(FEED)
     assert nothing(FEED).shape == (len(FEED), 0)
     assert not nothing.state_dict()

@@ -11,7 +11,7 @@ import torch
 
 from recsys.config import EvaluationConfig
 from recsys.encoder.inference import embed_all
-from recsys.encoder.lexical import Lexical
+from recsys.encoder.lexical import LexicalFeatures
 from recsys.encoder.model import ProductEncoder
 from recsys.errors import ConfigError, InputError
 from recsys.evaluation.run import run as evaluate
@@ -80,8 +80,8 @@ def test_nothing_held_out_is_ever_looked_at(
     )
     texts: set[str] = set()
     for name in ("forward", "fit"):  # of every text that an encoder reads, and of those that are counted
-        method = getattr(Lexical, name)
-        monkeypatch.setattr(Lexical, name, lambda e, t, m=method: (texts.update(t), m(e, t))[1])
+        method = getattr(LexicalFeatures, name)
+        monkeypatch.setattr(LexicalFeatures, name, lambda e, t, m=method: (texts.update(t), m(e, t))[1])
     snapshot = store(workspace, made)
     manifest = run(config, workspace, snapshot)
     split = {r["id"]: r["split"] for r in read_splits(workspace, manifest.inputs["splits"]).to_pylist()}

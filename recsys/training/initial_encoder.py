@@ -5,7 +5,6 @@ The base is an artifact of its own, because evaluation compares it too.
 
 import logging
 from collections.abc import Callable
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -16,9 +15,9 @@ from recsys.encoder.inference import image_features, text_features
 from recsys.encoder.model import ProductEncoder, build
 from recsys.encoder.projection import fit_pca
 from recsys.training.data import TrainingItems
+from recsys.training.settings import weight_digests
 from recsys.workspace import Manifest, Workspace, content_id
 from recsys.workspace.features import FeatureStore
-from recsys.workspace.pairs import digest
 from recsys.workspace.snapshot import Snapshot
 
 logger = logging.getLogger(__name__)
@@ -43,15 +42,13 @@ def make_base(
     champion stays, because axes that were fitted anew would turn, and neither an interpolation between two
     nights nor starting from the champion would mean anything.
     """
-    image, text = config.encoder.image, config.encoder.text
     towers: tuple[Literal["image", "text"], ...] = ("image", "text")
     fitted = [name for name in towers if config.encoder.pca_whitening(name) is not None]
-    files = (("image", image.weights), ("text", text.weights))
     parts = {
         "role": "base",
         "version": _VERSION,
         "config": config.encoder.model_dump(mode="json"),
-        "weights": [digest(Path(config.resolve(w)), f"encoder.{name}.weights") for name, w in files if w],
+        "weights": list(weight_digests(config).values()),
         "seed": config.seed,
     }
     settings = content_id(parts)

@@ -6,8 +6,9 @@ on them: its own images among the images of all of them, its own texts among the
 third training leaves out others, and each class counts once (cross-validation). What may serve lies
 between the nearest step that is as good there as the best one, within a standard error over classes, and the
 furthest before these classes begin to lose: in doubt the nearer one, because few classes leave much doubt,
-and the whole training goes further than the shorter one. Images and texts have bounds of their own.
-Validation products choose among these; alone, a few of them hardly tell one step from another.
+and the whole training goes further than the shorter one. Images and texts have bounds of their own, except
+where both towers are of one space. Validation products choose among these; alone, a few of them hardly tell
+one step from another.
 
     N = products of the snapshot, C = classes left out
 """
@@ -97,6 +98,8 @@ def how_far(job: FitJob, snapshot: Snapshot) -> HowFar:
         for vector, steps in found[0].items()
     }
     bounds = choose(scores, {"text"} if _texts_name_classes(job, snapshot, parts) else set())
+    if job.encoder.config.is_paired:
+        bounds = together(bounds)
     nearest, furthest = (max(ends) for ends in zip(*bounds.values(), strict=True))
     means = {
         name: {f"{alpha:g}": round(float(np.nanmean(values)), 4) for alpha, values in steps.items()}
@@ -262,6 +265,15 @@ def choose(scores: Scores, given_away: Collection[str] = ()) -> Bounds:
         found[vector] = (0.0 if vector in given_away else next(as_good), way[-1])
     either = next(iter(found.values()), (0.0, HALFWAY))
     return {vector: found.get(vector, either) for vector in scores}
+
+
+def together(bounds: Bounds) -> Bounds:
+    """Return the steps that every vector bears; 0, the base, is the nearest where one asks for more.
+
+    For two towers of one space: words and images would lose each other if they went different ways.
+    """
+    nearest, furthest = max(start for start, _ in bounds.values()), min(end for _, end in bounds.values())
+    return dict.fromkeys(bounds, (nearest if nearest <= furthest else 0.0, furthest))
 
 
 def _is_within_error(loss: NDArray[np.float64]) -> bool:

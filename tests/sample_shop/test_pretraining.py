@@ -24,7 +24,8 @@ from examples.sample_shop.pretraining.other_shops import (
     training_products,
 )
 from examples.sample_shop.pretraining.training_set import TrainingSet, batches
-from recsys.encoder.towers.small_tower import DEFAULT_SIZE, SAMPLE_WEIGHTS, SmallTower
+from recsys.encoder.towers.small_tower import DEFAULT_SIZE, SmallTower
+from recsys.encoder.towers.weights import SAMPLE_WEIGHTS
 
 DEMO = inspect.signature(run.run).parameters["seed"].default
 YEARS_OF_NIGHTS = 10 * PRODUCTS_PER_SHOP  # products that the demo's shop has had after years of nights

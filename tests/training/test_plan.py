@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from recsys.config import Config, load
+from recsys.encoder.towers.weights import SAMPLE_WEIGHTS
 from recsys.errors import ConfigError, InputError
 from recsys.training.plan import plan
+from recsys.training.settings import weight_digests
 from recsys.workspace import Manifest, Workspace
 from tests.training.nights import CHAMPION, DIM, Nights, Row, changed, judgements, products, redate
 from tests.training.shop import store
@@ -194,6 +196,20 @@ def test_other_weights_in_the_same_file_are_a_reason_and_missing_ones_an_error(
         InputError, match=r"no file at .*tower\.safetensors[\s\S]*Correct encoder\.image\.weights"
     ):
         tonight(nights)
+
+
+def test_another_sample_tower_is_a_reason_and_another_base(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Config.model_validate({"encoder": {"image": {"pretrained": "sample"}}})
+    nights = Nights(workspace, settings, ROWS)
+    assert not tonight(nights).info["train"]
+    other = tmp_path / "sample.safetensors"
+    other.write_bytes(SAMPLE_WEIGHTS.read_bytes() + b"another")
+    before = weight_digests(settings)
+    monkeypatch.setattr("recsys.training.settings.SAMPLE_WEIGHTS", other)
+    assert "sample.safetensors" in tonight(nights).info["sentence"]
+    assert before != weight_digests(settings)
 
 
 def test_where_the_gate_left_the_base_in_service_the_last_training_counts(workspace: Workspace) -> None:

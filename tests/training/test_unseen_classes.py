@@ -6,11 +6,20 @@ from typing import Any
 import numpy as np
 import pytest
 
+from recsys.config.encoder import EncoderConfig
 from recsys.evaluation.candidates import candidates_of
 from recsys.training import unseen_classes
 from recsys.training.fit import FitJob, fit
 from recsys.training.run import run
-from recsys.training.unseen_classes import MIN_CLASSES, STEPS, Scores, by_class, choose, classes_to_leave_out
+from recsys.training.unseen_classes import (
+    MIN_CLASSES,
+    STEPS,
+    Scores,
+    by_class,
+    choose,
+    classes_to_leave_out,
+    together,
+)
 from recsys.workspace import Workspace
 from tests.training.shop import rows, settings, store
 
@@ -104,6 +113,33 @@ def test_images_and_texts_go_as_far_as_each_may(
         ("wise-0.5-0.25", (0.5, 0.25)), ("wise-0.75-0.25", (0.75, 0.25)), ("wise-1-0.25", (1.0, 0.25)),
     ]  # fmt: skip
     assert steps[0].title == "Images 50%, texts 25% of the way to fine-tuned"
+
+
+@pytest.mark.parametrize(
+    ("image", "text", "both"),
+    [
+        ((0.25, 1.0), (0.0, 0.5), (0.25, 0.5)),
+        ((0.5, 1.0), (0.0, 0.25), (0.0, 0.25)),  # what one asks for the other does not bear
+        ((0.5, 1.0), (0.0, 0.0), (0.0, 0.0)),
+    ],
+)
+def test_towers_of_one_space_stay_in_step(
+    workspace: Workspace,
+    text_model: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    image: tuple[float, float],
+    text: tuple[float, float],
+    both: tuple[float, float],
+) -> None:
+    bounds = {"image": image, "text": text}
+    assert together(bounds) == {"image": both, "text": both}
+    monkeypatch.setattr(unseen_classes, "choose", lambda *_: bounds)
+    monkeypatch.setattr(EncoderConfig, "is_paired", True)
+    config = settings(text_model, encoder=FROZEN, labels=GROUPS)
+    challenger = run(config, workspace, store(workspace, rows()))
+    steps = candidates_of(challenger, None, None)[1:]
+    nearest, furthest = both
+    assert [c.alphas for c in steps] == [(a, a) for a in STEPS if nearest <= a <= furthest]
 
 
 def test_a_shorter_training_never_sees_what_it_left_out(

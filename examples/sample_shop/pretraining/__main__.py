@@ -14,7 +14,8 @@ from examples.sample_shop.pretraining import held_out, training_set
 from examples.sample_shop.pretraining.card import metadata, model_card
 from examples.sample_shop.pretraining.fit import STAGES, fit
 from examples.sample_shop.pretraining.other_shops import TRAINING_SEEDS
-from recsys.encoder.towers.small_tower import DEFAULT_SIZE, SAMPLE_WEIGHTS, SmallTower
+from recsys.encoder.towers.small_tower import DEFAULT_SIZE, SmallTower
+from recsys.encoder.towers.weights import SAMPLE_WEIGHTS
 
 logger = logging.getLogger(__name__)
 

@@ -20,6 +20,7 @@ from torch import nn
 from torch.nn import functional
 
 from recsys.encoder.towers.base import ImageTower
+from recsys.encoder.towers.weights import SAMPLE_WEIGHTS
 
 DEFAULT_SIZE = 112
 _WIDTHS = (32, 64, 128, 256)
@@ -88,8 +89,6 @@ def _norm(channels: int) -> nn.GroupNorm:
 
 
 _HALF = (0.5, 0.5, 0.5)
-SAMPLE_WEIGHTS = Path(__file__).with_name("weights") / "sample.safetensors"
-"""What ``pretrained = "sample"`` stands for. Weights under a name never change: encoders are named by it."""
 
 
 class SmallTower(ImageTower):

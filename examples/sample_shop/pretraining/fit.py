@@ -55,7 +55,7 @@ SECOND = Stage(
 )
 """Views nearly as a shop shows its products, at the size that is used."""
 THIRD = SECOND._replace(
-    steps=600, weights={"design": 2.0, "type": 0.5, "words": 0.25, "attributes": 0.5}, draw=1
+    steps=1500, weights={"design": 2.0, "type": 0.5, "words": 0.25, "attributes": 0.5}, draw=1
 )
 """Words and types are found by now; variants are what is left to learn."""
 STAGES = {"first": FIRST, "second": SECOND, "third": THIRD}

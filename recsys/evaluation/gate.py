@@ -18,7 +18,9 @@ loses least challenges. The **holdout** took no part in that, and decides:
 
 Tasks and categories are also compared with the zero-shot base, with the *untouched* backbone where that is
 another (the base's towers behind no projection), and with the *anchor*, the encoder that small losses add up
-against. So nothing pays for anything else beyond the limits, tonight or over a month.
+against. So nothing pays for anything else beyond the limits, tonight or over a month. The untouched backbone
+cannot serve: a loss to it counts where the encoder that stays otherwise is better there, because a refusal
+would help nobody where it is not.
 
 The same holdout is asked every night. The n-th time, whoever serves, the interval of the gain has coverage
 ``1 - (1 - confidence) / n``: over any number of nights, chance alone promotes about as often as it would in
@@ -182,7 +184,10 @@ def decide(
         why = [] if on_hold and not able else [_no_challenger([validation_scores[name] for name in able])]
         result = GateResult(accepted=False, reasons=why)
     elif challenger == reference:
-        near = "No candidate is better than the zero-shot base by more than a standard error on validation."
+        near = (
+            "No candidate that loses in no task is better than the zero-shot base by more than a standard "
+            "error on validation."
+        )
         result = GateResult(accepted=False, reasons=[near])
     else:
         result = compare(
@@ -265,9 +270,9 @@ def select(
 ) -> tuple[str | None, dict[str, float | None]]:
     """Return the challenger by the validation scores, and every candidate's score.
 
-    ``candidates`` are listed simplest first. Those that lose in a task to any of ``against`` are out; of
-    the others the first is taken that is within one standard error of the best. ``None`` where none is
-    left.
+    ``candidates`` are listed simplest first. Those that lose in a task to any of ``against``, of which the
+    first is in service, are out; of the others the first is taken that is within one standard error of the
+    best. ``None`` where none is left.
     """
     scores = {name: gate_score(validation, name) for name in candidates}
     known = {name: value for name, value in scores.items() if value is not None}
@@ -285,8 +290,9 @@ def select(
 def _losses(
     tasks: Sequence[PerQueryScores], candidate: str, against: Sequence[str], config: GateConfig
 ) -> list[Check]:
-    """Return one check per task and other candidate."""
-    return [c for other in against if other != candidate for c in _tasks(tasks, candidate, other, config)]
+    """Return one check per task and other candidate, without those that count for nothing."""
+    checks = [c for other in against if other != candidate for c in _tasks(tasks, candidate, other, config)]
+    return [c for c in checks if not _helps_nobody(c, tasks, candidate, against[0])]
 
 
 def _margin(checks: Sequence[Check]) -> float:
@@ -376,7 +382,8 @@ def compare(
         detectable=detectable,
         components_for_a_point=int(np.ceil(num_components * (detectable / _POINT) ** 2)),
     )
-    checks = [overall, *losses]
+    behind = [c for c in losses if _helps_nobody(c, holdout, challenger, reference)]
+    checks = [overall, *(c for c in losses if c not in behind)]
     refusals = [_refusal(c) for c in _lost(checks)]
     if refusals:
         return GateResult(accepted=False, reasons=refusals, checks=checks, power=power)
@@ -399,7 +406,9 @@ def compare(
         f"No gating task{' and no category' if has_categories else ''} shows a loss beyond its limit, "
         f"against {' or '.join([reference, *others])}."
     )
-    return GateResult(accepted=True, reasons=[why, no_loss], checks=checks, power=power)
+    stays = "The zero-shot base" if reference == BASE else "The encoder in service"
+    reasons = [why, no_loss, *(f"{_refusal(c)} {stays} is no better there." for c in behind)]
+    return GateResult(accepted=True, reasons=reasons, checks=checks, power=power)
 
 
 def _too_few(task: PerQueryScores, config: GateConfig) -> bool:
@@ -454,6 +463,22 @@ def _tasks(tasks: Sequence[PerQueryScores], challenger: str, other: str, config:
             )
         )  # fmt: skip
     return found
+
+
+def _helps_nobody(check: Check, tasks: Sequence[PerQueryScores], challenger: str, reference: str) -> bool:
+    """Return whether a check is a loss to the untouched backbone where ``reference`` is no better.
+
+    The backbone cannot serve; refused for this, the challenger would leave the reference in service.
+    """
+    if check.passed or check.against != UNTOUCHED:
+        return False
+    task = next(t for t in tasks if t.task == check.task)
+    gain = _gain(task, challenger, reference)
+    if check.kind != "task":
+        breakdown = _breakdown(task, challenger, reference)
+        breakdown = breakdown.merged() if check.kind == "category" else breakdown
+        gain = (breakdown.after - breakdown.before)[breakdown.codes == breakdown.names.index(check.name)]
+    return float(gain.mean()) >= 0
 
 
 @dataclass(frozen=True)

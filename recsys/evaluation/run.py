@@ -24,7 +24,7 @@ from recsys.workspace.splits import HOLDOUT, VALIDATION, ids_of
 
 logger = logging.getLogger(__name__)
 
-_CODE = 10
+_CODE = 11
 """Part of the id: raise it when the same inputs would give another record."""
 
 

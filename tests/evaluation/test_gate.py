@@ -303,15 +303,37 @@ def test_what_was_selected_is_refused_even_where_another_would_have_passed() -> 
 def test_nothing_serves_that_loses_to_the_untouched_backbone_which_never_wins() -> None:
     names = (CHAMPION, BASE, UNTOUCHED, "wise-0.5", TUNED)
     levels = {"champion": 0.4, "base": 0.3, "wise_5": 0.5, "tuned": 0.6}
+    gains = result("words", untouched=0.6, **levels)
+    levels |= {"champion": 0.603, "wise_5": 0.599, "tuned": 0.6}
     near, far = result(untouched=0.6, **levels), result(untouched=0.9, **levels)
-    found = decided(names, [near], [near])
+    found = decided(names, [near, gains], [near, gains])
     assert (found.chosen, found.challenger) == (TUNED, TUNED)
     assert found.validation_scores.keys() == {BASE, "wise-0.5", TUNED}
-    found = decided(names, [near], [far])
+    found = decided(names, [near, gains], [far, gains])
     assert (found.chosen, found.challenger) == (CHAMPION, TUNED)
     assert "lost in task variants against untouched" in found.reasons[0]
-    assert decided(names, [far], [near]).challenger is None
+    assert decided(names, [far, gains], [near, gains]).challenger is None
     assert not found.notes
+
+
+@pytest.mark.parametrize("category", [None, "large", "small"])
+def test_a_loss_to_the_untouched_backbone_counts_where_what_stays_is_better(category: str | None) -> None:
+    """A refusal of images that are the base's would leave the base, whose images they are."""
+    images = result("images", queries=200, base=0.5, untouched=0.6, noise=0)
+    if category:  # the task is level, one category is not
+        inside = np.arange(200) < (40 if category == "large" else 9)
+        images = replace(images, categories=[category if one else "other" for one in inside])
+        images.values[UNTOUCHED]["map@r"] = np.where(inside, 0.6, 0.48)
+    images.values[TUNED] = {"map@r": images.values[BASE]["map@r"].copy()}
+    texts = result("texts", queries=200, base=0.4, untouched=0.4, tuned=0.7)
+    names = (BASE, UNTOUCHED, TUNED)
+    found = decided(names, [images, texts], [images, texts])
+    assert found.chosen == TUNED
+    assert "The zero-shot base is no better there." in found.reasons[-1]
+    assert all(check.passed for check in found.result.checks)
+    images.values[TUNED]["map@r"][:40] -= 0.004  # within the tolerance against the base
+    found = decided(names, [images, texts], [images, texts])
+    assert (found.chosen, found.challenger) == (BASE, TUNED if category else BASE)
 
 
 def test_a_base_that_enters_service_behind_the_untouched_backbone_is_noted() -> None:

@@ -292,7 +292,7 @@ def _losses(
 ) -> list[Check]:
     """Return one check per task and other candidate, without those that count for nothing."""
     checks = [c for other in against if other != candidate for c in _tasks(tasks, candidate, other, config)]
-    return [c for c in checks if not _helps_nobody(c, tasks, candidate, against[0])]
+    return [c for c in checks if not _is_moot(c, tasks, candidate, against[0])]
 
 
 def _margin(checks: Sequence[Check]) -> float:
@@ -382,7 +382,7 @@ def compare(
         detectable=detectable,
         components_for_a_point=int(np.ceil(num_components * (detectable / _POINT) ** 2)),
     )
-    behind = [c for c in losses if _helps_nobody(c, holdout, challenger, reference)]
+    behind = [c for c in losses if _is_moot(c, holdout, challenger, reference)]
     checks = [overall, *(c for c in losses if c not in behind)]
     refusals = [_refusal(c) for c in _lost(checks)]
     if refusals:
@@ -465,7 +465,7 @@ def _tasks(tasks: Sequence[PerQueryScores], challenger: str, other: str, config:
     return found
 
 
-def _helps_nobody(check: Check, tasks: Sequence[PerQueryScores], challenger: str, reference: str) -> bool:
+def _is_moot(check: Check, tasks: Sequence[PerQueryScores], challenger: str, reference: str) -> bool:
     """Return whether a check is a loss to the untouched backbone where ``reference`` is no better.
 
     The backbone cannot serve; refused for this, the challenger would leave the reference in service.

@@ -291,8 +291,14 @@ class EdgeWriter(EdgeCollection, Writer):
                 self._update(edge.UpdateOperation.create_field_index(column, INDEX_KINDS[kind]))
 
     def __exit__(self, *exception: object) -> None:
-        self.shard.close()
+        self._close()
         self._index.lock.release()
+
+    def _close(self) -> None:
+        """Let the engine write what it has not yet; the writer is of no use afterwards."""
+        if self.shard is not None:
+            self.shard.close()
+            self.shard = None
 
     def index(self) -> None:
         """Build what graphs the sizes call for; raises :class:`NoSpaceError`."""
@@ -301,13 +307,19 @@ class EdgeWriter(EdgeCollection, Writer):
         self.shard.optimize()
 
     def commit(self, metadata: Metadata) -> None:
-        """Make this generation what readers of the collection open."""
+        """Make this generation what readers of the collection open; nothing can be written afterwards.
+
+        The engine writes as it closes, so that comes first: readers may copy what the record names at once.
+        It says nothing of a write that fails as it closes, so it is flushed before, which does.
+        """
+        num_points = self.count()
         self.shard.flush()
+        self._close()
         sync_tree(self._folder, self._index.files.root.parent)
         check_links(self._links, self._folder)
         columns = tuple(indexed_columns(self._config.attributes))
         self.metadata = replace(metadata, state=READY, pending="", indexed=columns)
-        entry = Entry(generation=self._generation, num_points=self.count(), metadata=self.metadata)
+        entry = Entry(generation=self._generation, num_points=num_points, metadata=self.metadata)
         self._index.files.write_entry(self.name, entry)
         self._index.files.keep(self.name, self._generation, self._entry.generation)
 

@@ -330,7 +330,7 @@ class Writer(Collection):
 
     @abstractmethod
     def commit(self, metadata: Metadata) -> None:
-        """Make the collection, as it is now, durable and what readers see under its name."""
+        """Make the collection, as it is now, durable and what readers see under its name; the last call."""
 
     def _batches(self, points: Iterable[Point]) -> Iterator[list[Point]]:
         return batches(points, self._config.batch_size)

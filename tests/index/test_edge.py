@@ -71,6 +71,33 @@ def test_a_change_shares_the_large_files_and_leaves_the_old_generation_alone(ind
     assert index.open().count() == 280
 
 
+def test_a_generation_that_readers_open_is_never_written_again(
+    index: EdgeIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even while its writer closes: a reader that copies it then would miss a file."""
+    named: dict[str, dict[Path, tuple[int, int]]] = {}
+
+    def states(entry: Entry) -> dict[Path, tuple[int, int]]:
+        found = ((p, p.stat()) for p in index.files.folder(name, entry.generation).rglob("*"))
+        return {p: (s.st_ino, s.st_mtime_ns) for p, s in found}
+
+    def write_entry(files: EdgeFiles, name: str, entry: Entry) -> None:
+        if entry.generation:
+            named.setdefault(entry.generation, states(entry))
+        real(files, name, entry)
+
+    real = EdgeFiles.write_entry
+    monkeypatch.setattr(EdgeFiles, "write_entry", write_entry)
+    name = name_of(index)
+    publish(index, make_points(300))
+    change(index, name, make_points(40, first=280))
+    assert set(named) == {"g000001", "g000002"}
+    for generation, before in named.items():
+        entry = index.files.read_entry(name)
+        assert entry is not None
+        assert states(replace(entry, generation=generation)) == before
+
+
 def test_the_engine_would_be_caught_writing_to_a_shared_file(index: EdgeIndex) -> None:
     name = publish(index, make_points(300))
     with index.change(name, pending="x") as writer:

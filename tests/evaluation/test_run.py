@@ -121,10 +121,16 @@ def test_first_night_a_bad_fine_tuning_leaves_the_base_in_service(workspace: Wor
 def test_the_untouched_backbone_is_a_candidate_that_no_other_may_lose_to(
     workspace: Workspace, good: Path
 ) -> None:
-    def narrower(model: ProductEncoder) -> None:
-        model.text_projection.weight[2:] = 0
+    def narrow(model: ProductEncoder, width: int = 24) -> None:
+        model.text_projection.weight[width:] = 0
 
-    night = Night(workspace, good, base=narrower, tuned=narrower)
+    def narrower(model: ProductEncoder) -> None:
+        narrow(model, 2)
+
+    night = Night(workspace, good, base=narrower, tuned=narrow)
+    champion = night.champion(narrower)
+    manifest, record = night.run(champion)
+    assert (manifest.info["chosen"], record["challenger"]) == (champion, "base")  # of the same weights
     first, record = night.run()
     assert first.info["chosen"] == night.base
     assert record["notes"][-1].startswith("The zero-shot base lost ")

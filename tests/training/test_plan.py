@@ -198,7 +198,7 @@ def test_other_weights_in_the_same_file_are_a_reason_and_missing_ones_an_error(
         tonight(nights)
 
 
-def test_another_sample_tower_is_a_reason_and_another_base(
+def test_another_sample_tower_has_another_digest_and_is_a_reason(
     workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = Config.model_validate({"encoder": {"image": {"pretrained": "sample"}}})
